@@ -1,0 +1,72 @@
+"""Compressed cores as systemd-coredump and artifact stores leave them: .zst .xz .gz .lz4.
+
+Recognized by magic number, not by name. A stream that ends early gives what came before.
+"""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING
+
+from parsers.errors import Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAGIC = {
+    b"\x28\xb5\x2f\xfd": "zst",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x1f\x8b": "gz",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"BZh": "bz2",
+}
+CHUNK = 1 << 20
+
+
+def compression(head: bytes) -> str | None:
+    """The compression that a file's first bytes announce: zst, xz, gz, lz4, or None."""
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    return None
+
+
+def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
+    """Decompressed pieces of `file`, at most CHUNK bytes each.
+
+    Raises EOFError after the last good byte when the stream is cut or damaged.
+    """
+    errors: tuple[type[BaseException], ...]
+    if name == "zst":
+        import zstandard
+
+        stream: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)  # type: ignore[assignment]
+        errors = (zstandard.ZstdError,)
+    elif name == "xz":
+        import lzma
+
+        stream = lzma.open(file)
+        errors = (lzma.LZMAError,)
+    elif name == "gz":
+        import gzip
+        import zlib
+
+        stream = gzip.open(file)  # type: ignore[assignment]
+        errors = (zlib.error,)
+    elif name == "lz4":
+        import lz4.frame
+
+        stream = lz4.frame.open(file)
+        errors = (RuntimeError,)
+    else:
+        raise Unsupported(
+            "compressed file", 0, f"{name} is not one of zst, xz, gz, lz4", hint="decompress it first"
+        )
+    # A reader that fails inside a large read gives none of it: small reads lose less of a cut stream.
+    while True:
+        try:
+            piece = stream.read(1 << 16)
+        except (OSError, EOFError, ValueError, *errors) as damage:
+            raise EOFError(str(damage)) from damage
+        if not piece:
+            return
+        yield piece

@@ -1,0 +1,3 @@
+"""DWARF: call frame information."""
+
+from __future__ import annotations

@@ -1,0 +1,27 @@
+"""Every upper bound on a number read from the input, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what an input may ask for. Reaching one is reported, never a silent cut."""
+
+    program_headers: int = 1 << 20
+    section_headers: int = 1 << 16
+    note_bytes: int = 1 << 28
+    threads: int = 100_000
+    mapped_files: int = 1 << 20
+    symbols: int = 1 << 23
+    string: int = 4096
+    frames_per_thread: int = 200_000
+    cfa_instructions: int = 4096
+    expression_operations: int = 1024
+    link_map_entries: int = 65_536
+    decompressed_bytes: int = 1 << 42
+    ranges_listed: int = 1 << 20
+
+
+LIMITS = Limits()

@@ -1,0 +1,50 @@
+"""The one entry, for the console script and for `python -m postmortem` alike.
+
+`parsers` and `reports` are plain top-level names, so before anything of ours is imported this makes sure
+that Python would import ours and not a stranger's from the working directory or from PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def _drop_foreign_working_directory(home: Path) -> None:
+    """`python -m` puts the working directory first on sys.path; nothing of ours is taken from there."""
+    if sys.flags.safe_path or not sys.path:
+        return
+    first = Path(sys.path[0] or ".").resolve()
+    if first == Path.cwd().resolve() and first != home:
+        del sys.path[0]
+
+
+def _strangers(home: Path) -> list[str]:
+    found = []
+    for name in ("parsers", "reports"):
+        spec = find_spec(name)
+        origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+        if origin is None or origin.parent.parent != home:
+            found.append(f"{name} would come from {origin or 'nowhere'}")
+    return found
+
+
+def main() -> None:
+    """Run the command line."""
+    home = Path(__file__).resolve().parent.parent
+    _drop_foreign_working_directory(home)
+    strangers = _strangers(home)
+    if strangers:
+        sys.stderr.write(
+            f"postmortem: another package stands in the way: {'; '.join(strangers)}, not from {home}. "
+            "Unset PYTHONPATH, leave this directory, or install postmortem in an environment of its own.\n"
+        )
+        raise SystemExit(3)
+    from postmortem.cli import cli
+
+    cli()
+
+
+if __name__ == "__main__":
+    main()

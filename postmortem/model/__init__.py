@@ -1,0 +1,78 @@
+"""The report: one tree of frozen values, from which every output is made.
+
+JSON is its faithful form: addresses are "0x…" strings, sizes and counts integers (bytes unless the name
+says otherwise), a fact that can't be had is null and its reason is in `problems`. A reader must expect
+any fact to be absent. `schema_version` changes when a name changes its meaning.
+"""
+
+from __future__ import annotations
+
+from postmortem.model.address import Address
+from postmortem.model.finding import Confidence, Evidence, Finding, Severity, Verdict
+from postmortem.model.jvm import (
+    Compilation,
+    Deadlock,
+    DeadlockMember,
+    Event,
+    EventLog,
+    Flag,
+    HeapSpace,
+    HistogramEntry,
+    Jvm,
+)
+from postmortem.model.process import Crash, Mapping, Memory, Module, ModuleCandidate, Operand, Process, Signal
+from postmortem.model.report import (
+    SCHEMA_VERSION,
+    Core,
+    NativeFacts,
+    Problem,
+    Report,
+    Signature,
+    Tool,
+    from_json,
+    json_schema,
+    to_json,
+)
+from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, Thread, Wait
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Address",
+    "Compilation",
+    "Confidence",
+    "Core",
+    "Crash",
+    "Cycle",
+    "Deadlock",
+    "DeadlockMember",
+    "Event",
+    "EventLog",
+    "Evidence",
+    "Finding",
+    "Flag",
+    "Frame",
+    "HeapSpace",
+    "HistogramEntry",
+    "JavaThread",
+    "Jvm",
+    "Mapping",
+    "Memory",
+    "Module",
+    "ModuleCandidate",
+    "NativeFacts",
+    "Operand",
+    "Problem",
+    "Process",
+    "RegisterNote",
+    "Report",
+    "Severity",
+    "Signal",
+    "Signature",
+    "Thread",
+    "Tool",
+    "Verdict",
+    "Wait",
+    "from_json",
+    "json_schema",
+    "to_json",
+]

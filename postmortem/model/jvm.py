@@ -1,0 +1,172 @@
+"""The state of a HotSpot JVM."""
+
+from __future__ import annotations
+
+import msgspec
+
+from postmortem.model.address import Address
+
+
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
+    """A VM flag; `origin` in words: default, command line, ergonomic, …"""
+
+    name: str
+    value: str
+    origin: str | None = None
+
+
+class HeapSpace(msgspec.Struct, frozen=True, kw_only=True):
+    """A space, generation or region kind of the heap; bytes."""
+
+    name: str
+    capacity: int | None = None
+    used: int | None = None
+    start: Address | None = None
+    end: Address | None = None
+    regions: int | None = None
+
+
+class Heap(msgspec.Struct, frozen=True, kw_only=True):
+    """The Java heap; bytes."""
+
+    collector: str | None = None
+    capacity: int | None = None
+    used: int | None = None
+    maximum: int | None = None
+    spaces: tuple[HeapSpace, ...] = ()
+    collections: int | None = None
+    gc_active: bool | None = None
+
+
+class CodeSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """A code heap; bytes."""
+
+    name: str
+    start: Address
+    end: Address
+    capacity: int
+    used: int | None = None
+    free: int | None = None
+
+
+class CodeCache(msgspec.Struct, frozen=True, kw_only=True):
+    """The code cache; bytes."""
+
+    segments: tuple[CodeSegment, ...] = ()
+    reserved: int | None = None
+    used: int | None = None
+    nmethods: int | None = None
+
+
+class Metaspace(msgspec.Struct, frozen=True, kw_only=True):
+    """Metaspace; bytes. class_* is the compressed class space."""
+
+    used: int | None = None
+    committed: int | None = None
+    maximum: int | None = None
+    class_used: int | None = None
+    class_committed: int | None = None
+    class_maximum: int | None = None
+    loaders: int | None = None
+    classes: int | None = None
+
+
+class Safepoint(msgspec.Struct, frozen=True, kw_only=True):
+    """state: not synchronized, synchronizing, synchronized."""
+
+    state: str | None = None
+    waiting_to_block: int | None = None
+
+
+class Compilation(msgspec.Struct, frozen=True, kw_only=True):
+    """A method being compiled when the core was taken."""
+
+    thread: str | None = None
+    tid: int | None = None
+    method: str | None = None
+    level: int | None = None
+    osr_bci: int | None = None
+    compile_id: int | None = None
+
+
+class DeadlockMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread in a cycle: waits for an object held by the thread named."""
+
+    name: str
+    tid: int | None = None
+    waiting_for: str | None = None
+    held_by: str | None = None
+
+
+class Deadlock(msgspec.Struct, frozen=True, kw_only=True):
+    """A cycle of threads, in waiting order."""
+
+    threads: tuple[DeadlockMember, ...]
+
+
+class HistogramEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Instances of one class and their bytes."""
+
+    class_: str = msgspec.field(name="class")
+    instances: int
+    bytes: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of a VM event ring; time in seconds since VM start."""
+
+    time: float | None = None
+    thread: str | None = None
+    text: str
+
+
+class EventLog(msgspec.Struct, frozen=True, kw_only=True):
+    """A VM event ring, oldest first."""
+
+    name: str
+    events: tuple[Event, ...]
+
+
+class VmError(msgspec.Struct, frozen=True, kw_only=True):
+    """What VMError recorded: the id (signal number or internal code), message, source position."""
+
+    id: int | None = None
+    message: str | None = None
+    detail: str | None = None
+    file: str | None = None
+    line: int | None = None
+    size: int | None = None
+    """Bytes asked for, of a failed native allocation."""
+
+
+class ClassLoader(msgspec.Struct, frozen=True, kw_only=True):
+    """A class loader and how many classes it loaded."""
+
+    name: str
+    classes: int
+
+
+class Jvm(msgspec.Struct, frozen=True, kw_only=True):
+    """A HotSpot JVM as its own tables describe it. `tier`: what could be used (tables, tables+symtab)."""
+
+    version: str | None = None
+    name: str | None = None
+    vendor: str | None = None
+    tier: str | None = None
+    java_command: str | None = None
+    arguments: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    properties: dict[str, str] = {}
+    heap: Heap | None = None
+    code_cache: CodeCache | None = None
+    metaspace: Metaspace | None = None
+    safepoint: Safepoint | None = None
+    vm_operation: str | None = None
+    error: VmError | None = None
+    compilations: tuple[Compilation, ...] = ()
+    deadlocks: tuple[Deadlock, ...] = ()
+    class_loaders: tuple[ClassLoader, ...] = ()
+    events: tuple[EventLog, ...] = ()
+    counters: dict[str, str] = {}
+    """hsperfdata counters."""
+    histogram: tuple[HistogramEntry, ...] | None = None

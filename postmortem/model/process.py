@@ -1,0 +1,139 @@
+"""The process, its fault, its modules and its mappings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from postmortem.model.address import Address
+from postmortem.model.thread import RegisterNote
+
+Access = Literal["read", "write", "execute"]
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """Who died. `command` is the kernel's 15-byte name; `arguments` the command line as far as kept."""
+
+    pid: int | None = None
+    ppid: int | None = None
+    uid: int | None = None
+    command: str | None = None
+    arguments: tuple[str, ...] = ()
+    executable: str | None = None
+    environment: dict[str, str] = {}
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal as siginfo_t tells it. `code_name` is the si_code macro, `meaning` the words for it."""
+
+    number: int
+    name: str
+    code: int | None = None
+    code_name: str | None = None
+    fault_address: Address | None = None
+    sender_pid: int | None = None
+    sender_uid: int | None = None
+    meaning: str | None = None
+    syscall: int | None = None
+    """si_syscall of a SIGSYS."""
+    syscall_name: str | None = None
+
+
+class Operand(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory operand of the faulting instruction, evaluated from the registers."""
+
+    text: str
+    address: Address
+    size: int
+    """Bytes accessed."""
+    access: Literal["read", "write", "read-write", "execute"]
+    base: str | None = None
+    base_value: Address | None = None
+    index: str | None = None
+    index_value: Address | None = None
+    scale: int = 1
+    displacement: int = 0
+    canonical: bool = True
+    mapped: bool = False
+    alignment: int | None = None
+    """Alignment in bytes that the instruction demands, if it does."""
+
+
+class Crash(msgspec.Struct, frozen=True, kw_only=True):
+    """The fault. `unwrapped`: it was found behind a signal handler; `handler_signal` is the core's own.
+
+    `trap_number` and `error_code` are the CPU's, from the signal frame. `disassembly` are lines around
+    pc, the faulting one marked by its address equal to pc.
+    """
+
+    signal: Signal | None = None
+    tid: int | None = None
+    pc: Address | None = None
+    instruction: str | None = None
+    instruction_bytes: str | None = None
+    mnemonic: str | None = None
+    access: Access | None = None
+    unwrapped: bool = False
+    handler_signal: Signal | None = None
+    fault_address: Address | None = None
+    """The address that was touched: si_addr, or computed from the operand where the kernel gives none."""
+    fault_address_source: str | None = None
+    fault_address_text: str | None = None
+    """What lies at that address, in words."""
+    operands: tuple[Operand, ...] = ()
+    operand_values: dict[str, int] = {}
+    """Values of register and memory source operands that a rule needs (divisor, dividend)."""
+    disassembly: tuple[tuple[Address, str], ...] = ()
+    registers: tuple[RegisterNote, ...] = ()
+    trap_number: int | None = None
+    error_code: int | None = None
+    call_site: str | None = None
+    """For a jump to nowhere: the call instruction before the return address."""
+
+
+class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was looked at for a module, and what came of it."""
+
+    path: str
+    outcome: str
+
+
+class Module(msgspec.Struct, frozen=True, kw_only=True):
+    """An ELF file mapped in the process, [start, end), and the file found for it here.
+
+    status: matched, mismatched (another build-id), missing, deleted (its path ends in " (deleted)").
+    symbols: where names came from: symtab, dynsym, debuglink, build-id, gnu_debugdata, core, none.
+    """
+
+    path: str
+    soname: str | None = None
+    build_id: str | None = None
+    start: Address
+    end: Address
+    bias: Address
+    status: Literal["matched", "mismatched", "missing", "deleted"] = "missing"
+    file: str | None = None
+    file_build_id: str | None = None
+    symbols: str | None = None
+    candidates: tuple[ModuleCandidate, ...] = ()
+
+
+class Mapping(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping of the process. `offset` is the file offset; `dumped` the bytes that the core holds."""
+
+    start: Address
+    end: Address
+    permissions: str
+    offset: int | None = None
+    path: str | None = None
+    kind: str | None = None
+    dumped: int = 0
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of address space by kind of mapping."""
+
+    by_kind: dict[str, int] = {}
+    mappings: int = 0
+    dumped: int = 0

@@ -1,0 +1,152 @@
+"""The root of the report, and its JSON."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+
+from postmortem.model.address import Address
+from postmortem.model.finding import Finding, Verdict
+from postmortem.model.jvm import Jvm
+from postmortem.model.process import Crash, Mapping, Memory, Module, Process
+from postmortem.model.thread import Thread
+
+SCHEMA_VERSION = "1.0"
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """What made the report."""
+
+    name: str
+    version: str
+
+
+class Core(msgspec.Struct, frozen=True, kw_only=True):
+    """The input. `size` in bytes as it lies on disk; `truncated`: it ends before its segments do.
+
+    format: elf-core, elf-core.zst, …, hs_err. `lost`: bytes of segments beyond the end of the file.
+    """
+
+    path: str
+    size: int
+    format: str
+    machine: str | None = None
+    truncated: bool = False
+    lost: int = 0
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the analysis that could not be done, what it costs, and what would mend it."""
+
+    stage: str
+    where: str
+    what: str
+    hint: str | None = None
+
+
+class CxxException(msgspec.Struct, frozen=True, kw_only=True):
+    """A C++ exception object found in flight; type demangled, `what` if its layout is known."""
+
+    type: str
+    what: str | None = None
+    address: Address
+    tid: int | None = None
+    handler_count: int = 0
+
+
+class Arena(msgspec.Struct, frozen=True, kw_only=True):
+    """A non-main glibc malloc arena's heap; bytes."""
+
+    start: Address
+    size: int
+
+
+class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts of the C and C++ runtimes, read from the core.
+
+    abort_message: glibc's __abort_msg. runtime_message: a sanitizer's, Rust's or Go's text found in
+    memory, `runtime` says whose. limits: rlimits as far as known, bytes or counts by name.
+    """
+
+    abort_message: str | None = None
+    assertion: str | None = None
+    runtime: str | None = None
+    runtime_message: str | None = None
+    exceptions: tuple[CxxException, ...] = ()
+    arenas: tuple[Arena, ...] = ()
+    anonymous: int = 0
+    stack_canary: Address | None = None
+    hwcap: Address | None = None
+    hwcap2: Address | None = None
+    errno: int | None = None
+    """errno of the crashing thread, where libc's TLS block could be read."""
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """id groups equal crashes: a hash of `frames`, which are the functions that tell them apart."""
+
+    id: str
+    frames: tuple[str, ...]
+    text: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole answer about one core or log."""
+
+    schema_version: str = SCHEMA_VERSION
+    tool: Tool
+    core: Core
+    problems: tuple[Problem, ...] = ()
+    process: Process = Process()
+    crash: Crash = Crash()
+    verdict: Verdict | None = None
+    findings: tuple[Finding, ...] = ()
+    threads: tuple[Thread, ...] = ()
+    modules: tuple[Module, ...] = ()
+    mappings: tuple[Mapping, ...] = ()
+    memory: Memory = Memory()
+    native: NativeFacts = NativeFacts()
+    jvm: Jvm | None = None
+    signature: Signature | None = None
+    timings: dict[str, float] = {}
+    """Seconds by stage."""
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Address):
+        return hex(value)
+    raise NotImplementedError(type(value))
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Address:
+        return Address(value, 16) if isinstance(value, str) else Address(value)
+    raise NotImplementedError(kind)
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    if kind is Address:
+        return {"type": "string", "pattern": "^-?0x[0-9a-f]+$"}
+    raise NotImplementedError(kind)
+
+
+def to_json(report: Report) -> bytes:
+    """The report as UTF-8 JSON."""
+    return msgspec.json.encode(report, enc_hook=_encode)
+
+
+@functools.cache
+def _decoder() -> msgspec.json.Decoder[Report]:
+    return msgspec.json.Decoder(Report, dec_hook=_decode)
+
+
+def from_json(data: bytes) -> Report:
+    """A stored report. Raises msgspec.ValidationError when it is not one."""
+    return _decoder().decode(data)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the report."""
+    return msgspec.json.schema(Report, schema_hook=_schema)

@@ -1,0 +1,113 @@
+"""Threads and their frames."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from postmortem.model.address import Address
+
+Kind = Literal["native", "java-interpreted", "java-compiled", "stub", "signal", "unknown"]
+Trust = Literal["context", "cfi", "frame-pointer", "hotspot", "scan"]
+Ended = Literal["bottom", "no-progress", "unreadable", "no-rule", "limit", "no-registers"]
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """One activation, or one function inlined into it (`inlined`: the activation is a later frame).
+
+    `pc` is the address as found: a return address for all frames but the first and interrupted ones.
+    `trust` says how the frame was reached from its callee. `function` of a Java frame reads
+    pkg.Class.method. `module_offset` is pc minus the module's load address; `module` is a path.
+    """
+
+    pc: Address
+    sp: Address
+    kind: Kind = "native"
+    trust: Trust = "cfi"
+    function: str | None = None
+    module: str | None = None
+    module_offset: Address | None = None
+    file: str | None = None
+    line: int | None = None
+    inlined: bool = False
+    bci: int | None = None
+    compile_level: int | None = None
+    note: str | None = None
+
+
+class Cycle(msgspec.Struct, frozen=True, kw_only=True):
+    """A repeated run of frames: frames[start : start + period] repeats `count` times."""
+
+    start: int
+    period: int
+    count: int
+
+
+class StackRange(msgspec.Struct, frozen=True, kw_only=True):
+    """The mapping that holds the thread's stack pointer, [start, end)."""
+
+    start: Address
+    end: Address
+    guard: Address | None = None
+    """Lowest address of the no-access mapping just below, if there is one."""
+
+
+class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
+    """What the VM knows of a thread. state: java.lang.Thread.State; thread_state: the VM's own."""
+
+    name: str | None = None
+    daemon: bool | None = None
+    state: str | None = None
+    thread_state: str | None = None
+    kind: str | None = None
+    """VM thread class: JavaThread, CompilerThread, VMThread, GC worker, …"""
+    address: Address | None = None
+    java_tid: int | None = None
+    blocked_on: str | None = None
+    """The monitor or synchronizer waited for: "java.lang.Object@0x…"."""
+    blocked_by: str | None = None
+    """The name of the thread that owns it."""
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """What a thread was blocked in, from its system call registers and the memory these point at.
+
+    kind: mutex, rwlock, condvar, semaphore, join, futex, or "syscall" for any other system call.
+    owner: tid that the lock's memory names as its holder.
+    """
+
+    syscall: str
+    kind: str
+    address: Address | None = None
+    owner: int | None = None
+    owner_in_core: bool | None = None
+
+
+class RegisterNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a register's value points at, in words."""
+
+    register: str
+    value: Address
+    text: str
+
+
+class Thread(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread of the crashed process; the crashing one is first in the report.
+
+    When the fault was unwrapped, `frames` starts at the original fault and `handler_frames` are the
+    handler's own. `ended` names why the walk stopped, `ended_detail` with numbers.
+    """
+
+    tid: int
+    name: str | None = None
+    crashed: bool = False
+    registers: dict[str, Address] = {}
+    stack: StackRange | None = None
+    frames: tuple[Frame, ...] = ()
+    handler_frames: tuple[Frame, ...] | None = None
+    cycles: tuple[Cycle, ...] = ()
+    ended: Ended = "bottom"
+    ended_detail: str | None = None
+    java: JavaThread | None = None
+    wait: Wait | None = None

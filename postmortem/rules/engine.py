@@ -1,0 +1,46 @@
+"""Runs the rules over a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from postmortem.model import Finding, Problem, Report
+from postmortem.rules import ALL, ranking
+from postmortem.rules.rule import Rule
+
+
+def run(report: Report, rules: Sequence[Rule] = ALL, strict: bool = False) -> Report:
+    """The report with its findings, ranked, and its verdict; those it had before are replaced.
+
+    A rule that raises costs its own findings only: it becomes a Problem of stage "rules". With `strict`
+    it raises instead, which is how tests run.
+    """
+    findings: list[Finding] = []
+    problems = [problem for problem in report.problems if problem.stage != "rules"]
+    for rule in rules:
+        try:
+            findings += [_complete(finding, rule) for finding in rule.check(report)]
+        # Any exception: a defect of one rule must not cost the others.
+        except Exception as error:
+            if strict:
+                raise
+            problems.append(
+                Problem(
+                    stage="rules",
+                    where=rule.id,
+                    what=type(error).__name__,
+                    hint="a defect of this rule; its findings are missing",
+                )
+            )
+    ranked = ranking.order(ranking.silence(findings))
+    return msgspec.structs.replace(
+        report, findings=ranked, verdict=ranking.verdict(ranked), problems=tuple(problems)
+    )
+
+
+def _complete(finding: Finding, rule: Rule) -> Finding:
+    if finding.specificity is not None:
+        return finding
+    return msgspec.structs.replace(finding, specificity=rule.specificity)

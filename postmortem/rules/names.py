@@ -1,0 +1,64 @@
+"""Function names, reduced to what a person calls the function."""
+
+from __future__ import annotations
+
+import re
+
+_OPENING = {"(": ")", "<": ">", "{": "}", "[": "]"}
+_CLOSING = frozenset(_OPENING.values())
+_OPERATOR = re.compile(
+    r"\boperator ?(?:\(\)|\[\]|->\*?|<=>|<<=?|>>=?|<=?|>=?|[-+*/%^&|!=~,]+|(?:new|delete)(?:\[\])?|(?<= )[\w:]+)"
+)
+_RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
+_SUFFIX = re.compile(
+    r"(?:\s+\[clone [^\]]*\]|\.(?:cold|part|isra|constprop|lto_priv|llvm)(?:\.\d+)*|@@?[A-Za-z_0-9.]+)+$"
+)
+_LAMBDA = re.compile(r"\{lambda\b.*?\}(?:#\d+)?|\$_\d+|'lambda\d*'")
+_QUALIFIER = re.compile(r"\s+(?:const|volatile|noexcept|&&?|\[abi:\w+\])+$")
+_ARCH_VARIANT = re.compile(
+    r"^_*((?:mem|str|wmem|wcs)[a-z]+)_(?:avx\w*|sse\w*|evex\w*|ssse\w*|erms|rtm|neon|sve|generic)\w*$"
+)
+_ANONYMOUS = re.compile(r"\(anonymous namespace\)|\{anonymous\}|`anonymous namespace'|_GLOBAL__N_1")
+
+LONGEST_NAME = 4096
+"""Characters of a symbol that are looked at; C++ names beyond are cut."""
+
+
+def plain(function: str) -> str:
+    """The name without arguments, template arguments, return type, clone suffix and hash.
+
+    "std::vector<int>::at(unsigned long) const" is "std::vector::at". Lambdas lose their number, a libc
+    variant for one CPU its suffix ("__memmove_avx_unaligned_erms" is "memmove").
+    """
+    name = _RUST_HASH.sub("", _SUFFIX.sub("", function[:LONGEST_NAME].strip()))
+    name = _ANONYMOUS.sub("@anonymous@", _LAMBDA.sub("@lambda@", name))
+    operator = _OPERATOR.search(name)
+    if operator:
+        head = _without_groups(name[: operator.start()])
+        name = f"{head}{operator.group().replace(' ', '_')}"
+    else:
+        name = _without_groups(name)
+    name = _QUALIFIER.sub("", name).strip()
+    name = name.rsplit(" ", 1)[-1].lstrip("*&") or function[:LONGEST_NAME]
+    name = name.replace("@anonymous@", "(anonymous namespace)").replace("@lambda@", "{lambda}")
+    name = name.replace("operator_", "operator ") if operator else name
+    if variant := _ARCH_VARIANT.match(name):
+        name = variant.group(1)
+    return name.removeprefix("__GI_").removeprefix("__interceptor_")
+
+
+def _without_groups(name: str) -> str:
+    """`name` without what stands in (), <>, {} and []; one pass, unbalanced text is kept as far as it goes."""
+    kept: list[str] = []
+    open_groups: list[str] = []
+    for position, character in enumerate(name):
+        if open_groups and character == open_groups[-1] and name[position - 1] != "-":
+            open_groups.pop()
+        elif character in _OPENING and position:
+            open_groups.append(_OPENING[character])
+        elif not open_groups and character not in _CLOSING:
+            kept.append(character)
+        elif not position:
+            # Rust's "<T as Trait>::method": the leading group is the type itself.
+            continue
+    return "".join(kept)

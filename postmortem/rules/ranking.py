@@ -1,0 +1,94 @@
+"""The order of findings, which of them silence others, and the verdict.
+
+Order: specificity, then confidence, then severity, then the running order of the rules. The verdict is
+the first certain or likely finding. When all are merely possible the first of them is the verdict, and
+says that it is not established. A remark about the process or the core (specificity below REMARK) is the
+verdict only when nothing else was found. No finding, no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from postmortem.model import Confidence, Finding, Severity, Verdict
+
+CONFIDENCE: dict[Confidence, int] = {"certain": 2, "likely": 1, "possible": 0}
+SEVERITY: dict[Severity, int] = {"critical": 4, "high": 3, "medium": 2, "low": 1, "info": 0}
+
+REMARK = 20
+
+_BAD_ADDRESS = ("unmapped-address", "protected-page", "null-dereference", "non-canonical-address")
+
+SILENCES: dict[str, tuple[str, ...]] = {
+    "sanitizer-report": ("deliberate-abort", "heap-corruption", "use-after-free"),
+    "killed-by-signal": ("raised-signal", "deliberate-abort", "snapshot"),
+    "assertion-failure": ("deliberate-abort", "raised-signal"),
+    "uncaught-cxx-exception": ("deliberate-abort",),
+    "out-of-memory": ("uncaught-cxx-exception", "deliberate-abort"),
+    "pure-virtual-call": ("uncaught-cxx-exception", "deliberate-abort"),
+    "heap-corruption": ("deliberate-abort", "use-after-free", *_BAD_ADDRESS),
+    "stack-smashing": ("deliberate-abort",),
+    "rust-panic": ("deliberate-abort", "illegal-instruction"),
+    "go-fatal": ("deliberate-abort", "raised-signal"),
+    "stack-overflow": (*_BAD_ADDRESS, "write-to-read-only", "use-after-free"),
+    "null-function-call": (*_BAD_ADDRESS, "execute-non-executable"),
+    "execute-non-executable": (*_BAD_ADDRESS, "write-to-read-only"),
+    "null-dereference": ("unmapped-address",),
+    "misaligned-access": ("non-canonical-address", "unmapped-address", "privileged-instruction"),
+    "non-canonical-address": ("unmapped-address",),
+    "write-to-read-only": ("protected-page",),
+    "truncated-mapping": ("unmapped-address",),
+    "mutex-deadlock": ("lock-convoy",),
+}
+"""A finding of the rule on the left makes those on the right redundant for the same report. A finding
+that is only possible silences nothing."""
+
+
+def specificity(finding: Finding) -> int:
+    """0 when a finding carries none: a remark."""
+    return finding.specificity or 0
+
+
+def _key(finding: Finding) -> tuple[int, int, int]:
+    return (specificity(finding), CONFIDENCE[finding.confidence], SEVERITY[finding.severity])
+
+
+def order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The verdict's finding first: the established by rank, then the merely possible, then the remarks.
+
+    Equal ones stay in the order they came.
+    """
+    return tuple(sorted(sorted(findings, key=_key, reverse=True), key=_shelf))
+
+
+def _shelf(finding: Finding) -> int:
+    if specificity(finding) < REMARK:
+        return 2
+    return 1 if finding.confidence == "possible" else 0
+
+
+def silence(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings without those that a certain or likely one makes redundant."""
+    findings = tuple(findings)
+    redundant = {
+        name for f in findings if f.confidence != "possible" for name in SILENCES.get(f.rule, ())
+    }
+    return tuple(f for f in findings if f.rule not in redundant)
+
+
+def verdict(findings: Iterable[Finding]) -> Verdict | None:
+    """The verdict over findings of any order; None when there are none."""
+    first = next(iter(order(findings)), None)
+    if first is None:
+        return None
+    summary = first.explanation
+    if first.confidence == "possible":
+        summary = f"No cause is established; this is the best lead. {summary}"
+    return Verdict(
+        rule=first.rule,
+        title=first.title,
+        summary=summary,
+        severity=first.severity,
+        confidence=first.confidence,
+        next_steps=first.remedies,
+    )

@@ -1,0 +1,3 @@
+"""Grouping of equal crashes."""
+
+from __future__ import annotations

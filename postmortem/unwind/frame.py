@@ -1,0 +1,96 @@
+"""What a walk is made of: registers in, raw frames out. Nothing here knows of files or symbols."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from postmortem.model.thread import Ended, Kind, Trust
+
+Registers = list[int | None]
+"""Values by DWARF register number (x86-64 psABI, figure 3.36): 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi,
+6 rbp, 7 rsp, 8–15 r8–r15, 16 the return address column, which holds the frame's pc. None: not known."""
+
+RBP, RSP, PC = 6, 7, 16
+
+
+class VirtualFrame(NamedTuple):
+    """One Java function of an activation; innermost inlined first. `line` counts from 1."""
+
+    function: str
+    file: str | None = None
+    line: int | None = None
+    bci: int | None = None
+
+
+class RawFrame(NamedTuple):
+    """One activation.
+
+    pc: as found; `interrupted`: the pc is of an instruction not yet done (first frame, below a signal
+    frame), so look-ups use pc itself, otherwise pc - 1. sp: stack pointer in this frame. fp: rbp.
+    virtual: the Java functions of the activation, when a runtime's own unwinder named them;
+    stub: the name of a code blob without functions. level: HotSpot compile level.
+    """
+
+    pc: int
+    sp: int
+    fp: int | None
+    kind: Kind
+    trust: Trust
+    interrupted: bool
+    virtual: tuple[VirtualFrame, ...] = ()
+    stub: str | None = None
+    level: int | None = None
+    note: str | None = None
+
+
+class ForeignStep(NamedTuple):
+    """A runtime's own account of one activation in its generated code.
+
+    caller: registers of the caller, or None when the walk can't go on (`why` says so). The other
+    members are those of RawFrame.
+    """
+
+    caller: Registers | None
+    kind: Kind
+    virtual: tuple[VirtualFrame, ...] = ()
+    stub: str | None = None
+    level: int | None = None
+    note: str | None = None
+    why: str | None = None
+
+
+class ForeignUnwinder(Protocol):
+    """Unwinds code that a runtime generated."""
+
+    def covers(self, pc: int) -> bool:
+        """Whether the pc lies in the runtime's generated code. Cheap: asked for every frame."""
+
+    def step(self, registers: Registers, interrupted: bool) -> ForeignStep:
+        """One activation; never raises for damaged memory."""
+
+    def resume(self, sp: int) -> Registers | None:
+        """Registers of the nearest frame anchor above `sp` on the stack that holds `sp`: where the walk can
+        go on when native unwinding broke; None when there is none."""
+
+
+class Walk(NamedTuple):
+    """All activations of a thread, innermost first, and why the walk ended."""
+
+    frames: list[RawFrame]
+    ended: Ended
+    detail: str | None
+    signal_frames: list[SignalFrame]
+
+
+class SignalFrame(NamedTuple):
+    """A kernel signal frame met on the way.
+
+    index: position in Walk.frames of its trampoline frame; the interrupted frame is index + 1.
+    context, info: addresses of ucontext_t and siginfo_t. registers: at the interrupted instruction.
+    """
+
+    index: int
+    context: int
+    info: int
+    registers: Registers

@@ -1,0 +1,249 @@
+"""Walk a thread's stack: for each pc find the rule, execute it, until a named end.
+
+Order of trust: signal frame, the runtime's own unwinder, CFI, a call to nowhere (return address at
+rsp), frame pointer, scan. A caller's stack pointer is higher than its callee's (but across a signal
+frame, since handlers may run on an alternate stack) and its pc lies in an executable mapping.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from parsers.dwarf import cfi
+from parsers.errors import ParseError
+from parsers.limits import LIMITS
+from postmortem.unwind.frame import PC, RBP, RSP, RawFrame, Registers, SignalFrame, Walk
+from postmortem.unwind.x86_64 import rules as machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from postmortem.memory import AddressSpace
+    from postmortem.model.thread import Ended, Trust
+    from postmortem.unwind.frame import ForeignUnwinder
+
+Mode = Literal["auto", "cfi", "fp"]
+_MASK = 0xFFFFFFFFFFFFFFFF
+_SCAN_NEAR, _SCAN_FAR = 40, 160
+"""Words to scan: more when the callee was reached by a sound rule (rust-minidump's experience)."""
+
+
+class Walker:
+    """Unwinds threads of one process; rules are kept by pc."""
+
+    def __init__(
+        self,
+        space: AddressSpace,
+        tables: Callable[[int], list[cfi.FrameTable]],
+        is_code: Callable[[int], bool],
+        foreign: ForeignUnwinder | None = None,
+        mode: Mode = "auto",
+        max_frames: int = LIMITS.frames_per_thread,
+    ) -> None:
+        """tables: CFI that may cover a pc, best first. is_code: whether a pc lies in executable memory."""
+        self._space = space
+        self._tables = tables
+        self._is_code = is_code
+        self._foreign = foreign
+        self._mode = mode
+        self._max_frames = max_frames
+        self._rules: dict[int, cfi.Rule | None] = {}
+        self._trampolines: dict[int, bool] = {}
+        self._code: dict[int, bool] = {}
+        self.damaged: dict[int, str] = {}
+        """pc → what was wrong with its CFI."""
+
+    def _rule(self, pc: int) -> cfi.Rule | None:
+        try:
+            return self._rules[pc]
+        except KeyError:
+            rule = None
+            for table in self._tables(pc):
+                try:
+                    rule = table.rule(pc)
+                except ParseError as damage:
+                    self.damaged[pc] = str(damage)
+                if rule is not None:
+                    break
+            self._rules[pc] = rule
+            return rule
+
+    def _executable(self, pc: int) -> bool:
+        page = pc >> 12
+        known = self._code.get(page)
+        if known is None:
+            known = self._code[page] = self._is_code(pc)
+        return known
+
+    def _is_trampoline(self, pc: int) -> bool:
+        known = self._trampolines.get(pc)
+        if known is None:
+            known = self._trampolines[pc] = self._space.read(pc, 9) == machine.TRAMPOLINE
+        return known
+
+    def walk(self, registers: Registers) -> Walk:
+        """All activations from these registers outwards."""
+        frames: list[RawFrame] = []
+        signal_frames: list[SignalFrame] = []
+        trust: Trust = "context"
+        interrupted = True
+        covers = self._foreign.covers if self._foreign is not None else None
+        word = self._space.word
+        use_cfi, use_other = self._mode != "fp", self._mode != "cfi"
+        seen_signal_contexts: set[int] = set()
+
+        def end(why: Ended, detail: str | None = None) -> Walk:
+            return Walk(frames, why, detail, signal_frames)
+
+        while True:
+            pc, sp = registers[PC], registers[RSP]
+            if pc is None or sp is None:
+                return end("no-registers", "the program counter or stack pointer is not known")
+            if len(frames) >= self._max_frames:
+                return end("limit", f"stopped after {self._max_frames} frames")
+            if pc == 0 and frames and trust != "context":
+                return end("bottom", "the return address is 0")
+            if covers is not None and covers(pc):
+                caller = self._foreign_step(frames, registers, trust, interrupted)
+                if isinstance(caller, str):
+                    caller_or_none = self._resume(sp)
+                    if caller_or_none is None:
+                        return end("unreadable", caller)
+                    caller = caller_or_none
+                trust = "hotspot"
+                interrupted = False
+                if caller[RSP] is None or caller[RSP] <= sp:  # type: ignore[operator]
+                    return end("no-progress", f"the caller's stack pointer is not above {sp:#x}")
+                registers = caller
+                continue
+            if self._is_trampoline(pc):
+                restored = machine.restore_signal_frame(self._space, sp)
+                if restored is not None and sp not in seen_signal_contexts:
+                    seen_signal_contexts.add(sp)
+                    frames.append(RawFrame(pc, sp, registers[RBP], "signal", trust, True))
+                    registers = restored[0]
+                    signal_frames.append(
+                        SignalFrame(len(frames) - 1, sp, sp + machine.CONTEXT_SIGINFO, registers)
+                    )
+                    trust, interrupted = "context", True
+                    continue
+            lookup = pc if interrupted else pc - 1
+            executable = self._executable(lookup)
+            rule = self._rule(lookup) if use_cfi and executable else None
+            kind: Literal["native", "unknown"] = "native" if executable else "unknown"
+            frames.append(RawFrame(pc, sp, registers[RBP], kind, trust, interrupted))
+            caller = None
+            following: Trust = "cfi"
+            reason = ""
+            if rule is not None:
+                if rule.bottom:
+                    return end("bottom", "the CFI marks the outermost frame")
+                try:
+                    caller = _apply(rule, registers, word)
+                except ParseError as damage:
+                    self.damaged[lookup] = str(damage)
+                if caller is None:
+                    reason = f"the stack of the frame at {sp:#x} can't be read"
+                elif not self._plausible(caller, sp):
+                    if caller[PC] == 0:
+                        return end("bottom", "the return address is 0")
+                    reason = f"CFI gives a caller at {caller[PC] or 0:#x} with sp {caller[RSP] or 0:#x}"
+                    caller = None
+            elif interrupted and not executable:
+                # The pc itself is nowhere: a call through a bad pointer. The call pushed its return address.
+                caller = machine.step_return_at_sp(self._space, registers)
+                if caller is not None and not (
+                    self._plausible(caller, sp) and machine.follows_call(self._space, caller[PC] or 0)
+                ):
+                    caller = None
+                following = "frame-pointer"
+            if caller is None and use_other:
+                caller, following = self._without_cfi(registers, sp, trust, rule is not None)
+            if caller is None and self._foreign is not None and use_other:
+                caller, following = self._resume(sp), "hotspot"
+            if caller is None:
+                if word(sp) is None:
+                    return end("unreadable", reason or f"the stack at {sp:#x} is not in the core")
+                return end("no-rule", reason or f"nothing tells how to leave {pc:#x}")
+            registers, trust, interrupted = caller, following, False
+
+    def _without_cfi(
+        self, registers: Registers, sp: int, trust: Trust, had_rule: bool
+    ) -> tuple[Registers | None, Trust]:
+        caller = machine.step_frame_pointer(self._space, registers)
+        if caller is not None and self._plausible(caller, sp):
+            return caller, "frame-pointer"
+        if self._mode == "fp" or had_rule:
+            return None, "scan"
+        words = _SCAN_FAR if trust in ("context", "cfi") else _SCAN_NEAR
+        caller = machine.scan(self._space, registers, self._is_scan_target, words)
+        return caller, "scan"
+
+    def _is_scan_target(self, value: int) -> bool:
+        return value > 0xFFFF and value < 1 << 47 and self._executable(value)
+
+    def _plausible(self, caller: Registers, sp: int) -> bool:
+        pc, caller_sp = caller[PC], caller[RSP]
+        return (
+            pc is not None and caller_sp is not None and caller_sp > sp and caller_sp < 1 << 47 and self._executable(pc - 1)
+        )
+
+    def _resume(self, sp: int) -> Registers | None:
+        caller = self._foreign.resume(sp) if self._foreign is not None else None
+        if caller is not None and (caller[RSP] is None or caller[RSP] <= sp):  # type: ignore[operator]
+            return None
+        return caller
+
+    def _foreign_step(
+        self, frames: list[RawFrame], registers: Registers, trust: Trust, interrupted: bool
+    ) -> Registers | str:
+        assert self._foreign is not None
+        pc, sp = registers[PC] or 0, registers[RSP] or 0
+        step = self._foreign.step(registers, interrupted)
+        frames.append(
+            RawFrame(
+                pc, sp, registers[RBP], step.kind, trust, interrupted, step.virtual, step.stub, step.level, step.note
+            )
+        )
+        if self._mode == "fp":
+            caller = machine.step_frame_pointer(self._space, registers)
+            return caller if caller is not None else "the frame pointer does not lead on"
+        if step.caller is None:
+            return step.why or "the frame's layout is not known"
+        return step.caller
+
+
+def _apply(rule: cfi.Rule, registers: Registers, word: Callable[[int], int | None]) -> Registers | None:
+    """Execute a rule. None when a value that is needed can't be had."""
+    if rule.cfa_expression is None:
+        base = registers[rule.cfa_register] if rule.cfa_register < len(registers) else None
+        if base is None:
+            return None
+        cfa = (base + rule.cfa_offset) & _MASK
+    else:
+        value = cfi.evaluate(rule.cfa_expression, registers, word, None)
+        if value is None:
+            return None
+        cfa = value
+    caller = list(registers)
+    caller[RSP] = cfa
+    for register, offset in rule.saved:
+        if register < machine.REGISTER_COUNT:
+            caller[register] = word(cfa + offset)
+    for register, kind, argument in rule.others:
+        if register >= machine.REGISTER_COUNT:
+            continue
+        if kind == cfi.VAL_OFFSET:
+            caller[register] = (cfa + int(argument)) & _MASK
+        elif kind == cfi.REGISTER:
+            source = int(argument)
+            caller[register] = registers[source] if source < len(registers) else None
+        elif kind == cfi.UNDEFINED:
+            caller[register] = None
+        elif isinstance(argument, bytes):
+            address = cfi.evaluate(argument, registers, word, cfa)
+            if kind == cfi.EXPRESSION:
+                caller[register] = None if address is None else word(address)
+            else:
+                caller[register] = address
+    return None if caller[PC] is None else caller

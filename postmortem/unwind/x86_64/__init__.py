@@ -1,0 +1,3 @@
+"""x86-64: register numbers, signal frames, frame-pointer and scan rules."""
+
+from __future__ import annotations

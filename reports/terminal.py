@@ -1,0 +1,115 @@
+"""The verdict and the crashing stack on a terminal; plain text where there is none."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from reports import view
+from reports.text import plural, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from postmortem.model import Report
+
+_STYLE = {"critical": "bold red", "high": "bold red", "medium": "bold yellow", "low": "bold cyan", "info": "bold"}
+_WIDTH = 100
+_FRAMES = 40
+
+
+def render(report: Report, width: int = _WIDTH) -> str:
+    """The text without colour, `width` columns wide."""
+    from rich.console import Console
+
+    stream = io.StringIO()
+    show(report, Console(file=stream, width=width, no_color=True, force_terminal=False, legacy_windows=False))
+    return stream.getvalue()
+
+
+def show(report: Report, console: Console) -> None:
+    """Writes to a console, which knows its own width and whether it has colours."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    def line(text: str, style: str = "", indent: int = 0) -> None:
+        # Text, never markup: what stands in brackets in crash data must not be taken as a style.
+        console.print(Padding(Text(visible(text), style), (0, 0, 0, indent)), soft_wrap=False)
+
+    severity = report.verdict.severity if report.verdict else "info"
+    line(view.title_text(report), _STYLE.get(severity, "bold"))
+    if words := view.confidence_text(report):
+        line(words, "dim")
+    line(view.summary_text(report))
+    if report.crash.signal is not None:
+        line("")
+        line(view.signal_text(report.crash.signal), "bold")
+    for text in (view.fault_text(report.crash), view.handler_text(report.crash)):
+        if text:
+            line(text)
+    if report.crash.instruction:
+        line(f"Instruction: {report.crash.instruction}")
+
+    if evidence := view.why(report):
+        line("")
+        line("Why", "bold")
+        for item in evidence[:10]:
+            line(f"{item.value}  {item.text}".rstrip(), indent=2)
+    if steps := view.next_steps(report):
+        line("")
+        line("What to do", "bold")
+        for at, step in enumerate(steps[:8], 1):
+            line(f"{at}. {step}", indent=2)
+
+    found = view.crashing_thread(report)
+    if found is not None:
+        _, thread = found
+        line("")
+        line(f"Crashing stack: {view.thread_name(thread)}, thread {thread.tid}", "bold")
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(justify="right", no_wrap=True, style="dim")
+        grid.add_column(overflow="fold", ratio=1)
+        for row in view.fold(thread.frames, thread.cycles, _FRAMES):
+            if isinstance(row, view.FrameRow):
+                grid.add_row(f"#{row.index}", _frame(row))
+            else:
+                grid.add_row("", Text(visible(row.text), "italic yellow"))
+                if isinstance(row, view.CycleRow):
+                    for inner in row.rows[:_FRAMES]:
+                        grid.add_row(f"│ #{inner.index}", _frame(inner))
+        console.print(Padding(grid, (0, 0, 0, 2)))
+        if text := view.ended_text(thread):
+            line(text, "dim", 2)
+        if thread.handler_frames:
+            line(f"{plural(len(thread.handler_frames), 'frame')} of the signal handler not shown.", "dim", 2)
+
+    others = [finding for finding in view.findings_in_order(report) if finding is not view.verdict_finding(report)]
+    if others:
+        line("")
+        line("Other findings", "bold")
+        for finding in others[:8]:
+            line(f"{finding.severity}, {finding.confidence}: {finding.title}", indent=2)
+    if report.problems:
+        line("")
+        line("What could not be done", "bold")
+        for problem in report.problems[:6]:
+            line(f"{problem.what} {problem.hint or ''}".rstrip(), indent=2)
+        if len(report.problems) > 6:
+            line(f"and {len(report.problems) - 6} more", "dim", 2)
+
+
+def _frame(row: view.FrameRow) -> object:
+    from rich.text import Text
+
+    frame = row.frame
+    text = Text(visible(view.function_text(frame), 400), "bold" if frame.function else "")
+    if source := view.source_text(frame):
+        text.append(f" at {visible(source, 200)}", "cyan")
+    if frame.function and (module := view.module_text(frame)):
+        text.append(f" in {visible(module, 200)}", "dim")
+    if tags := view.frame_tags(frame):
+        text.append(f" [{', '.join(tags)}]", "yellow")
+    if frame.note:
+        text.append(f" ({visible(frame.note, 200)})", "dim")
+    return text
