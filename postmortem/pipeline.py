@@ -109,7 +109,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
     with log.stage("threads"):
         java = hotspot.threads() if hotspot is not None else {}
         threads = tuple(
-            thread_model(walk, frames, core, java.get(walk.status.tid), fault)
+            thread_model(walk, frames, core, java.get(walk.status.tid), None, fault)
             for walk, frames in zip(walks, named, strict=True)
         )
     report = Report(

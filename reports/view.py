@@ -608,3 +608,46 @@ def share(part: int | None, whole: int | None) -> float | None:
 def format_share(value: float) -> str:
     """ "42 %", "0.3 %"."""
     return f"{value:.0f} %" if value >= 1 or value == 0 else f"{value:.1f} %"
+
+
+def crash_facts(report: Report) -> tuple[Fact, ...]:
+    """The fault as the kernel, the CPU and the instruction tell it."""
+    crash = report.crash
+    signal = crash.signal
+    address = crash.fault_address
+    if address is None and signal is not None:
+        address = signal.fault_address
+    about = f" ({crash.fault_address_text})" if crash.fault_address_text else ""
+    rows: list[tuple[str, object, str]] = [
+        ("Signal", signal_text(signal) if signal else None, "crash.signal"),
+        ("Fault address", None if address is None else f"{address}{about}", "crash.fault_address"),
+        ("Known from", crash.fault_address_source, "crash.fault_address_source"),
+        ("Access", crash.access, "crash.access"),
+        ("pc", crash.pc, "crash.pc"),
+        ("Instruction", crash.instruction, "crash.instruction"),
+        ("Its bytes", crash.instruction_bytes, "crash.instruction_bytes"),
+        ("Called from", crash.call_site, "crash.call_site"),
+        ("Thread", crash.tid, "crash.tid"),
+        ("Trap number", crash.trap_number, "crash.trap_number"),
+        ("CPU error code", None if crash.error_code is None else hex(crash.error_code), "crash.error_code"),
+        ("Signal of the core", signal_text(crash.handler_signal) if crash.handler_signal else None, "crash.handler_signal"),
+    ]
+    rows += [(f"Value of {name}", hex(value), f"crash.operand_values.{name}") for name, value in crash.operand_values.items()]
+    return _facts(*rows)
+
+
+def register_rows(report: Report) -> tuple[tuple[str, str, str, str], ...]:
+    """(register, value, what it points at, path) of the crashing thread."""
+    rows = [
+        (note.register, str(note.value), note.text, f"crash.registers[{at}]")
+        for at, note in enumerate(report.crash.registers)
+    ]
+    named = {name for name, _, _, _ in rows}
+    if (found := crashing_thread(report)) is not None:
+        index, thread = found
+        rows += [
+            (name, str(value), "", f"threads[{index}].registers.{name}")
+            for name, value in thread.registers.items()
+            if name not in named
+        ]
+    return tuple(rows)

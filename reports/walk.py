@@ -15,8 +15,8 @@ T = TypeVar("T")
 def map_strings(value: T, change: Callable[[str, str, str], str]) -> T:
     """The value with change(struct name, field, text) for each string in it.
 
-    Keys of dicts are passed to no one; the text of a dict's entry comes with the field "field:key".
-    The depth of calls is that of the model's types, not of the input.
+    A dict's entry comes with the field "field:key", its key with "field:". The depth of calls is that of
+    the model's types, not of the input.
     """
     made: T = _map(value, type(value).__name__, "", change)
     return made
@@ -29,8 +29,12 @@ def _map(value: Any, owner: str, field: str, change: Callable[[str, str, str], s
         items = tuple(_map(item, owner, field, change) for item in value)
         return value if all(map(_is, items, value)) else items
     if isinstance(value, dict):
-        entries = {key: _map(item, owner, f"{field}:{key}", change) for key, item in value.items()}
-        return value if all(entries[key] is value[key] for key in value) else entries
+        entries = {
+            change(owner, f"{field}:", key): _map(item, owner, f"{field}:{key}", change)
+            for key, item in value.items()
+        }
+        same = len(entries) == len(value) and all(entries.get(key) is item for key, item in value.items())
+        return value if same else entries
     if isinstance(value, msgspec.Struct):
         name = type(value).__name__
         changed = {}

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
 from importlib import resources
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from postmortem.model import Frame
 from postmortem.rules.names import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from postmortem.model import Frame
 
 
 @functools.cache

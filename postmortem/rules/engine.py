@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from postmortem.model import Finding, Problem, Report
 from postmortem.rules import ALL, ranking
-from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from postmortem.rules.rule import Rule
 
 
 def run(report: Report, rules: Sequence[Rule] = ALL, strict: bool = False) -> Report:

@@ -9,12 +9,15 @@ What to do: look at the caller, and at what wrote the pointer it called through.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.rules import culprit, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -34,11 +37,17 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Execution of non-executable memory at {pc:#x} in {views.mapping_text(mapping)}{by}",
         severity="critical",
         confidence="certain",
-        explanation=f"The processor was to execute at {pc:#x}, in a mapping that permits {mapping.permissions!r}. "
+        explanation=(
+            f"The processor was to execute at {pc:#x}, in a mapping that permits {mapping.permissions!r}. "
+        )
         + (
-            "That is a stack: an overwritten return address, a nested function without an executable stack, or an attack."
+            "That is a stack: an overwritten return address, a nested function without an executable stack,"
+            " or an attack."
             if on_stack
-            else "A function pointer, vtable or return address points at data, or generated code was never made executable."
+            else (
+                "A function pointer, vtable or return address points at data, or generated code was never"
+                " made executable."
+            )
         ),
         evidence=proof(
             report,
@@ -55,4 +64,6 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(id="execute-non-executable", group="fault", specificity=70, check=check, documentation=__doc__ or "")
+RULE = Rule(
+    id="execute-non-executable", group="fault", specificity=70, check=check, documentation=__doc__ or ""
+)

@@ -7,7 +7,8 @@ import re
 _OPENING = {"(": ")", "<": ">", "{": "}", "[": "]"}
 _CLOSING = frozenset(_OPENING.values())
 _OPERATOR = re.compile(
-    r"\boperator ?(?:\(\)|\[\]|->\*?|<=>|<<=?|>>=?|<=?|>=?|[-+*/%^&|!=~,]+|(?:new|delete)(?:\[\])?|(?<= )[\w:]+)"
+    r"\boperator ?(?:\(\)|\[\]|->\*?|<=>|<<=?|>>=?|<=?|>=?|[-+*/%^&|!=~,]+|(?:new|delete)(?:\[\])?|(?<="
+    r" )[\w:]+)"
 )
 _RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
 _SUFFIX = re.compile(
@@ -48,7 +49,7 @@ def plain(function: str) -> str:
 
 
 def _without_groups(name: str) -> str:
-    """`name` without what stands in (), <>, {} and []; one pass, unbalanced text is kept as far as it goes."""
+    """`name` without what stands in (), <>, {} and []; what an unclosed group opens is dropped."""
     kept: list[str] = []
     open_groups: list[str] = []
     for position, character in enumerate(name):

@@ -10,13 +10,16 @@ What to do: recognise the bytes (text, a float, a fill pattern), then find the w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Finding, Report
 from postmortem.rules import views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 from postmortem.rules.words import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -49,10 +52,12 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
         title=f"{deed} the non-canonical pointer {address:#x}{views.inside(report)}",
         severity="critical",
         confidence="certain",
-        explanation=f"{address:#x} is no address on x86-64: bits 63 to 47 must be equal. For this fault the kernel"
-        f" reports address 0, which does not mean a null pointer; the address is computed from the operand and the"
-        f" registers. {looks or 'Its bytes show no known pattern.'} The memory that held the pointer was overwritten,"
-        " never set, or freed.",
+        explanation=(
+            f"{address:#x} is no address on x86-64: bits 63 to 47 must be equal. For this fault the kernel"
+            " reports address 0, which does not mean a null pointer; the address is computed from the"
+            f" operand and the registers. {looks or 'Its bytes show no known pattern.'} The memory that held"
+            " the pointer was overwritten, never set, or freed."
+        ),
         evidence=proof(
             report,
             ("crash.signal.code_name", "the kernel gives no address with this code"),
@@ -63,10 +68,18 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
-            "Look at the object that the pointer was read from, and at its neighbours: what wrote these bytes?",
-            "Rebuild with -fsanitize=address and run the same input, or run it under valgrind: both stop at the write.",
+            (
+                "Look at the object that the pointer was read from, and at its neighbours: what wrote these"
+                " bytes?"
+            ),
+            (
+                "Rebuild with -fsanitize=address and run the same input, or run it under valgrind: both stop"
+                " at the write."
+            ),
         ),
     )
 
 
-RULE = Rule(id="non-canonical-address", group="fault", specificity=64, check=check, documentation=__doc__ or "")
+RULE = Rule(
+    id="non-canonical-address", group="fault", specificity=64, check=check, documentation=__doc__ or ""
+)

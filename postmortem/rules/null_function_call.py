@@ -5,17 +5,21 @@ Why it matters: the crashing frame has no name; what counts is the caller and th
 Evidence it needs: pc below 4096 with SIGSEGV; the caller comes from the return address on the stack.
 False alarms: a return to address 0 after the stack was overwritten looks the same; without a call
 instruction before the return address the finding is likely only.
-What to do: look for a callback never set, an unresolved weak symbol, an unchecked dlsym, a destroyed object.
+What to do: look for a callback never set, an unresolved weak symbol, an unchecked dlsym, a destroyed
+object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.rules import culprit, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -35,8 +39,16 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if site else "likely",
         explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
-        + (f"The call{through} made it; its target was null." if site else "The call instruction could not be read.")
-        + (" A displacement in that operand is the slot of a table of functions or a vtable." if site and "[" in site else ""),
+        + (
+            f"The call{through} made it; its target was null."
+            if site
+            else "The call instruction could not be read."
+        )
+        + (
+            " A displacement in that operand is the slot of a table of functions or a vtable."
+            if site and "[" in site
+            else ""
+        ),
         evidence=proof(
             report,
             ("crash.pc", "where execution went"),
@@ -46,8 +58,11 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, caller[0], "pc") if caller else "", "the return address"),
         ),
         remedies=(
-            f"Check the pointer that{by.replace(' by', '') or ' the caller'} calls through: a callback never registered, a dlsym"
-            " result not checked, a weak symbol that nothing defines, an object already destroyed.",
+            (
+                f"Check the pointer that{by.replace(' by', '') or ' the caller'} calls through: a callback"
+                " never registered, a dlsym result not checked, a weak symbol that nothing defines, an"
+                " object already destroyed."
+            ),
             "Rebuild with -fsanitize=address,undefined to see whether the object was overwritten or freed.",
         ),
     )

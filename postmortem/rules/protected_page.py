@@ -10,18 +10,25 @@ What to do: the mapping just below the page names what was overrun.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.rules import views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     address = views.fault_address(report)
-    if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_ACCERR or address is None:
+    if (
+        not views.signal_is(report, views.SIGSEGV)
+        or views.code(report) != views.SEGV_ACCERR
+        or address is None
+    ):
         return
     found = views.mapping_at(report, address)
     if found is None or found[1].permissions[:3] != "---" or views.pc_is_fault(report):
@@ -32,12 +39,17 @@ def check(report: Report) -> Iterator[Finding]:
     beside = f" The mapping below it is {views.mapping_text(below)}." if below else ""
     yield Finding(
         rule=RULE.id,
-        title=f"{views.access_word(report).capitalize()} of the protected page at {address:#x}{views.inside(report)}",
+        title=(
+            f"{views.access_word(report).capitalize()} of the protected page at"
+            f" {address:#x}{views.inside(report)}"
+        ),
         severity="critical",
         confidence="possible" if views.java_process(report) else "certain",
-        explanation=f"{address:#x} lies {views.size_text(into)} inside a mapping that permits no access"
-        f" ({views.size_text(mapping.end - mapping.start)}).{beside} Such a page is a guard behind a buffer or a stack,"
-        " or memory taken away with mprotect.",
+        explanation=(
+            f"{address:#x} lies {views.size_text(into)} inside a mapping that permits no access"
+            f" ({views.size_text(mapping.end - mapping.start)}).{beside} Such a page is a guard behind a"
+            " buffer or a stack, or memory taken away with mprotect."
+        ),
         evidence=proof(
             report,
             ("crash.signal.code_name", "mapped, but not for this access"),

@@ -8,9 +8,12 @@ verdict only when nothing else was found. No finding, no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Severity, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CONFIDENCE: dict[Confidence, int] = {"certain": 2, "likely": 1, "possible": 0}
 SEVERITY: dict[Severity, int] = {"critical": 4, "high": 3, "medium": 2, "low": 1, "info": 0}
@@ -70,9 +73,7 @@ def _shelf(finding: Finding) -> int:
 def silence(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings without those that a certain or likely one makes redundant."""
     findings = tuple(findings)
-    redundant = {
-        name for f in findings if f.confidence != "possible" for name in SILENCES.get(f.rule, ())
-    }
+    redundant = {name for f in findings if f.confidence != "possible" for name in SILENCES.get(f.rule, ())}
     return tuple(f for f in findings if f.rule not in redundant)
 
 

@@ -10,13 +10,16 @@ freed with its mapping, or never set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.rules import culprit, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 from postmortem.rules.words import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CLOSE = 1 << 16
 """Bytes from a mapping within which an overrun or underrun of it is the first guess."""
@@ -41,17 +44,24 @@ def check(report: Report) -> Iterator[Finding]:
     below, above = views.neighbours(report, address)
     near: list[str] = []
     if below:
-        near.append(f"{views.size_text(address - below[1].end)} past the end of {views.mapping_text(below[1])}")
+        near.append(
+            f"{views.size_text(address - below[1].end)} past the end of {views.mapping_text(below[1])}"
+        )
     if above:
         near.append(f"{views.size_text(above[1].start - address)} before {views.mapping_text(above[1])}")
     close = below is not None and address - below[1].end < CLOSE
     guess = (
         "So close behind a mapping, an overrun of what lies at its end is the first guess."
         if close
-        else "That is far from memory in use: the pointer was overwritten, never set, or its memory was unmapped."
+        else (
+            "That is far from memory in use: the pointer was overwritten, never set, or its memory was"
+            " unmapped."
+        )
     )
     if executing:
-        guess = "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
+        guess = (
+            "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
+        )
     yield Finding(
         rule=RULE.id,
         title=title,
@@ -71,7 +81,10 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, caller[0]) if caller else views.blamed_path(report), "the function"),
         ),
         remedies=(
-            "Follow the pointer back from the faulting instruction: which object was it read from, and is that one intact?",
+            (
+                "Follow the pointer back from the faulting instruction: which object was it read from, and is"
+                " that one intact?"
+            ),
             "Rebuild with -fsanitize=address and run the same input, or run it under valgrind.",
         ),
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from postmortem.model import Address, Frame, Mapping, Operand, Report, Thread
 from postmortem.rules import culprit
 from postmortem.rules.names import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from postmortem.model import Address, Frame, Mapping, Operand, Report, Thread
 
 SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV = 4, 5, 6, 7, 8, 11
 SIGXCPU, SIGXFSZ, SIGSYS = 24, 25, 31
@@ -81,10 +85,7 @@ def first_named(report: Report, test: Callable[[str], bool]) -> tuple[int, Frame
 
 def last_named(report: Report, test: Callable[[str], bool]) -> tuple[int, Frame] | None:
     """The outermost frame of the crashing thread whose plain name passes `test`."""
-    found = None
-    for found in _named(crashing_frames(report), test):
-        continue
-    return found
+    return max(_named(crashing_frames(report), test), key=lambda item: item[0], default=None)
 
 
 def _named(frames: tuple[Frame, ...], test: Callable[[str], bool]) -> Iterator[tuple[int, Frame]]:
@@ -187,7 +188,9 @@ def java_process(report: Report) -> bool:
 def in_java_code(report: Report) -> bool:
     """The fault lies in code that the JVM generated, where it takes faults on purpose."""
     frames = crashing_frames(report)
-    return bool(frames) and (frames[0].kind.startswith("java") or (java_process(report) and frames[0].kind == "stub"))
+    return bool(frames) and (
+        frames[0].kind.startswith("java") or (java_process(report) and frames[0].kind == "stub")
+    )
 
 
 def size_text(size: int) -> str:

@@ -3,26 +3,33 @@
 What it finds: a write to a mapping that permits no writing: a string literal, constant data, code.
 Why it matters: the compiler or linker put the data there for a reason; a cast removed the const.
 Evidence it needs: SIGSEGV with SEGV_ACCERR and an address in a readable mapping without "w".
-False alarms: protection keys (SEGV_PKUERR) have another code. A fetch from memory without "x" is
-execute-non-executable.
+False alarms: protection keys (SEGV_PKUERR) have another code. A fetch from memory without "x" is execute-
+non-executable.
 What to do: find the const that was cast away, or copy the data before changing it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Mapping, Report
 from postmortem.rules import views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     address = views.fault_address(report)
-    if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_ACCERR or address is None:
+    if (
+        not views.signal_is(report, views.SIGSEGV)
+        or views.code(report) != views.SEGV_ACCERR
+        or address is None
+    ):
         return
     found = views.mapping_at(report, address)
     if found is None or views.pc_is_fault(report) or views.access_word(report) == "read":
@@ -35,7 +42,10 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Write to {_whose(mapping)} at {address:#x}{views.inside(report)}",
         severity="critical",
         confidence="certain",
-        explanation=f"The mapping of {address:#x} permits {mapping.permissions!r}, so reading works and writing does not. "
+        explanation=(
+            f"The mapping of {address:#x} permits {mapping.permissions!r}, so reading works and writing does"
+            " not. "
+        )
         + (
             "It comes from a file: constants and string literals, code, or a file mapped for reading."
             if mapping.path
@@ -52,7 +62,10 @@ def check(report: Report) -> Iterator[Finding]:
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
-            "Copy the data before changing it; make the pointer const so that the compiler objects (-Wwrite-strings, -Wcast-qual).",
+            (
+                "Copy the data before changing it; make the pointer const so that the compiler objects"
+                " (-Wwrite-strings, -Wcast-qual)."
+            ),
             "If the memory is the program's own, look for mprotect or mmap with PROT_READ on it.",
         ),
     )

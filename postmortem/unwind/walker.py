@@ -158,7 +158,7 @@ class Walker:
                     caller = None
                 following = "frame-pointer"
             if caller is None and use_other:
-                caller, following = self._without_cfi(registers, sp, trust, rule is not None)
+                caller, following = self._without_cfi(registers, sp, trust, interrupted, rule is not None)
             if caller is None and self._foreign is not None and use_other:
                 caller, following = self._resume(sp), "hotspot"
             if caller is None:
@@ -168,8 +168,12 @@ class Walker:
             registers, trust, interrupted = caller, following, False
 
     def _without_cfi(
-        self, registers: Registers, sp: int, trust: Trust, had_rule: bool
+        self, registers: Registers, sp: int, trust: Trust, interrupted: bool, had_rule: bool
     ) -> tuple[Registers | None, Trust]:
+        if interrupted and not had_rule and self._mode == "auto":
+            caller = machine.step_frameless(self._space, registers)
+            if caller is not None and self._plausible(caller, sp):
+                return caller, "frame-pointer"
         caller = machine.step_frame_pointer(self._space, registers)
         if caller is not None and self._plausible(caller, sp):
             return caller, "frame-pointer"

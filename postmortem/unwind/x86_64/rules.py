@@ -79,6 +79,23 @@ def step_return_at_sp(space: AddressSpace, registers: Registers) -> Registers | 
     return caller
 
 
+def step_frameless(space: AddressSpace, registers: Registers) -> Registers | None:
+    """A function interrupted before it built a frame, or that builds none: [rsp] is the return address.
+
+    Believed only when the instruction before that address is a direct call to just below pc.
+    """
+    caller = step_return_at_sp(space, registers)
+    pc = registers[PC]
+    if caller is None or pc is None:
+        return None
+    target = caller[PC] or 0
+    code = space.read(target - 5, 5)
+    if code is None or code[0] != 0xE8:
+        return None
+    called = (target + int.from_bytes(code[1:], "little", signed=True)) & 0xFFFFFFFFFFFFFFFF
+    return caller if called <= pc < called + 0x10000 else None
+
+
 def follows_call(space: AddressSpace, address: int) -> bool | None:
     """Whether the bytes before `address` can be a call instruction (Intel SDM, CALL); None: no bytes.
 

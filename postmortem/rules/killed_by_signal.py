@@ -1,0 +1,71 @@
+"""Killed by a signal from another process.
+
+What it finds: the signal that ended the process was sent to it; it made no fault of its own.
+Why it matters: the stacks show where it was, not what went wrong; the question is who sent it, and why.
+Evidence it needs: si_code SI_USER, SI_QUEUE or SI_TKILL with a sender that is not this process.
+False alarms: in another PID name space the sender may read 0; then "outside of its name space" is said.
+What to do: look at the sender: a supervisor's watchdog, a timeout, an operator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.rules import views
+from postmortem.rules.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    signal = report.crash.signal
+    if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
+        return
+    if signal.sender_pid is None or report.process.pid is None or signal.sender_pid == report.process.pid:
+        return
+    sender = f"process {signal.sender_pid}"
+    if signal.sender_pid == 0:
+        sender = "a process outside of its PID name space, or the kernel"
+    elif signal.sender_pid == report.process.ppid:
+        sender += ", its parent"
+    elif signal.sender_pid == 1:
+        sender += ", the init process"
+    user = f" of user {signal.sender_uid}" if signal.sender_uid is not None else ""
+    where = views.inside(report)
+    yield Finding(
+        rule=RULE.id,
+        title=f"{signal.name} sent by {sender}: not a crash of its own",
+        severity="high",
+        confidence="certain",
+        explanation=(
+            f"{signal.name} came from {sender}{user}. No instruction of this process faulted; its stacks show"
+            " what it was doing when the signal"
+            f" came{' (the first thread was' + where + ')' if where else ''}. Supervisors send SIGABRT or"
+            " SIGQUIT to a service that no longer answers, so the threads are worth a look for what they"
+            " wait for."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "sent, not raised by a fault"),
+            ("crash.signal.sender_pid", "by this process"),
+            ("crash.signal.sender_uid", "of this user"),
+            ("process.pid", "this process"),
+        ),
+        remedies=(
+            (
+                f"Find out what process {signal.sender_pid} is: journalctl _PID={signal.sender_pid}, the"
+                " supervisor's log, audit records (ausearch -sc kill)."
+            ),
+            (
+                "If a watchdog sent it, look at the waiting threads of this report for what kept the service"
+                " from answering."
+            ),
+        ),
+    )
+
+
+RULE = Rule(id="killed-by-signal", group="fault", specificity=30, check=check, documentation=__doc__ or "")

@@ -1,0 +1,36 @@
+"""The native corpus: built once per machine by fixtures/native/recipe.py, or found where $POSTMORTEM_NATIVE_CORPUS says."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NATIVE = ROOT / "fixtures" / "native"
+
+
+def cases() -> list[dict[str, Any]]:
+    """All cases of corpus.toml."""
+    return list(tomllib.loads((NATIVE / "corpus.toml").read_text())["case"])
+
+
+@functools.cache
+def directory() -> Path:
+    """Where the built corpus lies: <name>/core, exe, case.json."""
+    named = os.environ.get("POSTMORTEM_NATIVE_CORPUS")
+    if named:
+        return Path(named)
+    built = Path(tempfile.gettempdir()) / f"postmortem-native-{os.getuid()}"
+    spec = importlib.util.spec_from_file_location("postmortem_native_recipe", NATIVE / "recipe.py")
+    assert spec is not None and spec.loader is not None
+    recipe = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = recipe
+    spec.loader.exec_module(recipe)
+    recipe.build(built, None, 2)
+    return built

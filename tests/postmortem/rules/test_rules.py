@@ -1,0 +1,75 @@
+"""Each rule fires on its fault, stays silent on near misses, and survives absent facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from postmortem import rules
+from postmortem.rules.engine import run
+from postmortem.rules.paths import resolve, show
+from tests.postmortem.rules.cases import CASES, each
+from tests.postmortem.rules.reports import findings
+
+if TYPE_CHECKING:
+    from postmortem.model import Report
+
+HEADINGS = ("What it finds:", "Why it matters:", "Evidence it needs:", "False alarms:", "What to do:")
+CONTRACT = ["null-dereference", "null-function-call", "non-canonical-address", "unmapped-address", "write-to-read-only", "execute-non-executable", "use-after-free", "stack-overflow", "stack-smashing", "heap-corruption", "assertion-failure", "uncaught-cxx-exception", "pure-virtual-call", "out-of-memory", "rust-panic", "go-fatal", "integer-division", "illegal-instruction", "truncated-mapping", "misaligned-access", "seccomp-violation", "killed-by-signal", "resource-limit-signal", "sanitizer-report", "crash-in-signal-handler", "mutex-deadlock", "lock-convoy", "thread-exhaustion", "mapping-exhaustion", "malloc-arena-growth", "replaced-binary", "mixed-libraries", "truncated-core", "incomplete-core", "missing-symbols"]
+
+
+def parameters(kind: str) -> list[object]:
+    return [pytest.param(rule, item, id=f"{rule}-{number}") for rule, number, item in each(kind)]
+
+
+@pytest.mark.parametrize(("rule", "item"), parameters("fires"))
+def test_fires(rule: str, item: Report) -> None:
+    assert findings(item, rule)
+
+
+@pytest.mark.parametrize(("rule", "item"), parameters("misses"))
+def test_near_miss_is_silent(rule: str, item: Report) -> None:
+    assert not findings(item, rule)
+
+
+@pytest.mark.parametrize(("rule", "item"), parameters("lacks"))
+def test_absent_fact_is_silent(rule: str, item: Report) -> None:
+    assert not findings(item, rule)
+
+
+@pytest.mark.parametrize(("rule", "item"), parameters("fires"))
+def test_evidence_resolves_and_words_are_complete(rule: str, item: Report) -> None:
+    for finding in run(item, strict=True).findings:
+        assert finding.evidence, finding.rule
+        for evidence in finding.evidence:
+            assert evidence.value == show(resolve(item, evidence.where))
+        assert finding.title[0].isupper() or finding.title[0] in '"_(' or finding.title[0].isalnum()
+        assert not finding.title.endswith(".")
+        assert finding.explanation.endswith((".", "!"))
+        assert "  " not in finding.explanation
+        assert finding.remedies
+
+
+def test_every_native_rule_has_cases() -> None:
+    assert {rule.id for rule in rules.ALL if rule.group != "jvm"} == set(CASES)
+
+
+def test_contract() -> None:
+    assert set(CONTRACT) <= {rule.id for rule in rules.ALL}
+
+
+def test_table_matches_folder() -> None:
+    folder = Path(rules.__file__).parent
+    files = {path.stem for path in folder.glob("*.py") if "\nRULE = Rule(" in path.read_text(encoding="utf-8")}
+    assert {rule.id.replace("-", "_") for rule in rules.ALL} == files
+    assert len({rule.id for rule in rules.ALL}) == len(rules.ALL)
+
+
+@pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.id)
+def test_documentation_has_its_headings(rule: rules.Rule) -> None:
+    lines = rule.documentation.splitlines()
+    assert lines[0].endswith(".") and len(lines[0]) < 80
+    assert [h for line in lines for h in HEADINGS if line.startswith(h)] == list(HEADINGS)
+    assert 0 <= rule.specificity <= 100
