@@ -11,27 +11,36 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from parsers.elf import core as core_parser
-from parsers.elf import notes
 from parsers.errors import ParseError
 from postmortem import __version__
 from postmortem.callframes import CallFrames
 from postmortem.errors import AnalysisError
+from postmortem.fault.crash import crash as describe_crash
+from postmortem.fault.describe import Describer
 from postmortem.memory import AddressSpace, Piece
-from postmortem.model import Address, Core, Problem, Process, Report, Thread, Tool
+from postmortem.model import Core, Crash, Problem, Report, Tool
 from postmortem.modules import SearchPath, load_modules
+from postmortem.native.facts import native_facts
+from postmortem.native.mappings import mappings, memory
+from postmortem.native.waits import wait
+from postmortem.process import describe as describe_process
+from postmortem.rules.engine import run as run_rules
 from postmortem.symbolication import Symbolication
 from postmortem.target import opened
-from postmortem.threads import FrameNamer, ThreadWalk, choose_fault, thread_model, walk_threads
+from postmortem.threads import FrameNamer, choose_fault, thread_model, walk_threads
+from postmortem.triage.signature import signature
 from postmortem.unwind.walker import Mode, Walker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from postmortem.hotspot.attach import HotSpot
+    from postmortem.model import Frame, Thread
     from postmortem.modules import ModuleMap
     from postmortem.target import Target
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
+_SIGABRT = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +117,42 @@ def _analyze_core(target: Target, options: Options) -> Report:
         named = [[namer.name(raw) for raw in walk.walk.frames] for walk in walks]
     with log.stage("threads"):
         java = hotspot.threads() if hotspot is not None else {}
+        tids = frozenset(status.tid for status in core.threads)
         threads = tuple(
-            thread_model(walk, frames, core, java.get(walk.status.tid), None, fault)
+            thread_model(
+                walk,
+                frames,
+                core,
+                java.get(walk.status.tid),
+                wait(space, walk.status.registers, _innermost(frames), tids),
+                fault,
+            )
             for walk, frames in zip(walks, named, strict=True)
+        )
+    with log.stage("fault"):
+        found_mappings = mappings(core, modules, ())
+        describer = Describer(
+            space,
+            found_mappings,
+            modules,
+            symbolication.symbol_at,
+            [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
+        )
+        crash = Crash()
+        if fault is not None:
+            at = symbolication.symbol_at(fault.registers.get("rip", 0))
+            start = None if at is None else fault.registers["rip"] - at[1]
+            crash = describe_crash(fault, space, describer, start)
+    with log.stage("native"):
+        functions = [frame.function or "" for frame in _crashing_frames(threads)]
+        native = native_facts(
+            core,
+            target.content,
+            space,
+            lambda name: _libc_symbol(modules, symbolication, name),
+            functions,
+            aborted=core.signal is not None and core.signal.number == _SIGABRT,
+            has_cxx=modules.named("libstdc++") is not None or any("std::" in name for name in functions),
         )
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
@@ -122,11 +164,55 @@ def _analyze_core(target: Target, options: Options) -> Report:
             truncated=core.truncated or bool(target.problems),
             lost=core.lost,
         ),
-        process=_process(core, space, modules),
+        process=describe_process(core, space, modules),
+        crash=crash,
         threads=threads,
         modules=tuple(module.to_model() for module in modules.modules),
+        mappings=found_mappings,
+        memory=memory(found_mappings),
+        native=native,
     )
-    return msgspec.structs.replace(report, problems=tuple(log.problems), timings=log.timings)
+    with log.stage("rules"):
+        log.problems.extend(_module_problems(report))
+        report = msgspec.structs.replace(report, problems=tuple(log.problems))
+        report = run_rules(report, strict=options.strict)
+        report = msgspec.structs.replace(report, signature=signature(report))
+    return msgspec.structs.replace(report, timings=log.timings)
+
+
+def _innermost(frames: list[list[Frame]]) -> list[str]:
+    """Names of the first frames of a thread: what it was waiting in."""
+    return [frame.function or "" for activation in frames[:6] for frame in activation]
+
+
+def _crashing_frames(threads: tuple[Thread, ...]) -> Iterator[Frame]:
+    if threads:
+        yield from (threads[0].handler_frames or ())[:200]
+        yield from threads[0].frames[:200]
+
+
+def _libc_symbol(modules: ModuleMap, symbolication: Symbolication, name: str) -> int | None:
+    """Address of a symbol of libc, or of the executable when that has libc linked in."""
+    for module in (modules.named("libc.so"), *modules.modules[:1]):
+        if module is not None:
+            address = symbolication.address_of(module, name)
+            if address is not None:
+                return address
+    return None
+
+
+def _module_problems(report: Report) -> Iterator[Problem]:
+    """Modules on the crashing stack whose file is not the one that crashed."""
+    wanted = {frame.module for frame in _crashing_frames(report.threads)}
+    for module in report.modules:
+        if module.path in wanted and module.status != "matched":
+            yield Problem(
+                stage="modules",
+                where=module.path,
+                what=f"its file is {module.status}; wanted is build-id {module.build_id or '(not in the core)'}"
+                + (f", found {module.file_build_id}" if module.file_build_id else ""),
+                hint="give it with --exe, --sysroot or --debug-dir; until then its frames have few names and lines",
+            )
 
 
 def _parse(target: Target) -> core_parser.Core:
@@ -197,9 +283,3 @@ def _attach_hotspot(
     if libjvm is None:
         return None
     return None
-
-
-def _process(core: core_parser.Core, space: AddressSpace, modules: ModuleMap) -> Process:
-    from postmortem.process import describe
-
-    return describe(core, space, modules)

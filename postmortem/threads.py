@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from postmortem.memory import AddressSpace
     from postmortem.model import JavaThread, Wait
     from postmortem.modules import LoadedModule, ModuleMap
-    from postmortem.symbols.symbolizer import Location
+    from postmortem.names.symbolizer import Location
     from postmortem.unwind.frame import RawFrame, SignalFrame, Walk
     from postmortem.unwind.walker import Walker
 

@@ -61,12 +61,12 @@ def anatomy(report: Report) -> Anatomy | None:
         return None
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     colours = {kind: min(at, COLOURS) for at, (kind, _) in enumerate(ordered)}
-    kinds = tuple(Kind(kind, count, 100 * count / total, colours[kind]) for kind, count in ordered)
+    kinds = tuple(Kind(name, count, 100 * count / total, colours[name]) for name, count in ordered)
     x = 0.0
     parts = []
-    for kind in kinds:
-        width = WIDTH * kind.size / total
-        parts.append(Part(x, width, kind.colour, f"{kind.name}: {size(kind.size)}"))
+    for one in kinds:
+        width = WIDTH * one.size / total
+        parts.append(Part(x, width, one.colour, f"{one.name}: {size(one.size)}"))
         x += width
     stripes, marks = _by_address(report, colours)
     return Anatomy(total, kinds, tuple(parts), stripes, marks)
@@ -94,7 +94,7 @@ def _by_address(
                 marks.append(((at + address - one.start) * scale, f"{name} {address}"))
         kind = one.kind or "other"
         x, width = at * scale, length * scale
-        if runs and (runs[-1][2] == kind or width < WIDTH / STRIPES and runs[-1][1] < WIDTH / STRIPES):
+        if runs and (runs[-1][2] == kind or (width < WIDTH / STRIPES and runs[-1][1] < WIDTH / STRIPES)):
             # Neighbours of one kind are one box; so are slivers that could not be told apart.
             start, wide, first, members = runs[-1]
             runs[-1] = (start, wide + width, first, [*members[:3], one] if len(members) < 4 else members)

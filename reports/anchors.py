@@ -20,7 +20,7 @@ def anchor(path: str) -> str:
 
 def ancestors(path: str) -> list[str]:
     """The path and what it lies in, nearest first: a[0].b, a[0], a."""
-    found = []
+    found: list[str] = []
     while path and len(found) < 16:
         found.append(path)
         cut = max(path.rfind("."), path.rfind("["))

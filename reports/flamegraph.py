@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WIDTH = 1200
 ROW = 18
 LEVELS = 96
-BOXES = 900
+BOXES = 700
 NARROWEST = 1.0
 """Pixels of WIDTH below which a box isn't drawn."""
 
@@ -37,7 +37,7 @@ class _Box:
 
 def _names(thread: Thread) -> list[tuple[str, str]]:
     """(function, kind) from the thread's first function on; recursion as one entry with its count."""
-    names = []
+    names: list[tuple[str, str]] = []
     for row in fold(thread.frames, thread.cycles, LEVELS):
         if isinstance(row, CycleRow):
             turns = f" (recursion × {row.count})"

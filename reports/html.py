@@ -28,19 +28,38 @@ from reports.text import visible, visible_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from postmortem.model import Frame, Report, Thread
+    from postmortem.model import Report, Thread
 
 CRASH_ROWS = 240
 GROUP_ROWS = 64
 ALL_ROWS = 4800
 """Frames in the threads section; with more groups each shows fewer."""
 GROUPS = 600
-TABLE_ROWS = 1200
+TABLE_ROWS = 1000
 """Rows of one table; the JSON report has all."""
 
 _TEMPLATES = files("reports") / "templates"
 _WEB = re.compile(r"https?://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]*)?")
-_QUIET = re.compile(r"(libc|libpthread|ld-linux[\w-]*|libstdc\+\+|libgcc_s|linux-vdso)[.-]")
+
+
+# Ids of sections, which no fact of the same name inside one may take.
+_SECTIONS = frozenset(
+    [
+        "answer",
+        "findings",
+        "threads",
+        "crash",
+        "memory",
+        "jvm",
+        "modules",
+        "mappings",
+        "native",
+        "core",
+        "problems",
+        "flame",
+        "timings",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +121,7 @@ def _environment() -> jinja2.Environment:
     environment.globals.update(
         function_text=view.function_text,
         source_text=view.source_text,
+        brief_source=view.brief_source,
         module_text=view.module_text,
         frame_tags=view.frame_tags,
         thread_name=view.thread_name,
@@ -112,17 +132,13 @@ def _environment() -> jinja2.Environment:
         share_of=view.share,
         is_row=lambda row: isinstance(row, view.FrameRow),
         is_cycle=lambda row: isinstance(row, view.CycleRow),
-        quiet=_quiet,
+        quiet=view.is_system,
+        telling_function=view.telling_function,
         TRUST=view.TRUST,
         STATUS=view.MODULE_STATUS,
         CONFIDENCE=view.CONFIDENCE,
     )
     return environment
-
-
-def _quiet(frame: Frame) -> bool:
-    """Whether the frame is the system's and may stand back."""
-    return frame.module is not None and bool(_QUIET.match(text.base_name(frame.module)))
 
 
 class _Page:
@@ -138,7 +154,7 @@ class _Page:
     def at(self, path: str) -> Markup:
         """The id attribute for a path's place, once."""
         name = anchor(path)
-        if not name or name in self.places:
+        if not name or name in self.places or name in _SECTIONS:
             return Markup("")
         self.places.add(name)
         return Markup(' id="{}"').format(name)
@@ -159,15 +175,19 @@ class _Page:
         return name or ""
 
     def part(self, template: str, **values: Any) -> Markup:
-        made = _environment().get_template(template).render(
-            report=self.report,
-            page=self,
-            at=self.at,
-            at_cited=self.at_cited,
-            link=self.link,
-            **values,
+        made = (
+            _environment()
+            .get_template(template)
+            .render(
+                report=self.report,
+                page=self,
+                at=self.at,
+                at_cited=self.at_cited,
+                link=self.link,
+                **values,
+            )
         )
-        return Markup(made)  # noqa: S704 - our own template's output, escaped on the way
+        return Markup(made)
 
     def rows(self, items: Sequence[Any], path: str, limit: int = TABLE_ROWS) -> list[tuple[int, Any]]:
         """(place, item) of the first `limit` items and of those that evidence names."""
@@ -181,23 +201,27 @@ class _Page:
         # The order is of rendering: what evidence leads to comes before the evidence.
         stack = self._crashing_stack()
         sections = [section for section in self._sections() if section is not None]
+        self.places |= {section.id for section in sections}
         findings = self._findings()
         answer = self._answer(stack)
         shown = [*([findings] if findings else []), *sections]
         script = _read("report.js")
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        made = _environment().get_template("report.html").render(
-            report=self.report,
-            title=view.title_text(self.report),
-            subject=text.base_name(self.report.process.executable or self.report.core.path),
-            severity=self.report.verdict.severity if self.report.verdict else "none",
-            answer=answer,
-            sections=shown,
-            style=Markup(_read("report.css")),  # noqa: S704 - our own file
-            script=Markup(script),  # noqa: S704 - our own file
-            digest=digest,
+        return (
+            _environment()
+            .get_template("report.html")
+            .render(
+                report=self.report,
+                title=view.title_text(self.report),
+                subject=text.base_name(self.report.process.executable or self.report.core.path),
+                severity=self.report.verdict.severity if self.report.verdict else "none",
+                answer=answer,
+                sections=shown,
+                style=Markup(_read("report.css")),
+                script=Markup(script),
+                digest=digest,
+            )
         )
-        return made
 
     def _crashing_stack(self) -> Markup:
         if self.crashing is None:
@@ -265,7 +289,9 @@ class _Page:
         waits = sorted({thread.wait.kind for thread in report.threads if thread.wait})
         body = self.part(
             "threads.html",
-            groups=[(group, view.group_title(group), self._ended(group.threads[0])) for group in groups[:GROUPS]],
+            groups=[
+                (group, view.group_title(group), self._ended(group.threads[0])) for group in groups[:GROUPS]
+            ],
             left=len(groups) - GROUPS,
             crashing=crashing,
             states=states,
@@ -357,5 +383,5 @@ class _Page:
         graph, note = flamegraph.svg(self.report.threads)
         if not graph:
             return None
-        body = self.part("flame.html", graph=Markup(graph), note=note)  # noqa: S704 - escaped by flamegraph
+        body = self.part("flame.html", graph=Markup(graph), note=note)
         return Section("flame", "Flame graph of all threads", body)

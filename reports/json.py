@@ -1,4 +1,4 @@
-"""The report as JSON: the model's own form. Text that UTF-8 can't hold (lone surrogates) is written as codes."""
+"""The report as JSON: the model's own form. Lone surrogates, which UTF-8 can't hold, are written as codes."""
 
 from __future__ import annotations
 

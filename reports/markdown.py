@@ -99,7 +99,9 @@ def render(report: Report) -> str:
     _modules(page, report)
     _problems(page, report)
     facts = view.core_facts(report) + view.native_facts(report) + view.jvm_facts(report)
-    page.rows(["## Facts", "", "| | |", "|---|---|"], (f"| {fact.label} | {cell(fact.value)} |" for fact in facts))
+    page.rows(
+        ["## Facts", "", "| | |", "|---|---|"], (f"| {fact.label} | {cell(fact.value)} |" for fact in facts)
+    )
     if page.cut:
         page.lines += ["", "*Shortened to fit a ticket: the HTML or JSON report has the rest.*"]
     page.lines += ["", f"<sub>{prose(report.tool.name, 60)} {prose(report.tool.version, 60)}</sub>", ""]
@@ -114,7 +116,9 @@ def _answer(page: _Page, report: Report) -> None:
         page.add(prose(view.summary_text(report)), "")
     signal = report.crash.signal
     said = [code(view.signal_text(signal))] if signal is not None else []
-    said += [prose(text, 600) for text in (view.fault_text(report.crash), view.handler_text(report.crash)) if text]
+    said += [
+        prose(text, 600) for text in (view.fault_text(report.crash), view.handler_text(report.crash)) if text
+    ]
     if report.crash.instruction:
         said.append(f"Instruction: {code(report.crash.instruction)}")
     if said:
@@ -160,7 +164,7 @@ def _threads(page: _Page, report: Report) -> None:
     count = sum(len(group.threads) for group in groups)
     page.add(f"## Other threads: {number(count)} with {plural(len(groups), 'different stack')}", "")
     for group in sorted(groups, key=lambda group: -len(group.threads))[:20]:
-        wait = f", waiting for {prose(group.wait, 160)}" if group.wait else ""
+        wait = f": {prose(group.wait, 160)}" if group.wait else ""
         head = f"**{plural(len(group.threads), 'thread')}** ({prose(group.state, 40)}{wait}): "
         head += prose(view.group_title(group), 200)
         page.fence([head, ""], view.stack_lines(group.rows)[:10] or ["no frames"], 1100)

@@ -7,6 +7,7 @@ repeats it. What names code (functions, files, modules, registers) is masked by 
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -21,15 +22,85 @@ MASK = "[redacted]"
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORDS = frozenset(
-    "password passwd passphrase passcode pwd secret secrets token credential credentials apikey accesskey "
-    "secretkey privatekey authtoken accesstoken bearer jwt".split()
+    [
+        "password",
+        "passwd",
+        "passphrase",
+        "passcode",
+        "pwd",
+        "secret",
+        "secrets",
+        "token",
+        "credential",
+        "credentials",
+        "apikey",
+        "accesskey",
+        "secretkey",
+        "privatekey",
+        "authtoken",
+        "accesstoken",
+        "bearer",
+        "jwt",
+    ]
 )
-_SECRET_ENDS = ("password", "passwd", "passphrase", "apikey", "secretkey", "authtoken", "accesstoken", "clientsecret")
-_KEYS_OF = frozenset("api access secret private encryption signing master auth account shared hmac".split())
+_SECRET_ENDS = (
+    "password",
+    "passwd",
+    "passphrase",
+    "apikey",
+    "secretkey",
+    "authtoken",
+    "accesstoken",
+    "clientsecret",
+)
+_KEYS_OF = frozenset(
+    [
+        "api",
+        "access",
+        "secret",
+        "private",
+        "encryption",
+        "signing",
+        "master",
+        "auth",
+        "account",
+        "shared",
+        "hmac",
+    ]
+)
 # What a name is about when it ends so: a place, a rule or a measure, not the secret.
 _ABOUT = frozenset(
-    "file path dir directory policy timeout expiry expires ttl length count limit size url uri endpoint type "
-    "class enabled disabled name provider algorithm header format min max strength required".split()
+    [
+        "file",
+        "path",
+        "dir",
+        "directory",
+        "policy",
+        "timeout",
+        "expiry",
+        "expires",
+        "ttl",
+        "length",
+        "count",
+        "limit",
+        "size",
+        "url",
+        "uri",
+        "endpoint",
+        "type",
+        "class",
+        "enabled",
+        "disabled",
+        "name",
+        "provider",
+        "algorithm",
+        "header",
+        "format",
+        "min",
+        "max",
+        "strength",
+        "required",
+    ]
 )
 
 # A JWT; AWS key ids; tokens of GitHub, GitLab, Slack, Google, Stripe, npm; private keys.
@@ -41,19 +112,43 @@ _SHAPES = re.compile(
     r"|\bnpm_[A-Za-z0-9]{30,}"
     r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,8192}(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
 )
-_BEARER = re.compile(r"\b(Bearer|Basic)([ +]|%20)(?=[A-Za-z0-9+/._~-]*[0-9+/._~-])[A-Za-z0-9+/._~-]{8,}=*", re.I)
+_BEARER = re.compile(
+    r"\b(Bearer|Basic)([ +]|%20)(?=[A-Za-z0-9+/._~-]*[0-9+/._~-])[A-Za-z0-9+/._~-]{8,}=*", re.I
+)
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{1,20}://)([^\s/?#@:\"'<>]{0,256}):([^\s/?#\"'<>]{1,512})@")
 # NAME=value and NAME: value in text; the value runs to a blank or a separator, or is quoted.
 _PAIR = re.compile(
     r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{1,128})(?P<join>=|: ?|\"\s{0,4}:\s{0,4})"
     r"(?P<value>\"[^\"]{1,4096}\"|'[^']{1,4096}'|[^\s,;&\"']{1,4096})"
 )
-_OPTION = re.compile(r"(?P<name>(?<!\S)--?[A-Za-z][A-Za-z0-9-]{1,64})(?P<join>\s{1,4})(?P<value>(?!-)\S{1,4096})")
+_OPTION = re.compile(
+    r"(?P<name>(?<!\S)--?[A-Za-z][A-Za-z0-9-]{1,64})(?P<join>\s{1,4})(?P<value>(?!-)\S{1,4096})"
+)
 
 # Fields that name code, files and machine state: changed by shape alone.
 _STRUCTURAL = frozenset(
-    "function module file path soname build_id file_build_id where rule mnemonic instruction "
-    "instruction_bytes permissions kind register text_kind syscall executable id schema_version".split()
+    [
+        "function",
+        "module",
+        "file",
+        "path",
+        "soname",
+        "build_id",
+        "file_build_id",
+        "where",
+        "rule",
+        "mnemonic",
+        "instruction",
+        "instruction_bytes",
+        "permissions",
+        "kind",
+        "register",
+        "text_kind",
+        "syscall",
+        "executable",
+        "id",
+        "schema_version",
+    ]
 )
 
 
@@ -67,7 +162,7 @@ def secret_name(name: str) -> bool:
         return False
     if words[-1] == "pass" or any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDS) for word in words):
         return True
-    return any(one in _KEYS_OF and other == "key" for one, other in zip(words, words[1:], strict=False))
+    return any(one in _KEYS_OF and other == "key" for one, other in itertools.pairwise(words))
 
 
 def mask_shapes(text: str) -> str:
@@ -164,7 +259,9 @@ def redact(report: Report) -> Report:
     seen: dict[tuple[bool, str], str] = {}
 
     def change(owner: str, field: str, text: str) -> str:
-        structural = field in _STRUCTURAL or owner in ("Flag", "RegisterNote", "Operand", "Crash") and field != "value"
+        structural = field in _STRUCTURAL or (
+            owner in ("Flag", "RegisterNote", "Operand", "Crash") and field != "value"
+        )
         key = (structural, text)
         if key not in seen:
             made = mask_shapes(text) if structural else masker.text(text)

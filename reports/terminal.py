@@ -10,10 +10,17 @@ from reports.text import plural, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from postmortem.model import Report
 
-_STYLE = {"critical": "bold red", "high": "bold red", "medium": "bold yellow", "low": "bold cyan", "info": "bold"}
+_STYLE = {
+    "critical": "bold red",
+    "high": "bold red",
+    "medium": "bold yellow",
+    "low": "bold cyan",
+    "info": "bold",
+}
 _WIDTH = 100
 _FRAMES = 40
 
@@ -24,7 +31,8 @@ def render(report: Report, width: int = _WIDTH) -> str:
 
     stream = io.StringIO()
     show(report, Console(file=stream, width=width, no_color=True, force_terminal=False, legacy_windows=False))
-    return stream.getvalue()
+    # Padding fills lines with blanks, which only a terminal with colours needs.
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().split("\n")).rstrip() + "\n"
 
 
 def show(report: Report, console: Console) -> None:
@@ -84,7 +92,9 @@ def show(report: Report, console: Console) -> None:
         if thread.handler_frames:
             line(f"{plural(len(thread.handler_frames), 'frame')} of the signal handler not shown.", "dim", 2)
 
-    others = [finding for finding in view.findings_in_order(report) if finding is not view.verdict_finding(report)]
+    others = [
+        finding for finding in view.findings_in_order(report) if finding is not view.verdict_finding(report)
+    ]
     if others:
         line("")
         line("Other findings", "bold")
@@ -99,7 +109,7 @@ def show(report: Report, console: Console) -> None:
             line(f"and {len(report.problems) - 6} more", "dim", 2)
 
 
-def _frame(row: view.FrameRow) -> object:
+def _frame(row: view.FrameRow) -> Text:
     from rich.text import Text
 
     frame = row.frame

@@ -1,4 +1,4 @@
-"""Text from a crash made safe to read: what it holds that is invisible or misleading becomes visible codes."""
+"""Text from a crash made safe to read: what is invisible or misleading in it becomes visible codes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def size(count: int | None) -> str:
     for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
         value /= 1024
         if abs(value) < 1024 or unit == "PiB":
-            return f"{value:.0f} {unit}" if abs(value) >= 100 or value == int(value) else f"{value:.1f} {unit}"
+            return (
+                f"{value:.0f} {unit}" if abs(value) >= 100 or value == int(value) else f"{value:.1f} {unit}"
+            )
     raise AssertionError("the last unit returns")
 
 

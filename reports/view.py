@@ -6,16 +6,16 @@ Strings here are not yet made safe: each layout escapes for its own format, thro
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from postmortem.model import Cycle, Frame
 from reports.text import base_name, number, plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from postmortem.model import Crash, Evidence, Finding, Module, Report, Signal, Thread
+    from postmortem.model import Crash, Cycle, Evidence, Finding, Frame, Module, Report, Signal, Thread
 
 ENDED = {
     "bottom": "the thread's first function",
@@ -186,6 +186,13 @@ def source_text(frame: Frame, full: bool = False) -> str:
     return name if frame.line is None else f"{name}:{frame.line}"
 
 
+def brief_source(frame: Frame) -> str:
+    """As `source_text`; of Java's Foo.java:12 in pkg.Foo.run only ":12", since the function says the rest."""
+    text = source_text(frame)
+    stem, java, line = text.partition(".java:")
+    return f":{line}" if java and frame.function and f".{stem}." in f".{frame.function}" else text
+
+
 def module_text(frame: Frame) -> str:
     """module+offset, or ""."""
     if not frame.module:
@@ -264,7 +271,7 @@ def thread_state(thread: Thread) -> str:
         return thread.java.state or thread.java.thread_state or ""
     if thread.wait is not None:
         return "blocked in a system call" if thread.wait.kind == "syscall" else "waiting"
-    return "running"
+    return "unknown" if thread.ended == "no-registers" else "running"
 
 
 def wait_text(thread: Thread) -> str:
@@ -316,6 +323,22 @@ def group_threads(threads: Sequence[Thread], limit: int = 200) -> tuple[Group, .
     return tuple(sorted(made, key=lambda group: not group.crashed))
 
 
+_SYSTEM = re.compile(r"(libc|libpthread|ld-linux[\w-]*|libstdc\+\+|libgcc_s|linux-vdso|libjvm)[.-]")
+
+
+def is_system(frame: Frame) -> bool:
+    """Whether the frame is the C library's or the VM's, and may stand back behind the program's own."""
+    return frame.module is not None and bool(_SYSTEM.match(base_name(frame.module)))
+
+
+def telling_function(group: Group) -> str:
+    """The first function of the stack that is the program's own, else the first; "" without frames."""
+    frames = [row.frame for row in group.rows if isinstance(row, FrameRow)]
+    own = next((frame for frame in frames if frame.function and not is_system(frame)), None)
+    chosen = own or (frames[0] if frames else None)
+    return "" if chosen is None else function_text(chosen)
+
+
 def group_title(group: Group, names: int = 3) -> str:
     """ "GC Thread#0, GC Thread#1 and 6 more"."""
     shown = [thread_name(thread) for thread in group.threads[:names]]
@@ -358,18 +381,18 @@ def signal_text(signal: Signal) -> str:
 
 
 def fault_text(crash: Crash) -> str:
-    """What the code did when it failed: "write of 0x10 (page zero) at 0x4011d6"; "" if unknown."""
+    """What failed: "Writing address 0x10 (page zero) at pc 0x4011d6 in thread 7"; "" if unknown."""
     address = crash.fault_address
     if address is None and crash.signal is not None:
         address = crash.signal.fault_address
     parts = []
     if address is not None:
-        doing = {"read": "Reading", "write": "Writing", "execute": "Executing"}.get(crash.access or "", "Touching")
+        doing = {"read": "Reading", "write": "Writing", "execute": "Executing"}.get(
+            crash.access or "", "Touching"
+        )
         text = f"{doing} address {address}"
         if crash.fault_address_text:
             text += f" ({crash.fault_address_text})"
-        if crash.fault_address_source:
-            text += f", known from {crash.fault_address_source}"
         parts.append(text)
     if crash.pc is not None:
         at = f"at pc {crash.pc}"
@@ -401,7 +424,9 @@ def summary_text(report: Report) -> str:
     if report.verdict is not None:
         return report.verdict.summary
     if report.problems:
-        return "No rule explains this crash with what could be read. What was missing is listed under Problems."
+        return (
+            "No rule explains this crash with what could be read. What was missing is listed under Problems."
+        )
     return "No rule explains this crash."
 
 
@@ -461,7 +486,9 @@ def module_advice(module: Module) -> str:
 
 
 def _facts(*rows: tuple[str, object, str]) -> tuple[Fact, ...]:
-    return tuple(Fact(label, str(value), where) for label, value, where in rows if value not in (None, "", ()))
+    return tuple(
+        Fact(label, str(value), where) for label, value, where in rows if value not in (None, "", ())
+    )
 
 
 def _sized(count: int | None) -> str | None:
@@ -506,11 +533,17 @@ def native_facts(report: Report) -> tuple[Fact, ...]:
         thread = f" in thread {exception.tid}" if exception.tid is not None else ""
         what = f": {exception.what}" if exception.what else ""
         rows.append(
-            ("C++ exception", f"{exception.type}{what} at {exception.address}{thread}", f"native.exceptions[{index}]")
+            (
+                "C++ exception",
+                f"{exception.type}{what} at {exception.address}{thread}",
+                f"native.exceptions[{index}]",
+            )
         )
     if native.arenas:
         total = sum(arena.size for arena in native.arenas)
-        rows.append(("malloc arenas", f"{plural(len(native.arenas), 'arena')}, {size(total)}", "native.arenas"))
+        rows.append(
+            ("malloc arenas", f"{plural(len(native.arenas), 'arena')}, {size(total)}", "native.arenas")
+        )
     rows += [
         ("Anonymous memory", size(native.anonymous) if native.anonymous else None, "native.anonymous"),
         ("Stack canary", native.stack_canary, "native.stack_canary"),
@@ -607,6 +640,8 @@ def share(part: int | None, whole: int | None) -> float | None:
 @functools.cache
 def format_share(value: float) -> str:
     """ "42 %", "0.3 %"."""
+    if 0 < value < 0.1:
+        return "< 0.1 %"
     return f"{value:.0f} %" if value >= 1 or value == 0 else f"{value:.1f} %"
 
 
@@ -630,9 +665,16 @@ def crash_facts(report: Report) -> tuple[Fact, ...]:
         ("Thread", crash.tid, "crash.tid"),
         ("Trap number", crash.trap_number, "crash.trap_number"),
         ("CPU error code", None if crash.error_code is None else hex(crash.error_code), "crash.error_code"),
-        ("Signal of the core", signal_text(crash.handler_signal) if crash.handler_signal else None, "crash.handler_signal"),
+        (
+            "Signal of the core",
+            signal_text(crash.handler_signal) if crash.handler_signal else None,
+            "crash.handler_signal",
+        ),
     ]
-    rows += [(f"Value of {name}", hex(value), f"crash.operand_values.{name}") for name, value in crash.operand_values.items()]
+    rows += [
+        (f"Value of {name}", hex(value), f"crash.operand_values.{name}")
+        for name, value in crash.operand_values.items()
+    ]
     return _facts(*rows)
 
 

@@ -7,29 +7,39 @@ holds an ELF file with a .symtab).
 
 from __future__ import annotations
 
-import lzma
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.elf import header as elf
 from parsers.elf import notes
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SHT_SYMTAB, SHT_NOTE, SHT_NOBITS, SHT_DYNSYM = 2, 7, 8, 11
 SHF_ALLOC = 2
+SHN_LORESERVE = 0xFF00
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC = 0, 1, 2, 10
+_KINDS = frozenset((STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC))
 _SYM = struct.Struct("<IBBHQQ")
 _MINI_LIMIT = 1 << 28
+_NAMES_LIMIT = 1 << 29
+"""Bytes of one string table, and of all names taken from it: names may overlap, so both need a bound."""
 
 
 class Entry(NamedTuple):
-    """A defined symbol: link-time value, size in bytes, raw name, st_info (binding << 4 | type)."""
+    """A defined symbol: link-time value, size in bytes, raw name, st_info (binding << 4 | type).
+
+    section_end: link-time address after the last byte of its section; 0 when unknown.
+    """
 
     value: int
     size: int
     name: bytes
     info: int
+    section_end: int = 0
 
 
 class DebugLink(NamedTuple):
@@ -97,39 +107,78 @@ class Sections:
         return DebugLink(name, crc)
 
     def mini_debug_info(self) -> bytes | None:
-        """The ELF file inside .gnu_debugdata, at most 256 MiB of it."""
-        content = self.content(b".gnu_debugdata")
-        if content is None:
+        """The ELF file inside .gnu_debugdata, at most 256 MiB of it. Raises ParseError when damaged."""
+        section = self.find(b".gnu_debugdata")
+        if section is None:
             return None
+        import lzma  # only files with mini debug info pay for it
+
+        content = self._data[section.offset : section.offset + section.size]
         try:
-            return lzma.LZMADecompressor().decompress(content, _MINI_LIMIT)
+            decompressor = lzma.LZMADecompressor(memlimit=_MINI_LIMIT)
+            return decompressor.decompress(content, _MINI_LIMIT)
         except lzma.LZMAError as damage:
-            raise ParseError(".gnu_debugdata", 0, str(damage)) from damage
+            raise ParseError(".gnu_debugdata", section.offset, str(damage)) from damage
+
+    def symbol_tables(self) -> Iterator[memoryview]:
+        """The bytes of all that symbols are read from, to tell one state of a file from another."""
+        for kind in (SHT_SYMTAB, SHT_DYNSYM):
+            table = self._table(kind)
+            if table is not None:
+                for section in table:
+                    yield memoryview(self._data)[section.offset : section.offset + min(section.size, _NAMES_LIMIT)]
+        mini = self.find(b".gnu_debugdata")
+        if mini is not None:
+            yield memoryview(self._data)[mini.offset : mini.offset + mini.size]
+
+    def _table(self, kind: int) -> tuple[elf.SectionHeader, elf.SectionHeader] | None:
+        """The first symbol table of a kind and its string table, if both lie in the file."""
+        table = next((section for section in self._headers if section.type == kind), None)
+        if table is None or table.link >= len(self._headers):
+            return None
+        strings = self._headers[table.link]
+        for section in (table, strings):
+            if section.type == SHT_NOBITS or section.offset + section.size > len(self._data):
+                return None
+        return table, strings
 
     def symbols(self, kind: int) -> list[Entry]:
         """Defined functions and data objects of .symtab (SHT_SYMTAB) or .dynsym (SHT_DYNSYM)."""
-        table = next((section for section in self._headers if section.type == kind), None)
-        if table is None or table.link >= len(self._headers) or table.offset + table.size > len(self._data):
+        found = self._table(kind)
+        if found is None:
             return []
-        linked = self._headers[table.link]
-        strings = bytes(self._data[linked.offset : linked.offset + linked.size])
+        table, linked = found
+        strings = bytes(self._data[linked.offset : linked.offset + min(linked.size, _NAMES_LIMIT)])
         count = min(table.size // _SYM.size, LIMITS.symbols)
-        allocated = [bool(section.flags & SHF_ALLOC) for section in self._headers]
+        ends = [
+            section.addr + section.size if section.flags & SHF_ALLOC else None for section in self._headers
+        ]
+        # Files of `eu-strip -f` and `objcopy --only-keep-debug` keep all section headers, so indices hold there too.
+        sections = min(len(ends), SHN_LORESERVE)
         result = []
+        budget = _NAMES_LIMIT
         view = memoryview(self._data)[table.offset : table.offset + count * _SYM.size]
         try:
             for name, info, _, section, value, size in _SYM.iter_unpack(view):
-                if info & 15 not in (STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC) or not section or not name:
+                if not section or not name or info & 15 not in _KINDS or section >= sections:
                     continue
-                if section < len(allocated) and not allocated[section]:
+                section_end = ends[section]
+                if section_end is None:
                     continue
-                if section >= 0xFF00:
+                end = strings.find(b"\0", name, name + LIMITS.string)
+                if end < 0:
+                    # No end in sight: a name beyond the table, or one too long to be shown whole.
+                    end = min(len(strings), name + LIMITS.string)
+                if end <= name:
                     continue
-                end = strings.find(b"\0", name)
-                if end > name:
-                    raw = strings[name : min(end, name + LIMITS.string)]
-                    # .symtab writes versioned names out: raise@@GLIBC_2.2.5
-                    result.append(Entry(value, size, raw.split(b"@", 1)[0] or raw, info))
+                budget -= end - name
+                if budget < 0:
+                    break
+                raw = strings[name:end]
+                # .symtab writes versioned names out: raise@@GLIBC_2.2.5
+                if b"@" in raw:
+                    raw = raw.split(b"@", 1)[0] or raw
+                result.append(Entry(value, size, raw, info, section_end))
         finally:
             view.release()
         return result

@@ -3,8 +3,9 @@
     parse(data) -> HsErrLog       all that the log says; what it could not use is in `unknown`
     looks_like(data) -> bool      from the first 4 KiB
 
-The writer is VMError::report (src/hotspot/share/utilities/vmError.cpp): steps, one heading or a line each. So the
-reader goes line by line: a heading opens a section, the section's reader has the lines below until the next one.
+The writer is VMError::report (src/hotspot/share/utilities/vmError.cpp): steps, one heading or a line each.
+So the reader goes line by line: a heading opens a section, the section's reader has the lines below until
+the next one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Event rings (utilities/events.cpp). Each is `Name (N events):`, its entries `Event: seconds text`, or `No events`."""
+"""Event rings (utilities/events.cpp). Each is `Name (N events):`, its entries `Event: seconds text`, or `No
+events`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from parsers.hs_err.reader import HEX, MAX_ITEMS, Draft, Section, address
 
 _HEADING = re.compile(r"(\S.{0,78}?) \((\d{1,9}) events\):")
 _EVENT = re.compile(rf"Event: (-?\d{{1,12}}(?:\.\d{{1,9}})?) (?:Thread ({HEX}) )?(.*)")
+_DETAIL = re.compile(
+    r"[{}|]|[ \t]+\S.*[\d\[:]|thrown |Heap |Metaspace|Metadata|Z[A-Z]|Shenandoah|[A-Z][\w ]{1,60}: ?\d"
+)
 
 
 class EventsSection(Section):
@@ -39,7 +43,11 @@ class EventsSection(Section):
             return True
         if text.strip() in ("No events", "No events.") or text.startswith("[...some events were"):
             return True
-        return self._event is not None and self._event.add("details", text)
+        if self._event is None:
+            return False
+        text_so_far = str(self._event.values.get("text"))
+        message = "Exception <" in text_so_far and "> (0x" not in text_so_far
+        return (message or _DETAIL.match(text) is not None) and self._event.add("details", text)
 
     def any(self, text: str) -> bool:
         """Entries tell themselves; without a heading they belong to a ring without a count."""

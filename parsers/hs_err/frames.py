@@ -1,10 +1,10 @@
 """Stack frames (os::print_C_frame, frame::print_on_error of runtime/frame.cpp; nativeStackPrinter.cpp).
 
-    V  [libjvm.so+0x9e62f8]  PhaseChaitin::Split(unsigned int, ResourceArea*)+0x1138  (reg_split.cpp:527)
-    C  0x00007f84216d27f4
-    j  java.lang.Thread.run()V+11 java.base@17.0.15
-    J 302 c2 java.util.zip.ZipFile.getEntry(J[BZ)J java.base@11.0.2 (38 bytes) @ 0x… [0x…+0xce]
-    v  ~StubRoutines::call_stub 0x…
+V  [libjvm.so+0x9e62f8]  PhaseChaitin::Split(unsigned int, ResourceArea*)+0x1138  (reg_split.cpp:527)
+C  0x00007f84216d27f4
+j  java.lang.Thread.run()V+11 java.base@17.0.15
+J 302 c2 java.util.zip.ZipFile.getEntry(J[BZ)J java.base@11.0.2 (38 bytes) @ 0x… [0x…+0xce]
+v  ~StubRoutines::call_stub 0x…
 """
 
 from __future__ import annotations
@@ -21,26 +21,30 @@ _OFFSET = re.compile(rf"\+({HEX})$")
 _PLAIN = re.compile(rf"({HEX})\s*$")
 _COMPILED = re.compile(
     rf"(?:(\d{{1,9}})(%)?\s+)?(?:(c1|c2|C1|C2|jvmci|JVMCI|graal|aot\[\d+\])\s+)?"
-    rf"(\S[^(]{{0,4096}})\(([^)]{{0,8192}})\)(\S{{0,2048}})(?:\s+(\S+@\S+|[\w.]+))?"
-    rf"\s+\((\d{{1,9}}) bytes\)\s+@ ({HEX})(?: \[({HEX})\+({HEX})\])?")
-_INTERPRETED = re.compile(r"(\S[^(]{0,4096})\(([^)]{0,8192})\)(\S{0,2048}?)\+(-?\d{1,9})(?:\s+(\S+@\S+|[\w.]+))?\s*$")
-_STUB = re.compile(rf"(.*?)(?:\s+({HEX}))?$")
+    rf"(\S[^(]{{0,4096}})\(([^)]{{0,8192}})\)(\S{{0,2048}})(?:\s+([\w.$-]{{1,200}}(?:@\S{{1,200}})?))?"
+    rf"\s+\((\d{{1,9}}) bytes\)\s+@ ({HEX})(?: \[({HEX})\+({HEX})\])?"
+)
+_INTERPRETED = re.compile(
+    r"(\S[^(]{0,4096})\(([^)]{0,8192})\)(\S{0,2048}?)\+(-?\d{1,9})(?:\s+([\w.$-]{1,200}(?:@\S{1,200})?))?\s*$"
+)
+_STUB = re.compile(rf"{HEX}$")
+_LONGEST = 20_000
 
 
 def parse(text: str) -> Frame | None:
     """The frame on a line, or None if the line is no frame."""
     found = _KIND.match(text)
-    if not found:
+    if not found or len(text) > _LONGEST:
         return None
-    kind, rest = found[1], text[found.end():].strip()
+    kind, rest = found[1], text[found.end() :].strip()
     if kind in "JA":
         return _compiled(kind, text, rest)
     if kind == "j":
         return _interpreted(text, rest)
     if kind == "v":
-        stub = _STUB.match(rest)
-        return Frame(kind=kind, text=text, function=stub[1] if stub else rest,
-                     address=address(stub[2]) if stub and stub[2] else None)
+        name, _, pc = rest.rpartition(" ")
+        at = address(pc) if _STUB.match(pc) else None
+        return Frame(kind=kind, text=text, function=rest if at is None else name.strip() or None, address=at)
     if kind == "M":
         return Frame(kind=kind, text=text, function=rest)
     return _native(kind, text, rest)
@@ -50,12 +54,21 @@ def _native(kind: str, text: str, rest: str) -> Frame | None:
     pc = None
     plain = re.match(rf"({HEX})\s+(?=\[)", rest)
     if plain:
-        pc, rest = address(plain[1]), rest[plain.end():]
+        pc, rest = address(plain[1]), rest[plain.end() :]
     module = _MODULE.match(rest)
     if module:
         function, offset, file, line = _function(module[3])
-        return Frame(kind=kind, text=text, address=pc, module=module[1], module_offset=address(module[2]),
-                     function=function, offset=offset, source_file=file, source_line=line)
+        return Frame(
+            kind=kind,
+            text=text,
+            address=pc,
+            module=module[1],
+            module_offset=address(module[2]),
+            function=function,
+            offset=offset,
+            source_file=file,
+            source_line=line,
+        )
     plain = _PLAIN.match(rest)
     if plain:
         return Frame(kind=kind, text=text, address=address(plain[1]))
@@ -88,13 +101,28 @@ def _compiled(kind: str, text: str, rest: str) -> Frame | None:
         if plain:
             return Frame(kind=kind, text=text, address=address(plain[1]))
         if stub:
-            return Frame(kind=kind, text=text, compile_id=int(stub[1]) if stub[1] else None,
-                         method=stub[2] or None, address=address(stub[3]))
+            return Frame(
+                kind=kind,
+                text=text,
+                compile_id=int(stub[1]) if stub[1] else None,
+                method=stub[2] or None,
+                address=address(stub[3]),
+            )
         return None
-    return Frame(kind=kind, text=text, compile_id=int(m[1]) if m[1] else None, osr=bool(m[2]), level=m[3],
-                 method=m[4].strip(), signature=f"({m[5]}){m[6]}", java_module=m[7], bytecode_size=int(m[8]),
-                 address=address(m[9]), code_start=address(m[10]) if m[10] else None,
-                 offset=address(m[11]) if m[11] else None)
+    return Frame(
+        kind=kind,
+        text=text,
+        compile_id=int(m[1]) if m[1] else None,
+        osr=bool(m[2]),
+        level=m[3],
+        method=m[4].strip(),
+        signature=f"({m[5]}){m[6]}",
+        java_module=m[7],
+        bytecode_size=int(m[8]),
+        address=address(m[9]),
+        code_start=address(m[10]) if m[10] else None,
+        offset=address(m[11]) if m[11] else None,
+    )
 
 
 def _interpreted(text: str, rest: str) -> Frame | None:
@@ -102,4 +130,6 @@ def _interpreted(text: str, rest: str) -> Frame | None:
     if not m:
         plain = _PLAIN.match(rest)
         return Frame(kind="j", text=text, address=address(plain[1])) if plain else None
-    return Frame(kind="j", text=text, method=m[1].strip(), signature=f"({m[2]}){m[3]}", bci=int(m[4]), java_module=m[5])
+    return Frame(
+        kind="j", text=text, method=m[1].strip(), signature=f"({m[2]}){m[3]}", bci=int(m[4]), java_module=m[5]
+    )

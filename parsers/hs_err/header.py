@@ -1,4 +1,5 @@
-"""The `#` block and S U M M A R Y (vmError.cpp, steps "printing type of error" to "printing date and time")."""
+"""The `#` block and S U M M A R Y (vmError.cpp, steps "printing type of error" to "printing date and
+time")."""
 
 from __future__ import annotations
 
@@ -11,16 +12,30 @@ from parsers.hs_err.reader import HEX, Draft, Section, address, first, rule
 FATAL = "A fatal error has been detected by the Java Runtime Environment"
 INSUFFICIENT = "There is insufficient memory for the Java Runtime Environment to continue"
 
-_COLLECTORS = {"g1 gc": "g1", "parallel gc": "parallel", "serial gc": "serial", "concurrent mark sweep gc": "cms",
-               "z gc": "z", "shenandoah gc": "shenandoah", "epsilon gc": "epsilon"}
+_COLLECTORS = {
+    "g1 gc": "g1",
+    "parallel gc": "parallel",
+    "serial gc": "serial",
+    "concurrent mark sweep gc": "cms",
+    "z gc": "z",
+    "shenandoah gc": "shenandoah",
+    "epsilon gc": "epsilon",
+}
 _MODES = ("mixed mode", "interpreted mode", "compiled mode", "mixed mode, emulated-client")
 _WHO = r",? *pid=(\d{1,12}), tid=(0x[0-9a-fA-F]{1,16}|-?\d{1,20})"
 _PARENS = re.compile(r"\(([^()]*)\)")
 _BANNERS = (
-    FATAL, INSUFFICIENT, "This output file may be truncated or incomplete", "Problematic frame:",
-    "If you would like to submit a bug report, please visit", "See problematic frame for where to report",
-    "Possible reasons", "Possible solutions", "An error report file with more information is saved as",
-    "Compiler replay data is saved as")
+    FATAL,
+    INSUFFICIENT,
+    "This output file may be truncated or incomplete",
+    "Problematic frame:",
+    "If you would like to submit a bug report, please visit",
+    "See problematic frame for where to report",
+    "Possible reasons",
+    "Possible solutions",
+    "An error report file with more information is saved as",
+    "Compiler replay data is saved as",
+)
 
 
 class HeaderSection(Section):
@@ -32,18 +47,32 @@ class HeaderSection(Section):
         self.facts = Draft(Header)
         self._next = ""
         self._rules = (
-            rule(rf"(\S.{{0,120}}?) \(({HEX})\) at pc=({HEX})(?: \((sent by [^)]{{1,80}})\))?{_WHO}", self._signal),
-            rule(rf"(Internal Error|Out of Memory Error|Error) \((?:(.{{1,512}}):(\d{{1,9}})|({HEX}))\){_WHO}",
-                 self._internal),
-            rule(r"Native memory allocation(?: \((\w+)\))? failed to \w+ (\d{1,20}) bytes(?:\. Error detail: | for )?(.*)",
-                 self._allocation),
+            rule(
+                rf"(\S.{{0,120}}?) \(({HEX})\) at pc=({HEX})(?: \((sent by [^)]{{1,80}})\))?{_WHO}",
+                self._signal,
+            ),
+            rule(
+                rf"(Internal Error|Out of Memory Error|Error) \((?:(.{{1,512}}):(\d{{1,9}})|({HEX}))\){_WHO}",
+                self._internal,
+            ),
+            rule(
+                r"Native memory allocation(?: \((\w{1,20})\))? failed to \w{1,20} (\d{1,20}) bytes"
+                r"(?:\. Error detail: | for )?(.*)",
+                self._allocation,
+            ),
             rule(r"JRE version: *(.*)", self._runtime),
             rule(r"Java VM: *(.*)", self._vm),
-            rule(r"(?:Core dump|No core dump|Failed to write core|Minidump|CreateCoredumpOnCrash|Core dumps|"
-                 r"CreateMinidumpOnCrash)", lambda m: self._core(m.string)),
+            rule(
+                r"(?:Core dump|No core dump|Failed to write core|Minidump|CreateCoredumpOnCrash|Core dumps|"
+                r"CreateMinidumpOnCrash)",
+                lambda m: self._core(m.string),
+            ),
             rule(r"JFR recording", lambda m: self.facts.add("jfr", m.string)),
-            rule(r"(?:(?:An error report|Compiler replay|Problematic frame|If you would like|Possible reasons|"
-                 r"Possible solutions)[^:]*):\s*$", self._expect),
+            rule(
+                r"(?:(?:An error report|Compiler replay|Problematic frame|If you would like|Possible reasons|"
+                r"Possible solutions)[^:]*):\s*$",
+                self._expect,
+            ),
             rule(r"The crash happened outside", lambda m: self.facts.put(outside_vm=True)),
         )
 
@@ -109,31 +138,52 @@ class HeaderSection(Section):
     def _signal(self, m: re.Match[str]) -> bool:
         code = address(m[2])
         kind = "internal-error" if code >> 28 == 0xE and not m[1].startswith("EXCEPTION") else "signal"
-        return self.facts.put(kind=kind, signal_name=m[1], error_id=code, pc=address(m[3]), sent_by=m[4],
-                              pid=int(m[5]), tid=_thread_id(m[6]))
+        return self.facts.put(
+            kind=kind,
+            signal_name=m[1],
+            error_id=code,
+            pc=address(m[3]),
+            sent_by=m[4],
+            pid=int(m[5]),
+            tid=_thread_id(m[6]),
+        )
 
     def _internal(self, m: re.Match[str]) -> bool:
-        return self.facts.put(kind="out-of-memory" if m[1].startswith("Out") else "internal-error",
-                              source_file=m[2], source_line=int(m[3]) if m[3] else None,
-                              error_id=address(m[4]) if m[4] else None, pid=int(m[5]), tid=_thread_id(m[6]))
+        return self.facts.put(
+            kind="out-of-memory" if m[1].startswith("Out") else "internal-error",
+            source_file=m[2],
+            source_line=int(m[3]) if m[3] else None,
+            error_id=address(m[4]) if m[4] else None,
+            pid=int(m[5]),
+            tid=_thread_id(m[6]),
+        )
 
     def _message(self, content: str) -> bool:
         values = self.facts.values
         if "message" in values:
             values["message"] += "\n" + content
             return True
-        head, colon, tail = content.partition(": ")
+        _, colon, tail = content.partition(": ")
         return self.facts.put(message=content, detail=tail if colon else None)
 
     def _allocation(self, m: re.Match[str]) -> bool:
         detail = m[3].strip().rstrip(".") if m[3] else None
-        return self.facts.put(allocation=Allocation(function=m[1] or "malloc", size=int(m[2]), detail=detail or None))
+        return self.facts.put(
+            allocation=Allocation(function=m[1] or "malloc", size=int(m[2]), detail=detail or None)
+        )
 
     def _core(self, text: str) -> bool:
-        written = None if "may be" in text.split(".")[0] else not text.startswith(("No ", "Failed", "Create", "Core dumps"))
+        text = text[:4096]
+        written = (
+            None
+            if "may be" in text.split(".")[0]
+            else not text.startswith(("No ", "Failed", "Create", "Core dumps"))
+        )
         _, found, location = text.partition("Default location: ")
         if not found:
             _, found, location = text.partition("Location: ")
+        dumped = re.search(r"\(or dumping to (.*)\)\s*$", location)
+        location = dumped[1] if dumped else re.split(r" or core\.\d| \(max size ", location, maxsplit=1)[0]
         return self.facts.put(core=CoreDump(text=text, written=written, location=location.strip() or None))
 
     def _runtime(self, m: re.Match[str]) -> bool:
@@ -153,31 +203,31 @@ def _thread_id(text: str) -> int:
 
 
 def runtime_version(text: str) -> RuntimeVersion:
-    """`OpenJDK Runtime Environment Temurin-21.0.2+13 (21.0.2+13) (build 21.0.2+13-LTS)` (report_vm_version)."""
-    if not text or text.startswith("("):
-        name = ""
-    else:
-        name = text.split("(build")[0]
+    """`OpenJDK Runtime Environment Temurin-21.0.2+13 (21.0.2+13) (build 21.0.2+13-LTS)`
+    (report_vm_version)."""
+    name = "" if text.startswith("(") else text.split("(build")[0]
     parens = [p for p in _PARENS.findall(text.replace("Java(TM)", "Java[TM]")) if p]
     build = next((p[5:].strip() for p in parens if p.startswith("build")), None)
     plain = [p for p in parens if not p.startswith("build")]
     head, vendor = _name_and_vendor(re.split(r" ?\((?!TM\))", name, maxsplit=1)[0].strip())
     if len(plain) > 1:
         vendor = vendor or plain[0]
-    return RuntimeVersion(text=text, name=head, vendor_version=vendor, version=plain[-1] if plain else None,
-                          build=build or None)
+    return RuntimeVersion(
+        text=text, name=head, vendor_version=vendor, version=plain[-1] if plain else None, build=build or None
+    )
 
 
 def _name_and_vendor(text: str) -> tuple[str | None, str | None]:
     """`OpenJDK Runtime Environment Temurin-17.0.9+9` has its vendor's version as last word."""
     head, _, last = text.rpartition(" ")
-    if head and any(c.isdigit() for c in last):
+    if head and any(c.isdecimal() for c in last):
         return head.strip(), last
     return text or None, None
 
 
 def vm_version(text: str) -> VmVersion:
-    """`OpenJDK 64-Bit Server VM 18.9 (11.0.9+11-LTS, mixed mode, …, g1 gc, linux-amd64)`; JDK 8 has no commas."""
+    """`OpenJDK 64-Bit Server VM 18.9 (11.0.9+11-LTS, mixed mode, …, g1 gc, linux-amd64)`; JDK 8 has no
+    commas."""
     parens = list(_PARENS.finditer(text.replace("HotSpot(TM)", "HotSpot[TM]")))
     if not parens:
         return VmVersion(text=text, name=text or None)
@@ -196,8 +246,17 @@ def vm_version(text: str) -> VmVersion:
     collector = next((_COLLECTORS[o] for o in rest_options if o in _COLLECTORS), None)
     mode = next((o for o in rest_options if o.endswith("mode")), None)
     oops = any(o.startswith("compressed oops") for o in rest_options) if platform else None
-    return VmVersion(text=text, name=name, vendor_version=vendor, version=version or None, mode=mode,
-                     options=rest_options, collector=collector, compressed_oops=oops, platform=platform)
+    return VmVersion(
+        text=text,
+        name=name,
+        vendor_version=vendor,
+        version=version or None,
+        mode=mode,
+        options=rest_options,
+        collector=collector,
+        compressed_oops=oops,
+        platform=platform,
+    )
 
 
 def _old_options(rest: str) -> list[str]:
@@ -206,7 +265,7 @@ def _old_options(rest: str) -> list[str]:
     mode = re.match(r"(\w+ mode)(?: (sharing))?", rest)
     if mode:
         options += [o for o in mode.groups() if o]
-        rest = rest[mode.end():].strip()
+        rest = rest[mode.end() :].strip()
     platform, _, more = rest.strip().partition(" ")
     return [*options, *(o for o in (platform, more.strip()) if o)]
 
@@ -214,8 +273,14 @@ def _old_options(rest: str) -> list[str]:
 class SummarySection(Section):
     """S U M M A R Y, and the time lines at the end of JDK 8 logs."""
 
-    headings = (("command", r"Command Line:"), ("line", r"Host:"), ("line", r"Time:"), ("line", r"elapsed time:"),
-                ("line", r"time: "), ("line", r"timezone:"))
+    headings = (
+        ("command", r"Command Line:"),
+        ("line", r"Host:"),
+        ("line", r"Time:"),
+        ("line", r"elapsed time:"),
+        ("line", r"time: "),
+        ("line", r"timezone:"),
+    )
 
     def __init__(self) -> None:
         self.facts = Draft(Summary)
@@ -226,7 +291,10 @@ class SummarySection(Section):
             rule(r"time: +(.*)", lambda m: self.facts.put(time=m[1].strip())),
             rule(r"Time: +(.*)", lambda m: self.facts.put(time=m[1].strip())),
             rule(r"timezone: +(.*)", lambda m: self.facts.put(timezone=m[1].strip())),
-            rule(r"elapsed time: (\d{1,12}(?:\.\d{1,9})?) seconds", lambda m: self.facts.put(elapsed=float(m[1]))),
+            rule(
+                r"elapsed time: (\d{1,12}(?:\.\d{1,9})?) seconds",
+                lambda m: self.facts.put(elapsed=float(m[1])),
+            ),
         )
 
     def open(self, name: str, text: str) -> bool:
@@ -242,12 +310,18 @@ class SummarySection(Section):
         return False
 
     def _host(self, text: str) -> bool:
-        """`cpu model, N cores, 15G, OS`; or `name, cpu…` (os::print_summary_info prints the host name in debug VMs)."""
+        """`cpu model, N cores, 15G, OS`; or `name, cpu…` (os::print_summary_info prints the host name in
+        debug VMs)."""
         m = re.match(r"(.*?),? ?(\d{1,6}) cores?, (\d{1,9}[KMGT]?)(?:,\s*(.*))?$", text)
         if not m:
             return self.facts.put(host=text.strip())
-        return self.facts.put(host=text.strip(), cpu=m[1].strip() or None, cores=int(m[2]), memory=m[3],
-                              os=(m[4] or "").strip() or None)
+        return self.facts.put(
+            host=text.strip(),
+            cpu=m[1].strip() or None,
+            cores=int(m[2]),
+            memory=m[3],
+            os=(m[4] or "").strip() or None,
+        )
 
     def _time(self, m: re.Match[str]) -> bool:
         return self.facts.put(time=m[1], elapsed=float(m[2]))

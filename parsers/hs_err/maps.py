@@ -1,5 +1,5 @@
-"""Libraries or memory map (os::print_dll_info: /proc/self/maps on Linux, loaded images on macOS, modules on Windows),
-and JVMTI agents."""
+"""Libraries or memory map (os::print_dll_info: /proc/self/maps on Linux, loaded images on macOS, modules on
+Windows), and JVMTI agents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import re
 from parsers.hs_err.model import Libraries, Mapping
 from parsers.hs_err.reader import HEX, Draft, Section, address
 
-_LINUX = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) ([r-][w-][x-][ps-]) ([0-9a-f]{1,16}) ([0-9a-f]{1,8}:[0-9a-f]{1,8}) (\d{1,20})(?: +(.*))?$")
+_LINUX = re.compile(
+    r"([0-9a-f]{1,16})-([0-9a-f]{1,16}) ([r-][w-][x-][ps-]) ([0-9a-f]{1,16}) "
+    r"([0-9a-f]{1,8}:[0-9a-f]{1,8}) (\d{1,20})(?: +(.*))?$"
+)
 _WINDOWS = re.compile(rf"({HEX}) - ({HEX})\s+(.*)")
 _IMAGE = re.compile(rf"({HEX})\s+(\S.*)")
 
@@ -17,8 +20,15 @@ def mapping(text: str) -> Mapping | None:
     """One row, of whichever system."""
     m = _LINUX.match(text)
     if m:
-        return Mapping(start=int(m[1], 16), end=int(m[2], 16), permissions=m[3], offset=int(m[4], 16), device=m[5],
-                       inode=int(m[6]), path=(m[7] or "").strip() or None)
+        return Mapping(
+            start=int(m[1], 16),
+            end=int(m[2], 16),
+            permissions=m[3],
+            offset=int(m[4], 16),
+            device=m[5],
+            inode=int(m[6]),
+            path=(m[7] or "").strip() or None,
+        )
     m = _WINDOWS.match(text)
     if m:
         return Mapping(start=address(m[1]), end=address(m[2]), path=m[3].strip() or None)
@@ -31,8 +41,13 @@ def mapping(text: str) -> Mapping | None:
 class LibrariesSection(Section):
     """Dynamic libraries, JVMTI agents, native decoder."""
 
-    headings = (("libraries", r"Dynamic libraries:"), ("agents", r"JVMTI agents:"), ("total", r"Total number of mappings:"),
-                ("decoder", r"dbghelp: |symbol engine: |Native decoder|Decoder state"), ("libraries", r"Virtual memory mappings"))
+    headings = (
+        ("libraries", r"Dynamic libraries:"),
+        ("agents", r"JVMTI agents:"),
+        ("total", r"Total number of mappings:"),
+        ("decoder", r"dbghelp: |symbol engine: |Native decoder|Decoder state"),
+        ("libraries", r"Virtual memory mappings"),
+    )
 
     def __init__(self) -> None:
         self.facts = Draft(Libraries)
@@ -41,7 +56,7 @@ class LibrariesSection(Section):
         """`JVMTI agents: none` and the total are facts."""
         if name == "total":
             number = text.rpartition(":")[2].strip()
-            return number.isdigit() and self.facts.put(total=int(number))
+            return number.isdecimal() and self.facts.put(total=int(number))
         if name == "agents" and text[13:].strip() not in ("", "none"):
             return self.facts.add("agents", text[13:].strip())
         return name != "decoder" or self.facts.add("notes", text)

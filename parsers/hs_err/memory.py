@@ -8,23 +8,51 @@ from typing import Any
 from parsers.hs_err.model import CrashedThread, Location, Words
 from parsers.hs_err.reader import HEX, Draft, address
 
-_ROW = re.compile(rf"(?:=>|  )?({HEX}):[ \t]+((?:[0-9a-fA-F?]{{1,16}} ?){{1,32}})(?:  .*)?\s*$")
+_ROW = re.compile(
+    rf"(?:=>|  )?({HEX}):[ \t]+([0-9a-fA-F?]{{1,16}}(?: [0-9a-fA-F?]{{1,16}}){{0,63}}) ?(?:  .*)?$"
+)
 _SLOT = re.compile(r"stack at sp \+ (\d{1,4}) slots: (.*)")
 _REGISTER = re.compile(r"([A-Za-z]\w{0,7}) {0,3}=(.*)")
-_SYMBOL = re.compile(
-    rf"({HEX}): (?:<offset ({HEX})>|(.{{1,2048}}?)(?:\+({HEX}))?) in (.{{1,4096}}?)(?: at ({HEX}))?\s*$")
+_SYMBOL = re.compile(rf"({HEX}): (.*)")
+_NAME = re.compile(rf"(?:<offset ({HEX})>|(.{{1,2048}}?)(?:\+({HEX}))?)$")
 _VALUE = re.compile(rf"({HEX}|\d{{1,20}})\b")
 _THREAD = re.compile(rf"stack for thread: ?({HEX})")
 _KINDS = (
-    ("is null", "null"), ("is NULL", "null"), ("unknown value", "unknown"), ("stack for thread", "stack"),
-    ("is a thread", "thread"), ("is an oop", "object"), ("points into unknown readable", "memory"),
-    ("into object", "object"), ("pointing into metadata", "metadata"), ("compressed pointer to class", "metadata"),
-    ("{method}", "method"), ("codelet", "code"), ("in a stub", "code"), ("entry_point", "code"), ("nmethod", "code"),
-    ("code_begin", "code"), ("CodeBlob", "code"), ("a stub", "code"), ("is a JNI", "object"), ("handle", "object"),
-    ("is a valid", "object"), ("not a valid", "unknown"), ("Metadata", "metadata"), ("allocated in", "memory"),
-    ("live malloced", "memory"), ("malloced block", "memory"), ("read error", "other"), ("ClassLoaderData", "metadata"),
-    ("in the Java heap", "object"), ("is a GrowableArray", "memory"), ("VirtualThread", "thread"),
-    ("pointing into the GC", "memory"), ("is a zaddress", "object"), ("zaddress", "object"))
+    ("is null", "null"),
+    ("is NULL", "null"),
+    ("unknown value", "unknown"),
+    ("stack for thread", "stack"),
+    ("is a thread", "thread"),
+    ("is an oop", "object"),
+    ("points into unknown readable", "memory"),
+    ("into object", "object"),
+    ("pointing into metadata", "metadata"),
+    ("compressed pointer to class", "metadata"),
+    ("{method}", "method"),
+    ("codelet", "code"),
+    ("in a stub", "code"),
+    ("entry_point", "code"),
+    ("nmethod", "code"),
+    ("code_begin", "code"),
+    ("CodeBlob", "code"),
+    ("a stub", "code"),
+    ("is a JNI", "object"),
+    ("handle", "object"),
+    ("is a valid", "object"),
+    ("not a valid", "unknown"),
+    ("Metadata", "metadata"),
+    ("allocated in", "memory"),
+    ("live malloced", "memory"),
+    ("malloced block", "memory"),
+    ("read error", "other"),
+    ("ClassLoaderData", "metadata"),
+    ("in the Java heap", "object"),
+    ("is a GrowableArray", "memory"),
+    ("VirtualThread", "thread"),
+    ("pointing into the GC", "memory"),
+    ("is a zaddress", "object"),
+    ("zaddress", "object"),
+)
 
 
 def words(text: str) -> Words | None:
@@ -34,7 +62,9 @@ def words(text: str) -> Words | None:
         return None
     digits = m[2].split()
     unit = max(1, max(len(d) for d in digits) // 2)
-    return Words(address=address(m[1]), unit=unit, values=tuple(None if "?" in d else int(d, 16) for d in digits))
+    return Words(
+        address=address(m[1]), unit=unit, values=tuple(None if "?" in d else int(d, 16) for d in digits)
+    )
 
 
 def location(where: str, text: str) -> Location:
@@ -42,22 +72,49 @@ def location(where: str, text: str) -> Location:
     text = text.strip()
     value = _VALUE.match(text)
     number = int(value[1], 0) if value and value[1].startswith("0x") else (int(value[1]) if value else None)
-    symbol = _SYMBOL.match(text)
+    symbol = _symbol(where, text, number)
     if symbol:
-        return Location(where=where, kind="symbol", text=text, value=number, symbol=symbol[3],
-                        offset=address(symbol[2] or symbol[4] or "0"), module=symbol[5],
-                        module_base=address(symbol[6]) if symbol[6] else None)
+        return symbol
     kind = next((kind for phrase, kind in _KINDS if phrase in text), "other")
     thread = _THREAD.search(text)
-    return Location(where=where, kind=kind, text=text, value=number,
-                    thread=address(thread[1]) if thread else (number if kind == "thread" else None))
+    return Location(
+        where=where,
+        kind=kind,
+        text=text,
+        value=number,
+        thread=address(thread[1]) if thread else (number if kind == "thread" else None),
+    )
+
+
+def _symbol(where: str, text: str, value: int | None) -> Location | None:
+    """`0x…: pthread_kill+0x11 in /lib64/libc.so.6 at 0x…`, `0x…: <offset 0x…> in …`."""
+    m = _SYMBOL.match(text)
+    head, found, tail = m[2].partition(" in ") if m else ("", "", "")
+    name = _NAME.match(head) if found else None
+    if not name:
+        return None
+    path, _, base = tail.rpartition(" at ")
+    at = address(base) if path and re.fullmatch(HEX, base.strip()) else None
+    return Location(
+        where=where,
+        kind="symbol",
+        text=text,
+        value=value,
+        symbol=name[2],
+        offset=address(name[1] or name[3] or "0"),
+        module=(path if at is not None else tail).strip() or None,
+        module_base=at,
+    )
 
 
 class Locations:
-    """Register to memory mapping, and the same of stack slots: entries with further lines where an object is dumped."""
+    """Register to memory mapping, and the same of stack slots: entries with further lines where an object is
+    dumped."""
 
-    _DETAIL = re.compile(r"[ \t]|-|\[|\{|0x|[a-z]|Framesize|BufferBlob|StubRoutines|[\w.$/]+[;{\[]|"
-                         r"[\w.$/+]+ *(\{|$)|Event:")
+    _DETAIL = re.compile(
+        r"[ \t]|-|\[|\{|0x|[a-z][^\[]{0,200}\[?0x|Framesize|BufferBlob|StubRoutines|[\w.$/]+[;{\[]|"
+        r"[\w.$/+]+ *(\{|$)|Event:"
+    )
 
     def __init__(self, facts: Draft[CrashedThread], into: str) -> None:
         self._facts, self._into = facts, into
@@ -71,7 +128,9 @@ class Locations:
             self._blanks = 0
             made = location(found[1], found[2])
             draft = Draft(Location)
-            draft.values = {k: getattr(made, k) for k in Location.__slots__ if getattr(made, k) not in (None, ())}
+            draft.values = {
+                k: getattr(made, k) for k in Location.__slots__ if getattr(made, k) not in (None, ())
+            }
             return self._facts.add(self._into, draft)
         draft_last: Draft[Location] | None = self._facts.last(self._into)
         if draft_last is None or self._blanks > 1 or not self._DETAIL.match(text):

@@ -1,8 +1,9 @@
 """The facts of a HotSpot fatal error log (hs_err), one frozen class per kind of fact.
 
-The log is written by VMError::report (src/hotspot/share/utilities/vmError.cpp) as a list of steps, each of which may
-fail, be left out, or be cut: every fact is optional. None: the log does not have it. Tuples keep the log's order.
-Addresses, register values and sizes are integers; sizes are bytes unless the name says otherwise.
+The log is written by VMError::report (src/hotspot/share/utilities/vmError.cpp) as a list of steps, each of
+which may fail, be left out, or be cut: every fact is optional. None: the log does not have it. Tuples keep
+the log's order. Addresses, register values and sizes are integers; sizes are bytes unless the name says
+otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of the log as it stands. `number` counts from 1; `offset` is bytes from the start of the log."""
+    """One line of the log as it stands. `number` counts from 1; `offset` is bytes from the start of the
+    log."""
 
     number: int
     offset: int
@@ -53,9 +55,10 @@ class Setting:
 class Frame:
     """One line of a stack (frame::print_on_error, os::print_C_frame of runtime/frame.cpp).
 
-    kind: V VM code, C native, j interpreted, J compiled, A ahead-of-time compiled, v generated VM code, M Zero.
-    offset: pc minus start of `function` (native), or minus start of the compiled code. bci: interpreted frames.
-    code_start: start of the compiled code's instructions. level: the compiler as printed (c1, c2, jvmci).
+    kind: V VM code, C native, j interpreted, J compiled, A ahead-of-time compiled, v generated VM code, M
+    Zero. offset: pc minus start of `function` (native), or minus start of the compiled code. bci:
+    interpreted frames. code_start: start of the compiled code's instructions. level: the compiler as printed
+    (c1, c2, jvmci).
     """
 
     kind: str
@@ -80,7 +83,8 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """The native allocation that failed: `function` is malloc, mmap or mprotect; `size` in bytes; `detail` its purpose."""
+    """The native allocation that failed: `function` is malloc, mmap or mprotect; `size` in bytes; `detail`
+    its purpose."""
 
     function: str
     size: int | None = None
@@ -89,7 +93,8 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeVersion:
-    """`# JRE version:`. vendor_version: what the vendor put between name and version (18.9, Temurin-21.0.2+13, …)."""
+    """`# JRE version:`. vendor_version: what the vendor put between name and version (18.9,
+    Temurin-21.0.2+13, …)."""
 
     text: str
     name: str | None = None
@@ -126,9 +131,10 @@ class CoreDump:
 class Header:
     """The `#` block (steps "printing type of error" to "printing bug submit message").
 
-    kind: "signal", "internal-error" or "out-of-memory". error_id: the number in parenthesis after the name (signal
-    number, Windows exception code, VMError's own 0xe… codes). source_file, source_line: of an internal error.
-    message: the `Error: …` or `assert(…) failed: …` text; detail: what follows its first ": ".
+    kind: "signal", "internal-error" or "out-of-memory". error_id: the number in parenthesis after the name
+    (signal number, Windows exception code, VMError's own 0xe… codes). source_file, source_line: of an
+    internal error. message: the `Error: …` or `assert(…) failed: …` text; detail: what follows its first ":
+    ".
     """
 
     kind: str | None = None
@@ -160,7 +166,8 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """S U M M A R Y (JDK 11 and newer), and `time:` and `elapsed time:` at the end of older logs. elapsed: seconds."""
+    """S U M M A R Y (JDK 11 and newer), and `time:` and `elapsed time:` at the end of older logs. elapsed:
+    seconds."""
 
     command_line: str | None = None
     host: str | None = None
@@ -175,7 +182,8 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
-    """A thread as Thread::print_on_error writes it (runtime/thread.cpp, javaThread.cpp). id: the OS thread id."""
+    """A thread as Thread::print_on_error writes it (runtime/thread.cpp, javaThread.cpp). id: the OS thread
+    id."""
 
     text: str
     address: int | None = None
@@ -192,7 +200,8 @@ class Thread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileTask:
-    """CompileTask::print_line_on_error (compiler/compileTask.cpp). time: milliseconds since the VM started."""
+    """CompileTask::print_line_on_error (compiler/compileTask.cpp). time: milliseconds since the VM
+    started."""
 
     text: str
     compiler: str | None = None
@@ -230,7 +239,8 @@ class Stack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalInfo:
-    """siginfo. Unix: number, name, code, code_name, address or sender. Windows: exception, access and address."""
+    """siginfo. Unix: number, name, code, code_name, address or sender. Windows: exception, access and
+    address."""
 
     text: str
     number: int | None = None
@@ -258,9 +268,9 @@ class Register:
 class Location:
     """What a register or stack slot points at (os::print_location).
 
-    where: the register's name, or the slot's number. kind: null, unknown, thread, stack, object, metadata, method,
-    code, symbol, memory or other. symbol and offset with `module` at `module_base`; thread: whose stack it is.
-    details: the further lines, as HotSpot dumps the thing found.
+    where: the register's name, or the slot's number. kind: null, unknown, thread, stack, object, metadata,
+    method, code, symbol, memory or other. symbol and offset with `module` at `module_base`; thread: whose
+    stack it is. details: the further lines, as HotSpot dumps the thing found.
     """
 
     where: str
@@ -295,7 +305,8 @@ class ReportError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrashedThread:
-    """T H R E A D. `native_frames_cut`: `...<more frames>...` was printed. stack_top and instructions: memory dumps."""
+    """T H R E A D. `native_frames_cut`: `...<more frames>...` was printed. stack_top and instructions:
+    memory dumps."""
 
     thread: Thread | None = None
     is_native: bool = False
@@ -339,7 +350,8 @@ class ExceptionCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressedPointers:
-    """Compressed oops, class space and archive lines; addresses, sizes in bytes. `settings` has the further ones."""
+    """Compressed oops, class space and archive lines; addresses, sizes in bytes. `settings` has the further
+    ones."""
 
     heap_address: int | None = None
     heap_size: int | None = None
@@ -368,12 +380,13 @@ class HeapSpace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeapRegion:
-    """A region of G1 or Shenandoah, or a page of ZGC. `type` as the log's legend has it; `rest` the other columns."""
+    """A region of G1 or Shenandoah, or a page of ZGC. `type` as the log's legend has it; `rest` the other
+    columns."""
 
     index: int | None
     bottom: int
-    top: int
     end: int
+    top: int | None = None
     percent: int | None = None
     type: str | None = None
     rest: str | None = None
@@ -381,7 +394,8 @@ class HeapRegion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heap:
-    """Heap, its regions and the collector's own data. collector: g1, parallel, serial, cms, z, shenandoah, epsilon."""
+    """Heap, its regions and the collector's own data. collector: g1, parallel, serial, cms, z, shenandoah,
+    epsilon."""
 
     collector: str | None = None
     precious_log: tuple[Setting, ...] = ()
@@ -420,6 +434,10 @@ class CodeHeap:
     max_used: int | None = None
     free: int | None = None
     bounds: tuple[int, ...] = ()
+    blobs: int | None = None
+    nmethods: int | None = None
+    adapters: int | None = None
+    full_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,7 +458,8 @@ class CodeCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """time: seconds since the VM started. details: the further lines of the entry (heap before and after GC)."""
+    """time: seconds since the VM started. details: the further lines of the entry (heap before and after
+    GC)."""
 
     time: float | None
     text: str
@@ -459,7 +478,8 @@ class EventRing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """A row of the memory map or of the list of libraries. end: None where the system prints the base alone."""
+    """A row of the memory map or of the list of libraries. end: None where the system prints the base
+    alone."""
 
     start: int
     end: int | None = None
@@ -472,7 +492,8 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Libraries:
-    """os::print_dll_info. total: `Total number of mappings`. notes: state of the symbol engine, missing map."""
+    """os::print_dll_info. total: `Total number of mappings`. notes: state of the symbol engine, missing
+    map."""
 
     mappings: tuple[Mapping, ...] = ()
     total: int | None = None
@@ -573,7 +594,8 @@ class Vm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """S Y S T E M (os::print_os_info, print_cpu_info, print_memory_info). meminfo: bytes, or counts without a unit."""
+    """S Y S T E M (os::print_os_info, print_cpu_info, print_memory_info). meminfo: bytes, or counts without
+    a unit."""
 
     os: str | None = None
     os_release: tuple[str, ...] = ()
@@ -606,8 +628,8 @@ class System:
 class HsErrLog:
     """All of one log. complete: the `END.` marker is there. unknown: the lines that became no fact.
 
-    ended: the log closes as its own version closes a whole log (JDK 8 has no END. and ends with `elapsed time:`).
-    limits_reached: names of the lists that were cut at the reader's bound.
+    ended: the log closes as its own version closes a whole log (JDK 8 has no END. and ends with `elapsed
+    time:`). limits_reached: names of the lists that were cut at the reader's bound.
     """
 
     header: Header = field(default_factory=Header)

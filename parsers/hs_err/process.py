@@ -1,5 +1,6 @@
-"""P R O C E S S but for heap, code, events and libraries (Threads::print_on_error, Mutex::print_owned_locks_on_error,
-CompressedOops::print_mode, CompressedKlassPointers::print_mode, AOTMetaspace/MetaspaceShared::print_on)."""
+"""P R O C E S S but for heap, code, events and libraries (Threads::print_on_error,
+Mutex::print_owned_locks_on_error, CompressedOops::print_mode, CompressedKlassPointers::print_mode,
+AOTMetaspace/MetaspaceShared::print_on)."""
 
 from __future__ import annotations
 
@@ -12,16 +13,22 @@ from parsers.hs_err.thread import compile_task, thread_line
 _ADDRESSES = re.compile(rf"{HEX}(?:, ?{HEX}){{0,63}},?\s*$")
 _MUTEX = re.compile(rf"\s*\[({HEX})\] (.{{1,200}}?) - owner thread: ({HEX})\s*$")
 _COUNTS = re.compile(r"(\w[\w ]{0,80}?)=(\d{1,12})\s*$")
-_PAIRS = re.compile(r"(_\w+)=([^,\s]+)")
+_PAIRS = re.compile(r"\b(_\w{1,60})=([^,\s]+)")
 
 
 class ProcessSection(Section):
     """Threads and the state of the VM."""
 
     headings = (
-        ("smr", r"Threads class SMR info:"), ("java", r"Java Threads:"), ("other", r"Other Threads:"),
-        ("tasks", r"Threads with active compile tasks:"), ("state", r"VM state: ?"), ("locks", r"VM Mutex/Monitor currently owned"),
-        ("counts", r"OutOfMemory and StackOverflow Exception counts:"), ("user", r"uid  ?:|umask:"))
+        ("smr", r"Threads class SMR info:"),
+        ("java", r"Java Threads:"),
+        ("other", r"Other Threads:"),
+        ("tasks", r"Threads with active compile tasks:"),
+        ("state", r"VM state: ?"),
+        ("locks", r"VM Mutex/Monitor currently owned"),
+        ("counts", r"OutOfMemory and StackOverflow Exception counts:"),
+        ("user", r"uid  ?:|umask:"),
+    )
 
     def __init__(self) -> None:
         self.facts = Draft(Process)
@@ -31,10 +38,10 @@ class ProcessSection(Section):
         if name in ("java", "other"):
             return self.facts.put(threads_shown=True)
         if name == "state":
-            state = text[len("VM state:"):].strip()
+            state = text[len("VM state:") :].strip()
             return bool(state) and self.facts.put(vm_state=state)
         if name == "user":
-            pairs = re.findall(r"(\w+) {0,3}: ?(\w+(?: \([\w-]{1,20}\))?)", text)
+            pairs = re.findall(r"\b(\w{1,30}) {0,3}: ?(\w+(?: \([\w-]{1,20}\))?)", text)
             return self.facts.add("user", *(Setting(name=k, value=v) for k, v in pairs))
         return True
 
@@ -51,7 +58,9 @@ class ProcessSection(Section):
             return self._mutex(text)
         if name == "counts":
             m = _COUNTS.match(text)
-            return m is not None and self.facts.add("exception_counts", ExceptionCount(name=m[1], count=int(m[2])))
+            return m is not None and self.facts.add(
+                "exception_counts", ExceptionCount(name=m[1], count=int(m[2]))
+            )
         return False
 
     def any(self, text: str) -> bool:
@@ -61,7 +70,7 @@ class ProcessSection(Section):
         return text.startswith("_java_thread_list") and self._smr(text)
 
     def _thread(self, into: str, text: str) -> bool:
-        if text.startswith("Total: ") and text[7:].strip().isdigit():
+        if text.startswith("Total: ") and text[7:].strip().isdecimal():
             return self.facts.put(**{f"{into}_thread_total": int(text[7:])})
         if text.startswith("[error occurred"):
             return False
@@ -82,7 +91,8 @@ class ProcessSection(Section):
     def _mutex(self, text: str) -> bool:
         m = _MUTEX.match(text)
         return m is not None and self.facts.add(
-            "mutexes", Mutex(address=address(m[1]), name=m[2].strip(), owner=address(m[3])))
+            "mutexes", Mutex(address=address(m[1]), name=m[2].strip(), owner=address(m[3]))
+        )
 
     def cut(self) -> set[str]:
         """See Section."""
@@ -93,27 +103,51 @@ class PointersSection(Section):
     """Where heap, archive and class space lie; every line stands by itself."""
 
     headings = (
-        ("line", r"[Hh]eap address:"), ("line", r"CDS archive\(s\)|AOT cache|CDS disabled|CDS archive"),
-        ("line", r"Compressed class space"), ("line", r"Narrow klass"), ("line", r"UseCompressedClassPointers \d"),
-        ("line", r"(?:Encoding Range|Klass Range|Klass ID Range|Protection zone|No protection zone|Encoding range)\b"),
-        ("line", r"narrow_oop_|Metaspace base:"))
+        ("line", r"[Hh]eap address:"),
+        ("line", r"CDS archive\(s\)|AOT cache|CDS disabled|CDS archive"),
+        ("line", r"Compressed class space"),
+        ("line", r"Narrow klass"),
+        ("line", r"Use(?:CompressedClassPointers|CompactObjectHeaders) \d"),
+        (
+            "line",
+            r"(?:Encoding [Rr]ange|Klass Range|Klass ID Range|Protection zone|No protection zone)\b",
+        ),
+        ("line", r"narrow_oop_|Metaspace base:"),
+    )
 
     def __init__(self) -> None:
         self.facts = Draft(CompressedPointers)
         put = self.facts.put
         self._rules = (
-            rule(rf"[Hh]eap address: ({HEX}), size: (\d{{1,12}}) MB(?:, Compressed Oops mode: (.*))?",
-                 lambda m: put(heap_address=address(m[1]), heap_size=int(m[2]) << 20, oops_mode=m[3] and m[3].strip())),
-            rule(rf"(?:CDS archive\(s\)|AOT cache\S*|CDS archive) .*?\[({HEX})-{HEX}-({HEX})\)",
-                 lambda m: put(archive=Range(start=address(m[1]), end=address(m[2])), archive_text=m.string)),
+            rule(
+                rf"[Hh]eap address: ({HEX}), size: (\d{{1,12}}) MB(?:, Compressed Oops mode: (.*))?",
+                lambda m: put(
+                    heap_address=address(m[1]), heap_size=int(m[2]) << 20, oops_mode=m[3] and m[3].strip()
+                ),
+            ),
+            rule(
+                rf"(?:CDS archive\(s\)|AOT cache\S*|CDS archive) .*?\[({HEX})-{HEX}-({HEX})\)",
+                lambda m: put(archive=Range(start=address(m[1]), end=address(m[2])), archive_text=m.string),
+            ),
             rule(r"(?:CDS|AOT) ", lambda m: put(archive_text=m.string)),
-            rule(rf"Compressed class space mapped at: ({HEX})-({HEX}), reserved size: (\d{{1,20}})",
-                 lambda m: put(class_space=Range(start=address(m[1]), end=address(m[2])), class_space_size=int(m[3]))),
-            rule(rf"Compressed class space size: (\d{{1,20}}) Address: ({HEX})",
-                 lambda m: put(class_space_size=int(m[1]),
-                               class_space=Range(start=address(m[2]), end=address(m[2]) + int(m[1])))),
-            rule(rf"Narrow klass base: ({HEX}|\(?nil\)?), Narrow klass shift: (\d{{1,3}})(?:, (.*?): (.*))?$", self._narrow),
-            rule(r"UseCompressedClassPointers ", self._words),
+            rule(
+                rf"Compressed class space mapped at: ({HEX})-({HEX}), reserved size: (\d{{1,20}})",
+                lambda m: put(
+                    class_space=Range(start=address(m[1]), end=address(m[2])), class_space_size=int(m[3])
+                ),
+            ),
+            rule(
+                rf"Compressed class space size: (\d{{1,20}}) Address: ({HEX})",
+                lambda m: put(
+                    class_space_size=int(m[1]),
+                    class_space=Range(start=address(m[2]), end=address(m[2]) + int(m[1])),
+                ),
+            ),
+            rule(
+                rf"Narrow klass base: ({HEX}|\(?nil\)?), Narrow klass shift: (\d{{1,3}})(?:, (.*?): (.*))?$",
+                self._narrow,
+            ),
+            rule(r"Use\w{1,40} \d", self._words),
             rule(r"Narrow klass pointer bits ", self._words),
             rule(r"([A-Z][\w ]{1,40}): +(.+)", lambda m: self._setting(m[1], m[2])),
             rule(r"(No protection zone|UseCompressed\w+.*)", lambda m: self._setting(m[1], "")),

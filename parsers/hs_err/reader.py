@@ -1,17 +1,20 @@
 """From the bytes of a log to numbered lines, and from scattered facts to one frozen object.
 
-HotSpot writes through a buffer of its own (utilities/ostream.cpp) in no stated encoding: file names and properties
-come in the locale's. UTF-8 is read as such, any other byte becomes U+FFFD; offsets are those of the bytes.
+HotSpot writes through a buffer of its own (utilities/ostream.cpp) in no stated encoding: file names and
+properties come in the locale's. UTF-8 is read as such, any other byte becomes U+FFFD; offsets are those of
+the bytes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from parsers.hs_err.model import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -47,7 +50,7 @@ def size(text: str) -> int | None:
 def sized(number: str, unit: str) -> int:
     """Bytes of a number as HotSpot prints it and its unit, of which only the first letter counts."""
     factor = _UNITS.get(unit.upper() if unit.upper() in _UNITS else unit[:1].upper(), 1)
-    return int(number) * factor if number.isdigit() else round(float(number) * factor)
+    return int(number) * factor if number.isdecimal() else round(float(number) * factor)
 
 
 class Draft(Generic[T]):
@@ -87,8 +90,12 @@ class Draft(Generic[T]):
 
     def make(self) -> T:
         """The frozen object."""
-        return self._kind(**{k: tuple(_frozen(v) for v in value) if isinstance(value, list) else _frozen(value)
-                             for k, value in self.values.items()})
+        return self._kind(
+            **{
+                k: tuple(_frozen(v) for v in value) if isinstance(value, list) else _frozen(value)
+                for k, value in self.values.items()
+            }
+        )
 
 
 def _frozen(value: Any) -> Any:
@@ -97,7 +104,8 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pattern that a line must match from its start, and what makes the fact of it (False: after all, none)."""
+    """A pattern that a line must match from its start, and what makes the fact of it (False: after all,
+    none)."""
 
     pattern: re.Pattern[str]
     take: Callable[[re.Match[str]], bool]
@@ -120,8 +128,9 @@ def first(rules: tuple[Rule, ...], text: str) -> bool:
 class Section:
     """Reader of one group of sections.
 
-    headings: pattern of the heading → name of the section. `open` has the heading line, `feed` a line below it, `any`
-    a line that its own section could not use (extracts of logs lack headings). Each says whether a fact came of it.
+    headings: pattern of the heading → name of the section. `open` has the heading line, `feed` a line below
+    it, `any` a line that its own section could not use (extracts of logs lack headings). Each says whether a
+    fact came of it.
     """
 
     headings: tuple[tuple[str, str], ...] = ()

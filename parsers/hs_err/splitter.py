@@ -23,7 +23,8 @@ MAX_UNKNOWN = 10_000
 _BANNER = re.compile(r"-{5,40} {1,4}(S U M M A R Y|T H R E A D|P R O C E S S|S Y S T E M|A S A N)\s*-*\s*$")
 _REPORT_ERROR = re.compile(
     rf"\[?(?:error occurred during error reporting|timeout occurred during error reporting)(?: in step)? ?"
-    rf"(?:\(([^()]{{0,200}}(?:\([^()]{{0,100}}\))?[^()]{{0,100}})\)|\"([^\"]{{0,200}})\")?(?:, id ({HEX}))?")
+    rf"(?:\(([^()]{{0,200}}(?:\([^()]{{0,100}}\))?[^()]{{0,100}})\)|\"([^\"]{{0,200}})\")?(?:, id ({HEX}))?"
+)
 _HINT = "hand over the whole hs_err_pid*.log, with its first lines, as text"
 
 
@@ -32,7 +33,10 @@ def looks_like(data: bytes) -> bool:
     head = data[:SNIFF]
     if header.FATAL.encode() in head or header.INSUFFICIENT.encode() in head:
         return True
-    return re.search(rb"(?m)^-{5,40} {1,4}(?:S U M M A R Y|T H R E A D|P R O C E S S|S Y S T E M) {1,4}-", head) is not None
+    return (
+        re.search(rb"(?m)^-{5,40} {1,4}(?:S U M M A R Y|T H R E A D|P R O C E S S|S Y S T E M) {1,4}-", head)
+        is not None
+    )
 
 
 class _Readers:
@@ -45,8 +49,20 @@ class _Readers:
         self.libraries, self.nmt, self.vm = LibrariesSection(), NativeMemorySection(), VmSection()
         self.system = SystemSection()
         self.all: tuple[Section, ...] = (
-            self.header, self.summary, self.thread, self.process, self.pointers, self.events, self.code, self.metaspace,
-            self.heap, self.libraries, self.nmt, self.vm, self.system)
+            self.header,
+            self.summary,
+            self.thread,
+            self.process,
+            self.pointers,
+            self.events,
+            self.code,
+            self.metaspace,
+            self.heap,
+            self.libraries,
+            self.nmt,
+            self.vm,
+            self.system,
+        )
 
 
 class _Splitter:
@@ -105,18 +121,26 @@ class _Splitter:
     def _continues(self, text: str) -> bool:
         """The heap dumped inside of an event, and values that begin like a heading."""
         if self._section is self.readers.events:
-            return text[:1] in "{}" or text.startswith(("Heap before", "Heap after", "Metaspace:", "ZHeap", "Shenandoah Heap")) \
+            return text[:1] in "{}" or (
+                text.startswith(("Heap before", "Heap after", "Metaspace:", "ZHeap", "Shenandoah Heap"))
                 and "History" in str(self.readers.events.rings[-1].values.get("name"))
-        return self._section is self.readers.vm and self._name in ("environment", "release") \
+            )
+        return (
+            self._section is self.readers.vm
+            and self._name in ("environment", "release")
             and re.match(r"[A-Za-z_]\w*=", text) is not None
+        )
 
     def _report_error(self, text: str) -> bool:
         found = _REPORT_ERROR.match(text)
         if not found or len(self.errors) >= 1000:
             return False
         step = found[1] or found[2]
-        self.errors.append(ReportError(text=text, step=step.strip() if step else None,
-                                       id=int(found[3], 16) if found[3] else None))
+        self.errors.append(
+            ReportError(
+                text=text, step=step.strip() if step else None, id=int(found[3], 16) if found[3] else None
+            )
+        )
         return True
 
     def make(self, cut: bool) -> HsErrLog:
@@ -129,13 +153,26 @@ class _Splitter:
             limits.add("unknown")
         ended = r.system.end or self.last.startswith("elapsed time:")
         return HsErrLog(
-            header=r.header.facts.make(), summary=r.summary.facts.make(), thread=r.thread.facts.make(),
-            process=r.process.facts.make(), pointers=r.pointers.facts.make(), heap=r.heap.facts.make(),
-            metaspace=r.metaspace.facts.make(), code_cache=r.code.facts.make(), events=r.events.make(),
-            libraries=r.libraries.facts.make(), native_memory=r.nmt.facts.make(), vm=r.vm.facts.make(),
-            system=r.system.facts.make(), report_errors=tuple(self.errors), complete=r.system.end, ended=ended,
-            coverage=Coverage(total=self.total, understood=self.understood), unknown=tuple(self.unknown),
-            limits_reached=tuple(sorted(limits)))
+            header=r.header.facts.make(),
+            summary=r.summary.facts.make(),
+            thread=r.thread.facts.make(),
+            process=r.process.facts.make(),
+            pointers=r.pointers.facts.make(),
+            heap=r.heap.facts.make(),
+            metaspace=r.metaspace.facts.make(),
+            code_cache=r.code.facts.make(),
+            events=r.events.make(),
+            libraries=r.libraries.facts.make(),
+            native_memory=r.nmt.facts.make(),
+            vm=r.vm.facts.make(),
+            system=r.system.facts.make(),
+            report_errors=tuple(self.errors),
+            complete=r.system.end,
+            ended=ended,
+            coverage=Coverage(total=self.total, understood=self.understood),
+            unknown=tuple(self.unknown),
+            limits_reached=tuple(sorted(limits)),
+        )
 
 
 def _headings() -> tuple[re.Pattern[str], dict[str, tuple[int, str]]]:
@@ -158,7 +195,14 @@ def parse(data: bytes) -> HsErrLog:
     for line in lines(data):
         splitter.line(line)
     log = splitter.make(cut=len(data) > MAX_BYTES)
-    if not looks_like(data) and not (splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3):
-        raise ParseError("hs_err log", 0, f"no heading of a fatal error log in {len(data)} bytes, "
-                         f"{log.coverage.understood} of {log.coverage.total} lines like one", hint=_HINT)
+    if not looks_like(data) and not (
+        splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3
+    ):
+        raise ParseError(
+            "hs_err log",
+            0,
+            f"no heading of a fatal error log in {len(data)} bytes, "
+            f"{log.coverage.understood} of {log.coverage.total} lines like one",
+            hint=_HINT,
+        )
     return log

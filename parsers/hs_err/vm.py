@@ -1,5 +1,6 @@
-"""What the VM was told (Arguments::print_on, JVMFlag::printFlags, LogConfiguration::describe_current_configuration,
-os::print_environment_variables, print_active_locale, print_signal_handlers), and native memory tracking."""
+"""What the VM was told (Arguments::print_on, JVMFlag::printFlags,
+LogConfiguration::describe_current_configuration, os::print_environment_variables, print_active_locale,
+print_signal_handlers), and native memory tracking."""
 
 from __future__ import annotations
 
@@ -12,27 +13,42 @@ _FLAG = re.compile(r"\s*(\w{2,16}) +(\w{1,80}) +(:?=) ?(.*)$")
 _FLAG_END = re.compile(r"\s*\{([^{}]{1,80})\}(?: \{([^{}]{1,40})\})?\s*$")
 _VARIABLE = re.compile(r"([A-Za-z_][\w.()]{0,63})=(.*)$")
 _HANDLER = re.compile(
-    r"\s*(SIG\w{2,10}|SIG\d+): (.{1,300}?)(?:, (?:sa_)?mask(?:\[0\])?=([01A-F]{1,128}))?(?:, (?:sa_)?flags=([\w|]{1,200}))?"
-    r"(?:, (un)?blocked)?\s*$")
-_ARGUMENTS = (("jvm_args:", "jvm_args"), ("jvm_flags:", "jvm_flags"), ("java_command:", "java_command"),
-              ("java_class_path (initial):", "class_path"), ("Launcher Type:", "launcher"))
+    r"\s{0,30}(SIG\w{1,10}): (.{1,300}?)(?:, (?:sa_)?mask(?:\[0\])?=([01A-F]{1,128}))?"
+    r"(?:, (?:sa_)?flags=([\w|]{1,200}))?(?:, (un)?blocked)?\s{0,8}$"
+)
+_ARGUMENTS = (
+    ("jvm_args:", "jvm_args"),
+    ("jvm_flags:", "jvm_flags"),
+    ("java_command:", "java_command"),
+    ("java_class_path (initial):", "class_path"),
+    ("Launcher Type:", "launcher"),
+)
 
 
 class VmSection(Section):
     """Arguments to signal handlers."""
 
     headings = (
-        ("arguments", r"VM Arguments:"), ("arguments", r"(?:jvm_args|jvm_flags|java_command|Launcher Type):"),
-        ("arguments", r"java_class_path \(initial\):"), ("flags", r"\[Global flags\]"), ("logging", r"Logging:\s*$"),
-        ("release", r"Release file:"), ("environment", r"Environment Variables:"), ("locale", r"Active Locale:"),
-        ("handlers", r"Signal Handlers:"), ("trim", r"Periodic native trim"), ("compiler", r"Compil(?:er|ation) [Mm]emory [Ss]tatistic"),
-        ("note", r"Unsupported internal testing APIs|MGM was here"))
+        ("arguments", r"VM Arguments:"),
+        ("arguments", r"(?:jvm_args|jvm_flags|java_command|Launcher Type):"),
+        ("arguments", r"java_class_path \(initial\):"),
+        ("flags", r"\[Global flags\]"),
+        ("logging", r"Logging:\s*$"),
+        ("release", r"Release file:"),
+        ("environment", r"Environment Variables:"),
+        ("locale", r"Active Locale:"),
+        ("handlers", r"Signal Handlers:"),
+        ("trim", r"Periodic native trim"),
+        ("compiler", r"Compil(?:er|ation) [Mm]emory [Ss]tatistic"),
+        ("note", r"Unsupported internal testing APIs|MGM was here"),
+    )
 
     def __init__(self) -> None:
         self.facts = Draft(Vm)
         self._arguments = Draft(Arguments)
         self.facts.values["arguments"] = self._arguments
         self._argument: str | None = None
+        self._more = 0
 
     def open(self, name: str, text: str) -> bool:
         """The argument lines, and statements of one line."""
@@ -65,16 +81,21 @@ class VmSection(Section):
 
     def any(self, text: str) -> bool:
         """Flags and handlers tell themselves."""
-        return self._handler(text) if text.lstrip().startswith("SIG") else "{" in text and " = " in text and self._flag(text)
+        return (
+            self._handler(text)
+            if text.lstrip().startswith("SIG")
+            else "{" in text and " = " in text and self._flag(text)
+        )
 
     def _argument_line(self, text: str) -> bool:
         for prefix, name in _ARGUMENTS:
             if text.startswith(prefix):
                 self._argument = name
-                return self._arguments.put(**{name: text[len(prefix):].strip()})
+                return self._arguments.put(**{name: text[len(prefix) :].strip()})
         value = self._arguments.values.get(self._argument or "")
-        if value is None or self._argument == "launcher" or len(value) > 1 << 20:
+        if value is None or self._argument == "launcher" or self._more > 1000:
             return False
+        self._more += 1
         self._arguments.values[self._argument or ""] = f"{value}\n{text}"
         return True
 
@@ -84,8 +105,16 @@ class VmSection(Section):
             return False
         end = _FLAG_END.search(m[4][-200:])
         value = m[4][: len(m[4]) - len(end[0])] if end else m[4]
-        return self.facts.add("flags", Flag(type=m[1], name=m[2], value=value.strip(), kind=end[1] if end else None,
-                                            origin=end[2] if end else None))
+        return self.facts.add(
+            "flags",
+            Flag(
+                type=m[1],
+                name=m[2],
+                value=value.strip(),
+                kind=end[1] if end else None,
+                origin=end[2] if end else None,
+            ),
+        )
 
     def _release(self, text: str) -> bool:
         if text.startswith("<"):
@@ -124,9 +153,13 @@ class VmSection(Section):
 _TAG = re.compile(r"-\s{1,60}(\S.{0,60}?) \(reserved=(\d{1,20})([KMG]?B), committed=(\d{1,20})([KMG]?B)")
 _TOTAL = re.compile(r"Total: {1,4}reserved=(\d{1,20})([KMG]?B), committed=(\d{1,20})([KMG]?B)")
 _NMT_LINE = re.compile(
-    rf"\s*(?:\(\w|\(?(?:malloc|mmap|arena|tracking|instance|thread|stack|class|Metadata|Class space|readonly)\b|"
-    rf"\[?{HEX}|\[\({HEX}|Preinit|Virtual memory map|entries:|\w[\w #-]{{0,60}}[:=] ?[\d(<]|\(Omitting|MallocLimit|pre-init|"
-    rf"-? ?\w[\w .()-]{{0,60}}: +\d|reserved|committed|live |Details:|Memory |Baseline|peak|from\b|\.\.\.)", re.IGNORECASE)
+    rf"\s*(?:\( *\w|\[?\(?{HEX}|"
+    r"\(?(?:malloc|mmap|arena|tracking|instance|thread|stack|class|Metadata|Class space|readonly)\b|"
+    r"Preinit|pre-init|Virtual memory map|entries:|\(Omitting|MallocLimit|Details:|Memory |Baseline|"
+    r"reserved|committed|live |peak|from\b|\.\.\.|"
+    r"\w[\w #-]{0,60}[:=] ?[\d(<]|-? ?\w[\w .()-]{0,60}: +\d)",
+    re.IGNORECASE,
+)
 
 
 class NativeMemorySection(Section):

@@ -101,7 +101,7 @@ def _said(report: Report, text: str) -> Finding:
     freeing = views.first_named(report, lambda name: _FREEING.fullmatch(name) is not None)
     where = views.inside(report)
     deed = "freeing" if freeing else "allocating"
-    first_line = text.splitlines()[0][:120]
+    first_line = text.splitlines()[0][:120].rstrip(".")
     return Finding(
         rule=RULE.id,
         title=f"Heap corruption found while {deed}{where}: {first_line}",

@@ -155,6 +155,9 @@ def _is_stack(report: Report, start: int) -> bool:
     if found is None:
         return True
     mapping = found[1]
+    if mapping.permissions.startswith("---"):
+        # The stack pointer is already in the guard, which is then what the thread's range names.
+        return False
     return mapping.path in (None, "[stack]") and not (mapping.kind or "").startswith(("heap", "arena"))
 
 

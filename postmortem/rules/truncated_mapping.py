@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DELETED = " (deleted)"
-BUS_MCEERR_AR = 4
 
 
 def check(report: Report) -> Iterator[Finding]:

@@ -2,71 +2,114 @@
 
 A file is written beside its place under a name of its own and renamed there, so a reader sees a whole file
 or none. Whatever can't be written is simply made anew next time.
+
+A file begins with 32 bytes, little-endian: magic (8 bytes, with the version of the layout), CRC-32 of what
+follows the header u32, zero u32, length of what follows u64, zero u64.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import stat
-import tempfile
+import struct
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
+
+MAGIC = b"PMCACHE\x03"
+_HEAD = struct.Struct("<8sIIQQ")
+_LONGEST_KEY = 128
 
 
-def default_directory() -> Path:
-    """$POSTMORTEM_CACHE, else postmortem under $XDG_CACHE_HOME, else under ~/.cache."""
+def default_directory() -> Path | None:
+    """$POSTMORTEM_CACHE, else postmortem under $XDG_CACHE_HOME, else under ~/.cache; None without a home."""
     named = os.environ.get("POSTMORTEM_CACHE")
     if named:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "postmortem"
+    if base and Path(base).is_absolute():
+        return Path(base) / "postmortem"
+    try:
+        return Path.home() / ".cache" / "postmortem"
+    except RuntimeError:
+        return None
 
 
 class Cache:
-    """A directory of derived files."""
+    """A directory of derived files; one that others can write to is not used."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory or default_directory()
 
-    def path(self, key: str, kind: str) -> Path:
+    def path(self, key: str, kind: str) -> Path | None:
         """Where the file for a key lies. The key is hexadecimal, so it can't lead elsewhere."""
-        safe = "".join(letter for letter in key if letter in "0123456789abcdef")
-        return self._directory / safe[:2] / f"{safe[2:] or '0'}.{kind}"
+        if self._directory is None:
+            return None
+        safe = "".join(letter for letter in key if letter in "0123456789abcdef")[:_LONGEST_KEY]
+        return self._directory / (safe[:2] or "0") / f"{safe[2:] or '0'}.{kind}"
 
-    def read(self, key: str, kind: str) -> mmap.mmap | None:
-        """The file, mapped; None when there is none of ours."""
+    def read(self, key: str, kind: str) -> memoryview | None:
+        """What was written for a key, mapped; None when there is none of ours or it is damaged."""
+        path = self.path(key, kind)
+        if path is None or self._directory is None or not _private(self._directory):
+            return None
         try:
-            descriptor = os.open(self.path(key, kind), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return None
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or not status.st_size:
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size < _HEAD.size:
                 return None
-            return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+            content = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
         except (OSError, ValueError):
             return None
         finally:
             os.close(descriptor)
-
-    def write(self, key: str, kind: str, save: Callable[[Path], None]) -> Path | None:
-        """Have `save` write a file at the path it is given, and put it in place; None if that can't be."""
-        target = self.path(key, kind)
-        try:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=".new-", dir=target.parent)
-        except OSError:
+        magic, crc, _, length, _ = _HEAD.unpack_from(content)
+        body = content[_HEAD.size :]
+        if magic != MAGIC or length != len(body) or zlib.crc32(body) != crc:
             return None
-        os.close(descriptor)
-        scratch = Path(name)
+        return body
+
+    def write(self, key: str, kind: str, parts: Iterable[bytes | memoryview]) -> None:
+        """Keep the concatenated parts for a key. Failure is silent: the cache saves time, nothing else."""
+        target = self.path(key, kind)
+        if target is None or self._directory is None:
+            return
+        scratch = target.with_name(f".new-{os.getpid()}-{os.urandom(6).hex()}")
+        crc = length = 0
         try:
-            save(scratch)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _private(self._directory):
+                return
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+                file.write(bytes(_HEAD.size))
+                for part in parts:
+                    file.write(part)
+                    crc, length = zlib.crc32(part, crc), length + len(part)
+                file.seek(0)
+                file.write(_HEAD.pack(MAGIC, crc, 0, length, 0))
             scratch.replace(target)
         except OSError:
-            scratch.unlink(missing_ok=True)
-            return None
-        return target
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+
+
+def _private(directory: Path) -> bool:
+    """Whether the directory is ours and nobody else can put files there."""
+    try:
+        status = directory.stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022

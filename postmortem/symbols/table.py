@@ -1,14 +1,15 @@
 """A symbol table that is searched without being parsed: sorted arrays and a string table in one buffer.
 
-Layout, little-endian: magic (8 bytes), count u32, CRC-32 of the rest u32, length of the rest u64, then
-count × u64 starts (ascending), count × u32 sizes, count × u32 name offsets (ascending), count × u8 st_info,
-then NUL-separated names, first byte NUL.
+Layout, little-endian: magic (8 bytes), count u32, zero u32, then count × u64 starts (ascending),
+count × u32 extents in bytes (at most 2³²-1), count × u32 enclosing (index + 1 of the nearest earlier symbol
+that ends later, 0 for none), count × u32 name offsets (ascending), count × u8 flags (bit 0: the symbol has
+no size, its extent is up to the next one; bits 1 and 2: local 0, weak 1, global 2), then NUL-separated
+names, first byte NUL.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
@@ -19,37 +20,78 @@ if TYPE_CHECKING:
 
     from parsers.elf.symbols import Entry
 
-MAGIC = b"PMSYM\x00\x02\n"
-_HEAD = struct.Struct("<8sIIQ")
-_LOOK_BACK = 16
+MAGIC = b"PMSYM\x00\x03\n"
+_HEAD = struct.Struct("<8sII")
+_PER_SYMBOL = 8 + 4 + 4 + 4 + 1
+_SIZELESS = 1
+_BINDINGS = {1: 2, 2: 1, 10: 2}
+"""STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE; all others count as local."""
+_NESTING = 4096
+_REACH_WITHOUT_SECTION = 0x1000
+_U32 = 0xFFFFFFFF
+_U64 = 0xFFFFFFFFFFFFFFFF
 
 
 def build(entries: Iterable[Entry]) -> bytes:
     """The table's bytes. Of symbols with one start, the first in order of preference comes last."""
     ordered = sorted(entries, key=_preference)
     names = bytearray(b"\0")
-    offsets = []
+    offsets, flags = [], bytearray()
     for entry in ordered:
         offsets.append(len(names))
         names += entry.name + b"\0"
+        flags.append((_SIZELESS if not entry.size else 0) | _BINDINGS.get(entry.info >> 4, 0) << 1)
     count = len(ordered)
-    body = b"".join(
+    return b"".join(
         (
-            struct.pack(f"<{count}Q", *(entry.value & 0xFFFFFFFFFFFFFFFF for entry in ordered)),
-            struct.pack(f"<{count}I", *(min(entry.size, 0xFFFFFFFF) for entry in ordered)),
+            _HEAD.pack(MAGIC, count, 0),
+            struct.pack(f"<{count}Q", *(entry.value & _U64 for entry in ordered)),
+            struct.pack(f"<{count}I", *_extents(ordered)),
+            struct.pack(f"<{count}I", *_enclosing(ordered)),
             struct.pack(f"<{count}I", *offsets),
-            bytes(entry.info for entry in ordered),
-            bytes(names),
+            flags,
+            names,
         )
     )
-    return _HEAD.pack(MAGIC, count, zlib.crc32(body), len(body)) + body
 
 
 def _preference(entry: Entry) -> tuple[int, bool, bool, int, int, bytes]:
     """Ascending start; among equals the best last: sized, a function, global over weak over local, fewer underscores."""
-    binding = {1: 2, 2: 1}.get(entry.info >> 4, 0)
     underscores = len(entry.name) - len(entry.name.lstrip(b"_"))
-    return (entry.value, entry.size > 0, entry.info & 15 in (2, 10), binding, -underscores, entry.name)
+    binding = _BINDINGS.get(entry.info >> 4, 0)
+    return (entry.value & _U64, entry.size > 0, entry.info & 15 in (2, 10), binding, -underscores, entry.name)
+
+
+def _extents(ordered: list[Entry]) -> list[int]:
+    """Bytes each symbol covers. One without size (an assembler label) reaches to the next in its section."""
+    extents = []
+    following = None
+    last_start = None
+    for entry in reversed(ordered):
+        start = entry.value & _U64
+        if last_start is not None and start != last_start:
+            following = last_start
+        last_start = start
+        extent = entry.size
+        if not extent:
+            end = entry.section_end or start + _REACH_WITHOUT_SECTION
+            extent = max(0, (end if following is None else min(end, following)) - start)
+        extents.append(min(extent, _U32))
+    extents.reverse()
+    return extents
+
+
+def _enclosing(ordered: list[Entry]) -> list[int]:
+    """For each symbol 1 + the index of the nearest earlier one that ends later; 0 when there is none."""
+    result = []
+    open_ends: list[tuple[int, int]] = []
+    for index, entry in enumerate(ordered):
+        end = (entry.value & _U64) + entry.size
+        while open_ends and open_ends[-1][0] <= end:
+            open_ends.pop()
+        result.append(open_ends[-1][1] + 1 if open_ends else 0)
+        open_ends.append((end, index))
+    return result
 
 
 class SymbolTable:
@@ -59,15 +101,16 @@ class SymbolTable:
         view = memoryview(data)
         if len(view) < _HEAD.size:
             raise ValueError("too short")
-        magic, count, crc, length = _HEAD.unpack_from(view)
+        magic, count, _ = _HEAD.unpack_from(view)
         body = view[_HEAD.size :]
-        if magic != MAGIC or length != len(body) or count * 17 + 1 > length or zlib.crc32(body) != crc:
+        if magic != MAGIC or count * _PER_SYMBOL + 1 > len(body):
             raise ValueError("not a symbol table, or damaged")
         self._starts = body[: 8 * count].cast("Q")
-        self._sizes = body[8 * count : 12 * count].cast("I")
-        self._names = body[12 * count : 16 * count].cast("I")
-        self._infos = body[16 * count : 17 * count]
-        self._strings = bytes(body[17 * count :])
+        self._extents = body[8 * count : 12 * count].cast("I")
+        self._enclosing = body[12 * count : 16 * count].cast("I")
+        self._names = body[16 * count : 20 * count].cast("I")
+        self._flags = body[20 * count : 21 * count]
+        self._strings = bytes(body[21 * count :])
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -76,39 +119,51 @@ class SymbolTable:
         start = self._names[index]
         return self._strings[start : self._strings.find(b"\0", start)].decode("utf-8", "backslashreplace")
 
-    def find(self, address: int, *, data: bool = False) -> tuple[str, int, int] | None:
-        """(raw name, start, size) of the symbol that covers a link-time address; functions only, unless `data`."""
-        index = bisect_right(self._starts, address) - 1
-        for candidate in range(index, max(-1, index - _LOOK_BACK), -1):
-            start, size = self._starts[candidate], self._sizes[candidate]
-            kind = self._infos[candidate] & 15
-            if not data and kind == 1:
-                continue
-            if size > address - start:
-                return self._name(candidate), start, size
-            if size == 0 and kind in (0, 2) and start == self._starts[index] and address - start < 0x1000:
-                # Assembler labels have no size: they reach to the next symbol.
-                return self._name(candidate), start, 0
+    def find(self, address: int) -> tuple[str, int, int] | None:
+        """(raw name, start, size) of the symbol that covers a link-time address.
+
+        As in gdb, the innermost symbol with a size is preferred, then a label without one.
+        """
+        last = bisect_right(self._starts, address) - 1
+        candidate = last
+        for _ in range(_NESTING):
+            if candidate < 0:
+                break
+            start, extent = self._starts[candidate], self._extents[candidate]
+            if extent > address - start and not self._flags[candidate] & _SIZELESS:
+                return self._name(candidate), start, extent
+            # All between this one and its enclosing one end no later than this one does.
+            candidate = min(self._enclosing[candidate], candidate) - 1
+        if last >= 0 and self._flags[last] & _SIZELESS and self._extents[last] > address - self._starts[last]:
+            return self._name(last), self._starts[last], 0
         return None
 
     def address_of(self, name: str) -> int | None:
-        """The link-time address of a symbol by its raw name."""
-        at = self._strings.find(b"\0" + name.encode() + b"\0")
-        if at < 0:
-            return None
-        index = bisect_left(self._names, at + 1)
-        if index >= len(self._names) or self._names[index] != at + 1:
-            return None
-        return self._starts[index]
+        """The link-time address of a symbol by its raw name; of several a global one, else the lowest."""
+        wanted = name.encode("utf-8", "surrogateescape") + b"\0"
+        best: tuple[int, int] | None = None
+        for index in self._beginning(wanted):
+            binding = self._flags[index] >> 1
+            if best is None or binding > best[0]:
+                best = binding, self._starts[index]
+            if binding == max(_BINDINGS.values()):
+                break
+        return None if best is None else best[1]
 
     def with_prefix(self, prefix: str) -> Iterator[tuple[str, int, int]]:
-        """(raw name, start, size) of all symbols whose raw name begins with `prefix`."""
-        wanted = b"\0" + prefix.encode()
+        """(raw name, start, size) of all symbols whose raw name begins with `prefix`, by address."""
+        for index in self._beginning(prefix.encode("utf-8", "surrogateescape")):
+            size = 0 if self._flags[index] & _SIZELESS else self._extents[index]
+            yield self._name(index), self._starts[index], size
+
+    def _beginning(self, text: bytes) -> Iterator[int]:
+        """Indices of symbols whose name and ending NUL begin with `text`."""
+        wanted = b"\0" + text
         at = self._strings.find(wanted)
         while at >= 0:
             index = bisect_left(self._names, at + 1)
             if index < len(self._names) and self._names[index] == at + 1:
-                yield self._name(index), self._starts[index], self._sizes[index]
+                yield index
             at = self._strings.find(wanted, at + 1)
 
 

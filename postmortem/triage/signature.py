@@ -68,7 +68,7 @@ def _detail(rule: str, report: Report) -> str:
     if rule in ("heap-corruption", "assertion-failure"):
         message = (report.native.abort_message or report.native.assertion or "").strip()
         # The program's name before a message differs between installations.
-        said = message.split(": Assertion ", 1)[-1] if "Assertion" in message else message
+        said = message.split(": Assertion ", 1)[-1].removeprefix("`").removesuffix("' failed.")
         return f":{_NUMBER.sub('N', said)[:LONGEST_DETAIL]}" if said else ""
     if rule == "seccomp-violation" and report.crash.signal is not None:
         return f":{report.crash.signal.syscall_name or report.crash.signal.syscall}"

@@ -21,7 +21,6 @@ GDB_STOPS = {
     # A pc that lies nowhere has no frame; its caller is at [rsp]. gdb prints ?? and ends, or skips the caller.
     "call-unmapped": ("notify", "main"),
     "execute-heap": ("main",),
-    "null-function": ("shut_down",),
     "null-function-frame-pointer": ("shut_down",),
     "null-vtable-slot": ("main",),
 }
@@ -54,7 +53,7 @@ def plain(name: str | None) -> str | None:
         previous = name
         name = re.sub(r"<[^<>]*>|\([^()]*\)", "", name.replace("->", "_to_"))
     name = re.sub(r"\b(const|volatile)\b", "", name).strip()
-    last = re.split(r"::|\s", name)[-1].split(".", 1)[0]
+    last = re.split(r"::|\s", name.removesuffix("::"))[-1].split(".", 1)[0]
     return RENAMED.get(last, last) or None
 
 

@@ -37,7 +37,9 @@ class Cases(NamedTuple):
     lacks: tuple[Report, ...]
 
 
-def _exception(type_: str = "shop::PaymentError", what: str | None = "card refused", **rest: Any) -> NativeFacts:
+def _exception(
+    type_: str = "shop::PaymentError", what: str | None = "card refused", **rest: Any
+) -> NativeFacts:
     values: dict[str, Any] = {"tid": PID, "handler_count": 1}
     item = CxxException(type=type_, what=what, address=Address(HEAP + 0x300), **(values | rest))
     return NativeFacts(exceptions=(item,))
@@ -52,10 +54,19 @@ def _said(text: str, **rest: Any) -> NativeFacts:
     return NativeFacts(abort_message=text, **rest)
 
 
-TERMINATE = ("__gnu_cxx::__verbose_terminate_handler", "__cxxabiv1::__terminate", "std::terminate", "__cxa_throw")
+TERMINATE = (
+    "__gnu_cxx::__verbose_terminate_handler",
+    "__cxxabiv1::__terminate",
+    "std::terminate",
+    "__cxa_throw",
+)
 FREE = ("malloc_printerr", "_int_free", "free", "close_order(int)", "main")
 DATA = Mapping(
-    start=Address(0x7F0000000000), end=Address(0x7F0000010000), permissions="r--s", path="/data/index.dat", offset=0
+    start=Address(0x7F0000000000),
+    end=Address(0x7F0000010000),
+    permissions="r--s",
+    path="/data/index.dat",
+    offset=0,
 )
 NO_ACCESS = Mapping(start=Address(0x7E0000000000), end=Address(0x7E0000001000), permissions="---p")
 GUARD = Mapping(start=Address(0x7E0000000000), end=Address(0x7E0000001000), permissions="---p", kind="guard")
@@ -92,7 +103,11 @@ FREED = 0x5A5A5A5A5A5A5A5A
 CASES: dict[str, Cases] = {
     "null-dereference": Cases(
         (NULL_READ, crashed(address=0), crashed(address=0x18, access="write")),
-        (crashed(address=0x20000), crashed(11, -6, address=0, sender=PID), crashed(11, 128, address=0x8000000000000000)),
+        (
+            crashed(address=0x20000),
+            crashed(11, -6, address=0, sender=PID),
+            crashed(11, 128, address=0x8000000000000000),
+        ),
         (crashed(), report(), _without_code(NULL_READ)),
     ),
     "null-function-call": Cases(
@@ -105,12 +120,23 @@ CASES: dict[str, Cases] = {
             crashed(11, 128, operands=(operand(0x72656C70656B5F, canonical=False, base="rax"),)),
             crashed(11, 128, operands=(operand(0x40934A0000000000, canonical=False, access="execute"),)),
         ),
-        (crashed(address=0xFFFF888000000000), crashed(11, 128, operands=(operand(HEAP + 1, alignment=16, mapped=True),))),
+        (
+            crashed(address=0xFFFF888000000000),
+            crashed(11, 128, operands=(operand(HEAP + 1, alignment=16, mapped=True),)),
+        ),
         (crashed(11, 128), report()),
     ),
     "unmapped-address": Cases(
-        (crashed(address=HEAP + 0x21008), crashed(address=0x13370000, pc=Address(0x13370000)), crashed(address=0x20000)),
-        (NULL_READ, crashed(11, 2, address=0x400010, access="write"), crashed(11, 0, sender=7, address=HEAP + 0x90000)),
+        (
+            crashed(address=HEAP + 0x21008),
+            crashed(address=0x13370000, pc=Address(0x13370000)),
+            crashed(address=0x20000),
+        ),
+        (
+            NULL_READ,
+            crashed(11, 2, address=0x400010, access="write"),
+            crashed(11, 0, sender=7, address=HEAP + 0x90000),
+        ),
         (crashed(), report()),
     ),
     "protected-page": Cases(
@@ -130,12 +156,21 @@ CASES: dict[str, Cases] = {
     ),
     "use-after-free": Cases(
         (
-            crashed(11, 128, operands=(operand(0xDEADBEEFDEADBEF7, canonical=False, base_value=0xDEADBEEFDEADBEEF),)),
             crashed(
-                11, 128, operands=(operand(FREED, canonical=False, base_value=FREED),),
+                11,
+                128,
+                operands=(operand(0xDEADBEEFDEADBEF7, canonical=False, base_value=0xDEADBEEFDEADBEEF),),
+            ),
+            crashed(
+                11,
+                128,
+                operands=(operand(FREED, canonical=False, base_value=FREED),),
                 process=Process(pid=PID, environment={"MALLOC_PERTURB_": "90"}),
             ),
-            crashed(address=(HEAP >> 12) + 8, operands=(operand((HEAP >> 12) + 8, base="rdx", base_value=HEAP >> 12),)),
+            crashed(
+                address=(HEAP >> 12) + 8,
+                operands=(operand((HEAP >> 12) + 8, base="rdx", base_value=HEAP >> 12),),
+            ),
             crashed(address=(HEAP + 0x2C0) ^ (HEAP >> 12)),
         ),
         (NULL_READ, crashed(address=0x45555555B2A0), crashed(11, -6, sender=PID, address=FREED)),
@@ -144,21 +179,49 @@ CASES: dict[str, Cases] = {
     "stack-overflow": Cases(
         (
             crashed(
-                11, 2, address=0x7E0000000FF8, mappings=(*MAPPINGS, GUARD, THREAD_STACK), access="write",
+                11,
+                2,
+                address=0x7E0000000F00,
+                mappings=(*MAPPINGS, GUARD, THREAD_STACK),
+                threads=(
+                    thread(
+                        "walk",
+                        registers={"rsp": Address(0x7E0000000F08)},
+                        stack=StackRange(start=GUARD.start, end=GUARD.end),
+                    ),
+                ),
+            ),
+            crashed(
+                11,
+                2,
+                address=0x7E0000000FF8,
+                mappings=(*MAPPINGS, GUARD, THREAD_STACK),
+                access="write",
                 threads=(_deep(0x7E0000001000, cycles=(Cycle(start=0, period=2, count=4),)),),
             ),
             crashed(
                 address=STACK - 8,
                 threads=(
-                    thread("f", registers={"rsp": Address(STACK)}, stack=StackRange(start=Address(STACK), end=Address(STACK + 0x21000))),
+                    thread(
+                        "f",
+                        registers={"rsp": Address(STACK)},
+                        stack=StackRange(start=Address(STACK), end=Address(STACK + 0x21000)),
+                    ),
                 ),
             ),
-            crashed(address=STACK - 0x1000000, threads=(thread("f", registers={"rsp": Address(STACK - 0x1000000)}),)),
+            crashed(
+                address=STACK - 0x1000000,
+                threads=(thread("f", registers={"rsp": Address(STACK - 0x1000000)}),),
+            ),
         ),
         (
             NULL_READ,
             crashed(
-                11, 2, address=0x7E0000000FF8, mappings=(*MAPPINGS, GUARD, THREAD_STACK), threads=(_deep(0x7E0000030000),)
+                11,
+                2,
+                address=0x7E0000000FF8,
+                mappings=(*MAPPINGS, GUARD, THREAD_STACK),
+                threads=(_deep(0x7E0000030000),),
             ),
         ),
         (crashed(address=STACK - 8, threads=()), crashed(threads=(_deep(0x7E0000001000),)), report()),
@@ -172,7 +235,15 @@ CASES: dict[str, Cases] = {
         (aborted("parse"), report()),
     ),
     "buffer-overflow-detected": Cases(
-        (aborted("__fortify_fail", "__chk_fail", "__strcpy_chk", "parse", native=_said("*** buffer overflow detected ***")),),
+        (
+            aborted(
+                "__fortify_fail",
+                "__chk_fail",
+                "__strcpy_chk",
+                "parse",
+                native=_said("*** buffer overflow detected ***"),
+            ),
+        ),
         (aborted("__stack_chk_fail", "parse", native=_said("*** stack smashing detected ***")),),
         (aborted("parse"), report()),
     ),
@@ -188,15 +259,25 @@ CASES: dict[str, Cases] = {
     ),
     "assertion-failure": Cases(
         (
-            aborted("__assert_fail", "Cart::total", native=_said("shop: cart.cpp:42: int Cart::total(): Assertion `sum >= 0' failed.\n")),
+            aborted(
+                "__assert_fail",
+                "Cart::total",
+                native=_said("shop: cart.cpp:42: int Cart::total(): Assertion `sum >= 0' failed.\n"),
+            ),
             aborted("x", native=NativeFacts(assertion="sum >= 0")),
             aborted("__assert_fail_base", "__assert_fail", "Cart::total"),
         ),
-        (aborted("malloc", native=_said("malloc.c:2617: sysmalloc: Assertion `x' failed.\n")), aborted("report")),
+        (
+            aborted("malloc", native=_said("malloc.c:2617: sysmalloc: Assertion `x' failed.\n")),
+            aborted("report"),
+        ),
         (crashed(native=NativeFacts(assertion="sum >= 0")), report()),
     ),
     "uncaught-cxx-exception": Cases(
-        (aborted(*TERMINATE, "Cart::pay(int)", "main", native=_exception()), aborted(*TERMINATE, native=_exception("int", None))),
+        (
+            aborted(*TERMINATE, "Cart::pay(int)", "main", native=_exception()),
+            aborted(*TERMINATE, native=_exception("int", None)),
+        ),
         (
             aborted("main", native=_exception(handler_count=0)),
             aborted(*TERMINATE, "f", native=_exception("std::bad_alloc", "std::bad_alloc")),
@@ -205,7 +286,10 @@ CASES: dict[str, Cases] = {
     ),
     "terminate-without-exception": Cases(
         (aborted("std::terminate()", "std::thread::~thread()", "main"), aborted("std::terminate()", "main")),
-        (aborted(*TERMINATE, "main", native=_exception()), aborted("std::terminate", "__cxa_pure_virtual", "f")),
+        (
+            aborted(*TERMINATE, "main", native=_exception()),
+            aborted("std::terminate", "__cxa_pure_virtual", "f"),
+        ),
         (aborted("main"), report()),
     ),
     "pure-virtual-call": Cases(
@@ -216,21 +300,40 @@ CASES: dict[str, Cases] = {
     "out-of-memory": Cases(
         (
             aborted(*TERMINATE, "load", native=_exception("std::bad_alloc", "std::bad_alloc")),
-            aborted("load", native=NativeFacts(runtime="rust", runtime_message="memory allocation of 8 bytes failed")),
+            aborted(
+                "load",
+                native=NativeFacts(runtime="rust", runtime_message="memory allocation of 8 bytes failed"),
+            ),
         ),
         (NULL_READ, crashed(address=0, native=_exception("std::bad_alloc", None, handler_count=0))),
         (aborted(*TERMINATE, "load"), report()),
     ),
     "rust-panic": Cases(
         (
-            aborted("__rust_start_panic", "rust_panic", "std::panicking::rust_panic_with_hook", "core::panicking::panic_fmt", "shop::total"),
-            aborted("shop::total", native=NativeFacts(runtime="rust", runtime_message="panicked at src/main.rs:3: x")),
+            aborted(
+                "__rust_start_panic",
+                "rust_panic",
+                "std::panicking::rust_panic_with_hook",
+                "core::panicking::panic_fmt",
+                "shop::total",
+            ),
+            aborted(
+                "shop::total",
+                native=NativeFacts(runtime="rust", runtime_message="panicked at src/main.rs:3: x"),
+            ),
         ),
         (aborted("std::process::abort", "shop::main", "std::panicking::try", "std::rt::lang_start"),),
         (aborted("main"), report(native=NativeFacts(runtime="rust", runtime_message="panicked at"))),
     ),
     "go-fatal": Cases(
-        (crashed(6, -6, sender=PID, threads=(thread("runtime.raise", "runtime.fatalpanic", "runtime.gopanic", "main.total"),)),),
+        (
+            crashed(
+                6,
+                -6,
+                sender=PID,
+                threads=(thread("runtime.raise", "runtime.fatalpanic", "runtime.gopanic", "main.total"),),
+            ),
+        ),
         (aborted("main"),),
         (aborted("main", native=NativeFacts(runtime="go")), report()),
     ),
@@ -256,7 +359,9 @@ CASES: dict[str, Cases] = {
         (crashed(4, None), report()),
     ),
     "privileged-instruction": Cases(
-        (crashed(11, 128, mnemonic="hlt"),), (crashed(11, 128, mnemonic="movaps"),), (crashed(11, 128), report())
+        (crashed(11, 128, mnemonic="hlt"),),
+        (crashed(11, 128, mnemonic="movaps"),),
+        (crashed(11, 128), report()),
     ),
     "breakpoint-trap": Cases((crashed(5, 128),), (crashed(5, -6, sender=PID),), (crashed(5, None), report())),
     "truncated-mapping": Cases(
@@ -267,14 +372,18 @@ CASES: dict[str, Cases] = {
         (crashed(7, 1, address=DATA.start, mappings=(DATA,)), crashed(7, -6, sender=PID)),
         (crashed(7, 2), crashed(7, 2, address=DATA.start, mappings=())),
     ),
-    "hardware-memory-error": Cases((crashed(7, 4, address=HEAP),), (crashed(7, 2, address=HEAP),), (crashed(7, None), report())),
+    "hardware-memory-error": Cases(
+        (crashed(7, 4, address=HEAP),), (crashed(7, 2, address=HEAP),), (crashed(7, None), report())
+    ),
     "misaligned-access": Cases(
         (
             crashed(11, 128, operands=(operand(HEAP + 8, alignment=16, mapped=True, base="rsp"),)),
             crashed(7, 1),
         ),
-        (crashed(11, 128, operands=(operand(0x1234567800000008, alignment=16, canonical=False),)),
-         crashed(11, 1, address=0x7000000, operands=(operand(0x7000000, alignment=16),))),
+        (
+            crashed(11, 128, operands=(operand(0x1234567800000008, alignment=16, canonical=False),)),
+            crashed(11, 1, address=0x7000000, operands=(operand(0x7000000, alignment=16),)),
+        ),
         (crashed(11, 128), report()),
     ),
     "seccomp-violation": Cases(
@@ -287,7 +396,11 @@ CASES: dict[str, Cases] = {
         (crashed(11, -6, sender=PID), NULL_READ),
         (crashed(11, 0), crashed(11, 0, sender=7, process=Process()), report()),
     ),
-    "raised-signal": Cases((crashed(11, -6, sender=PID),), (aborted("main"), crashed(11, 0, sender=7)), (crashed(11, -6), report())),
+    "raised-signal": Cases(
+        (crashed(11, -6, sender=PID),),
+        (aborted("main"), crashed(11, 0, sender=7)),
+        (crashed(11, -6), report()),
+    ),
     "deliberate-abort": Cases(
         (aborted("give_up", "main"),),
         (crashed(6, 0, sender=7), aborted(*FREE, native=_said("free(): invalid pointer\n"))),
@@ -305,8 +418,18 @@ CASES: dict[str, Cases] = {
     ),
     "sanitizer-report": Cases(
         (
-            aborted("__sanitizer::Abort()", "__asan::ScopedInErrorReport::~ScopedInErrorReport()", "__asan_report_load8", "total"),
-            aborted("f", native=NativeFacts(runtime="ubsan", runtime_message="x.c:3:4: runtime error: signed integer overflow")),
+            aborted(
+                "__sanitizer::Abort()",
+                "__asan::ScopedInErrorReport::~ScopedInErrorReport()",
+                "__asan_report_load8",
+                "total",
+            ),
+            aborted(
+                "f",
+                native=NativeFacts(
+                    runtime="ubsan", runtime_message="x.c:3:4: runtime error: signed integer overflow"
+                ),
+            ),
         ),
         (crashed(4, 2, mnemonic="ud2"), crashed(address=0x40, modules=(_module("/usr/lib/libasan.so.8"),))),
         (aborted("main", native=NativeFacts(runtime="asan")), report()),
@@ -314,14 +437,18 @@ CASES: dict[str, Cases] = {
     "crash-in-signal-handler": Cases(
         (
             crashed(
-                address=0x64, unwrapped=True, handler_signal=signal(11, 1, fault_address=0x98),
+                address=0x64,
+                unwrapped=True,
+                handler_signal=signal(11, 1, fault_address=0x98),
                 threads=(thread("process", "main", handler_frames=(frame("report"),)),),
             ),
             crashed(address=0x98, threads=(thread("report", frame("x", kind="signal"), "process"),)),
         ),
         (
             crashed(address=0x60, unwrapped=True, handler_signal=signal(6, -6)),
-            crashed(6, -6, sender=PID, threads=(thread("abort", "watchdog", frame(None, kind="signal"), "poll"),)),
+            crashed(
+                6, -6, sender=PID, threads=(thread("abort", "watchdog", frame(None, kind="signal"), "poll"),)
+            ),
         ),
         (crashed(address=0x64, unwrapped=True), report()),
     ),
@@ -329,9 +456,19 @@ CASES: dict[str, Cases] = {
         (
             report(threads=(waiting(1, 0x1000, 2), waiting(2, 0x2000, 1))),
             report(threads=(waiting(1, 0x1000, 1),)),
-            report(threads=(waiting(9, 0x1000, 1), waiting(1, 0x1000, 2), waiting(2, 0x2000, 3), waiting(3, 0x3000, 1))),
+            report(
+                threads=(
+                    waiting(9, 0x1000, 1),
+                    waiting(1, 0x1000, 2),
+                    waiting(2, 0x2000, 3),
+                    waiting(3, 0x3000, 1),
+                )
+            ),
         ),
-        (report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))), report(threads=(waiting(1, 0x1000, 99, in_core=False),))),
+        (
+            report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
+            report(threads=(waiting(1, 0x1000, 99, in_core=False),)),
+        ),
         (report(threads=(thread("pthread_mutex_lock"),)), report()),
     ),
     "lock-convoy": Cases(
@@ -349,7 +486,12 @@ CASES: dict[str, Cases] = {
     ),
     "thread-exhaustion": Cases(
         (
-            aborted(*TERMINATE, "std::thread::_M_start_thread", "main", native=_exception("std::system_error", "Resource temporarily unavailable")),
+            aborted(
+                *TERMINATE,
+                "std::thread::_M_start_thread",
+                "main",
+                native=_exception("std::system_error", "Resource temporarily unavailable"),
+            ),
             report(threads=tuple(thread("pool_wait", tid=n) for n in range(5000))),
         ),
         (
@@ -364,8 +506,19 @@ CASES: dict[str, Cases] = {
         (report(),),
     ),
     "malloc-arena-growth": Cases(
-        (report(native=NativeFacts(arenas=tuple(Arena(start=Address(n << 26), size=1 << 20) for n in range(30)), anonymous=40 << 20)),),
-        (report(native=NativeFacts(arenas=(Arena(start=Address(1 << 26), size=1 << 20),), anonymous=1 << 20)),),
+        (
+            report(
+                native=NativeFacts(
+                    arenas=tuple(Arena(start=Address(n << 26), size=1 << 20) for n in range(30)),
+                    anonymous=40 << 20,
+                )
+            ),
+        ),
+        (
+            report(
+                native=NativeFacts(arenas=(Arena(start=Address(1 << 26), size=1 << 20),), anonymous=1 << 20)
+            ),
+        ),
         (report(),),
     ),
     "replaced-binary": Cases(
@@ -373,7 +526,14 @@ CASES: dict[str, Cases] = {
             report(modules=(_module("/opt/shop", build_id="aa", file_build_id="bb", status="mismatched"),)),
             report(modules=(_module("/opt/shop (deleted)", status="deleted"),)),
         ),
-        (report(modules=(_module("/opt/shop", build_id="aa", file_build_id="aa", status="matched"), _module("[vdso]"))),),
+        (
+            report(
+                modules=(
+                    _module("/opt/shop", build_id="aa", file_build_id="aa", status="matched"),
+                    _module("[vdso]"),
+                )
+            ),
+        ),
         (report(modules=(_module("/opt/shop"),)), report()),
     ),
     "mixed-libraries": Cases(
@@ -388,7 +548,17 @@ CASES: dict[str, Cases] = {
     ),
     "incomplete-core": Cases(
         (
-            report(mappings=(Mapping(start=Address(STACK), end=Address(STACK + 0x21000), permissions="rw-p", path="[stack]", kind="stack"),)),
+            report(
+                mappings=(
+                    Mapping(
+                        start=Address(STACK),
+                        end=Address(STACK + 0x21000),
+                        permissions="rw-p",
+                        path="[stack]",
+                        kind="stack",
+                    ),
+                )
+            ),
             report(mappings=(Mapping(start=Address(1 << 30), end=Address(2 << 30), permissions="rw-p"),)),
         ),
         (
@@ -401,11 +571,15 @@ CASES: dict[str, Cases] = {
         (report(),),
     ),
     "missing-symbols": Cases(
-        (crashed(address=0x40, threads=(thread(frame(None)),), modules=(_module("/opt/shop", build_id="aa"),)),),
+        (
+            crashed(
+                address=0x40, threads=(thread(frame(None)),), modules=(_module("/opt/shop", build_id="aa"),)
+            ),
+        ),
         (NULL_READ, crashed(threads=(thread(frame(None, module=None)),))),
         (report(), crashed(threads=())),
     ),
-}  # fmt: skip
+}
 
 
 def each(kind: str) -> Iterator[tuple[str, int, Report]]:

@@ -24,17 +24,35 @@ from postmortem.rules.engine import run
 
 PID = 100
 CODE, HEAP, STACK = 0x401000, 0x555555559000, 0x7FFFFFFDE000
-NAMES = {4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV", 24: "SIGXCPU",
-         25: "SIGXFSZ", 31: "SIGSYS", 3: "SIGQUIT"}  # fmt: skip
+NAMES = {
+    4: "SIGILL",
+    5: "SIGTRAP",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    11: "SIGSEGV",
+    24: "SIGXCPU",
+    25: "SIGXFSZ",
+    31: "SIGSYS",
+    3: "SIGQUIT",
+}
 MAPPINGS = (
-    Mapping(start=Address(0x400000), end=Address(0x401000), permissions="r--p", path="/opt/shop", dumped=4096),
-    Mapping(start=Address(CODE), end=Address(0x410000), permissions="r-xp", path="/opt/shop"),
-    Mapping(start=Address(HEAP), end=Address(HEAP + 0x21000), permissions="rw-p", kind="heap", dumped=0x21000),
     Mapping(
-        start=Address(STACK), end=Address(STACK + 0x21000), permissions="rw-p", kind="stack", path="[stack]",
+        start=Address(0x400000), end=Address(0x401000), permissions="r--p", path="/opt/shop", dumped=4096
+    ),
+    Mapping(start=Address(CODE), end=Address(0x410000), permissions="r-xp", path="/opt/shop"),
+    Mapping(
+        start=Address(HEAP), end=Address(HEAP + 0x21000), permissions="rw-p", kind="heap", dumped=0x21000
+    ),
+    Mapping(
+        start=Address(STACK),
+        end=Address(STACK + 0x21000),
+        permissions="rw-p",
+        kind="stack",
+        path="[stack]",
         dumped=0x21000,
     ),
-)  # fmt: skip
+)
 
 
 def frame(function: str | None = "total", **rest: Any) -> Frame:
@@ -59,7 +77,9 @@ def signal(number: int, code: int | None = 1, **rest: Any) -> Signal:
     """A signal; fault_address as an int."""
     if "fault_address" in rest:
         rest["fault_address"] = Address(rest["fault_address"])
-    return Signal(number=number, name=NAMES.get(number, str(number)), code=code, code_name=f"code {code}", **rest)
+    return Signal(
+        number=number, name=NAMES.get(number, str(number)), code=code, code_name=f"code {code}", **rest
+    )
 
 
 def operand(address: int, **rest: Any) -> Operand:

@@ -1,0 +1,3 @@
+"""The fault: signal in words, instruction decoded, operands evaluated, values described."""
+
+from __future__ import annotations

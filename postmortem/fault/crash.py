@@ -1,0 +1,135 @@
+"""The fault put together: signal, instruction, the address that was touched, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from postmortem.fault import instruction as decoder
+from postmortem.fault.siginfo import describe
+from postmortem.model import Address, Crash, RegisterNote
+
+if TYPE_CHECKING:
+    from postmortem.fault.describe import Describer
+    from postmortem.fault.instruction import Decoded
+    from postmortem.memory import AddressSpace
+    from postmortem.model import Operand, Signal
+    from postmortem.threads import Fault
+
+SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP = 11, 7, 8, 4, 5
+_CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
+_SHOWN = (
+    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
+)  # fmt: skip
+PAGE_FAULT = 14
+_ERROR_WRITE, _ERROR_FETCH = 2, 16
+
+Access = Literal["read", "write", "execute"]
+
+
+def crash(
+    fault: Fault, space: AddressSpace, describer: Describer, function_start: int | None
+) -> Crash:
+    """The fault of the report. `function_start`: address of the function that holds pc, if known."""
+    registers = fault.registers
+    pc = registers.get("rip", 0)
+    shown = describe(fault.info)
+    own = describe(fault.own)
+    decoded: Decoded | None = None
+    disassembly: tuple[tuple[Address, str], ...] = ()
+    executable = _is_executable(describer, pc)
+    if shown is not None and shown.number in _CPU_FAULTS and (shown.code or 0) > 0 and executable:
+
+        def mapped(address: int) -> bool:
+            return describer.mapping(address) is not None
+
+        decoded = decoder.decode(space, pc, registers, mapped)
+        disassembly = decoder.listing(space, pc, function_start)
+    address, source, access = _touched(fault, shown, decoded, describer, pc, executable)
+    call_site = None
+    if shown is not None and not executable and shown.number in (SIGSEGV, SIGBUS):
+        returns_to = space.word(registers.get("rsp", 0))
+        call_site = decoder.call_before(space, returns_to) if returns_to else None
+    return Crash(
+        signal=shown,
+        tid=fault.tid,
+        pc=Address(pc),
+        instruction=decoded.text if decoded else None,
+        instruction_bytes=decoded.code.hex() if decoded else None,
+        mnemonic=decoded.mnemonic if decoded else None,
+        access=access,
+        unwrapped=fault.frame is not None,
+        handler_signal=own if fault.frame is not None else None,
+        fault_address=None if address is None else Address(address),
+        fault_address_source=source,
+        fault_address_text=None if address is None else describer.text(address),
+        operands=decoded.operands if decoded else (),
+        operand_values=decoded.values if decoded else {},
+        disassembly=disassembly,
+        registers=tuple(
+            RegisterNote(register=name, value=Address(registers[name]), text=describer.text(registers[name]))
+            for name in _SHOWN
+            if name in registers
+        ),
+        trap_number=fault.trap,
+        error_code=fault.error,
+        call_site=call_site,
+    )
+
+
+def _is_executable(describer: Describer, pc: int) -> bool:
+    mapping = describer.mapping(pc)
+    return mapping is not None and "x" in mapping.permissions
+
+
+def _touched(
+    fault: Fault, shown: Signal | None, decoded: Decoded | None, describer: Describer, pc: int, executable: bool
+) -> tuple[int | None, str | None, Access | None]:
+    """(address, how it is known, access) of a memory fault.
+
+    On x86-64 the kernel gives no address with a general protection fault (SI_KERNEL): non-canonical
+    operands, misaligned SIMD, privileged instructions and jumps to non-canonical targets look alike and are
+    told apart by the decoded operands.
+    """
+    if shown is None or shown.number not in (SIGSEGV, SIGBUS) or (shown.code or 0) <= 0:
+        return None, None, None
+    given = shown.fault_address
+    if not executable and (given is None or given == pc or shown.code != 128):
+        return pc, "the program counter", "execute"
+    if shown.code != 128 and given:
+        return given, "si_addr", _access_kind(fault, decoded, given)
+    if shown.code != 128 and given == 0 and shown.number == SIGSEGV:
+        return 0, "si_addr", _access_kind(fault, decoded, 0)
+    if decoded is None:
+        return None, None, None
+    for operand in decoded.operands:
+        if not operand.canonical:
+            return operand.address, f"computed from {operand.text}: not a canonical address", _plain(operand)
+    for operand in decoded.operands:
+        if operand.alignment and operand.address % operand.alignment:
+            why = f"computed from {operand.text}: not a multiple of {operand.alignment}"
+            return operand.address, why, _plain(operand)
+    if decoded.target is not None and not decoder.canonical(decoded.target):
+        return decoded.target, f"the target of {decoded.mnemonic}: not a canonical address", "execute"
+    if shown.number == SIGBUS and decoded.operands:
+        operand = decoded.operands[0]
+        if operand.size and operand.address % operand.size:
+            return operand.address, f"computed from {operand.text}: not a multiple of {operand.size}", _plain(operand)
+    return None, None, None
+
+
+def _plain(operand: Operand) -> Access:
+    return "write" if operand.access in ("write", "read-write") else "execute" if operand.access == "execute" else "read"
+
+
+def _access_kind(fault: Fault, decoded: Decoded | None, address: int) -> Access | None:
+    """From the CPU's page-fault error code where a signal frame holds it, else from the instruction."""
+    if fault.trap == PAGE_FAULT and fault.error is not None:
+        if fault.error & _ERROR_FETCH:
+            return "execute"
+        return "write" if fault.error & _ERROR_WRITE else "read"
+    if decoded is None:
+        return None
+    for operand in decoded.operands:
+        if operand.address <= address < operand.address + max(operand.size, 1):
+            return _plain(operand)
+    return decoded.access

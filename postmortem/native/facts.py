@@ -1,0 +1,69 @@
+"""Facts of the C and C++ runtimes, gathered for the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
+from postmortem.model import Address, NativeFacts
+from postmortem.native import messages
+from postmortem.native.arenas import arenas
+from postmortem.native.exceptions import exceptions
+from postmortem.names.demangle import demangle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parsers.elf.core import Core
+    from parsers.elf.header import Buffer
+    from postmortem.memory import AddressSpace
+
+_TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
+
+
+def native_facts(
+    core: Core,
+    content: Buffer,
+    space: AddressSpace,
+    symbol: Callable[[str], int | None],
+    functions: Sequence[str],
+    aborted: bool,
+    has_cxx: bool,
+) -> NativeFacts:
+    """functions: names on the crashing stack. symbol: address in memory of a libc symbol by name.
+
+    The searches of memory are made only for a process that aborted, since they cost.
+    """
+    runtime, message = messages.runtime_message(core, content, functions) if aborted else (None, None)
+    text = messages.abort_message(space, symbol("__abort_msg"))
+    # A stripped libstdc++ does not name terminate: any abort that libc did not explain is worth the search.
+    thrown = aborted and has_cxx and (text is None or any(sign in name for name in functions for sign in _TERMINATE))
+    canary = space.word(core.auxv.get(AT_RANDOM, 0))
+    return NativeFacts(
+        abort_message=text,
+        assertion=messages.assertion(text),
+        runtime=runtime,
+        runtime_message=message,
+        exceptions=exceptions(core, content, space, demangle) if thrown else (),
+        arenas=arenas(core, space),
+        anonymous=sum(
+            segment.end - segment.start
+            for segment in core.segments
+            if segment.flags & 2 and not _file_backed(core, segment.start)
+        ),
+        stack_canary=None if canary is None else Address(canary & ~0xFF),
+        hwcap=_value(core, AT_HWCAP),
+        hwcap2=_value(core, AT_HWCAP2),
+    )
+
+
+def _value(core: Core, key: int) -> Address | None:
+    value = core.auxv.get(key)
+    return None if value is None else Address(value)
+
+
+def _file_backed(core: Core, address: int) -> bool:
+    from bisect import bisect_right
+
+    at = bisect_right(core.files, address, key=lambda row: row.start) - 1
+    return at >= 0 and address < core.files[at].end
