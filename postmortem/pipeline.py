@@ -152,7 +152,9 @@ def _analyze_core(target: Target, options: Options) -> Report:
             lambda name: _libc_symbol(modules, symbolication, name),
             functions,
             aborted=core.signal is not None and core.signal.number == _SIGABRT,
-            has_cxx=modules.named("libstdc++") is not None or any("std::" in name for name in functions),
+            may_throw=hotspot is None
+            and modules.named("libjvm.so") is None
+            and (modules.named("libstdc++") is not None or any("std::" in name for name in functions)),
         )
     report = Report(
         tool=Tool(name="postmortem", version=__version__),

@@ -125,6 +125,7 @@ def _environment() -> jinja2.Environment:
         module_text=view.module_text,
         frame_tags=view.frame_tags,
         thread_name=view.thread_name,
+        thread_title=view.thread_title,
         thread_state=view.thread_state,
         wait_text=view.wait_text,
         base_name=text.base_name,

@@ -74,7 +74,7 @@ def show(report: Report, console: Console) -> None:
     if found is not None:
         _, thread = found
         line("")
-        line(f"Crashing stack: {view.thread_name(thread)}, thread {thread.tid}", "bold")
+        line(f"Crashing stack: {view.thread_title(thread)}", "bold")
         grid = Table.grid(padding=(0, 1))
         grid.add_column(justify="right", no_wrap=True, style="dim")
         grid.add_column(overflow="fold", ratio=1)

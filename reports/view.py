@@ -263,6 +263,13 @@ def thread_name(thread: Thread) -> str:
     return thread.name or f"thread {thread.tid}"
 
 
+def thread_title(thread: Thread) -> str:
+    """ "worker-1, thread 4712", or "thread 4712" without a name."""
+    name = thread_name(thread)
+    number_only = f"thread {thread.tid}"
+    return number_only if name == number_only else f"{name}, {number_only}"
+
+
 def thread_state(thread: Thread) -> str:
     """The Java state, else what the thread does as far as the core tells."""
     if thread.crashed:

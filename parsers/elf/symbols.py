@@ -72,11 +72,6 @@ class Sections:
             return None
         return section
 
-    def content(self, name: bytes) -> bytes | None:
-        """The bytes of a section."""
-        section = self.find(name)
-        return None if section is None else bytes(self._data[section.offset : section.offset + section.size])
-
     @property
     def has_dwarf(self) -> bool:
         """Whether there is .debug_info to take lines and inlines from."""
@@ -97,9 +92,10 @@ class Sections:
     @property
     def debug_link(self) -> DebugLink | None:
         """.gnu_debuglink, if there is one with a plain file name."""
-        content = self.content(b".gnu_debuglink")
-        if content is None or len(content) < 8:
+        section = self.find(b".gnu_debuglink")
+        if section is None or not 8 <= section.size <= LIMITS.string:
             return None
+        content = bytes(self._data[section.offset : section.offset + section.size])
         name = notes.text(content.split(b"\0", 1)[0])
         if not name or "/" in name or name in (".", ".."):
             return None
@@ -126,7 +122,8 @@ class Sections:
             table = self._table(kind)
             if table is not None:
                 for section in table:
-                    yield memoryview(self._data)[section.offset : section.offset + min(section.size, _NAMES_LIMIT)]
+                    end = section.offset + min(section.size, _NAMES_LIMIT)
+                    yield memoryview(self._data)[section.offset : end]
         mini = self.find(b".gnu_debugdata")
         if mini is not None:
             yield memoryview(self._data)[mini.offset : mini.offset + mini.size]
@@ -150,10 +147,8 @@ class Sections:
         table, linked = found
         strings = bytes(self._data[linked.offset : linked.offset + min(linked.size, _NAMES_LIMIT)])
         count = min(table.size // _SYM.size, LIMITS.symbols)
-        ends = [
-            section.addr + section.size if section.flags & SHF_ALLOC else None for section in self._headers
-        ]
-        # Files of `eu-strip -f` and `objcopy --only-keep-debug` keep all section headers, so indices hold there too.
+        ends = [section.addr + section.size if section.flags & SHF_ALLOC else None for section in self._headers]
+        # Separate debug files keep all section headers, so indices hold there too.
         sections = min(len(ends), SHN_LORESERVE)
         result = []
         budget = _NAMES_LIMIT

@@ -11,7 +11,8 @@ from parsers.hs_err.reader import HEX, MAX_ITEMS, Draft, Section, address
 _HEADING = re.compile(r"(\S.{0,78}?) \((\d{1,9}) events\):")
 _EVENT = re.compile(rf"Event: (-?\d{{1,12}}(?:\.\d{{1,9}})?) (?:Thread ({HEX}) )?(.*)")
 _DETAIL = re.compile(
-    r"[{}|]|[ \t]+\S.*[\d\[:]|thrown |Heap |Metaspace|Metadata|Z[A-Z]|Shenandoah|[A-Z][\w ]{1,60}: ?\d"
+    r"[{}|]|[ \t]+\S.*[\d\[:]|thrown |\s{0,8}(?:Heap |Metaspace|Metadata|Z[A-Z]|Shenandoah|Generational)|"
+    r"[A-Z][\w ]{1,60}: ?\d"
 )
 
 

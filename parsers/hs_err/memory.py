@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from parsers.hs_err.model import CrashedThread, Location, Words
 from parsers.hs_err.reader import HEX, Draft, address
@@ -112,20 +111,19 @@ class Locations:
     dumped."""
 
     _DETAIL = re.compile(
-        r"[ \t]|-|\[|\{|0x|[a-z][^\[]{0,200}\[?0x|Framesize|BufferBlob|StubRoutines|[\w.$/]+[;{\[]|"
+        r"[ \t]|-|\[|\{|0x|[a-z][^\[]{0,200}\[?0x|Compiled method|Framesize|BufferBlob|StubRoutines|[\w.$/]+[;{\[]|"
         r"[\w.$/+]+ *(\{|$)|Event:"
     )
 
     def __init__(self, facts: Draft[CrashedThread], into: str) -> None:
         self._facts, self._into = facts, into
-        self._draft: dict[str, Any] | None = None
-        self._blanks = 0
+        self.blanks = 0
 
     def feed(self, text: str) -> bool:
         """A line of the section."""
         found = _SLOT.match(text) or _REGISTER.match(text)
         if found and (found.re is _SLOT or not text.startswith(" ")):
-            self._blanks = 0
+            self.blanks = 0
             made = location(found[1], found[2])
             draft = Draft(Location)
             draft.values = {
@@ -133,10 +131,10 @@ class Locations:
             }
             return self._facts.add(self._into, draft)
         draft_last: Draft[Location] | None = self._facts.last(self._into)
-        if draft_last is None or self._blanks > 1 or not self._DETAIL.match(text):
+        if draft_last is None or self.blanks > 1 or not self._DETAIL.match(text):
             return False
         return draft_last.add("details", text)
 
     def blank(self) -> None:
         """An empty line may stand between the parts of a dumped object."""
-        self._blanks += 1
+        self.blanks += 1

@@ -116,7 +116,10 @@ class _Splitter:
         if not found or not found.lastgroup:
             return None
         index, name = _PLACES[found.lastgroup]
-        return self.readers.all[index], name
+        reader = self.readers.all[index]
+        if name == "code" and reader is self._section is self.readers.thread and reader.inside(self._name):
+            return None
+        return reader, name
 
     def _continues(self, text: str) -> bool:
         """The heap dumped inside of an event, and values that begin like a heading."""

@@ -208,6 +208,11 @@ class ThreadSection(Section):
             return self.facts.add("code", text)
         return name not in ("current", "stack", "operation", "processed")
 
+    def inside(self, name: str) -> bool:
+        """Whether a code blob's dump belongs to a register or slot, not to the section of dumped code."""
+        reader = self._locations.get(name)
+        return reader is not None and not (name == "slots" and reader.blanks)
+
     def feed(self, name: str, text: str) -> bool:
         """By section."""
         if name in ("native", "java"):

@@ -28,16 +28,18 @@ def native_facts(
     symbol: Callable[[str], int | None],
     functions: Sequence[str],
     aborted: bool,
-    has_cxx: bool,
+    may_throw: bool,
 ) -> NativeFacts:
     """functions: names on the crashing stack. symbol: address in memory of a libc symbol by name.
 
-    The searches of memory are made only for a process that aborted, since they cost.
+    The searches of memory are made only for a process that aborted, since they cost. may_throw: an exception
+    is worth looking for even when no terminate() is seen, as in a stripped C++ program.
     """
     runtime, message = messages.runtime_message(core, content, functions) if aborted else (None, None)
     text = messages.abort_message(space, symbol("__abort_msg"))
-    # A stripped libstdc++ does not name terminate: any abort that libc did not explain is worth the search.
-    thrown = aborted and has_cxx and (text is None or any(sign in name for name in functions for sign in _TERMINATE))
+    thrown = aborted and (
+        (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
+    )
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     return NativeFacts(
         abort_message=text,

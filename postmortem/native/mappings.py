@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from parsers.elf.notes import AT_SYSINFO_EHDR
+from parsers.elf.notes import AT_PHDR, AT_RANDOM, AT_SYSINFO_EHDR
 from postmortem.model import Address, Mapping, Memory
 
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ def mappings(core: Core, modules: ModuleMap, known: Iterable[tuple[int, int, str
     areas = sorted(known)
     area_starts = [area[0] for area in areas]
     file_starts = [row.start for row in core.files]
+    main = core.process.pid if core.process is not None else None
     stacks = {thread.registers["rsp"]: thread.tid for thread in core.threads}
+    start_strings = core.auxv.get(AT_RANDOM)
+    if start_strings is not None and main is not None:
+        # argv, environment and AT_RANDOM's bytes lie at the top of the main stack, wherever rsp has gone.
+        stacks[start_strings] = main
     pointers = sorted(stacks)
     result: list[Mapping] = []
-    main = core.process.pid if core.process is not None else None
     for index, segment in enumerate(core.segments):
         at = bisect_right(file_starts, segment.start) - 1
         row = core.files[at] if at >= 0 and segment.start < core.files[at].end else None
@@ -86,7 +90,7 @@ def _kind(core: Core, index: int, segment: Segment, path: str | None, modules: M
 
 def _is_program_break(core: Core, segment: Segment, modules: ModuleMap) -> bool:
     """[heap]: the first anonymous rw- mapping above the executable, within the randomized gap (32 MiB; 1 GiB for PIE)."""
-    phdr = core.auxv.get(3)
+    phdr = core.auxv.get(AT_PHDR)
     executable = modules.at(phdr) if phdr else None
     if executable is None or segment.permissions != "rw-" or not executable.end <= segment.start < executable.end + (1 << 34):
         return False

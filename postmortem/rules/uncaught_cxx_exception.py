@@ -29,6 +29,8 @@ TERMINATE = (
     "__verbose_terminate_handler",
     "std::__terminate",
     "demangling_terminate_handler",
+    # A stripped libstdc++ names only this: abort() above it means that it found a noexcept boundary.
+    "__gxx_personality_v0",
 )
 
 

@@ -64,7 +64,9 @@ class Cache:
             return None
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size < _HEAD.size:
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                return None
+            if status.st_size < _HEAD.size:
                 return None
             content = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
         except (OSError, ValueError):
@@ -93,7 +95,7 @@ class Cache:
         except OSError:
             return
         try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(bytes(_HEAD.size))
                 for part in parts:
                     file.write(part)

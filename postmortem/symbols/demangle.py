@@ -9,7 +9,7 @@ from parsers.limits import LIMITS
 
 _SUFFIX = re.compile(r" \((\.[^()]*)\)$")
 _REFERENCE = re.compile(r"[ST][0-9A-Z]*_")
-_CLONE = re.compile(r"(?:\.[A-Za-z_]+(?:\.\d+)*)+$")
+_RUST_REFERENCE = re.compile(r"B[0-9A-Za-z]*_")
 _LARGEST = 1 << 24
 
 
@@ -23,25 +23,13 @@ def demangle(name: str) -> str:
     """
     if not name.startswith(("_Z", "_R", "__Z")):
         return name
-    references = len(_REFERENCE.findall(name))
+    references = len((_RUST_REFERENCE if name.startswith("_R") else _REFERENCE).findall(name))
     if references and len(name) * 3 ** (references / 3) > _LARGEST:
         return name
     import pydemumble
 
     plain = pydemumble.demangle(name)
-    if not plain:
-        return _without_clone(name)
-    if len(plain) > 4 * LIMITS.string:
+    if not plain or len(plain) > 4 * LIMITS.string:
         return name
     return _SUFFIX.sub(lambda match: f" [clone {match.group(1)}]", plain)
 
-
-def _without_clone(name: str) -> str:
-    """The name demangled apart from a clone suffix that the demangler doesn't know."""
-    clone = _CLONE.search(name)
-    if clone is None or not clone.start():
-        return name
-    import pydemumble
-
-    plain = pydemumble.demangle(name[: clone.start()])
-    return f"{plain} [clone {clone.group()}]" if plain and len(plain) <= 4 * LIMITS.string else name

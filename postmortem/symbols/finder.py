@@ -1,4 +1,4 @@
-"""Where symbols of a module may be: its own file, its separate debug file, its mini debug info.
+"""Where symbols of a module may be: its own file, its separate debug file.
 
 Order of places: GDB manual, "Debugging Information in Separate Files".
 """
@@ -6,6 +6,7 @@ Order of places: GDB manual, "Debugging Information in Separate Files".
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.elf.symbols import Sections
@@ -14,8 +15,15 @@ from postmortem.modules import open_regular
 
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
+
+
+class SymbolSource(NamedTuple):
+    """An ELF file that symbols are taken from."""
+
+    path: Path
+    content: mmap.mmap
+    sections: Sections
 
 
 class DebugFile(NamedTuple):
@@ -26,42 +34,48 @@ class DebugFile(NamedTuple):
     how: str
 
 
-def find_debug_file(
-    path: Path, sections: Sections, build_id: str | None, debug_dirs: Sequence[Path]
-) -> DebugFile | None:
-    """The separate debug file of the module at `path`, proved by build-id or CRC."""
-    if build_id:
-        for directory in debug_dirs:
-            candidate = directory / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"
-            found = _open(candidate)
-            if found is not None and found[1].build_id == build_id:
-                return DebugFile(candidate, found[1], "build-id")
-    link = sections.debug_link
-    if link is None:
-        return None
-    places = [path.parent / link.name, path.parent / ".debug" / link.name]
-    places += [directory / path.parent.relative_to(path.anchor) / link.name for directory in debug_dirs]
-    places += [directory / link.name for directory in debug_dirs]
-    for candidate in places:
-        if candidate == path:
-            continue
-        found = _open(candidate)
-        if found is None:
-            continue
-        content, candidate_sections = found
-        identity = candidate_sections.build_id
-        if (identity == build_id) if build_id and identity else (zlib.crc32(content) == link.crc):
-            return DebugFile(candidate, candidate_sections, "debuglink")
-    return None
-
-
-def _open(path: Path) -> tuple[mmap.mmap, Sections] | None:
-    from pathlib import Path as AnyPath
-
-    content = open_regular(path.absolute(), AnyPath("/"))
+def open_elf(path: Path) -> SymbolSource | None:
+    """The ELF file at `path`; None when there is none that can be read."""
+    path = path.absolute()
+    content = open_regular(path, Path("/"))
     if isinstance(content, str):
         return None
     try:
-        return content, Sections(content)
+        return SymbolSource(path, content, Sections(content))
     except ParseError:
         return None
+
+
+def find_debug_file(
+    path: Path, sections: Sections | None, build_id: str | None, debug_dirs: Sequence[Path]
+) -> DebugFile | None:
+    """The separate debug file of the module at `path`, proved by build-id or CRC.
+
+    sections: of the module itself, None when only its build-id is known.
+    """
+    if build_id and len(build_id) > 2:
+        for directory in debug_dirs:
+            found = open_elf(directory / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug")
+            if found is not None and found.sections.build_id == build_id:
+                return DebugFile(found.path, found.sections, "build-id")
+    link = None if sections is None else sections.debug_link
+    if link is None:
+        return None
+    for candidate in _linked(path.absolute(), link.name, debug_dirs):
+        found = open_elf(candidate)
+        if found is None:
+            continue
+        identity = found.sections.build_id
+        if (identity == build_id) if build_id and identity else (zlib.crc32(found.content) == link.crc):
+            return DebugFile(found.path, found.sections, "debuglink")
+    return None
+
+
+def _linked(path: Path, name: str, debug_dirs: Sequence[Path]) -> Iterator[Path]:
+    """Where the file that .gnu_debuglink names may lie."""
+    folders = [path.parent, path.parent / ".debug"]
+    folders += [directory / path.parent.relative_to(path.anchor) for directory in debug_dirs]
+    folders += debug_dirs
+    for folder in folders:
+        if folder / name != path:
+            yield folder / name

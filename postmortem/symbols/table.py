@@ -56,7 +56,7 @@ def build(entries: Iterable[Entry]) -> bytes:
 
 
 def _preference(entry: Entry) -> tuple[int, bool, bool, int, int, bytes]:
-    """Ascending start; among equals the best last: sized, a function, global over weak over local, fewer underscores."""
+    """Ascending start; then the best last: sized, function, global over weak over local, fewer underscores."""
     underscores = len(entry.name) - len(entry.name.lstrip(b"_"))
     binding = _BINDINGS.get(entry.info >> 4, 0)
     return (entry.value & _U64, entry.size > 0, entry.info & 15 in (2, 10), binding, -underscores, entry.name)

@@ -1,0 +1,86 @@
+"""Lines and inlined functions by DWARF, through a SymCache of `symbolic` that is kept on disk.
+
+The library is imported when the first address of a module with DWARF is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from postmortem.symbols.cache import Cache
+
+_KIND = "symcache"
+
+
+class Row(NamedTuple):
+    """A function at an address, by its linkage name where DWARF has it; line is None where there is none."""
+
+    symbol: str | None
+    file: str | None
+    line: int | None
+
+
+class Lines:
+    """The DWARF of the file at `path`; `identity` names its module, in hexadecimal."""
+
+    def __init__(self, path: Path, identity: str, cache: Cache) -> None:
+        self._path = path
+        self._identity = identity
+        self._cache = cache
+        self._symcache: Any = None
+        self._opened = False
+        self._kept: Any = None
+
+    def lookup(self, address: int) -> list[Row]:
+        """Functions at a link-time address, innermost inlined one first; empty when DWARF says nothing."""
+        if not self._opened:
+            self._opened = True
+            self._symcache = self._open()
+        if self._symcache is None:
+            return []
+        from symbolic.exceptions import SymbolicError
+
+        try:
+            found = self._symcache.lookup(address)
+        except SymbolicError:
+            return []
+        return [Row(row.symbol or None, row.full_path or None, row.line or None) for row in found]
+
+    def _open(self) -> Any:
+        """The SymCache from disk, else made anew and kept; an empty file stands for DWARF that can't be used."""
+        key = self._key()
+        stored = None if key is None else self._cache.read(key, _KIND)
+        if stored is not None and not len(stored):
+            return None
+        from symbolic._lowlevel import ffi
+        from symbolic.debuginfo import Archive
+        from symbolic.exceptions import SymbolicError
+        from symbolic.symcache import SymCache
+
+        if stored is not None:
+            try:
+                # No copy: it reads from the mapping, which must live as long.
+                self._kept = ffi.from_buffer("uint8_t[]", stored)
+                return SymCache.from_bytes(self._kept)
+            except SymbolicError:
+                self._kept = None  # of another version of the library
+        try:
+            made = next(Archive.open(str(self._path)).iter_objects()).make_symcache()
+        except (SymbolicError, OSError, StopIteration):
+            made = None
+        if key is not None:
+            parts = [] if made is None else [made.open_stream().read()]
+            self._cache.write(key, _KIND, parts)
+        return made
+
+    def _key(self) -> str | None:
+        """Hashing the DWARF would take as long as reading it, so the file's state stands for its content."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return self._identity[:40] + "".join(f"{number:x}" for number in state)
