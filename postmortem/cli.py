@@ -165,9 +165,11 @@ def _write(report: Report, core: Path, output: Path | None, form: str | None) ->
     beside = core.parent / name
     target = beside if os.access(core.parent, os.W_OK) else Path.cwd() / name
     _put(_rendered(report, form), target)
-    from reports.terminal import print_report
+    from rich.console import Console
 
-    print_report(report)
+    from reports.terminal import show
+
+    show(report, Console())
     click.echo(f"report: {target}")
 
 

@@ -117,7 +117,8 @@ class AddressSpace:
         last = self._last
         if last.start <= address and address + 8 <= last.end:
             try:
-                return _WORD.unpack_from(last.buffer, last.offset + address - last.start)[0]  # type: ignore[no-any-return]
+                (value,) = _WORD.unpack_from(last.buffer, last.offset + address - last.start)
+                return int(value)
             except struct.error:
                 return None
         data = self.read(address, 8)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from postmortem.memory import AddressSpace
     from postmortem.modules import LoadedModule, ModuleMap
-    from postmortem.names.symbolizer import Location, SymbolFile
+    from postmortem.symbols.symbolizer import Location, SymbolFile
 
 
 class Symbolication:
@@ -31,7 +31,7 @@ class Symbolication:
         """The symbols of a module, or None when there are none to be had."""
         if module.start in self._files:
             return self._files[module.start]
-        from postmortem.names.symbolizer import SymbolFile, open_symbols
+        from postmortem.symbols.symbolizer import SymbolFile, open_symbols
 
         symbols: SymbolFile | None = None
         if module.file is not None:

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from parsers.containers import compressed
 from parsers.limits import LIMITS
@@ -40,12 +40,13 @@ def opened(path: Path) -> Iterator[Target]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise AnalysisError(f"{path}: {error.strerror}", "check the path and its permissions") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
         if stat.S_ISDIR(status.st_mode):
             raise AnalysisError(f"{path}: is a directory", "name the core file inside it")
-        if not stat.S_ISREG(status.st_mode):
-            raise AnalysisError(f"{path}: is not a regular file", "copy the core to a file first")
+        raise AnalysisError(f"{path}: is not a regular file", "copy the core to a file first")
+    with os.fdopen(descriptor, "rb") as file:
         if status.st_size == 0:
             raise AnalysisError(
                 f"{path}: the file is empty",
@@ -70,11 +71,8 @@ def opened(path: Path) -> Iterator[Target]:
                 )
 
 
-def _decompress(file: object, kind: str, scratch: object, path: Path) -> tuple[Problem, ...]:
+def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tuple[Problem, ...]:
     """Decompress into a sparse scratch file: blocks of zeros become holes."""
-    from typing import IO, cast
-
-    source, sink = cast("IO[bytes]", file), cast("IO[bytes]", scratch)
     zeros = bytes(_BLOCK)
     total = 0
     problems: list[Problem] = []

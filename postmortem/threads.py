@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from postmortem.memory import AddressSpace
     from postmortem.model import JavaThread, Wait
     from postmortem.modules import LoadedModule, ModuleMap
-    from postmortem.names.symbolizer import Location
+    from postmortem.symbols.symbolizer import Location
     from postmortem.unwind.frame import RawFrame, SignalFrame, Walk
     from postmortem.unwind.walker import Walker
 
@@ -117,7 +117,7 @@ def thread_model(
     """
     status, walk, crashed = walked
     signal_frame = fault.frame if crashed and fault is not None else None
-    split = 0 if signal_frame is None else signal_frame.index + 1
+    split = 0 if signal_frame is None else signal_frame.position + 1
     flat = tuple(frame for activation in frames[split:] for frame in activation)
     handler = tuple(frame for activation in frames[:split] for frame in activation)
     registers = fault.registers if signal_frame is not None and fault is not None else status.registers

@@ -5,7 +5,7 @@ Recognized by magic number, not by name. A stream that ends early gives what cam
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from parsers.errors import Unsupported
 
@@ -19,7 +19,7 @@ _MAGIC = {
     b"\x04\x22\x4d\x18": "lz4",
     b"BZh": "bz2",
 }
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 
 
 def compression(head: bytes) -> str | None:
@@ -39,32 +39,32 @@ def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
     if name == "zst":
         import zstandard
 
-        stream: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)  # type: ignore[assignment]
+        stream = cast("IO[bytes]", zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
         errors = (zstandard.ZstdError,)
     elif name == "xz":
         import lzma
 
-        stream = lzma.open(file)
+        stream = cast("IO[bytes]", lzma.open(file))
         errors = (lzma.LZMAError,)
     elif name == "gz":
         import gzip
         import zlib
 
-        stream = gzip.open(file)  # type: ignore[assignment]
+        stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
         errors = (zlib.error,)
     elif name == "lz4":
         import lz4.frame
 
-        stream = lz4.frame.open(file)
+        stream = cast("IO[bytes]", lz4.frame.open(file))
         errors = (RuntimeError,)
     else:
         raise Unsupported(
             "compressed file", 0, f"{name} is not one of zst, xz, gz, lz4", hint="decompress it first"
         )
-    # A reader that fails inside a large read gives none of it: small reads lose less of a cut stream.
+    # Small reads: one that fails gives nothing, and less of a cut stream is lost.
     while True:
         try:
-            piece = stream.read(1 << 16)
+            piece = stream.read(CHUNK)
         except (OSError, EOFError, ValueError, *errors) as damage:
             raise EOFError(str(damage)) from damage
         if not piece:

@@ -147,7 +147,9 @@ class Sections:
         table, linked = found
         strings = bytes(self._data[linked.offset : linked.offset + min(linked.size, _NAMES_LIMIT)])
         count = min(table.size // _SYM.size, LIMITS.symbols)
-        ends = [section.addr + section.size if section.flags & SHF_ALLOC else None for section in self._headers]
+        ends = [
+            section.addr + section.size if section.flags & SHF_ALLOC else None for section in self._headers
+        ]
         # Separate debug files keep all section headers, so indices hold there too.
         sections = min(len(ends), SHN_LORESERVE)
         result = []

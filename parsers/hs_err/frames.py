@@ -80,7 +80,7 @@ def _native(kind: str, text: str, rest: str) -> Frame | None:
 
 def _function(text: str | None) -> tuple[str | None, int | None, str | None, int | None]:
     """Name, offset, file and line of "name+0x12  (file.cpp:34)"."""
-    text = (text or "").strip()
+    text = (text or "").strip().removesuffix("(no source info available)").rstrip()
     file: str | None = None
     line: int | None = None
     source = _SOURCE.search(text[-560:])

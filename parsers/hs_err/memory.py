@@ -111,8 +111,8 @@ class Locations:
     dumped."""
 
     _DETAIL = re.compile(
-        r"[ \t]|-|\[|\{|0x|[a-z][^\[]{0,200}\[?0x|Compiled method|Framesize|BufferBlob|StubRoutines|[\w.$/]+[;{\[]|"
-        r"[\w.$/+]+ *(\{|$)|Event:"
+        r"[ \t]|-|\[|\{|0x|[a-z][^\[]{0,200}\[?0x|Compiled method|Framesize|BufferBlob|StubRoutines|"
+        r"[\w.$/]+[;{\[]|[\w.$/+]+ *(\{|$)|Event:"
     )
 
     def __init__(self, facts: Draft[CrashedThread], into: str) -> None:

@@ -26,6 +26,9 @@ _TASK = re.compile(
     r"((?:[%s!bn*M] {0,3}){0,6}) {0,30}(?:([0-4]) {1,30})?"
     r"([^\s(@]{1,4096})(?: @ (-?\d{1,9}))?(?:\s+\((\d{1,9}) bytes\)| \(native\)| \(intrinsic\))"
 )
+_GLUED = re.compile(
+    r"^(C[12] CompilerThread\d)(\d{6,12} )"
+)  # a VM up for hours: the time fills its column (JDK 11)
 _CODE = re.compile(
     r"\s|\[|;|#|-|=|\{|\w{1,40}:|[\w ]{0,60}0x|Compiled |Decoding |ImmutableOopMap|BFD|Argument "
 )
@@ -84,7 +87,7 @@ def _number(text: str) -> int:
 def compile_task(text: str) -> CompileTask | None:
     """`C2:   1301 41032   !   4       pkg.Class::method @ 5 (10 bytes)`, with thread names as JDK 11 and
     newer list them."""
-    m = _TASK.match(text)
+    m = _TASK.match(_GLUED.sub(r"\1 \2", text, count=1))
     if not m:
         return None
     who = (m[1] or "").strip() or None

@@ -1,7 +1,7 @@
 """What the VM was started with: its arguments, the Java command, and the system properties.
 
-Properties come from java.lang.System.props in the heap (the full set), over those of
-Arguments::_system_properties (the VM's own, found by symbol) and of the hsperfdata counters.
+Properties come from java.lang.System.props in the heap (the full set); where that can't be read, from
+Arguments::_system_properties (the VM's own, found by symbol) and the hsperfdata counters.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def initial_properties(vm: Reading, symbol: Callable[[str], int | None]) -> dict
         words = vm.memory.words(node, 3)
         if words is None:
             break
-        # PathString{_value} precedes SystemProperty{_key, _next}.
-        value, key, node = words
+        # JDK 8 (whose flags are called Flag): key, value, next; newer: PathString{value}, key, next.
+        key, value, node = words if vm.static("Flag.flags") else (words[1], words[0], words[2])
         name = vm.text(key, 4096)
         if not name or name in found:
             break
@@ -83,16 +83,15 @@ def properties(
     vm: Reading, oops: Oops, symbol: Callable[[str], int | None], counters: dict[str, str]
 ) -> tuple[dict[str, str], list[Problem]]:
     """All system properties in name order, as far as they can be had."""
-    found = {
-        name.removeprefix("java.property."): value
-        for name, value in counters.items()
-        if name.startswith("java.property.")
-    }
-    found.update(initial_properties(vm, symbol))
-    full, why = _system_props(oops)
-    found.update(full)
+    found, why = _system_props(oops)
     problems = []
     if why is not None:
+        start = "java.property."
+        for name, value in counters.items():
+            if name.startswith(start):
+                found.setdefault(name.removeprefix(start), value)
+        for name, value in initial_properties(vm, symbol).items():
+            found.setdefault(name, value)
         problems.append(
             problem("java.lang.System.props", f"{why}; the {len(found)} properties shown are not all of them")
         )

@@ -21,7 +21,7 @@ _LIMIT = 65_536
 
 def arenas(core: Core, space: AddressSpace) -> tuple[Arena, ...]:
     """One entry per heap, ascending."""
-    found = []
+    found: list[Arena] = []
     for segment in core.segments:
         if len(found) >= _LIMIT:
             break

@@ -37,7 +37,7 @@ def exceptions(
     core: Core, content: Buffer, space: AddressSpace, demangle: Callable[[str], str]
 ) -> tuple[CxxException, ...]:
     """Exception objects whose memory is intact, those in flight and remains of handled ones."""
-    found = []
+    found: list[CxxException] = []
     for hit in _hits(core, content):
         if len(found) >= _MOST:
             break

@@ -9,7 +9,7 @@ from postmortem.model import Address, NativeFacts
 from postmortem.native import messages
 from postmortem.native.arenas import arenas
 from postmortem.native.exceptions import exceptions
-from postmortem.names.demangle import demangle
+from postmortem.symbols.demangle import demangle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -32,4 +32,3 @@ def demangle(name: str) -> str:
     if not plain or len(plain) > 4 * LIMITS.string:
         return name
     return _SUFFIX.sub(lambda match: f" [clone {match.group(1)}]", plain)
-

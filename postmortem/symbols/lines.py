@@ -50,7 +50,7 @@ class Lines:
         return [Row(row.symbol or None, row.full_path or None, row.line or None) for row in found]
 
     def _open(self) -> Any:
-        """The SymCache from disk, else made anew and kept; an empty file stands for DWARF that can't be used."""
+        """The SymCache from disk, else made anew and kept; an empty file: DWARF that can't be used."""
         key = self._key()
         stored = None if key is None else self._cache.read(key, _KIND)
         if stored is not None and not len(stored):
@@ -64,11 +64,12 @@ class Lines:
             try:
                 # No copy: it reads from the mapping, which must live as long.
                 self._kept = ffi.from_buffer("uint8_t[]", stored)
-                return SymCache.from_bytes(self._kept)
+                symcache: Any = SymCache  # the library has no annotations
+                return symcache.from_bytes(self._kept)
             except SymbolicError:
                 self._kept = None  # of another version of the library
         try:
-            made = next(Archive.open(str(self._path)).iter_objects()).make_symcache()
+            made: Any = next(Archive.open(str(self._path)).iter_objects()).make_symcache()
         except (SymbolicError, OSError, StopIteration):
             made = None
         if key is not None:

@@ -56,10 +56,14 @@ def build(entries: Iterable[Entry]) -> bytes:
 
 
 def _preference(entry: Entry) -> tuple[int, bool, bool, int, int, bytes]:
-    """Ascending start; then the best last: sized, function, global over weak over local, fewer underscores."""
-    underscores = len(entry.name) - len(entry.name.lstrip(b"_"))
+    """Ascending start; then the best last: sized, function, global over weak over local, fewer underscores.
+
+    glibc's names for its own calls, __GI_raise, come after those that programs know.
+    """
+    name = entry.name
+    underscores = 16 if name.startswith(b"__GI_") else len(name) - len(name.lstrip(b"_"))
     binding = _BINDINGS.get(entry.info >> 4, 0)
-    return (entry.value & _U64, entry.size > 0, entry.info & 15 in (2, 10), binding, -underscores, entry.name)
+    return (entry.value & _U64, entry.size > 0, entry.info & 15 in (2, 10), binding, -underscores, name)
 
 
 def _extents(ordered: list[Entry]) -> list[int]:

@@ -86,11 +86,11 @@ class Walk(NamedTuple):
 class SignalFrame(NamedTuple):
     """A kernel signal frame met on the way.
 
-    index: position in Walk.frames of its trampoline frame; the interrupted frame is index + 1.
+    position: index in Walk.frames of its trampoline frame; the interrupted frame follows it.
     context, info: addresses of ucontext_t and siginfo_t. registers: at the interrupted instruction.
     """
 
-    index: int
+    position: int
     context: int
     info: int
     registers: Registers

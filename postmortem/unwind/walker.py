@@ -104,17 +104,17 @@ class Walker:
             if pc == 0 and frames and trust != "context":
                 return end("bottom", "the return address is 0")
             if covers is not None and covers(pc):
-                caller = self._foreign_step(frames, registers, trust, interrupted)
-                if isinstance(caller, str):
-                    caller_or_none = self._resume(sp)
-                    if caller_or_none is None:
-                        return end("unreadable", caller)
-                    caller = caller_or_none
+                stepped = self._foreign_step(frames, registers, trust, interrupted)
+                if isinstance(stepped, str):
+                    anchored = self._resume(sp)
+                    if anchored is None:
+                        return end("unreadable", stepped)
+                    stepped = anchored
                 trust = "hotspot"
                 interrupted = False
-                if caller[RSP] is None or caller[RSP] <= sp:  # type: ignore[operator]
+                if (stepped[RSP] or 0) <= sp:
                     return end("no-progress", f"the caller's stack pointer is not above {sp:#x}")
-                registers = caller
+                registers = stepped
                 continue
             if self._is_trampoline(pc):
                 restored = machine.restore_signal_frame(self._space, sp)
@@ -132,7 +132,7 @@ class Walker:
             rule = self._rule(lookup) if use_cfi and executable else None
             kind: Literal["native", "unknown"] = "native" if executable else "unknown"
             frames.append(RawFrame(pc, sp, registers[RBP], kind, trust, interrupted))
-            caller = None
+            caller: Registers | None = None
             following: Trust = "cfi"
             reason = ""
             if rule is not None:
@@ -194,9 +194,7 @@ class Walker:
 
     def _resume(self, sp: int) -> Registers | None:
         caller = self._foreign.resume(sp) if self._foreign is not None else None
-        if caller is not None and (caller[RSP] is None or caller[RSP] <= sp):  # type: ignore[operator]
-            return None
-        return caller
+        return None if caller is None or (caller[RSP] or 0) <= sp else caller
 
     def _foreign_step(
         self, frames: list[RawFrame], registers: Registers, trust: Trust, interrupted: bool

@@ -238,7 +238,8 @@ def test_process(linux: HsErrLog) -> None:
     "text",
     [
         '  0x00007f0000000001 (exited) JavaThread "a b" [_thread_new, id=7, stack(0x0000000000000010,0x20)]',
-        '  0x00007f0000000001 (exited) JavaThread "a b"      [_thread_new, id=7, stack(0x10,0x20) (16B)] _hazard=0x1',
+        '  0x00007f0000000001 (exited) JavaThread "a b"      '
+        "[_thread_new, id=7, stack(0x10,0x20) (16B)] _x=0x1",
         '  0x00007f0000000001 (exited) VMThread "a b" [stack: 0x0000000000000010,0x0000000000000020] [id=7]',
         '  0x00007f0000000001 (exited) WorkerThread "a b"    [id=7, stack(0x10,0x20) (1024K)]',
     ],
@@ -277,7 +278,7 @@ def test_heap_forms() -> None:
     assert eden is not None
     assert (eden.name, eden.capacity, eden.percent) == ("eden", 196608 << 10, 73)
     total = space(
-        " garbage-first heap   total reserved 1914880K, committed 122880K, used 1156K [0x8b200000, 0x100000000)"
+        " garbage-first heap total reserved 1914880K, committed 122880K, used 1156K [0x8b200000, 0xc0000000)"
     )
     assert total is not None
     assert (total.capacity, total.reserved, total.used) == (122880 << 10, 1914880 << 10, 1156 << 10)
@@ -287,9 +288,7 @@ def test_heap_forms() -> None:
     shenandoah = region("|    3|R  |BTE    67a200000,    67a300000,    67a400000|TAMS    67a200000|U  1024K")
     assert shenandoah is not None
     assert (shenandoah.index, shenandoah.type, shenandoah.top) == (3, "R", 0x67A300000)
-    old = region(
-        "AC   0  HS   TS     0 PTAMS 0x1 NTAMS 0x2 space 1024K,  53% used [0x0000000f8200000, 0x0000000f8300000)"
-    )
+    old = region("AC   0  HS   TS     0 PTAMS 0x1 NTAMS 0x2 space 1024K,  53% used [0xf8200000, 0xf8300000)")
     assert old is not None
     assert (old.type, old.percent, old.bottom) == ("HS", 53, 0xF8200000)
 
@@ -395,6 +394,12 @@ def test_sizes() -> None:
         7,
         None,
     ]
+
+
+def test_a_time_that_fills_its_column() -> None:
+    task = compile_task("C2 CompilerThread032631344 58896       4       a.b.C::d (34 bytes)")
+    assert task is not None
+    assert (task.thread, task.time, task.id, task.level) == ("C2 CompilerThread0", 32631344, 58896, 4)
 
 
 def test_rows_that_are_damaged() -> None:
