@@ -73,7 +73,9 @@ def compare(core: Path, exe: Path | None, repeat: int, sysroot: Path | None) -> 
         rows = {"postmortem, cold cache": measure(ours, min(repeat, 2), [cache])}
         rows["postmortem, warm cache"] = measure(ours, repeat)
         if shutil.which("eu-stack"):
-            rows["eu-stack"] = measure(["eu-stack", "--core", str(core)] + (["-e", str(exe)] if exe else []), repeat)
+            rows["eu-stack"] = measure(
+                ["eu-stack", "--core", str(core)] + (["-e", str(exe)] if exe else []), repeat
+            )
         if shutil.which("gdb"):
             gdb = ["gdb", "-batch", "-nx", "-ex", "thread apply all bt", "-c", str(core)]
             rows["gdb"] = measure(gdb + ([str(exe)] if exe else []), min(repeat, 3))
@@ -92,7 +94,9 @@ def compare(core: Path, exe: Path | None, repeat: int, sysroot: Path | None) -> 
 
 def main() -> None:
     """Parse arguments and compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cores", nargs="+", type=Path)
     parser.add_argument("--exe", action="append", default=[], type=Path, help="one per core, in order")
     parser.add_argument("--sysroot", type=Path)

@@ -1,9 +1,9 @@
 """Errors of the parsers.
 
-    Exception
-    └ ParseError        the input is not what it claims: what, offset, why, hint
-        ├ Truncated     the file ends before the structure does
-        └ Unsupported   well-formed, but of a kind this program does not read (machine, class, byte order)
+Exception
+└ ParseError        the input is not what it claims: what, offset, why, hint
+    ├ Truncated     the file ends before the structure does
+    └ Unsupported   well-formed, but of a kind this program does not read (machine, class, byte order)
 """
 
 from __future__ import annotations

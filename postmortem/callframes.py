@@ -61,7 +61,9 @@ class CallFrames:
             if name == _EH_FRAME and with_eh_frame:
                 tables.append(
                     FrameTable(
-                        self._space.read, section_address=section.addr + module.bias, section_size=section.size
+                        self._space.read,
+                        section_address=section.addr + module.bias,
+                        section_size=section.size,
                     )
                 )
             elif name == _DEBUG_FRAME and not section.flags & 0x800:  # SHF_COMPRESSED

@@ -30,16 +30,29 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("cores", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CORE...")
-@click.option("-o", "--output", type=click.Path(path_type=Path, allow_dash=True), help="Where to write; - is standard output.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Where to write; - is standard output.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by OUTPUT's ending, else html.")
 @click.option("--exe", type=_EXISTING, help="The executable that crashed.")
 @click.option("--sysroot", type=_EXISTING, help="Root of the file system that the process saw.")
-@click.option("--debug-dir", "debug_dirs", multiple=True, type=_EXISTING, help="Where separate debug files and modules lie.")
+@click.option(
+    "--debug-dir",
+    "debug_dirs",
+    multiple=True,
+    type=_EXISTING,
+    help="Where separate debug files and modules lie.",
+)
 @click.option("--hs-err", type=_EXISTING, help="The JVM's fatal error log of the same crash.")
 @click.option("--unwind", type=click.Choice(["auto", "cfi", "fp"]), default="auto", show_default=True)
 @click.option("--histogram", is_flag=True, help="Count the objects of the Java heap by class.")
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 on a finding this severe or worse.")
+@click.option(
+    "--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 on a finding this severe or worse."
+)
 def analyze(
     cores: tuple[Path, ...],
     output: Path | None,
@@ -53,7 +66,7 @@ def analyze(
     no_redact: bool,
     fail_on: str | None,
 ) -> None:
-    """Analyze each CORE (or hs_err log) and write a report."""
+    """Analyze each CORE and write a report."""
     from postmortem.errors import AnalysisError
     from postmortem.pipeline import Options
     from postmortem.pipeline import analyze as run

@@ -174,10 +174,16 @@ def load_modules(core: Core, space: AddressSpace, search: SearchPath) -> ModuleM
         if image is not None:
             modules.append(
                 LoadedModule(
-                    path="[vdso]", start=vdso, end=image.end, bias=image.bias, image=image,
-                    soname=image_parser.soname(space.read, image), build_id=image.build_id,
-                    status="matched", candidates=[ModuleCandidate(path="[vdso]", outcome="read from the core")],
-                )  # fmt: skip
+                    path="[vdso]",
+                    start=vdso,
+                    end=image.end,
+                    bias=image.bias,
+                    image=image,
+                    soname=image_parser.soname(space.read, image),
+                    build_id=image.build_id,
+                    status="matched",
+                    candidates=[ModuleCandidate(path="[vdso]", outcome="read from the core")],
+                )
             )
     if not core.files:
         modules.extend(_from_link_map(core, space, search))
@@ -204,7 +210,12 @@ def _is_executable(path: str, rows: list[tuple[int, int, int]], core: Core) -> b
 
 
 def _load(
-    path: str, rows: list[tuple[int, int, int]], space: AddressSpace, search: SearchPath, *, is_executable: bool
+    path: str,
+    rows: list[tuple[int, int, int]],
+    space: AddressSpace,
+    search: SearchPath,
+    *,
+    is_executable: bool,
 ) -> LoadedModule | None:
     start, end = rows[0][0], rows[-1][1]
     image = image_parser.read_image(space.read, start) if rows[0][2] == 0 else None
@@ -214,16 +225,19 @@ def _load(
     if rows[0][2] != 0 and header_in_core is None:
         return None  # a part of a file that does not begin with its ELF header: data
     module = LoadedModule(
-        path=path, start=start, end=max(end, image.end if image else 0), bias=image.bias if image else start, image=image
+        path=path,
+        start=start,
+        end=max(end, image.end if image else 0),
+        bias=image.bias if image else start,
+        image=image,
     )
     if image is not None:
         module.build_id = image.build_id
     _find_file(module, rows, space, search, is_executable)
-    if module.content is not None:
-        if module.image is None:
-            module.image = image_parser.read_image(space.read, start)
-            if module.image is not None:
-                module.bias, module.end = module.image.bias, max(module.end, module.image.end)
+    if module.content is not None and module.image is None:
+        module.image = image_parser.read_image(space.read, start)
+        if module.image is not None:
+            module.bias, module.end = module.image.bias, max(module.end, module.image.end)
     if module.image is None:
         if header_in_core is None and not _looks_like_code(path):
             return None
@@ -237,9 +251,7 @@ def _looks_like_code(path: str) -> bool:
     return ".so" in name or "." not in name
 
 
-def _candidates(
-    module: LoadedModule, search: SearchPath, is_executable: bool
-) -> list[tuple[Path, Path]]:
+def _candidates(module: LoadedModule, search: SearchPath, is_executable: bool) -> list[tuple[Path, Path]]:
     """Files to try as (path, allowed root), best first."""
     named = Path(module.path.removesuffix(DELETED))
     tries: list[tuple[Path, Path]] = []
@@ -257,7 +269,11 @@ def _candidates(
 
 
 def _find_file(
-    module: LoadedModule, rows: list[tuple[int, int, int]], space: AddressSpace, search: SearchPath, is_executable: bool
+    module: LoadedModule,
+    rows: list[tuple[int, int, int]],
+    space: AddressSpace,
+    search: SearchPath,
+    is_executable: bool,
 ) -> None:
     deleted = module.path.endswith(DELETED)
     mismatched: tuple[Path, str | None] | None = None
@@ -366,7 +382,11 @@ def _from_link_map(core: Core, space: AddressSpace, search: SearchPath) -> Seque
         if mapped is None:
             continue
         rows = [
-            (entry.bias + (load.vaddr & ~0xFFF), (entry.bias + load.vaddr + load.filesz + 0xFFF) & ~0xFFF, load.offset & ~0xFFF)
+            (
+                entry.bias + (load.vaddr & ~0xFFF),
+                (entry.bias + load.vaddr + load.filesz + 0xFFF) & ~0xFFF,
+                load.offset & ~0xFFF,
+            )
             for load in mapped.loads
         ]
         module = _load(entry.path, rows, space, search, is_executable=False)

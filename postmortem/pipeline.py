@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -34,7 +34,6 @@ from postmortem.unwind.walker import Mode, Walker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from postmortem.hotspot.attach import HotSpot
     from postmortem.model import Frame, Thread
     from postmortem.modules import ModuleMap
     from postmortem.target import Target
@@ -80,7 +79,7 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
 
 
 def _analyze_core(target: Target, options: Options) -> Report:
-    log = _Log(problems=list(target.problems))
+    log = _Log(problems=[*target.problems, *_not_done(options)])
     with log.stage("core"):
         core = _parse(target)
         log.problems.extend(_losses(core, target))
@@ -95,15 +94,12 @@ def _analyze_core(target: Target, options: Options) -> Report:
         )
         modules = load_modules(core, space, search)
         symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
-    with log.stage("hotspot"):
-        hotspot = _attach_hotspot(modules, space, symbolication, core, log)
     with log.stage("unwind"):
         walker = Walker(
             space,
             CallFrames(modules, space).at,
             _executable_ranges(core, modules),
-            hotspot.unwinder if hotspot is not None else None,
-            options.unwind,
+            mode=options.unwind,
         )
         walks = walk_threads(walker, core)
         log.problems.extend(
@@ -116,14 +112,13 @@ def _analyze_core(target: Target, options: Options) -> Report:
         namer = FrameNamer(modules, symbolication.locate, lambda _: None)
         named = [[namer.name(raw) for raw in walk.walk.frames] for walk in walks]
     with log.stage("threads"):
-        java = hotspot.threads() if hotspot is not None else {}
         tids = frozenset(status.tid for status in core.threads)
         threads = tuple(
             thread_model(
                 walk,
                 frames,
                 core,
-                java.get(walk.status.tid),
+                None,
                 wait(space, walk.status.registers, _innermost(frames), tids),
                 fault,
             )
@@ -136,7 +131,11 @@ def _analyze_core(target: Target, options: Options) -> Report:
             found_mappings,
             modules,
             symbolication.symbol_at,
-            [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
+            [
+                (thread.stack.start, thread.stack.end, thread.tid)
+                for thread in threads
+                if thread.stack is not None
+            ],
         )
         crash = Crash()
         if fault is not None:
@@ -152,8 +151,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
             lambda name: _libc_symbol(modules, symbolication, name),
             functions,
             aborted=core.signal is not None and core.signal.number == _SIGABRT,
-            may_throw=hotspot is None
-            and modules.named("libjvm.so") is None
+            may_throw=modules.named("libjvm.so") is None
             and (modules.named("libstdc++") is not None or any("std::" in name for name in functions)),
         )
     report = Report(
@@ -221,7 +219,17 @@ def _parse(target: Target) -> core_parser.Core:
     try:
         return core_parser.parse(target.content)
     except ParseError as error:
-        raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error
+        raise AnalysisError(
+            f"{target.path}: not a core this program can read: {error}", error.hint
+        ) from error
+
+
+def _not_done(options: Options) -> Iterator[Problem]:
+    """What was asked for and this version does not do."""
+    if options.histogram:
+        yield Problem(stage="options", where="--histogram", what="the objects of the Java heap are not counted yet")
+    if options.hs_err is not None:
+        yield Problem(stage="options", where=str(options.hs_err), what="the JVM's log is not merged yet")
 
 
 def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
@@ -232,7 +240,7 @@ def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
             where=str(target.path),
             what=f"the core is cut: {core.lost} bytes of {cut} segments lie beyond its end"
             + (f", and {core.segments_lost} segment headers are lost" if core.segments_lost else ""),
-            hint="raise ulimit -c, systemd-coredump's ExternalSizeMax and ProcessSizeMax, or free the disk, and dump again",
+            hint="raise ulimit -c or systemd-coredump's ExternalSizeMax, or free the disk, and dump again",
         )
     if core.notes_lost:
         yield Problem(
@@ -273,15 +281,8 @@ def _executable_ranges(core: core_parser.Core, modules: ModuleMap) -> Callable[[
         if module is None or module.image is None:
             return False
         offset = address - module.bias
-        return any(load.flags & 1 and load.vaddr <= offset < load.vaddr + load.memsz for load in module.image.loads)
+        return any(
+            load.flags & 1 and load.vaddr <= offset < load.vaddr + load.memsz for load in module.image.loads
+        )
 
     return is_code
-
-
-def _attach_hotspot(
-    modules: ModuleMap, space: AddressSpace, symbolication: Symbolication, core: core_parser.Core, log: _Log
-) -> HotSpot | None:
-    libjvm = modules.named("libjvm.so")
-    if libjvm is None:
-        return None
-    return None

@@ -41,7 +41,9 @@ class Symbolication:
         if symbols is None and module.image is not None:
             entries = image_parser.dynamic_symbols(self._space.read, module.image)
             if entries:
-                symbols = SymbolFile.from_table([(entry.value, entry.size, entry.name, entry.info) for entry in entries])
+                symbols = SymbolFile.from_table(
+                    [(entry.value, entry.size, entry.name, entry.info) for entry in entries]
+                )
                 module.symbols_source = "core"
         if symbols is not None and module.symbols_source is None:
             module.symbols_source = symbols.source

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from parsers.elf import notes
 from postmortem.model import Address, Cycle, Frame, Thread
 from postmortem.model.thread import StackRange
+from postmortem.unwind.frame import PC
 from postmortem.unwind.x86_64 import rules as machine
 
 if TYPE_CHECKING:
@@ -69,14 +70,17 @@ def choose_fault(walks: Sequence[ThreadWalk], core: Core, space: AddressSpace) -
         return None
     status, walk, _ = walks[0]
     for frame in reversed(walk.signal_frames):
-        raw = space.read(frame.info, 48)
-        info = notes.signal_info(raw) if raw is not None else None
-        if info is None or info.number not in _CRASH_SIGNALS:
-            continue
         restored = machine.restore_signal_frame(space, frame.context)
         if restored is None:
             continue
         values, details = restored
+        raw = space.read(frame.info, 48)
+        info = notes.signal_info(raw) if raw is not None else None
+        if info is None or not 0 < info.number <= 64 or not -64 < info.code <= 128:
+            # The kernel writes siginfo_t for handlers with SA_SIGINFO only; the trap is always there.
+            info = machine.signal_of_trap(details, values[PC] or 0)
+        if info is None or info.number not in _CRASH_SIGNALS:
+            continue
         registers = {
             name: value for name, value in zip(machine.DWARF_NAMES, values, strict=True) if value is not None
         }
@@ -201,7 +205,6 @@ class FrameNamer:
             )
             for location in place.locations
         ]  # fmt: skip
-
 
 
 def cycles(frames: Sequence[Frame]) -> tuple[Cycle, ...]:

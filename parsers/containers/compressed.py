@@ -44,7 +44,7 @@ def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
     elif name == "xz":
         import lzma
 
-        stream = cast("IO[bytes]", lzma.open(file))
+        stream = cast("IO[bytes]", lzma.LZMAFile(filename=file))  # noqa: SIM115 - the caller closes `file`
         errors = (lzma.LZMAError,)
     elif name == "gz":
         import gzip

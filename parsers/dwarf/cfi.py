@@ -84,7 +84,15 @@ def _sleb(data: bytes, position: int) -> tuple[int, int]:
     return value, after
 
 
-_FIXED = {0x00: ("<Q", 8), 0x02: ("<H", 2), 0x03: ("<I", 4), 0x04: ("<Q", 8), 0x0A: ("<h", 2), 0x0B: ("<i", 4), 0x0C: ("<q", 8)}
+_FIXED = {
+    0x00: ("<Q", 8),
+    0x02: ("<H", 2),
+    0x03: ("<I", 4),
+    0x04: ("<Q", 8),
+    0x0A: ("<h", 2),
+    0x0B: ("<i", 4),
+    0x0C: ("<q", 8),
+}
 
 
 def _encoded(data: bytes, position: int, encoding: int, here: int, data_base: int) -> tuple[int, int]:
@@ -364,9 +372,7 @@ class _State:
         else:
             self.rules.pop(register, None)
 
-    def run(
-        self, program: bytes, location: int, pc: int | None, initial: dict[int, RowRule] | None
-    ) -> None:
+    def run(self, program: bytes, location: int, pc: int | None, initial: dict[int, RowRule] | None) -> None:
         """Execute until the location passes pc (never, when pc is None)."""
         cie = self._cie
         data_alignment = cie.data_alignment
@@ -376,7 +382,9 @@ class _State:
         while position < size:
             steps += 1
             if steps > LIMITS.cfa_instructions:
-                raise ParseError("CFA program", position, f"has more than {LIMITS.cfa_instructions} instructions")
+                raise ParseError(
+                    "CFA program", position, f"has more than {LIMITS.cfa_instructions} instructions"
+                )
             opcode = program[position]
             position += 1
             high, low = opcode & 0xC0, opcode & 0x3F
@@ -399,7 +407,9 @@ class _State:
                 if pc is not None and location > pc:
                     return
             elif low == 0x01:
-                raise ParseError("CFA program", position, "DW_CFA_set_loc is not used by 64-bit Linux compilers")
+                raise ParseError(
+                    "CFA program", position, "DW_CFA_set_loc is not used by 64-bit Linux compilers"
+                )
             elif low == 0x0C:
                 self.cfa_register, position = _uleb(program, position)
                 self.cfa_offset, position = _uleb(program, position)
@@ -415,9 +425,7 @@ class _State:
                 position += length
             elif low == 0x0A:
                 if len(self._stack) < 256:
-                    self._stack.append(
-                        (self.cfa_register, self.cfa_offset, self.cfa_expression, dict(rules))
-                    )
+                    self._stack.append((self.cfa_register, self.cfa_offset, self.cfa_expression, dict(rules)))
             elif low == 0x0B:
                 if self._stack:
                     self.cfa_register, self.cfa_offset, self.cfa_expression, stored = self._stack.pop()

@@ -87,9 +87,7 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
             lost += max(0, min(entry.filesz, 1 << 47) - dumped)
             end = min(entry.vaddr + entry.memsz, 1 << 64)
             if end > entry.vaddr:
-                segments.append(
-                    Segment(entry.vaddr, end, entry.flags, entry.offset, dumped, entry.filesz)
-                )
+                segments.append(Segment(entry.vaddr, end, entry.flags, entry.offset, dumped, entry.filesz))
         elif entry.type == elf.PT_NOTE:
             notes_lost |= entry.offset + entry.filesz > size
             for note in notes.iterate(data, entry.offset, min(entry.filesz, limits.note_bytes), 4):

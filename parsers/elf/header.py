@@ -104,9 +104,7 @@ def read_header(data: Buffer) -> Header:
     (_, type_, machine, _, entry, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = (
         _EHDR.unpack_from(data)
     )
-    return Header(
-        type_, machine, entry, phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx
-    )
+    return Header(type_, machine, entry, phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx)
 
 
 def read_program_headers(
@@ -127,7 +125,9 @@ def read_program_headers(
     if count == 0:
         return [], 0
     if header.phentsize != _PHDR.size:
-        raise ParseError("e_phentsize", 54, f"is {header.phentsize}, a 64-bit program header has {_PHDR.size}")
+        raise ParseError(
+            "e_phentsize", 54, f"is {header.phentsize}, a 64-bit program header has {_PHDR.size}"
+        )
     count = min(count, limits.program_headers)
     available = max(0, min(count, (len(data) - header.phoff) // _PHDR.size))
     end = header.phoff + available * _PHDR.size

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.limits import LIMITS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from parsers.elf.header import Buffer
 
 NT_PRSTATUS, NT_FPREGSET, NT_PRPSINFO, NT_AUXV = 1, 2, 3, 6

@@ -82,9 +82,7 @@ class Sections:
         """The GNU build-id, lower-case hex."""
         for section in self._headers:
             if section.type == SHT_NOTE and section.offset + section.size <= len(self._data):
-                identity = notes.build_id(
-                    self._data, section.offset, min(section.size, 1 << 16), section.addralign
-                )
+                identity = notes.build_id(self._data, section.offset, min(section.size, 1 << 16), section.addralign)
                 if identity is not None:
                     return identity
         return None
@@ -147,9 +145,7 @@ class Sections:
         table, linked = found
         strings = bytes(self._data[linked.offset : linked.offset + min(linked.size, _NAMES_LIMIT)])
         count = min(table.size // _SYM.size, LIMITS.symbols)
-        ends = [
-            section.addr + section.size if section.flags & SHF_ALLOC else None for section in self._headers
-        ]
+        ends = [section.addr + section.size if section.flags & SHF_ALLOC else None for section in self._headers]
         # Separate debug files keep all section headers, so indices hold there too.
         sections = min(len(ends), SHN_LORESERVE)
         result = []

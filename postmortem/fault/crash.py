@@ -26,9 +26,7 @@ _ERROR_WRITE, _ERROR_FETCH = 2, 16
 Access = Literal["read", "write", "execute"]
 
 
-def crash(
-    fault: Fault, space: AddressSpace, describer: Describer, function_start: int | None
-) -> Crash:
+def crash(fault: Fault, space: AddressSpace, describer: Describer, function_start: int | None) -> Crash:
     """The fault of the report. `function_start`: address of the function that holds pc, if known."""
     registers = fault.registers
     pc = registers.get("rip", 0)
@@ -82,7 +80,12 @@ def _is_executable(describer: Describer, pc: int) -> bool:
 
 
 def _touched(
-    fault: Fault, shown: Signal | None, decoded: Decoded | None, describer: Describer, pc: int, executable: bool
+    fault: Fault,
+    shown: Signal | None,
+    decoded: Decoded | None,
+    describer: Describer,
+    pc: int,
+    executable: bool,
 ) -> tuple[int | None, str | None, Access | None]:
     """(address, how it is known, access) of a memory fault.
 
@@ -113,12 +116,22 @@ def _touched(
     if shown.number == SIGBUS and decoded.operands:
         operand = decoded.operands[0]
         if operand.size and operand.address % operand.size:
-            return operand.address, f"computed from {operand.text}: not a multiple of {operand.size}", _plain(operand)
+            return (
+                operand.address,
+                f"computed from {operand.text}: not a multiple of {operand.size}",
+                _plain(operand),
+            )
     return None, None, None
 
 
 def _plain(operand: Operand) -> Access:
-    return "write" if operand.access in ("write", "read-write") else "execute" if operand.access == "execute" else "read"
+    return (
+        "write"
+        if operand.access in ("write", "read-write")
+        else "execute"
+        if operand.access == "execute"
+        else "read"
+    )
 
 
 def _access_kind(fault: Fault, decoded: Decoded | None, address: int) -> Access | None:

@@ -20,7 +20,9 @@ _MASK = 0xFFFFFFFFFFFFFFFF
 _LONGEST = 15
 _BEFORE, _AFTER = 8, 5
 _ALIGNED = re.compile(r"^v?(movaps|movapd|movdqa\w*|movntps|movntpd|movntdqa?)$")
-_UNALIGNED_SSE = re.compile(r"^(movups|movupd|movdqu|lddqu|movss|movsd|movhps|movlps|movhpd|movlpd|movq|movd|cvt\w+|ucomis[sd]|comis[sd]|pinsr\w|pextr\w|\w+s[sd])$")
+_UNALIGNED_SSE = re.compile(
+    r"^(movups|movupd|movdqu|lddqu|movss|movsd|movhps|movlps|movhpd|movlpd|movq|movd|cvt\w+|ucomis[sd]|comis[sd]|pinsr\w|pextr\w|\w+s[sd])$"
+)
 _SUB = {
     "rax": ("eax", "ax", "al", "ah"), "rbx": ("ebx", "bx", "bl", "bh"), "rcx": ("ecx", "cx", "cl", "ch"),
     "rdx": ("edx", "dx", "dl", "dh"), "rsi": ("esi", "si", "sil"), "rdi": ("edi", "di", "dil"),
@@ -76,7 +78,9 @@ def canonical(address: int) -> bool:
     return address >> 47 in (0, 0x1FFFF)
 
 
-def decode(space: AddressSpace, pc: int, registers: dict[str, int], mapped: Callable[[int], bool]) -> Decoded | None:
+def decode(
+    space: AddressSpace, pc: int, registers: dict[str, int], mapped: Callable[[int], bool]
+) -> Decoded | None:
     """The instruction at pc, or None when its bytes are not at hand or make none."""
     code = space.read_some(pc, _LONGEST)
     if not code:
@@ -107,7 +111,9 @@ def decode(space: AddressSpace, pc: int, registers: dict[str, int], mapped: Call
     )
 
 
-_PRIVILEGED = frozenset(("hlt", "cli", "sti", "in", "out", "lgdt", "lidt", "invlpg", "wrmsr", "rdmsr", "invd", "wbinvd", "clts"))
+_PRIVILEGED = frozenset(
+    ("hlt", "cli", "sti", "in", "out", "lgdt", "lidt", "invlpg", "wrmsr", "rdmsr", "invd", "wbinvd", "clts")
+)
 
 
 def _memory(
@@ -186,7 +192,7 @@ def _implicit(
         return []
     if mnemonic.startswith("push") or mnemonic == "call":
         address, access, text = (sp - 8) & _MASK, "write", "[rsp - 8]"
-    elif mnemonic.startswith("pop") or mnemonic.startswith("ret"):
+    elif mnemonic.startswith(("pop", "ret")):
         address, access, text = sp, "read", "[rsp]"
     elif mnemonic == "leave":
         frame = registers.get("rbp")

@@ -33,7 +33,10 @@ _CODES = {
     (5, 2): ("TRAP_TRACE", "trace trap"),
     (5, 4): ("TRAP_HWBKPT", "hardware breakpoint"),
     (7, 1): ("BUS_ADRALN", "misaligned address"),
-    (7, 2): ("BUS_ADRERR", "nothing behind the mapped page: the file is shorter than its mapping, or I/O failed"),
+    (7, 2): (
+        "BUS_ADRERR",
+        "nothing behind the mapped page: the file is shorter than its mapping, or I/O failed",
+    ),
     (7, 3): ("BUS_OBJERR", "hardware error of the object"),
     (7, 4): ("BUS_MCEERR_AR", "hardware memory error in memory that was used"),
     (7, 5): ("BUS_MCEERR_AO", "hardware memory error in memory of this process"),
@@ -68,7 +71,9 @@ def describe(info: SignalInfo | None, number: int | None = None) -> Signal | Non
     """The signal of the report. Without siginfo only its number (pr_cursig) is known."""
     if info is None:
         return None if number is None else Signal(number=number, name=signal_name(number))
-    name, meaning = _CODES.get((info.number, info.code)) or _GENERAL.get(info.code) or (f"si_code {info.code}", "")
+    name, meaning = (
+        _CODES.get((info.number, info.code)) or _GENERAL.get(info.code) or (f"si_code {info.code}", "")
+    )
     return Signal(
         number=info.number,
         name=signal_name(info.number),

@@ -13,6 +13,7 @@ from postmortem.model import Problem
 
 if TYPE_CHECKING:
     from postmortem.hotspot.vmstructs import VmStructs
+
     from postmortem.memory import AddressSpace
 
 _CHUNK_BITS = 12

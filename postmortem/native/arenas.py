@@ -32,7 +32,9 @@ def arenas(core: Core, space: AddressSpace) -> tuple[Arena, ...]:
             continue
         arena, previous, size, _ = words
         sane = 0 < size <= HEAP_MAX and size % 4096 == 0 and previous % HEAP_MAX == 0
-        in_heap = 0x20 <= arena % HEAP_MAX < 0x1000 and (previous or arena - arena % HEAP_MAX == segment.start)
+        in_heap = 0x20 <= arena % HEAP_MAX < 0x1000 and (
+            previous or arena - arena % HEAP_MAX == segment.start
+        )
         if sane and in_heap:
             found.append(Arena(start=Address(segment.start), size=size))
     return tuple(found)

@@ -62,7 +62,9 @@ def _exception(space: AddressSpace, thrown: int, demangle: Callable[[str], str])
     name = _type_name(space, type_info)
     if type_info is None or name is None or handlers is None:
         return None
-    readable = demangle(f"_Z{name}") if name[0].isdigit() else demangle(f"_ZTI{name}").removeprefix("typeinfo for ")
+    readable = (
+        demangle(f"_Z{name}") if name[0].isdigit() else demangle(f"_ZTI{name}").removeprefix("typeinfo for ")
+    )
     if readable.startswith("_Z"):
         readable = demangle(f"_ZTI{name}").removeprefix("typeinfo for ")
     return CxxException(

@@ -89,12 +89,18 @@ def _kind(core: Core, index: int, segment: Segment, path: str | None, modules: M
 
 
 def _is_program_break(core: Core, segment: Segment, modules: ModuleMap) -> bool:
-    """[heap]: the first anonymous rw- mapping above the executable, within the randomized gap (32 MiB; 1 GiB for PIE)."""
+    """[heap]: the first anonymous rw- mapping above the executable, not too far: the gap is randomized."""
     phdr = core.auxv.get(AT_PHDR)
     executable = modules.at(phdr) if phdr else None
-    if executable is None or segment.permissions != "rw-" or not executable.end <= segment.start < executable.end + (1 << 34):
+    if (
+        executable is None
+        or segment.permissions != "rw-"
+        or not executable.end <= segment.start < executable.end + (1 << 34)
+    ):
         return False
-    for other in core.segments[bisect_right(core.segments, executable.end - 1, key=lambda item: item.start) :]:
+    for other in core.segments[
+        bisect_right(core.segments, executable.end - 1, key=lambda item: item.start) :
+    ]:
         if other.start >= segment.start:
             return True
         if other.permissions == "rw-" and other.start >= executable.end:
@@ -109,5 +115,7 @@ def memory(found: tuple[Mapping, ...]) -> Memory:
         kind = mapping.kind or "anonymous"
         sizes["thread stacks" if kind.startswith("stack of") else kind] += mapping.end - mapping.start
     return Memory(
-        by_kind=dict(sizes.most_common()), mappings=len(found), dumped=sum(mapping.dumped for mapping in found)
+        by_kind=dict(sizes.most_common()),
+        mappings=len(found),
+        dumped=sum(mapping.dumped for mapping in found),
     )

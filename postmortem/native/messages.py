@@ -7,7 +7,7 @@ buffer that still holds it; it is searched for in the writable memory that the c
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.elf.notes import text as as_text
 
@@ -22,15 +22,53 @@ SCAN_LIMIT = 1 << 30
 """Bytes of writable memory that a search may touch."""
 _LONGEST = 4096
 
-RUNTIMES: tuple[tuple[str, tuple[str, ...], bytes, re.Pattern[bytes]], ...] = (
-    # (runtime, function names that show it is at work, bytes to look for, the whole text)
-    ("AddressSanitizer", ("__asan", "AsanDie", "asan::"), b"ERROR: AddressSanitizer", re.compile(rb"(?:==\d+==)?ERROR: AddressSanitizer[^\0]{0,3000}")),
-    ("ThreadSanitizer", ("__tsan", "tsan::"), b"WARNING: ThreadSanitizer", re.compile(rb"WARNING: ThreadSanitizer[^\0]{0,3000}")),
-    ("MemorySanitizer", ("__msan",), b"WARNING: MemorySanitizer", re.compile(rb"(?:==\d+==)?WARNING: MemorySanitizer[^\0]{0,3000}")),
-    ("UndefinedBehaviorSanitizer", ("__ubsan",), b": runtime error: ", re.compile(rb"[^\0\n]{1,400}: runtime error: [^\0\n]{1,1000}")),
-    ("Rust", ("rust_panic", "panicking", "rust_begin_unwind"), b" panicked at ", re.compile(rb"thread '[^'\0]{0,100}'[^\0]{0,20} panicked at [^\0]{1,1000}")),
-    ("Go", ("runtime.throw", "runtime.fatalthrow", "runtime.gopanic", "runtime.raise"), b"fatal error: ", re.compile(rb"(?:panic|fatal error): [^\0\n]{1,500}")),
-)  # fmt: skip
+class Runtime(NamedTuple):
+    """signs: parts of function names that show it at work. needle: bytes to look for; text: the whole message."""
+
+    name: str
+    signs: tuple[str, ...]
+    needle: bytes
+    text: re.Pattern[bytes]
+
+
+RUNTIMES = (
+    Runtime(
+        "AddressSanitizer",
+        ("__asan", "AsanDie", "asan::"),
+        b"ERROR: AddressSanitizer",
+        re.compile(rb"(?:==\d+==)?ERROR: AddressSanitizer[^\0]{0,3000}"),
+    ),
+    Runtime(
+        "ThreadSanitizer",
+        ("__tsan", "tsan::"),
+        b"WARNING: ThreadSanitizer",
+        re.compile(rb"WARNING: ThreadSanitizer[^\0]{0,3000}"),
+    ),
+    Runtime(
+        "MemorySanitizer",
+        ("__msan",),
+        b"WARNING: MemorySanitizer",
+        re.compile(rb"(?:==\d+==)?WARNING: MemorySanitizer[^\0]{0,3000}"),
+    ),
+    Runtime(
+        "UndefinedBehaviorSanitizer",
+        ("__ubsan",),
+        b": runtime error: ",
+        re.compile(rb"[^\0\n]{1,400}: runtime error: [^\0\n]{1,1000}"),
+    ),
+    Runtime(
+        "Rust",
+        ("rust_panic", "panicking", "rust_begin_unwind"),
+        b" panicked at ",
+        re.compile(rb"thread '[^'\0]{0,100}'[^\0]{0,20} panicked at [^\0]{1,1000}"),
+    ),
+    Runtime(
+        "Go",
+        ("runtime.throw", "runtime.fatalthrow", "runtime.gopanic", "runtime.raise"),
+        b"fatal error: ",
+        re.compile(rb"(?:panic|fatal error): [^\0\n]{1,500}"),
+    ),
+)
 
 
 def abort_message(space: AddressSpace, variable: int | None) -> str | None:
@@ -61,9 +99,7 @@ def writable(core: Core) -> Iterator[tuple[int, int, int]]:
             yield segment.start, segment.offset, size
 
 
-def runtime_message(
-    core: Core, content: Buffer, functions: Sequence[str]
-) -> tuple[str | None, str | None]:
+def runtime_message(core: Core, content: Buffer, functions: Sequence[str]) -> tuple[str | None, str | None]:
     """(runtime, its text), for the runtime whose functions are on the crashing stack."""
     for runtime, signs, needle, pattern in RUNTIMES:
         if not any(sign in function for function in functions for sign in signs):

@@ -23,7 +23,16 @@ FUTEX, FUTEX_WAITV = 202, 449
 _WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
 _SYSCALL = b"\x0f\x05"
 _LONG_NAMES = (
-    ("mutex", ("pthread_mutex_lock", "pthread_mutex_timedlock", "pthread_mutex_clocklock", "lll_lock_wait", "lll_mutex_lock")),
+    (
+        "mutex",
+        (
+            "pthread_mutex_lock",
+            "pthread_mutex_timedlock",
+            "pthread_mutex_clocklock",
+            "lll_lock_wait",
+            "lll_mutex_lock",
+        ),
+    ),
     ("rwlock", ("rwlock_rdlock", "rwlock_wrlock", "rwlock_timed", "rwlock_clock")),
     ("condvar", ("pthread_cond_", "cnd_wait", "cnd_timedwait")),
     ("semaphore", ("sem_wait", "sem_timedwait", "sem_clockwait", "new_sem_wait")),

@@ -36,6 +36,8 @@ class Lines:
 
     def lookup(self, address: int) -> list[Row]:
         """Functions at a link-time address, innermost inlined one first; empty when DWARF says nothing."""
+        if not 0 <= address < 1 << 64:
+            return []  # a pc below the module's bias
         if not self._opened:
             self._opened = True
             self._symcache = self._open()

@@ -43,9 +43,7 @@ class SymbolFile:
     @classmethod
     def from_table(cls, entries: Iterable[tuple[int, int, str, int]]) -> SymbolFile:
         """Symbols read from a dead process's memory: (value, size, name, st_info)."""
-        packed = [
-            Entry(value, size, name.encode("utf-8", "replace"), info) for value, size, name, info in entries
-        ]
+        packed = [Entry(value, size, name.encode("utf-8", "replace"), info) for value, size, name, info in entries]
         return cls(symbol_table.SymbolTable(symbol_table.build(packed)), "core", None)
 
     def lookup(self, address: int) -> tuple[Location, ...]:
@@ -57,9 +55,7 @@ class SymbolFile:
                 return locations
         return () if found is None else (Location(demangle(found[0]), None, None, False),)
 
-    def _by_lines(
-        self, lines: Lines, address: int, found: tuple[str, int, int] | None
-    ) -> tuple[Location, ...]:
+    def _by_lines(self, lines: Lines, address: int, found: tuple[str, int, int] | None) -> tuple[Location, ...]:
         rows = lines.lookup(address)
         if found is None and not any(row.line for row in rows):
             return ()  # a symbol stretched over code that has none

@@ -189,7 +189,11 @@ class Walker:
     def _plausible(self, caller: Registers, sp: int) -> bool:
         pc, caller_sp = caller[PC], caller[RSP]
         return (
-            pc is not None and caller_sp is not None and caller_sp > sp and caller_sp < 1 << 47 and self._executable(pc - 1)
+            pc is not None
+            and caller_sp is not None
+            and caller_sp > sp
+            and caller_sp < 1 << 47
+            and self._executable(pc - 1)
         )
 
     def _resume(self, sp: int) -> Registers | None:
@@ -204,7 +208,16 @@ class Walker:
         step = self._foreign.step(registers, interrupted)
         frames.append(
             RawFrame(
-                pc, sp, registers[RBP], step.kind, trust, interrupted, step.virtual, step.stub, step.level, step.note
+                pc,
+                sp,
+                registers[RBP],
+                step.kind,
+                trust,
+                interrupted,
+                step.virtual,
+                step.stub,
+                step.level,
+                step.note,
             )
         )
         if self._mode == "fp":

@@ -6,9 +6,9 @@ import struct
 from dataclasses import dataclass, field
 
 _REGISTER_ORDER = (
-    "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss "
-    "fs_base gs_base ds es fs gs"
-).split()
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
+    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs"),
+)
 
 
 @dataclass
@@ -68,5 +68,7 @@ class CoreBuilder:
             contents += content
             offset += len(content)
         ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
-        header = ident + struct.pack("<HHIQQQIHHHHHH", 4, self.machine, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0)
+        header = ident + struct.pack(
+            "<HHIQQQIHHHHHH", 4, self.machine, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0
+        )
         return header + headers + contents

@@ -1,7 +1,8 @@
-"""The native corpus: built once per machine by fixtures/native/recipe.py, or found where $POSTMORTEM_NATIVE_CORPUS says."""
+"""The native corpus: built once per machine by its recipe, or found where $POSTMORTEM_NATIVE_CORPUS says."""
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import importlib.util
 import os
@@ -32,5 +33,8 @@ def directory() -> Path:
     recipe = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = recipe
     spec.loader.exec_module(recipe)
-    recipe.build(built, None, 2)
+    with built.with_suffix(".lock").open("w") as lock:
+        # Test processes run side by side; one builds, the others find it done.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        recipe.build(built, None, 2)
     return built

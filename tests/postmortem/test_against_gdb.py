@@ -8,12 +8,15 @@ import re
 import subprocess
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import postmortem
-from postmortem.model import Frame, Thread
 from tests.postmortem import corpus
+
+if TYPE_CHECKING:
+    from postmortem.model import Frame, Thread
 
 pytestmark = pytest.mark.corpus
 
@@ -118,14 +121,21 @@ def test_names_equal_gdbs(name: str) -> None:
         ours = frames_of(thread)
         if name in GDB_STOPS and thread.crashed:
             expected = expected[:1]
-        known = [(pc, function) for pc, function in expected if function is not None or pc in {f.pc for f in ours}]
+        known = [
+            (pc, function) for pc, function in expected if function is not None or pc in {f.pc for f in ours}
+        ]
         wrong = [
             (index, frame.function, function)
             for index, (frame, (_, function)) in enumerate(zip(ours, known, strict=False))
             if function is not None and not same(frame, function, files.get(frame.module or ""))
         ]
         assert not wrong, (thread.tid, wrong[:4], [frame.function for frame in ours[:12]], expected[:12])
-        assert len(ours) >= len(known), (thread.tid, thread.ended_detail, [f.function for f in ours], expected)
+        assert len(ours) >= len(known), (
+            thread.tid,
+            thread.ended_detail,
+            [f.function for f in ours],
+            expected,
+        )
 
 
 @pytest.mark.parametrize(("name", "functions"), GDB_STOPS.items())
@@ -133,6 +143,8 @@ def test_where_gdb_stops_we_go_on(name: str, functions: tuple[str, ...]) -> None
     place = corpus.directory() / name
     report = postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", strict=True))
     names = [plain(frame.function) for frame in report.threads[0].frames]
-    gdb_names = [plain(function) for _, function in gdb_threads(place / "core", place / "exe")[report.threads[0].tid]]
+    gdb_names = [
+        plain(function) for _, function in gdb_threads(place / "core", place / "exe")[report.threads[0].tid]
+    ]
     assert set(functions) <= set(names), names
     assert len([n for n in names if n]) > len([n for n in gdb_names if n]), (names, gdb_names)

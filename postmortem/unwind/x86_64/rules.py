@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from parsers.elf.notes import SignalInfo
 from postmortem.unwind.frame import PC, RBP, RSP, Registers
 
 if TYPE_CHECKING:
@@ -51,6 +52,27 @@ def restore_signal_frame(space: AddressSpace, sp: int) -> tuple[Registers, dict[
     for value, number in zip(values, _GREG_TO_DWARF, strict=False):
         registers[number] = value
     return registers, {"eflags": values[17], "err": values[19], "trapno": values[20], "cr2": values[22]}
+
+
+def signal_of_trap(details: dict[str, int], pc: int) -> SignalInfo | None:
+    """The siginfo that the kernel makes of a trap (arch/x86/kernel/traps.c, mm/fault.c).
+
+    Bit 0 of a page fault's error code: the page was present, so the access was not permitted.
+    """
+    trap, error = details["trapno"], details["err"]
+    number, code, address = {
+        0: (8, 1, pc),
+        3: (5, 128, 0),
+        6: (4, 2, pc),
+        13: (11, 128, 0),
+        14: (11, 2 if error & 1 else 1, details["cr2"]),
+        16: (8, 0, pc),
+        17: (7, 1, 0),
+        19: (8, 0, pc),
+    }.get(trap, (0, 0, 0))
+    if not number or (trap == 14 and not error & 4):
+        return None
+    return SignalInfo(number, 0, code, address, None, None, None, None)
 
 
 def step_frame_pointer(space: AddressSpace, registers: Registers) -> Registers | None:

@@ -65,7 +65,9 @@ def test_outside_of_every_entry_there_is_no_rule() -> None:
 def test_remember_and_restore_state() -> None:
     program = bytes([0x41, 0x0E, 16, 0x0A, 0x41, 0x0E, 8, 0x41, 0x0B])
     frames = table(eh_frame(program))
-    offsets = [rule.cfa_offset for rule in (frames.rule(0x5001), frames.rule(0x5002), frames.rule(0x5003)) if rule]
+    offsets = [
+        rule.cfa_offset for rule in (frames.rule(0x5001), frames.rule(0x5002), frames.rule(0x5003)) if rule
+    ]
     assert offsets == [16, 8, 16]
 
 
@@ -135,7 +137,11 @@ def test_every_row_of_libc_is_the_one_readelf_shows() -> None:
 
     def read(address: int, size: int) -> bytes | None:
         for entry in headers:
-            if entry.type == elf.PT_LOAD and entry.vaddr <= address and address + size <= entry.vaddr + entry.filesz:
+            if (
+                entry.type == elf.PT_LOAD
+                and entry.vaddr <= address
+                and address + size <= entry.vaddr + entry.filesz
+            ):
                 return data[entry.offset + address - entry.vaddr :][:size]
         return None
 
@@ -143,7 +149,7 @@ def test_every_row_of_libc_is_the_one_readelf_shows() -> None:
     text = subprocess.run(
         ["readelf", "--debug-dump=frames-interp", str(libc)], capture_output=True, text=True, check=False
     ).stdout
-    order = "rax rdx rcx rbx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15".split()
+    order = [*"rax rdx rcx rbx rsi rdi rbp rsp".split(), *(f"r{number}" for number in range(8, 16))]  # noqa: SIM905
     registers = {name: number for number, name in enumerate(order)}
     checked = 0
     inside = False

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 -- the lines are as long as the log's own
+
 """Small logs in the forms that HotSpot's versions and systems print, written for the tests."""
 
 from __future__ import annotations

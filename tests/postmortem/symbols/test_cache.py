@@ -73,9 +73,7 @@ def test_what_cannot_be_written_is_left(tmp_path: Path) -> None:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    place=st.integers(0, len(CONTENT) + 31), flip=st.integers(1, 255), cut=st.integers(0, len(CONTENT) + 31)
-)
+@given(place=st.integers(0, len(CONTENT) + 31), flip=st.integers(1, 255), cut=st.integers(0, len(CONTENT) + 31))
 def test_damage_is_noticed(tmp_path: Path, place: int, flip: int, cut: int) -> None:
     cache = Cache(tmp_path / "cache")
     path = cache.path(KEY, "sym")

@@ -40,8 +40,14 @@ def test_growth_is_bounded() -> None:
         assert demangle(doubling(depth)) == doubling(depth)
 
 
-@pytest.mark.parametrize(
-    "name", ["_Z1f" + "P" * 4000 + "v", "_ZN" * 1300, "_R" + "I" * 4000, "_Z1fI" + "1AI" * 1000]
-)
+@pytest.mark.parametrize("name", ["_Z1f" + "P" * 4000 + "v", "_ZN" * 1300, "_R" + "I" * 4000, "_Z1fI" + "1AI" * 1000])
 def test_depth_is_bounded(name: str) -> None:
     assert demangle(name)
+
+
+def test_a_name_that_llvm_does_not_know() -> None:
+    name = (
+        "_ZSt4swapIN4shop4ItemEENSt9enable_ifIXsrSt6__and_IJSt6__not_ISt15__is_tuple_likeIT_EE"
+        "St21is_move_constructibleIS6_ESt18is_move_assignableIS6_EEE5valueEvE4typeERS6_SG_"
+    )
+    assert demangle(name).endswith(" std::swap<shop::Item>(shop::Item&, shop::Item&)")

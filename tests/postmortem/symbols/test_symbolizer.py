@@ -90,9 +90,7 @@ def test_mini_debug_info(place: Place) -> None:
     assert name_at(symbols, 0x1014) == "Foo::bar()"
 
 
-@pytest.mark.parametrize(
-    "mini", [b"no xz", lzma.compress(b"no ELF file"), lzma.compress(elf_file(FULL))[:-40]]
-)
+@pytest.mark.parametrize("mini", [b"no xz", lzma.compress(b"no ELF file"), lzma.compress(elf_file(FULL))[:-40]])
 def test_damaged_mini_debug_info_leaves_the_dynamic_symbols(place: Place, mini: bytes) -> None:
     place.put(place.module, elf_file(dynsym=EXPORTED, build_id=BUILD_ID, mini=mini))
     assert name_at(place.open(), 0x1004) == "exported"
@@ -206,9 +204,7 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, data: st.DataObject) -> N
     content = bytearray(kept.read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
-    kept.write_bytes(
-        content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
-    )
+    kept.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
     symbols = open_symbols(module, BUILD_ID, debug_dirs=[], cache_dir=cache)
     assert [name_at(symbols, address) for address in (0x1000, 0x101F, 0x1020)] == [
         "exported",

@@ -15,9 +15,7 @@ END = 0x5000
 
 
 def table(*entries: tuple[int, int, str, int]) -> SymbolTable:
-    return SymbolTable(
-        build(Entry(value, size, name.encode(), info, END) for value, size, name, info in entries)
-    )
+    return SymbolTable(build(Entry(value, size, name.encode(), info, END) for value, size, name, info in entries))
 
 
 @pytest.mark.parametrize(
@@ -94,9 +92,7 @@ def test_empty() -> None:
     st.integers(0, 300),
 )
 def test_agrees_with_a_plain_search(rows: list[tuple[int, int, int]], address: int) -> None:
-    found = table(*((start, size, f"s{index}", info) for index, (start, size, info) in enumerate(rows))).find(
-        address
-    )
+    found = table(*((start, size, f"s{index}", info) for index, (start, size, info) in enumerate(rows))).find(address)
     sized = [(start, size) for start, size, _ in rows if size and start <= address < start + size]
     if sized:
         assert found is not None
