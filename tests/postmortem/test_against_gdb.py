@@ -51,7 +51,7 @@ def plain(name: str | None) -> str | None:
     name = re.sub(r" \[clone [^]]*\]|@.*", "", name)
     for placeholder in ("(anonymous namespace)", "{lambda()#1}", "operator()"):
         name = name.replace(placeholder, re.sub(r"\W", "_", placeholder))
-    name = re.sub(r"\{+closure[^}]*\}+", "{closure}", name)
+    name = re.sub(r"\{+closure[^}]*\}+", "{closure}", name).replace("{{vtable.shim}}", "")
     previous = None
     while previous != name:
         previous = name

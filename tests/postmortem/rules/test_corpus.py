@@ -6,22 +6,18 @@ or are made for the session. A case without its core (its compiler is missing) i
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
-import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.postmortem.corpus import cases, directory
+
 if TYPE_CHECKING:
-    from types import ModuleType
+    from pathlib import Path
 
     from postmortem.model import Report
 
-NATIVE = Path(__file__).parents[3] / "fixtures" / "native"
-CASES: list[dict[str, Any]] = tomllib.loads((NATIVE / "corpus.toml").read_text(encoding="utf-8"))["case"]
+CASES: list[dict[str, Any]] = cases()
 STATE = {
     "null-large-core-cut": "truncated-core",
     "null-disk-full": "truncated-core",
@@ -36,25 +32,10 @@ STATE = {
 pytestmark = pytest.mark.corpus
 
 
-def recipe() -> ModuleType:
-    """fixtures/native/recipe.py, which is data's own script and in no package."""
-    spec = importlib.util.spec_from_file_location("native_recipe", NATIVE / "recipe.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus() -> Path:
     """The directory of the cases."""
-    named = os.environ.get("POSTMORTEM_NATIVE_CORPUS")
-    if named:
-        return Path(named)
-    built = tmp_path_factory.mktemp("native-corpus")
-    recipe().build(built)
-    return built
+    return directory()
 
 
 def analyzed(corpus: Path, name: str) -> Report:
@@ -75,5 +56,6 @@ def test_case(corpus: Path, case: dict[str, Any]) -> None:
     if "rule" in case:
         assert verdict == case["rule"]
     assert not found & set(case.get("near_miss_of", ()))
+    assert set(case.get("also", ())) <= found
     if case["name"] in STATE:
         assert STATE[case["name"]] in found
