@@ -213,6 +213,18 @@ def _module_problems(report: Report) -> Iterator[Problem]:
                 + (f", found {module.file_build_id}" if module.file_build_id else ""),
                 hint="give it with --exe, --sysroot or --debug-dir; until then its frames have few names and lines",
             )
+    generated = [frame for frame in _crashing_frames(report.threads) if _in_generated_code(frame)]
+    if generated:
+        yield Problem(
+            stage="symbols",
+            where=hex(generated[0].pc),
+            what=f"{len(generated)} frames of the crashing thread lie in code generated at run time and have no names",
+            hint="Java frames are not decoded yet; a JVM's hs_err log names them",
+        )
+
+
+def _in_generated_code(frame: Frame) -> bool:
+    return frame.module is None and frame.function is None and frame.kind == "native"
 
 
 def _parse(target: Target) -> core_parser.Core:

@@ -60,7 +60,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.fault_address_path(report), "the address that was touched"),
             ("crash.instruction", "the faulting instruction"),
             (f"{operand}.text", "its operand"),
-            (f"{operand}.base_value", "the base register held null"),
+            (f"{operand}.base_value", "what the base register held"),
             (f"{operand}.displacement", "offset of the member"),
             (views.blamed_path(report), "the function"),
         ),
