@@ -1,0 +1,102 @@
+"""All of a JVM's state but its threads: what the fields of model.Jvm are filled with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from postmortem.hotspot.anatomy import Use, uses
+from postmortem.hotspot.arguments import arguments, properties
+from postmortem.hotspot.codesummary import code_cache
+from postmortem.hotspot.events import event_logs
+from postmortem.hotspot.flags import flags
+from postmortem.hotspot.heap import heap
+from postmortem.hotspot.metaspace import metaspace
+from postmortem.hotspot.oops import Oops
+from postmortem.hotspot.operation import safepoint, vm_operation
+from postmortem.hotspot.perfdata import counters
+from postmortem.hotspot.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from postmortem.hotspot.reading import Tables
+    from postmortem.memory import AddressSpace
+    from postmortem.model import Problem
+
+
+def jvm_state(
+    memory: AddressSpace,
+    vm: Tables,
+    symbol: Callable[[str], int | None],
+    vtables: Callable[[int], str | None],
+    histogram: bool = False,
+    thread_names: Mapping[int, str] | None = None,
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Values of model.Jvm's fields by name, and what degraded.
+
+    symbol: the address in memory of a symbol of libjvm by its linkage name. vtables: the class name for
+    the vtable pointer of a C++ object. histogram: walk the heap, too. thread_names: names by Thread*
+    for the event rings, which otherwise show addresses. None of the callables may raise.
+    """
+    state, problems, _ = state_and_uses(memory, vm, symbol, vtables, histogram, thread_names)
+    return state, problems
+
+
+def state_and_uses(
+    memory: AddressSpace,
+    vm: Tables,
+    symbol: Callable[[str], int | None],
+    vtables: Callable[[int], str | None],
+    histogram: bool = False,
+    thread_names: Mapping[int, str] | None = None,
+) -> tuple[dict[str, Any], list[Problem], tuple[Use, ...]]:
+    """As jvm_state, and what the JVM uses address ranges for."""
+    reading = Reading(memory, vm)
+    problems: list[Problem] = []
+    state: dict[str, Any] = {}
+
+    all_flags, found = flags(reading)
+    problems.extend(found)
+    by_name = {flag.name: flag.value for flag in all_flags}
+    state["flags"] = all_flags
+
+    given, found = arguments(reading)
+    problems.extend(found)
+    state["arguments"] = (*given.flags, *given.arguments)
+    state["java_command"] = given.java_command
+
+    state["counters"], found = counters(reading)
+    problems.extend(found)
+
+    oops = Oops(reading, by_name)
+    state["properties"], found = properties(reading, oops, symbol, state["counters"])
+    problems.extend(found)
+    state["version"] = reading.text(
+        reading.static_word("Abstract_VM_Version._s_vm_release", "VM_Version._s_vm_release"), 256
+    )
+    state["name"] = state["properties"].get("java.vm.name")
+    state["vendor"] = state["properties"].get("java.vm.vendor")
+    symbols = symbol("_ZN9Arguments18_system_propertiesE") is not None
+    state["tier"] = "tables+symtab" if symbols else "tables"
+
+    heap_state = heap(reading, by_name)
+    problems.extend(heap_state.problems)
+    state["heap"] = heap_state.heap
+
+    state["metaspace"], state["class_loaders"], found = metaspace(
+        reading, oops, symbol, by_name, state["counters"]
+    )
+    problems.extend(found)
+    state["code_cache"], found = code_cache(reading)
+    problems.extend(found)
+    state["events"], found = event_logs(reading, symbol, thread_names)
+    problems.extend(found)
+    state["safepoint"] = safepoint(reading, symbol)
+    state["vm_operation"] = vm_operation(reading, symbol, vtables)
+
+    if histogram:
+        from postmortem.hotspot.histogram import histogram as walk
+
+        state["histogram"], found = walk(reading, oops, heap_state)
+        problems.extend(found)
+    return state, problems, uses(reading, symbol, heap_state, state["code_cache"])
