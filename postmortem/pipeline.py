@@ -17,6 +17,7 @@ from postmortem.callframes import CallFrames
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
+from postmortem.hotspot.attach import attach
 from postmortem.memory import AddressSpace, Piece
 from postmortem.model import Core, Crash, Problem, Report, Tool
 from postmortem.modules import SearchPath, load_modules
@@ -34,7 +35,7 @@ from postmortem.unwind.walker import Mode, Walker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from postmortem.model import Frame, Thread
+    from postmortem.model import Frame, Jvm, Thread
     from postmortem.modules import ModuleMap
     from postmortem.target import Target
 
@@ -69,7 +70,8 @@ class _Log:
         try:
             yield
         finally:
-            self.timings[name] = round(time.perf_counter() - start, 4)
+            spent = self.timings.get(name, 0.0) + time.perf_counter() - start
+            self.timings[name] = round(spent, 4)
 
 
 def analyze(path: Path | str, options: Options | None = None) -> Report:
@@ -94,11 +96,16 @@ def _analyze_core(target: Target, options: Options) -> Report:
         )
         modules = load_modules(core, space, search)
         symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
+    is_code = _executable_ranges(core, modules)
+    with log.stage("hotspot"):
+        hotspot, found_problems = attach(core, space, modules, symbolication, is_code)
+        log.problems.extend(found_problems)
     with log.stage("unwind"):
         walker = Walker(
             space,
             CallFrames(modules, space).at,
-            _executable_ranges(core, modules),
+            is_code,
+            foreign=None if hotspot is None else hotspot.unwinder,
             mode=options.unwind,
         )
         walks = walk_threads(walker, core)
@@ -118,14 +125,20 @@ def _analyze_core(target: Target, options: Options) -> Report:
                 walk,
                 frames,
                 core,
-                None,
+                None if hotspot is None else hotspot.thread(walk.status.tid),
                 wait(space, walk.status.registers, _innermost(frames), tids),
                 fault,
             )
             for walk, frames in zip(walks, named, strict=True)
         )
+    jvm: Jvm | None = None
+    uses: tuple[tuple[int, int, str], ...] = ()
+    if hotspot is not None:
+        with log.stage("hotspot"):
+            jvm, uses = hotspot.state(options.histogram)
+            log.problems.extend(hotspot.problems)
     with log.stage("fault"):
-        found_mappings = mappings(core, modules, ())
+        found_mappings = mappings(core, modules, uses)
         describer = Describer(
             space,
             found_mappings,
@@ -171,6 +184,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
         mappings=found_mappings,
         memory=memory(found_mappings),
         native=native,
+        jvm=jvm,
     )
     with log.stage("rules"):
         log.problems.extend(_module_problems(report))
@@ -219,7 +233,7 @@ def _module_problems(report: Report) -> Iterator[Problem]:
             stage="symbols",
             where=hex(generated[0].pc),
             what=f"{len(generated)} frames of the crashing thread lie in code generated at run time and have no names",
-            hint="Java frames are not decoded yet; a JVM's hs_err log names them",
+            hint="only HotSpot's own tables name such code",
         )
 
 
@@ -238,8 +252,6 @@ def _parse(target: Target) -> core_parser.Core:
 
 def _not_done(options: Options) -> Iterator[Problem]:
     """What was asked for and this version does not do."""
-    if options.histogram:
-        yield Problem(stage="options", where="--histogram", what="the objects of the Java heap are not counted yet")
     if options.hs_err is not None:
         yield Problem(stage="options", where=str(options.hs_err), what="the JVM's log is not merged yet")
 

@@ -8,6 +8,7 @@ UNSIGNED5). All integers little-endian.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ _MAX_SYMBOL = 1 << 16
 _INTERNAL_FIELD = 0x400
 _MONITOR = 2
 _FORWARDED = 3
+_ANONYMOUS = re.compile(r"\$\$Lambda\$\d+$|^java/lang/invoke/LambdaForm\$(?:B?MH|DMH)$")
 
 
 class JavaField(NamedTuple):
@@ -116,6 +118,27 @@ class Oops:
         if klass not in self._names:
             self._names[klass] = self.symbol(self.vm.word(klass + self._name))
         return self._names[klass]
+
+    def external_name(self, klass: int | None) -> str | None:
+        """The class name as the VM prints it: dots, and a hidden class' own suffix behind a slash.
+
+        Since JDK 15 that suffix is part of the Symbol, with a plus sign. Before, an anonymous class had the
+        address of its Klass (11), or the identity hash of its mirror (8, where nothing exported marks such a
+        class but its name).
+        """
+        name = self.klass_name(klass)
+        if name is None or klass is None:
+            return None
+        dotted = name.replace("/", ".").replace("+0x", "/0x")
+        anonymous = self.vm.constant("InstanceKlass::_misc_is_anonymous", "InstanceKlass::_misc_is_unsafe_anonymous")
+        if anonymous is not None:
+            flags = self.vm.u16(self.vm.at(klass, "InstanceKlass._misc_flags"))
+            return f"{dotted}/{klass:#018x}" if flags and flags & anonymous and name[0] != "[" else dotted
+        if self.vm.offset("InstanceKlass._class_loader_data") is not None and _ANONYMOUS.search(name):
+            mark = self.vm.word(self.mirror(klass))
+            identity = 0 if mark is None or mark & 7 != 1 else mark >> 8 & 0x7FFFFFFF
+            return f"{dotted}/{identity}" if identity else dotted
+        return dotted
 
     def class_of(self, oop: int | None) -> str | None:
         """The name of an object's class with dots; arrays as in the VM ("[I")."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from postmortem.model import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from postmortem.memory import AddressSpace
 
 _CHUNK_BITS = 12
@@ -46,6 +48,9 @@ class Tables(Protocol):
 
     def field(self, type_name: str, field_name: str, /) -> Row | None:
         """The row of a field."""
+
+    def fields(self, type_name: str, /) -> Iterable[tuple[str, Row]]:
+        """All rows of a type, by field name."""
 
     def size(self, type_name: str, /) -> int | None:
         """The size of a type."""

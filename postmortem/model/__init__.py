@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from postmortem.model.address import Address
 from postmortem.model.finding import Confidence, Evidence, Finding, Severity, Verdict
+from postmortem.model.host import Host
 from postmortem.model.jvm import (
     Compilation,
     Deadlock,
     DeadlockMember,
+    DirectMemory,
     Event,
     EventLog,
     Flag,
     HeapSpace,
     HistogramEntry,
     Jvm,
+    SignalHandler,
+    VmError,
 )
 from postmortem.model.process import Crash, Mapping, Memory, Module, ModuleCandidate, Operand, Process, Signal
 from postmortem.model.report import (
@@ -45,6 +49,7 @@ __all__ = [
     "Cycle",
     "Deadlock",
     "DeadlockMember",
+    "DirectMemory",
     "Event",
     "EventLog",
     "Evidence",
@@ -53,6 +58,7 @@ __all__ = [
     "Frame",
     "HeapSpace",
     "HistogramEntry",
+    "Host",
     "JavaThread",
     "Jvm",
     "Mapping",
@@ -67,10 +73,12 @@ __all__ = [
     "Report",
     "Severity",
     "Signal",
+    "SignalHandler",
     "Signature",
     "Thread",
     "Tool",
     "Verdict",
+    "VmError",
     "Wait",
     "from_json",
     "json_schema",

@@ -56,6 +56,8 @@ class CodeCache(msgspec.Struct, frozen=True, kw_only=True):
     reserved: int | None = None
     used: int | None = None
     nmethods: int | None = None
+    compilation: str | None = None
+    """Whether the JIT compilers were running: enabled, disabled and why, in the VM's words."""
 
 
 class Metaspace(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +148,23 @@ class ClassLoader(msgspec.Struct, frozen=True, kw_only=True):
     classes: int
 
 
+class DirectMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """Direct ByteBuffers as java.nio.Bits counts them: bytes reserved and allowed, and how many buffers."""
+
+    used: int | None = None
+    maximum: int | None = None
+    buffers: int | None = None
+
+
+class SignalHandler(msgspec.Struct, frozen=True, kw_only=True):
+    """What handles a signal. `expected`: false when the JVM noticed that its own handler was replaced."""
+
+    signal: str
+    handler: str | None = None
+    library: str | None = None
+    expected: bool | None = None
+
+
 class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """A HotSpot JVM as its own tables describe it. `tier`: what could be used (tables, tables+symtab)."""
 
@@ -163,6 +182,12 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     safepoint: Safepoint | None = None
     vm_operation: str | None = None
     error: VmError | None = None
+    direct_memory: DirectMemory | None = None
+    signal_handlers: tuple[SignalHandler, ...] = ()
+    uptime: float | None = None
+    """Seconds from the start of the VM to the crash."""
+    build: str | None = None
+    """The VM's own long version line, with its build date."""
     compilations: tuple[Compilation, ...] = ()
     deadlocks: tuple[Deadlock, ...] = ()
     class_loaders: tuple[ClassLoader, ...] = ()

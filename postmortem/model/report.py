@@ -9,6 +9,7 @@ import msgspec
 
 from postmortem.model.address import Address
 from postmortem.model.finding import Finding, Verdict
+from postmortem.model.host import Host
 from postmortem.model.jvm import Jvm
 from postmortem.model.process import Crash, Mapping, Memory, Module, Process
 from postmortem.model.thread import Thread
@@ -109,6 +110,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     memory: Memory = Memory()
     native: NativeFacts = NativeFacts()
     jvm: Jvm | None = None
+    host: Host | None = None
     signature: Signature | None = None
     timings: dict[str, float] = {}
     """Seconds by stage."""

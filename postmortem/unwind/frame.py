@@ -47,8 +47,8 @@ class RawFrame(NamedTuple):
 class ForeignStep(NamedTuple):
     """A runtime's own account of one activation in its generated code.
 
-    caller: registers of the caller, or None when the walk can't go on (`why` says so). The other
-    members are those of RawFrame.
+    caller: registers of the caller, or None when the walk can't go on (`why` says so). inserted: activations
+    between this one and its caller that don't lie on this stack. The other members are those of RawFrame.
     """
 
     caller: Registers | None
@@ -58,6 +58,7 @@ class ForeignStep(NamedTuple):
     level: int | None = None
     note: str | None = None
     why: str | None = None
+    inserted: tuple[RawFrame, ...] = ()
 
 
 class ForeignUnwinder(Protocol):

@@ -91,6 +91,7 @@ class Walker:
         word = self._space.word
         use_cfi, use_other = self._mode != "fp", self._mode != "cfi"
         seen_signal_contexts: set[int] = set()
+        stalled = False
 
         def end(why: Ended, detail: str | None = None) -> Walk:
             return Walk(frames, why, detail, signal_frames)
@@ -112,8 +113,11 @@ class Walker:
                     stepped = anchored
                 trust = "hotspot"
                 interrupted = False
-                if (stepped[RSP] or 0) <= sp:
+                # A return barrier takes no stack; two such steps on end would be a loop.
+                above = (stepped[RSP] or 0) - sp
+                if above < 0 or (above == 0 and stalled):
                     return end("no-progress", f"the caller's stack pointer is not above {sp:#x}")
+                stalled = above == 0
                 registers = stepped
                 continue
             if self._is_trampoline(pc):
@@ -220,6 +224,7 @@ class Walker:
                 step.note,
             )
         )
+        frames.extend(step.inserted)
         if self._mode == "fp":
             caller = machine.step_frame_pointer(self._space, registers)
             return caller if caller is not None else "the frame pointer does not lead on"

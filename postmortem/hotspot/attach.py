@@ -1,0 +1,128 @@
+"""One HotSpot VM in a core: found by its libjvm, its tables read, ready to unwind and to be asked for its state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from postmortem.hotspot.codecache import CodeCache
+from postmortem.hotspot.flags import flags
+from postmortem.hotspot.frames import HotSpotUnwinder
+from postmortem.hotspot.method import Methods
+from postmortem.hotspot.nmethod import Nmethods
+from postmortem.hotspot.oops import Oops
+from postmortem.hotspot.reading import Reading, problem
+from postmortem.hotspot.state import state_and_uses
+from postmortem.hotspot.stubs import StubNames
+from postmortem.hotspot.vmstructs import read_tables
+from postmortem.model.jvm import Jvm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from parsers.elf.core import Core
+    from postmortem.hotspot.anatomy import Use
+    from postmortem.hotspot.vmstructs import VmStructs
+    from postmortem.memory import AddressSpace
+    from postmortem.model import JavaThread, Problem
+    from postmortem.modules import LoadedModule, ModuleMap
+    from postmortem.symbolication import Symbolication
+
+LIBJVM = "libjvm.so"
+_VTABLE = "vtable for "
+_VTABLE_HEADER = 16
+
+
+def attach(
+    core: Core, space: AddressSpace, modules: ModuleMap, symbolication: Symbolication, is_code: Callable[[int], bool]
+) -> tuple[HotSpot | None, list[Problem]]:
+    """The VM of the process, or None with the reason when there's a libjvm whose tables can't be read.
+
+    A libjvm.so file of another build is never used: then its pages in the core must do.
+    """
+    libjvm = modules.named(LIBJVM)
+    if libjvm is None:
+        return None, []
+    names = LibjvmSymbols(libjvm, symbolication)
+    tables = read_tables(space, names.address)
+    if tables is None:
+        wanted = libjvm.build_id or "(not in the core)"
+        return None, [
+            problem(
+                libjvm.path,
+                f"the VM's own tables can't be read, so there are no Java frames and no VM state: its file is "
+                f"{libjvm.status} and the core lacks the pages; wanted is build-id {wanted}",
+                "give the libjvm.so that crashed with --sysroot or --debug-dir",
+            )
+        ]
+    return HotSpot(core, space, tables, names, is_code), []
+
+
+class LibjvmSymbols:
+    """Symbols of the libjvm that was loaded, as far as it or the core has them."""
+
+    def __init__(self, libjvm: LoadedModule, symbolication: Symbolication) -> None:
+        self._libjvm = libjvm
+        self._symbolication = symbolication
+
+    def address(self, name: str) -> int | None:
+        """The address in memory of a symbol by its linkage name."""
+        return self._symbolication.address_of(self._libjvm, name)
+
+    def with_prefix(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """(linkage name, address in memory) of all symbols that begin so."""
+        symbols = self._symbolication.file(self._libjvm)
+        if symbols is not None:
+            for name, address, _ in symbols.addresses_of(prefix):
+                yield name, address + self._libjvm.bias
+
+    def class_of_vtable(self, pointer: int) -> str | None:
+        """The C++ class whose vtable pointer this is."""
+        found = self._symbolication.symbol_at(pointer)
+        if found is None or found[1] != _VTABLE_HEADER or not found[0].startswith(_VTABLE):
+            return None
+        return found[0].removeprefix(_VTABLE)
+
+
+class HotSpot:
+    """A HotSpot VM whose tables could be read."""
+
+    def __init__(
+        self,
+        core: Core,
+        space: AddressSpace,
+        tables: VmStructs,
+        names: LibjvmSymbols,
+        is_code: Callable[[int], bool],
+    ) -> None:
+        self._space = space
+        self._tables = tables
+        self._names = names
+        self._vm = Reading(space, tables)
+        self.problems: list[Problem] = []
+        found, problems = flags(self._vm)
+        self.problems += problems
+        self._oops = Oops(self._vm, {flag.name: flag.value for flag in found})
+        self._methods = Methods(self._oops)
+        self.unwinder = HotSpotUnwinder(
+            self._vm,
+            CodeCache(self._vm),
+            self._methods,
+            Nmethods(self._vm),
+            StubNames(self._vm, names.with_prefix),
+            (),
+            is_code,
+            lambda _: (),
+        )
+
+    def thread(self, tid: int) -> JavaThread | None:
+        """What the VM knows of a thread of the core."""
+        return None
+
+    def state(self, histogram: bool) -> tuple[Jvm, tuple[Use, ...]]:
+        """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""
+        fields: dict[str, Any]
+        fields, problems, uses = state_and_uses(
+            self._space, self._tables, self._names.address, self._names.class_of_vtable, histogram, None
+        )
+        self.problems += problems
+        return Jvm(**fields), uses

@@ -1,0 +1,359 @@
+"""Unwinding of what HotSpot generates on x86-64: interpreter, compiled methods, stubs, entry frames.
+
+Source: HotSpot cpu/x86/frame_x86.hpp (interpreter frame slots), stubGenerator_x86_64.cpp (call stub),
+share/runtime/javaCalls.hpp (JavaCallWrapper). Slots are words from the frame pointer. Only rbp survives a
+Java frame; a caller reached from native code by CFI has its other callee-saved registers, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from postmortem.hotspot.prologue import frame_state
+from postmortem.hotspot.stubs import codelet_at
+from postmortem.hotspot.version import major
+from postmortem.unwind.frame import PC, RBP, RSP, ForeignStep, RawFrame, Registers, VirtualFrame
+from postmortem.unwind.x86_64 import rules as machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from postmortem.hotspot.codecache import Blob, CodeCache
+    from postmortem.hotspot.method import Method, Methods
+    from postmortem.hotspot.nmethod import Nmethod, Nmethods
+    from postmortem.hotspot.reading import Reading
+    from postmortem.hotspot.stubs import StubNames
+
+_RBX, _R13 = 3, 13
+_METHOD_SLOT, _SENDER_SP_SLOT = -3, -1
+_CALL_STUB_SAVED = ((3, -7), (12, -8), (13, -9), (14, -10), (15, -11))
+"""DWARF register, slot: what the call stub keeps for its C++ caller."""
+_DEFAULT_WRAPPER_SLOT = -6
+_MOST_STACK = 1 << 24
+_MOST_EXTRA_WORDS = 6
+_MOST_ANCHORS = 4096
+
+
+class Anchor(NamedTuple):
+    """The last Java frame of a thread when it left Java code: JavaFrameAnchor. pc or fp 0: not recorded."""
+
+    sp: int
+    pc: int
+    fp: int
+
+
+class Stack(NamedTuple):
+    """A JavaThread's stack [low, high) with its anchor; thread: its address."""
+
+    low: int
+    high: int
+    anchor: Anchor | None
+    thread: int
+
+
+class HotSpotUnwinder:
+    """Implements postmortem.unwind.frame.ForeignUnwinder for one VM."""
+
+    def __init__(
+        self,
+        vm: Reading,
+        cache: CodeCache,
+        methods: Methods,
+        nmethods: Nmethods,
+        stubs: StubNames,
+        stacks: Sequence[Stack],
+        is_code: Callable[[int], bool],
+        frozen: Callable[[Stack], tuple[RawFrame, ...]],
+    ) -> None:
+        """frozen: the frames of the virtual thread mounted on a stack that still lie in the heap."""
+        self._vm = vm
+        self._word = vm.memory.word
+        self._cache = cache
+        self._methods = methods
+        self._nmethods = nmethods
+        self._stubs = stubs
+        self._stacks = stacks
+        self._is_code = is_code
+        self._frozen = frozen
+        self._bcp_slot = -7 if major(vm) == 8 else -8
+        self._call_stub_return = vm.static_word("StubRoutines._call_stub_return_address")
+        self._return_barrier = vm.static_word("StubRoutines._cont_returnBarrier")
+        self._wrapper_slot = vm.constant("frame::entry_frame_call_wrapper_offset") or _DEFAULT_WRAPPER_SLOT
+        self._anchor_at = vm.offset("JavaCallWrapper._anchor")
+        self._older: list[Anchor] = []
+        self._compiled_known: dict[tuple[int, bool], tuple[tuple[VirtualFrame, ...], int | None, str | None]] = {}
+        self.covers = cache.covers
+
+    def step(self, registers: Registers, interrupted: bool) -> ForeignStep:
+        """One activation; never raises for damaged memory."""
+        pc, sp = registers[PC], registers[RSP]
+        assert pc is not None
+        assert sp is not None
+        blob = self._cache.blob_at(pc if interrupted else pc - 1)
+        if blob is None:
+            return self._nameless(registers, sp)
+        if blob.kind in ("nmethod", "native"):
+            return self._compiled(blob, registers, pc, sp, interrupted)
+        if blob.kind == "interpreter":
+            return self._interpreted(blob, registers, pc, sp, interrupted)
+        if blob.kind == "stubs":
+            return self._stub(blob, registers, pc, sp, interrupted)
+        return self._other(blob, registers, pc, sp, interrupted)
+
+    def resume(self, sp: int) -> Registers | None:
+        """At the nearest anchor above `sp` on the same stack: the thread's own, or an older one passed before."""
+        stack = self._stack(sp)
+        if stack is None:
+            return None
+        anchors = [anchor for anchor in (stack.anchor, *self._older) if anchor and sp < anchor.sp < stack.high]
+        if not anchors:
+            return None
+        anchor = min(anchors)
+        pc = anchor.pc or self._word(anchor.sp - 8)
+        if not pc or not self._cache.covers(pc):
+            return None
+        return _registers(pc, anchor.sp, anchor.fp or None)
+
+    def _stack(self, sp: int) -> Stack | None:
+        return next((stack for stack in self._stacks if stack.low <= sp < stack.high), None)
+
+    def _returns(self, address: int) -> int | None:
+        """The word at an address, if it can be a return address."""
+        target = self._word(address)
+        return target if target is not None and target > 0xFFFF and self._is_code(target - 1) else None
+
+    def _nameless(self, registers: Registers, sp: int) -> ForeignStep:
+        """In the code cache and in no blob: memory freed or not yet used. Its caller, if [sp] is one."""
+        target = self._returns(sp)
+        caller = None if target is None else _registers(target, sp + 8, registers[RBP])
+        return ForeignStep(caller, "stub", stub="code cache, unused part", why="no code blob holds the pc")
+
+    # Compiled methods
+
+    def _compiled(
+        self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool
+    ) -> ForeignStep:
+        nmethod = self._nmethods.at(blob)
+        note = None
+        if nmethod is not None and not interrupted and pc in nmethod.deopt_entries:
+            original = self._word(sp + nmethod.orig_pc_offset)
+            if original is not None and blob.code_begin <= original < blob.code_end:
+                pc, note = original, "deoptimized when control returns here"
+        known = self._compiled_known.get((pc, interrupted))
+        if known is None:
+            known = self._compiled_known[pc, interrupted] = self._methods_at(blob, nmethod, pc, interrupted)
+        virtual, level, remark = known
+        caller = None
+        if interrupted:
+            state = frame_state(self._vm, blob, nmethod.verified_entry if nmethod else blob.code_begin, pc)
+            if state is not None:
+                target = self._returns(sp + state.return_at)
+                if target is not None:
+                    rbp = registers[RBP] if state.saved_rbp_at is None else self._word(sp + state.saved_rbp_at)
+                    caller = _registers(target, sp + state.return_at + 8, rbp)
+        if caller is None:
+            caller = self._fixed(blob, sp)
+        notes = "; ".join(part for part in (remark, note) if part)
+        return ForeignStep(
+            caller,
+            "java-compiled",
+            virtual,
+            None if virtual else blob.name,
+            level,
+            notes or None,
+            f"no return address {blob.frame_size} bytes above sp",
+        )
+
+    def _fixed(self, blob: Blob, sp: int) -> Registers | None:
+        """The caller above a frame of the blob's fixed size; words pushed on top of it are stepped over."""
+        if not blob.frame_size:
+            return None
+        for extra in range(_MOST_EXTRA_WORDS):
+            caller_sp = sp + blob.frame_size + 8 * extra
+            target = self._returns(caller_sp - 8)
+            if target is not None:
+                return _registers(target, caller_sp, self._word(caller_sp - 16))
+        return None
+
+    def _methods_at(
+        self, blob: Blob, nmethod: Nmethod | None, pc: int, interrupted: bool
+    ) -> tuple[tuple[VirtualFrame, ...], int | None, str | None]:
+        """The inlined chain, the compile level, and what is special."""
+        if nmethod is None:
+            return (), None, "the nmethod can't be read"
+        remarks = []
+        if nmethod.compile_id is not None:
+            remarks.append(f"compile id {nmethod.compile_id}")
+        if blob.kind == "native":
+            remarks.append("native wrapper")
+        if nmethod.entry_bci >= 0:
+            remarks.append(f"OSR at bci {nmethod.entry_bci}")
+        if nmethod.state:
+            remarks.append("not entrant")
+        offset = pc - blob.code_begin
+        scopes = self._nmethods.scopes(nmethod, offset, exact=True)
+        if not scopes and interrupted and blob.kind != "native":
+            scopes = self._nmethods.scopes(nmethod, offset, exact=False)
+            if scopes:
+                remarks.append("bci of the next recorded position")
+        virtual: list[VirtualFrame] = []
+        for scope in scopes:
+            method = self._methods.at(scope.method)
+            if method is None:
+                virtual = []
+                break
+            virtual.append(self._virtual(method, scope.bci if scope.bci >= 0 else None))
+        if not virtual:
+            root = self._methods.at(nmethod.method)
+            if root is None:
+                return (), nmethod.level, "its Method can't be read"
+            virtual = [self._virtual(root, None)]
+        return tuple(virtual), nmethod.level or None, ", ".join(remarks) or None
+
+    def _virtual(self, method: Method, bci: int | None) -> VirtualFrame:
+        if method.native:
+            bci = None
+        line = None if bci is None else self._methods.line(method, bci)
+        return VirtualFrame(method.name, method.file, line, bci)
+
+    # Interpreter
+
+    def _interpreted(
+        self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool
+    ) -> ForeignStep:
+        fp = registers[RBP]
+        codelet = codelet_at(self._vm, pc) if interrupted else None
+        note = None if codelet is None else f"codelet {codelet}"
+        built = None
+        if fp is not None and not fp & 7 and sp - 8 < fp < sp + _MOST_STACK:
+            built = self._methods.at(self._word(fp + 8 * _METHOD_SLOT))
+        if interrupted and (built is None or (codelet or "").startswith("method entry point")):
+            # At a method's entry its frame isn't built: rbx is the Method, r13 the caller's stack pointer.
+            entered = self._methods.at(registers[_RBX])
+            target = self._returns(sp)
+            if entered is not None and target is not None and entered is not built:
+                sender = registers[_R13] or 0
+                caller = _registers(target, sender if sp < sender < sp + (1 << 16) else sp + 8, fp)
+                return ForeignStep(caller, "java-interpreted", (self._virtual(entered, 0),), note=note)
+        if built is None or fp is None:
+            return ForeignStep(
+                None, "java-interpreted", stub=blob.name, note=note, why="rbp is not that of an interpreter frame"
+            )
+        virtual = self._virtual(built, self._bci(built, fp, registers[_R13]))
+        target = self._returns(fp + 8)
+        sender = self._word(fp + 8 * _SENDER_SP_SLOT) or 0
+        if not fp + 16 <= sender < fp + (1 << 20):
+            sender = fp + 16
+        back = None if target is None else _registers(target, sender, self._word(fp))
+        return ForeignStep(back, "java-interpreted", (virtual,), note=note, why="no return address above rbp")
+
+    def _bci(self, method: Method, fp: int, live: int | None) -> int | None:
+        """From r13, which holds the bytecode pointer in interpreter code, else from the frame's slot."""
+        for bcp in (live, self._word(fp + 8 * self._bcp_slot)):
+            if bcp is not None and method.code <= bcp < method.code + method.size:
+                return bcp - method.code
+        return None
+
+    # Stubs and the rest
+
+    def _stub(self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool) -> ForeignStep:
+        if pc == self._call_stub_return and not interrupted:
+            return self._entry_frame(registers, sp)
+        if not interrupted and pc == self._barrier():
+            return self._at_return_barrier(registers, sp)
+        found = self._stubs.at(pc if interrupted else pc - 1)
+        inside = found is not None and found[1] >= blob.code_begin
+        name = found[0] if found is not None and inside else blob.name
+        caller = None
+        if interrupted:
+            entry = found[1] if found is not None and inside else None
+            state = None if entry is None else frame_state(self._vm, blob, entry, pc)
+            if state is not None and (target := self._returns(sp + state.return_at)) is not None:
+                rbp = registers[RBP] if state.saved_rbp_at is None else self._word(sp + state.saved_rbp_at)
+                caller = _registers(target, sp + state.return_at + 8, rbp)
+        if caller is None:
+            caller = self._linked(registers, sp)
+        if caller is None:
+            caller = self._frameless(registers, sp)
+        return ForeignStep(caller, "stub", stub=name, why="nothing tells how to leave the stub")
+
+    def _linked(self, registers: Registers, sp: int) -> Registers | None:
+        """A frame that begins with push %rbp; mov %rsp,%rbp."""
+        fp = registers[RBP]
+        if fp is None or fp & 7 or not sp <= fp < sp + (1 << 16):
+            return None
+        target = self._returns(fp + 8)
+        return None if target is None else _registers(target, fp + 16, self._word(fp))
+
+    def _frameless(self, registers: Registers, sp: int) -> Registers | None:
+        target = self._returns(sp)
+        if target is None or machine.follows_call(self._vm.memory, target) is False:
+            return None
+        return _registers(target, sp + 8, registers[RBP])
+
+    def _other(self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool) -> ForeignStep:
+        """Runtime stubs have a fixed frame; adapters, vtable stubs and the frameless rest return through [sp]."""
+        caller: Registers | None = None
+        if interrupted and blob.frame_size and (state := frame_state(self._vm, blob, blob.code_begin, pc)):
+            target = self._returns(sp + state.return_at)
+            if target is not None:
+                rbp = registers[RBP] if state.saved_rbp_at is None else self._word(sp + state.saved_rbp_at)
+                caller = _registers(target, sp + state.return_at + 8, rbp)
+        caller = caller or self._fixed(blob, sp)
+        if caller is None and blob.kind in ("adapter", "vtable"):
+            caller = self._frameless(registers, sp)
+        caller = caller or self._linked(registers, sp) or self._frameless(registers, sp)
+        return ForeignStep(caller, "stub", stub=blob.name or "code blob", why="nothing tells how to leave the stub")
+
+    def _entry_frame(self, registers: Registers, sp: int) -> ForeignStep:
+        """C++ called Java here: the call stub keeps a frame on rbp with its caller's registers in it."""
+        fp = registers[RBP]
+        if fp is None or fp & 7 or not sp <= fp < sp + _MOST_STACK:
+            return ForeignStep(None, "stub", stub="call_stub", why="rbp is not that of an entry frame")
+        wrapper = self._word(fp + 8 * self._wrapper_slot)
+        if wrapper and self._anchor_at is not None and len(self._older) < _MOST_ANCHORS:
+            words = self._vm.memory.words(wrapper + self._anchor_at, 3)
+            if words is not None and words[0]:
+                self._older.append(Anchor(*words))
+        target = self._returns(fp + 8)
+        if target is None:
+            return ForeignStep(None, "stub", stub="call_stub", why="no return address above rbp")
+        caller: Registers = _registers(target, fp + 16, self._word(fp))
+        for register, slot in _CALL_STUB_SAVED:
+            caller[register] = self._word(fp + 8 * slot)
+        return ForeignStep(caller, "stub", stub="call_stub")
+
+    # Virtual threads
+
+    def _barrier(self) -> int | None:
+        if self._return_barrier is None:
+            self._return_barrier = self._stubs.entry("cont_returnBarrier") or 0
+        return self._return_barrier or None
+
+    def _at_return_barrier(self, registers: Registers, sp: int) -> ForeignStep:
+        """The rest of a virtual thread's frames is still in the heap; then the carrier's enterSpecial follows."""
+        stack = self._stack(sp)
+        inserted = () if stack is None else self._frozen(stack)
+        place = self._vm.static("ContinuationEntry._return_pc")
+        target = self._vm.word(place)
+        entry = sp
+        if stack is not None:
+            claimed = self._vm.field(stack.thread, "JavaThread._cont_entry")
+            if claimed is not None and sp <= claimed < stack.high:
+                entry = claimed
+        if not target or not self._cache.covers(target):
+            target = self._stubs.entry("ContinuationEntry::return_pc")
+        caller = _registers(target, entry, registers[RBP]) if target else None
+        return ForeignStep(
+            caller,
+            "stub",
+            stub="continuation return barrier",
+            why="where the continuation was entered is not known",
+            inserted=inserted,
+        )
+
+
+def _registers(pc: int, sp: int, rbp: int | None) -> Registers:
+    registers: Registers = [None] * machine.REGISTER_COUNT
+    registers[PC], registers[RSP], registers[RBP] = pc, sp, rbp
+    return registers

@@ -1,0 +1,31 @@
+"""The machine or container that the process ran on."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes in bytes. What the source does not say is None. `limits`: rlimits as the source words them."""
+
+    operating_system: str | None = None
+    kernel: str | None = None
+    cpu: str | None = None
+    cpus: int | None = None
+    """Processors that the process could use."""
+    memory: int | None = None
+    memory_available: int | None = None
+    swap: int | None = None
+    swap_free: int | None = None
+    container: str | None = None
+    """The container technology (cgroupv1, cgroupv2), where the process ran in one."""
+    memory_limit: int | None = None
+    """The container's limit."""
+    memory_used: int | None = None
+    """What the container used of it."""
+    cpu_limit: float | None = None
+    """The container's limit, in processors."""
+    limits: dict[str, str] = {}
+    load: tuple[float, ...] = ()
+    """Load averages over 1, 5 and 15 minutes."""
+    virtualization: str | None = None
