@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from parsers.elf.module import Image
 
 DELETED = " (deleted)"
+_NOT_ELF = "not an ELF image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,16 @@ class SearchPath:
     def root(self) -> Path:
         """The file system that the core's paths are taken in."""
         return self.sysroot or Path("/")
+
+    def named(self, path: str) -> Path:
+        """A path of the dead process, to be taken in `root`.
+
+        A core that was written outside the container (gcore) has the paths as seen from there.
+        """
+        named = Path(path.removesuffix(DELETED))
+        if self.sysroot is not None and named.is_relative_to(self.sysroot.absolute()):
+            return Path("/") / named.relative_to(self.sysroot.absolute())
+        return named
 
 
 @dataclass(slots=True, kw_only=True)
@@ -239,11 +250,16 @@ def _load(
         if module.image is not None:
             module.bias, module.end = module.image.bias, max(module.end, module.image.end)
     if module.image is None:
-        if header_in_core is None and not _looks_like_code(path):
+        if header_in_core is None and (not _looks_like_code(path) or _is_data(module)):
             return None
     else:
         module.soname = image_parser.soname(space.read, module.image)
     return module
+
+
+def _is_data(module: LoadedModule) -> bool:
+    """Whether the files of that name that are here are no ELF images."""
+    return any(candidate.outcome == _NOT_ELF for candidate in module.candidates)
 
 
 def _looks_like_code(path: str) -> bool:
@@ -253,7 +269,7 @@ def _looks_like_code(path: str) -> bool:
 
 def _candidates(module: LoadedModule, search: SearchPath, is_executable: bool) -> list[tuple[Path, Path]]:
     """Files to try as (path, allowed root), best first."""
-    named = Path(module.path.removesuffix(DELETED))
+    named = search.named(module.path)
     tries: list[tuple[Path, Path]] = []
     if is_executable and search.executable is not None:
         tries.append((search.executable.absolute(), Path("/")))
@@ -315,7 +331,7 @@ def _compare(
 
     file_image = image_parser.read_image(read, 0)
     if file_image is None:
-        return "not an ELF image", None
+        return _NOT_ELF, None
     identity = _file_build_id(content, file_image)
     if module.build_id is not None:
         if identity == module.build_id:

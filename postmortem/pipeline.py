@@ -98,7 +98,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
         symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
     is_code = _executable_ranges(core, modules)
     with log.stage("hotspot"):
-        hotspot, found_problems = attach(core, space, modules, symbolication, is_code)
+        hotspot, found_problems = attach(core, space, modules, symbolication, is_code, search)
         log.problems.extend(found_problems)
     with log.stage("unwind"):
         walker = Walker(
@@ -291,7 +291,10 @@ def _debug_directories(options: Options) -> tuple[Path, ...]:
 
 
 def _executable_ranges(core: core_parser.Core, modules: ModuleMap) -> Callable[[int], bool]:
-    """Whether an address lies in executable memory, by the core's segments, or by a module's where these are lost."""
+    """Whether an address lies in executable memory, by the core's segments, or by a module's where it has none.
+
+    gdb's gcore writes no segment for file mappings that were never written; a cut core has lost some.
+    """
     from bisect import bisect_right
 
     segments = core.segments
@@ -301,7 +304,7 @@ def _executable_ranges(core: core_parser.Core, modules: ModuleMap) -> Callable[[
         index = bisect_right(starts, address) - 1
         if index >= 0 and address < segments[index].end:
             return bool(segments[index].flags & 1)
-        module = modules.at(address) if core.segments_lost else None
+        module = modules.at(address)
         if module is None or module.image is None:
             return False
         offset = address - module.bias

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from postmortem.hotspot import archive
 from postmortem.hotspot.codecache import CodeCache
 from postmortem.hotspot.flags import flags
 from postmortem.hotspot.frames import HotSpotUnwinder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from postmortem.hotspot.vmstructs import VmStructs
     from postmortem.memory import AddressSpace
     from postmortem.model import JavaThread, Problem
-    from postmortem.modules import LoadedModule, ModuleMap
+    from postmortem.modules import LoadedModule, ModuleMap, SearchPath
     from postmortem.symbolication import Symbolication
 
 LIBJVM = "libjvm.so"
@@ -33,11 +34,17 @@ _VTABLE_HEADER = 16
 
 
 def attach(
-    core: Core, space: AddressSpace, modules: ModuleMap, symbolication: Symbolication, is_code: Callable[[int], bool]
+    core: Core,
+    space: AddressSpace,
+    modules: ModuleMap,
+    symbolication: Symbolication,
+    is_code: Callable[[int], bool],
+    search: SearchPath,
 ) -> tuple[HotSpot | None, list[Problem]]:
     """The VM of the process, or None with the reason when there's a libjvm whose tables can't be read.
 
-    A libjvm.so file of another build is never used: then its pages in the core must do.
+    A libjvm.so file of another build is never used: then its pages in the core must do. search: where files may
+    come from.
     """
     libjvm = modules.named(LIBJVM)
     if libjvm is None:
@@ -54,7 +61,7 @@ def attach(
                 "give the libjvm.so that crashed with --sysroot or --debug-dir",
             )
         ]
-    return HotSpot(core, space, tables, names, is_code), []
+    return HotSpot(core, space, tables, names, is_code, search), []
 
 
 class LibjvmSymbols:
@@ -93,12 +100,13 @@ class HotSpot:
         tables: VmStructs,
         names: LibjvmSymbols,
         is_code: Callable[[int], bool],
+        search: SearchPath,
     ) -> None:
         self._space = space
         self._tables = tables
         self._names = names
         self._vm = Reading(space, tables)
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = archive.add_pages(core, space, self._vm, search)
         found, problems = flags(self._vm)
         self.problems += problems
         self._oops = Oops(self._vm, {flag.name: flag.value for flag in found})
