@@ -135,7 +135,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
     uses: tuple[tuple[int, int, str], ...] = ()
     if hotspot is not None:
         with log.stage("hotspot"):
-            jvm, uses = hotspot.state(options.histogram)
+            jvm, uses = hotspot.state(options.histogram, namer.name)
             log.problems.extend(hotspot.problems)
     with log.stage("fault"):
         found_mappings = mappings(core, modules, uses)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from postmortem.hotspot import archive
+from postmortem.hotspot.activation import Activations
 from postmortem.hotspot.codecache import CodeCache
+from postmortem.hotspot.continuation import Continuations
 from postmortem.hotspot.flags import flags
 from postmortem.hotspot.frames import HotSpotUnwinder
 from postmortem.hotspot.method import Methods
@@ -15,7 +17,7 @@ from postmortem.hotspot.reading import Reading, problem
 from postmortem.hotspot.state import state_and_uses
 from postmortem.hotspot.stubs import StubNames
 from postmortem.hotspot.vmstructs import read_tables
-from postmortem.model.jvm import Jvm
+from postmortem.model.jvm import Jvm, VirtualThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     from postmortem.hotspot.anatomy import Use
     from postmortem.hotspot.vmstructs import VmStructs
     from postmortem.memory import AddressSpace
-    from postmortem.model import JavaThread, Problem
+    from postmortem.model import Frame, JavaThread, Problem
     from postmortem.modules import LoadedModule, ModuleMap, SearchPath
     from postmortem.symbolication import Symbolication
+    from postmortem.unwind.frame import RawFrame
 
 LIBJVM = "libjvm.so"
 _VTABLE = "vtable for "
@@ -111,11 +114,13 @@ class HotSpot:
         self.problems += problems
         self._oops = Oops(self._vm, {flag.name: flag.value for flag in found})
         self._methods = Methods(self._oops)
+        cache = CodeCache(self._vm)
+        activations = Activations(self._vm, self._methods, Nmethods(self._vm))
+        self._continuations = Continuations(self._vm, self._oops, cache, activations)
         self.unwinder = HotSpotUnwinder(
             self._vm,
-            CodeCache(self._vm),
-            self._methods,
-            Nmethods(self._vm),
+            cache,
+            activations,
             StubNames(self._vm, names.with_prefix),
             (),
             is_code,
@@ -126,11 +131,23 @@ class HotSpot:
         """What the VM knows of a thread of the core."""
         return None
 
-    def state(self, histogram: bool) -> tuple[Jvm, tuple[Use, ...]]:
+    def state(self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]]) -> tuple[Jvm, tuple[Use, ...]]:
         """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""
         fields: dict[str, Any]
         fields, problems, uses = state_and_uses(
             self._space, self._tables, self._names.address, self._names.class_of_vtable, histogram, None
         )
         self.problems += problems
+        unmounted, problems = self._continuations.unmounted()
+        self.problems += problems
+        fields["virtual_threads"] = tuple(
+            VirtualThread(
+                name=group.name,
+                java_tid=group.tid,
+                state=group.state,
+                frames=tuple(frame for raw in group.frames for frame in frames_of(raw)),
+                count=group.number,
+            )
+            for group in unmounted
+        )
         return Jvm(**fields), uses

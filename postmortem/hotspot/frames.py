@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.hotspot.prologue import frame_state
 from postmortem.hotspot.stubs import codelet_at
-from postmortem.hotspot.version import major
-from postmortem.unwind.frame import PC, RBP, RSP, ForeignStep, RawFrame, Registers, VirtualFrame
+from postmortem.unwind.frame import PC, RBP, RSP, ForeignStep, RawFrame, Registers
 from postmortem.unwind.x86_64 import rules as machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from postmortem.hotspot.activation import Activations
     from postmortem.hotspot.codecache import Blob, CodeCache
-    from postmortem.hotspot.method import Method, Methods
-    from postmortem.hotspot.nmethod import Nmethod, Nmethods
     from postmortem.hotspot.reading import Reading
     from postmortem.hotspot.stubs import StubNames
 
 _RBX, _R13 = 3, 13
-_METHOD_SLOT, _SENDER_SP_SLOT = -3, -1
+_SENDER_SP_SLOT = -1
 _CALL_STUB_SAVED = ((3, -7), (12, -8), (13, -9), (14, -10), (15, -11))
 """DWARF register, slot: what the call stub keeps for its C++ caller."""
 _DEFAULT_WRAPPER_SLOT = -6
@@ -58,8 +56,7 @@ class HotSpotUnwinder:
         self,
         vm: Reading,
         cache: CodeCache,
-        methods: Methods,
-        nmethods: Nmethods,
+        activations: Activations,
         stubs: StubNames,
         stacks: Sequence[Stack],
         is_code: Callable[[int], bool],
@@ -69,19 +66,16 @@ class HotSpotUnwinder:
         self._vm = vm
         self._word = vm.memory.word
         self._cache = cache
-        self._methods = methods
-        self._nmethods = nmethods
+        self._activations = activations
         self._stubs = stubs
         self._stacks = stacks
         self._is_code = is_code
         self._frozen = frozen
-        self._bcp_slot = -7 if major(vm) == 8 else -8
         self._call_stub_return = vm.static_word("StubRoutines._call_stub_return_address")
         self._return_barrier = vm.static_word("StubRoutines._cont_returnBarrier")
         self._wrapper_slot = vm.constant("frame::entry_frame_call_wrapper_offset") or _DEFAULT_WRAPPER_SLOT
         self._anchor_at = vm.offset("JavaCallWrapper._anchor")
         self._older: list[Anchor] = []
-        self._compiled_known: dict[tuple[int, bool], tuple[tuple[VirtualFrame, ...], int | None, str | None]] = {}
         self.covers = cache.covers
 
     def step(self, registers: Registers, interrupted: bool) -> ForeignStep:
@@ -133,19 +127,10 @@ class HotSpotUnwinder:
     def _compiled(
         self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool
     ) -> ForeignStep:
-        nmethod = self._nmethods.at(blob)
-        note = None
-        if nmethod is not None and not interrupted and pc in nmethod.deopt_entries:
-            original = self._word(sp + nmethod.orig_pc_offset)
-            if original is not None and blob.code_begin <= original < blob.code_end:
-                pc, note = original, "deoptimized when control returns here"
-        known = self._compiled_known.get((pc, interrupted))
-        if known is None:
-            known = self._compiled_known[pc, interrupted] = self._methods_at(blob, nmethod, pc, interrupted)
-        virtual, level, remark = known
+        compiled = self._activations.compiled(blob, pc, sp, interrupted)
         caller = None
         if interrupted:
-            state = frame_state(self._vm, blob, nmethod.verified_entry if nmethod else blob.code_begin, pc)
+            state = frame_state(self._vm, blob, compiled.entry, pc)
             if state is not None:
                 target = self._returns(sp + state.return_at)
                 if target is not None:
@@ -153,14 +138,13 @@ class HotSpotUnwinder:
                     caller = _registers(target, sp + state.return_at + 8, rbp)
         if caller is None:
             caller = self._fixed(blob, sp)
-        notes = "; ".join(part for part in (remark, note) if part)
         return ForeignStep(
             caller,
             "java-compiled",
-            virtual,
-            None if virtual else blob.name,
-            level,
-            notes or None,
+            compiled.virtual,
+            None if compiled.virtual else blob.name,
+            compiled.level,
+            compiled.note,
             f"no return address {blob.frame_size} bytes above sp",
         )
 
@@ -175,47 +159,6 @@ class HotSpotUnwinder:
                 return _registers(target, caller_sp, self._word(caller_sp - 16))
         return None
 
-    def _methods_at(
-        self, blob: Blob, nmethod: Nmethod | None, pc: int, interrupted: bool
-    ) -> tuple[tuple[VirtualFrame, ...], int | None, str | None]:
-        """The inlined chain, the compile level, and what is special."""
-        if nmethod is None:
-            return (), None, "the nmethod can't be read"
-        remarks = []
-        if nmethod.compile_id is not None:
-            remarks.append(f"compile id {nmethod.compile_id}")
-        if blob.kind == "native":
-            remarks.append("native wrapper")
-        if nmethod.entry_bci >= 0:
-            remarks.append(f"OSR at bci {nmethod.entry_bci}")
-        if nmethod.state:
-            remarks.append("not entrant")
-        offset = pc - blob.code_begin
-        scopes = self._nmethods.scopes(nmethod, offset, exact=True)
-        if not scopes and interrupted and blob.kind != "native":
-            scopes = self._nmethods.scopes(nmethod, offset, exact=False)
-            if scopes:
-                remarks.append("bci of the next recorded position")
-        virtual: list[VirtualFrame] = []
-        for scope in scopes:
-            method = self._methods.at(scope.method)
-            if method is None:
-                virtual = []
-                break
-            virtual.append(self._virtual(method, scope.bci if scope.bci >= 0 else None))
-        if not virtual:
-            root = self._methods.at(nmethod.method)
-            if root is None:
-                return (), nmethod.level, "its Method can't be read"
-            virtual = [self._virtual(root, None)]
-        return tuple(virtual), nmethod.level or None, ", ".join(remarks) or None
-
-    def _virtual(self, method: Method, bci: int | None) -> VirtualFrame:
-        if method.native:
-            bci = None
-        line = None if bci is None else self._methods.line(method, bci)
-        return VirtualFrame(method.name, method.file, line, bci)
-
     # Interpreter
 
     def _interpreted(
@@ -226,33 +169,26 @@ class HotSpotUnwinder:
         note = None if codelet is None else f"codelet {codelet}"
         built = None
         if fp is not None and not fp & 7 and sp - 8 < fp < sp + _MOST_STACK:
-            built = self._methods.at(self._word(fp + 8 * _METHOD_SLOT))
+            built = self._activations.method(fp)
         if interrupted and (built is None or (codelet or "").startswith("method entry point")):
             # At a method's entry its frame isn't built: rbx is the Method, r13 the caller's stack pointer.
-            entered = self._methods.at(registers[_RBX])
+            entered = self._activations.methods.at(registers[_RBX])
             target = self._returns(sp)
             if entered is not None and target is not None and entered is not built:
                 sender = registers[_R13] or 0
                 caller = _registers(target, sender if sp < sender < sp + (1 << 16) else sp + 8, fp)
-                return ForeignStep(caller, "java-interpreted", (self._virtual(entered, 0),), note=note)
+                return ForeignStep(caller, "java-interpreted", (self._activations.virtual(entered, 0),), note=note)
         if built is None or fp is None:
             return ForeignStep(
                 None, "java-interpreted", stub=blob.name, note=note, why="rbp is not that of an interpreter frame"
             )
-        virtual = self._virtual(built, self._bci(built, fp, registers[_R13]))
+        virtual = self._activations.interpreted(built, fp, registers[_R13])
         target = self._returns(fp + 8)
         sender = self._word(fp + 8 * _SENDER_SP_SLOT) or 0
         if not fp + 16 <= sender < fp + (1 << 20):
             sender = fp + 16
         back = None if target is None else _registers(target, sender, self._word(fp))
         return ForeignStep(back, "java-interpreted", (virtual,), note=note, why="no return address above rbp")
-
-    def _bci(self, method: Method, fp: int, live: int | None) -> int | None:
-        """From r13, which holds the bytecode pointer in interpreter code, else from the frame's slot."""
-        for bcp in (live, self._word(fp + 8 * self._bcp_slot)):
-            if bcp is not None and method.code <= bcp < method.code + method.size:
-                return bcp - method.code
-        return None
 
     # Stubs and the rest
 

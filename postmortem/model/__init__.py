@@ -22,6 +22,7 @@ from postmortem.model.jvm import (
     HistogramEntry,
     Jvm,
     SignalHandler,
+    VirtualThread,
     VmError,
 )
 from postmortem.model.process import Crash, Mapping, Memory, Module, ModuleCandidate, Operand, Process, Signal
@@ -78,6 +79,7 @@ __all__ = [
     "Thread",
     "Tool",
     "Verdict",
+    "VirtualThread",
     "VmError",
     "Wait",
     "from_json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from postmortem.model.address import Address
+from postmortem.model.thread import Frame
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +142,20 @@ class VmError(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes asked for, of a failed native allocation."""
 
 
+class VirtualThread(msgspec.Struct, frozen=True, kw_only=True):
+    """A virtual thread that is not mounted on a carrier; state: of java.lang.VirtualThread.
+
+    frames: innermost first, from its stack chunks in the heap. count: how many have this very stack and state;
+    name and java_tid are the first one's.
+    """
+
+    name: str | None = None
+    java_tid: int | None = None
+    state: str | None = None
+    frames: tuple[Frame, ...] = ()
+    count: int = 1
+
+
 class ClassLoader(msgspec.Struct, frozen=True, kw_only=True):
     """A class loader and how many classes it loaded."""
 
@@ -192,6 +207,8 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     deadlocks: tuple[Deadlock, ...] = ()
     class_loaders: tuple[ClassLoader, ...] = ()
     events: tuple[EventLog, ...] = ()
+    virtual_threads: tuple[VirtualThread, ...] = ()
+    """The unmounted ones, those with equal stacks together; mounted ones are on their carriers' stacks."""
     counters: dict[str, str] = {}
     """hsperfdata counters."""
     histogram: tuple[HistogramEntry, ...] | None = None
