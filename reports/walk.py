@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import functools
+import operator
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -13,39 +15,86 @@ T = TypeVar("T")
 
 
 def map_strings(value: T, change: Callable[[str, str, str], str]) -> T:
-    """The value with change(struct name, field, text) for each string in it.
+    """The value with change(struct name, field, text) for each free text in it.
 
-    A dict's entry comes with the field "field:key", its key with "field:". The depth of calls is that of
-    the model's types, not of the input.
+    A dict's entry comes with the field "field:key", its key with "field:". Choices out of a fixed set are
+    no free text. The depth of calls is that of the model's types, not of the input.
     """
-    made: T = _map(value, type(value).__name__, "", change)
+    made: T = _Mapper(change).map(value, type(value).__name__, "")
     return made
 
 
-def _map(value: Any, owner: str, field: str, change: Callable[[str, str, str], str]) -> Any:
-    if isinstance(value, str):
-        return change(owner, field, value)
-    if isinstance(value, tuple):
-        items = tuple(_map(item, owner, field, change) for item in value)
-        return value if all(map(_is, items, value)) else items
-    if isinstance(value, dict):
+class _Mapper:
+    def __init__(self, change: Callable[[str, str, str], str]) -> None:
+        self._change = change
+        # A hundred thousand frames are of a few hundred functions: texts known to stay are not looked at again.
+        self._unchanged: set[tuple[type, Any]] = set()
+
+    def map(self, value: Any, owner: str, field: str) -> Any:
+        if isinstance(value, str):
+            return self._change(owner, field, value)
+        if isinstance(value, tuple):
+            items = tuple([self.map(item, owner, field) for item in value])
+            return value if all(map(_is, items, value)) else items
+        if isinstance(value, dict):
+            return self._dict(value, owner, field)
+        if isinstance(value, msgspec.Struct):
+            return self._struct(value)
+        return value
+
+    def _dict(self, value: dict[str, Any], owner: str, field: str) -> dict[str, Any]:
+        # The registers of every thread have the same names.
+        names = dict, tuple(value)
+        numbers = not any(isinstance(item, (str, tuple, dict, msgspec.Struct)) for item in value.values())
+        if numbers and names in self._unchanged:
+            return value
         entries = {
-            change(owner, f"{field}:", key): _map(item, owner, f"{field}:{key}", change)
+            self._change(owner, f"{field}:", key): self.map(item, owner, f"{field}:{key}")
             for key, item in value.items()
         }
         same = len(entries) == len(value) and all(entries.get(key) is item for key, item in value.items())
+        if same and numbers:
+            self._unchanged.add(names)
         return value if same else entries
-    if isinstance(value, msgspec.Struct):
-        name = type(value).__name__
+
+    def _struct(self, value: msgspec.Struct) -> msgspec.Struct:
+        kind = type(value)
+        fields, flat = _text_fields(kind)
+        texts: tuple[type, Any] | None = None
+        if flat is not None:
+            texts = kind, flat(value)
+            if texts in self._unchanged:
+                return value
         changed = {}
-        for key in value.__struct_fields__:
+        for key in fields:
             old = getattr(value, key)
-            if isinstance(old, (str, tuple, dict, msgspec.Struct)):
-                new = _map(old, name, key, change)
-                if new is not old:
-                    changed[key] = new
-        return msgspec.structs.replace(value, **changed) if changed else value
-    return value
+            new = self.map(old, kind.__name__, key)
+            if new is not old:
+                changed[key] = new
+        if changed:
+            return msgspec.structs.replace(value, **changed)
+        if texts is not None:
+            self._unchanged.add(texts)
+        return value
+
+
+@functools.cache
+def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], Callable[[Any], Any] | None]:
+    """The fields of a type that may hold free text; and what gets them all, if they are plain texts."""
+    fields = [field for field in msgspec.structs.fields(kind) if _may_hold_text(field.type)]
+    names = tuple(field.name for field in fields)
+    plain = fields and all(set(get_args(field.type) or (field.type,)) <= {str, type(None)} for field in fields)
+    return names, operator.attrgetter(*names) if plain else None
+
+
+def _may_hold_text(kind: Any) -> bool:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return False
+    arguments = get_args(kind)
+    if arguments:
+        return any(_may_hold_text(part) for part in arguments if part is not Ellipsis)
+    return kind in (str, Any) or (isinstance(kind, type) and issubclass(kind, msgspec.Struct))
 
 
 def _is(one: object, other: object) -> bool:

@@ -49,6 +49,8 @@ class CodeCache:
     def __init__(self, vm: Reading) -> None:
         self._vm = vm
         self.heaps = tuple(heap for address in _heaps(vm) if (heap := _heap(vm, address)) is not None)
+        self._low = min((heap.low for heap in self.heaps), default=0)
+        self._high = max((heap.high for heap in self.heaps), default=0)
         self._header = vm.size("HeapBlock") or 16
         self._used = vm.offset("HeapBlock::Header._used")
         self._blobs: dict[int, Blob | None] = {}
@@ -56,7 +58,13 @@ class CodeCache:
 
     def covers(self, pc: int) -> bool:
         """Whether an address lies in a code heap."""
-        return any(low <= pc < high for low, high, _, _ in self.heaps)
+        if not self._low <= pc < self._high:
+            return False
+        # Three at most, and asked for every frame of every thread.
+        for low, high, _, _ in self.heaps:  # noqa: SIM110
+            if low <= pc < high:
+                return True
+        return False
 
     def blob_at(self, pc: int) -> Blob | None:
         """The blob in use whose block holds an address."""
