@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from parsers.elf.header import Buffer
 
 _WORD = struct.Struct("<Q")
+_WORDS = [struct.Struct(f"<{count}Q") for count in range(17)]
 
 
 class Memory(Protocol):
@@ -136,6 +137,12 @@ class AddressSpace:
 
     def words(self, address: int, count: int) -> tuple[int, ...] | None:
         """`count` consecutive unsigned 64-bit words."""
+        last = self._last
+        if count < len(_WORDS) and last.start <= address and address + 8 * count <= last.end:
+            try:
+                return _WORDS[count].unpack_from(last.buffer, last.offset + address - last.start)
+            except struct.error:
+                return None
         data = self.read(address, 8 * count)
         return None if data is None else struct.unpack(f"<{count}Q", data)
 

@@ -65,6 +65,7 @@ class HotSpotUnwinder:
         """frozen: the frames of the virtual thread mounted on a stack that still lie in the heap."""
         self._vm = vm
         self._word = vm.memory.word
+        self._words = vm.memory.words
         self._cache = cache
         self._activations = activations
         self._stubs = stubs
@@ -154,9 +155,11 @@ class HotSpotUnwinder:
             return None
         for extra in range(_MOST_EXTRA_WORDS):
             caller_sp = sp + blob.frame_size + 8 * extra
-            target = self._returns(caller_sp - 8)
-            if target is not None:
-                return _registers(target, caller_sp, self._word(caller_sp - 16))
+            pair = self._words(caller_sp - 16, 2)
+            if pair is None:
+                return None
+            if pair[1] > 0xFFFF and self._is_code(pair[1] - 1):
+                return _registers(pair[1], caller_sp, pair[0])
         return None
 
     # Interpreter
@@ -290,6 +293,5 @@ class HotSpotUnwinder:
 
 
 def _registers(pc: int, sp: int, rbp: int | None) -> Registers:
-    registers: Registers = [None] * machine.REGISTER_COUNT
-    registers[PC], registers[RSP], registers[RBP] = pc, sp, rbp
-    return registers
+    """By DWARF number: rbp is 6, rsp 7, the pc 16; the others are lost."""
+    return [None, None, None, None, None, None, rbp, sp, None, None, None, None, None, None, None, None, pc]

@@ -42,6 +42,24 @@ SILENCES: dict[str, tuple[str, ...]] = {
     "write-to-read-only": ("protected-page",),
     "truncated-mapping": ("unmapped-address",),
     "mutex-deadlock": ("lock-convoy",),
+    "jvm-crash-in-native-library": ("deliberate-abort", "raised-signal"),
+    "jvm-jni-fatal-error": ("deliberate-abort",),
+    "jvm-internal-error": ("deliberate-abort", "raised-signal"),
+    "jvm-signal-chain": ("deliberate-abort", *_BAD_ADDRESS),
+    "jvm-stack-overflow": ("stack-overflow", *_BAD_ADDRESS, "write-to-read-only", "use-after-free"),
+    "jvm-truncated-mapped-file": (
+        "truncated-mapping",
+        "unmapped-address",
+        "jvm-crash-in-native-library",
+        "jvm-crash-in-compiled-code",
+        "jvm-crash-in-interpreter",
+    ),
+    "jvm-bad-jni-reference": _BAD_ADDRESS,
+    "jvm-unsafe-access": (*_BAD_ADDRESS, "write-to-read-only"),
+    "jvm-crash-in-compiled-code": (*_BAD_ADDRESS, "write-to-read-only"),
+    "jvm-crash-in-interpreter": (*_BAD_ADDRESS, "write-to-read-only"),
+    "jvm-crash-in-compiler": (*_BAD_ADDRESS, "write-to-read-only", "deliberate-abort"),
+    "jvm-crash-in-gc": (*_BAD_ADDRESS, "write-to-read-only", "deliberate-abort"),
 }
 """A finding of the rule on the left makes those on the right redundant for the same report. A finding
 that is only possible silences nothing."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from postmortem.model import Address, Finding, Problem, Report, from_json, to_json
 from postmortem.model.process import Process
 from postmortem.model.report import CxxException, NativeFacts
-from postmortem.rules import ALL, ranking
+from postmortem.rules import ALL, null_dereference, ranking
 from postmortem.rules.engine import run
 from postmortem.rules.paths import resolve
 from postmortem.rules.rule import Rule
@@ -145,7 +145,7 @@ def test_the_first_report_that_fires_a_rule_has_it_as_verdict(rule: str) -> None
 
 def test_fault_in_java_code_is_possible_only() -> None:
     java = crashed(address=8, threads=(thread(frame("a.B.c", kind="java-compiled")),))
-    found = run(java, strict=True).verdict
+    found = run(java, (null_dereference.RULE,), strict=True).verdict
     assert found is not None and found.confidence == "possible"
 
 

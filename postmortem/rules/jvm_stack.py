@@ -1,0 +1,94 @@
+"""The guard zones that the VM keeps at the end of a stack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.rules import jvm_views, views
+
+if TYPE_CHECKING:
+    from postmortem.model import Mapping, Report, Thread
+
+ZONE_PAGES = ("StackYellowPages", "StackRedPages", "StackReservedPages")
+DEFAULT_ZONE_PAGES = 4
+PAGE = 4096
+FARTHEST_TOUCH = 1 << 17
+"""Bytes between the stack pointer and what it touches: the VM probes StackShadowPages (20) below it."""
+
+
+def in_stack_guard(report: Report) -> bool:
+    """The fault is in the guard zones that the VM keeps at the low end of a stack, or just below the stack."""
+    found = views.crashing(report)
+    if found is None:
+        return False
+    thread = found[1]
+    sp = stack_pointer(thread)
+    address = touched(report)
+    if sp is None or address is None or abs(sp - address) > FARTHEST_TOUCH:
+        return False
+    mapping = views.mapping_at(report, address)
+    if mapping is not None and not _closed(mapping[1]):
+        return False
+    stack = thread.stack
+    if stack is not None and stack.start - FARTHEST_TOUCH <= address < stack.start + zone_size(report):
+        return True
+    if mapping is None:
+        return False
+    return any(m.start == mapping[1].end and "w" in m.permissions and m.path is None for m in report.mappings)
+
+
+def touched(report: Report) -> int | None:
+    """The fault's address, or the stack pointer where it lies in memory without access.
+
+    There the kernel can't put the handler's frame on the stack; it ends the process with SI_KERNEL and tells no
+    address.
+    """
+    address = views.fault_address(report)
+    if address is not None or views.code(report) != views.SI_KERNEL:
+        return address
+    return stack_pointer_if_closed(report)
+
+
+def stack_pointer_if_closed(report: Report) -> int | None:
+    """The crashing thread's stack pointer if it lies in a mapping without access."""
+    found = views.crashing(report)
+    sp = stack_pointer(found[1]) if found is not None else None
+    mapping = views.mapping_at(report, sp) if sp is not None else None
+    return sp if mapping is not None and _closed(mapping[1]) else None
+
+
+def _closed(mapping: Mapping) -> bool:
+    return not set(mapping.permissions) & set("rwx")
+
+
+def stack_size(report: Report) -> int | None:
+    """Bytes of the crashing thread's stack, the VM's guard zones included."""
+    found = views.crashing(report)
+    sp = stack_pointer(found[1]) if found is not None else None
+    if sp is None or found is None:
+        return None
+    mapping = views.mapping_at(report, sp)
+    if mapping is None:
+        stack = found[1].stack
+        return stack.end - stack.start if stack is not None else None
+    start, end = mapping[1].start, mapping[1].end
+    kind = mapping[1].kind
+    for other in report.mappings:
+        if other.path is None and other.kind == kind and kind is not None:
+            start = other.start if other.end == start else start
+            end = other.end if other.start == end else end
+    return end - start
+
+
+def stack_pointer(thread: Thread) -> int | None:
+    for name in ("rsp", "sp", "esp"):
+        if name in thread.registers:
+            return thread.registers[name]
+    return thread.frames[0].sp if thread.frames else None
+
+
+def zone_size(report: Report) -> int:
+    """Bytes of the VM's guard zones: yellow, red and reserved."""
+    pages = [jvm_views.number_flag(report, name) for name in ZONE_PAGES]
+    known = [count for count in pages if count is not None and count < 1 << 10]
+    return (sum(known) if known else DEFAULT_ZONE_PAGES) * PAGE
