@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from postmortem.hotspot import archive
 from postmortem.hotspot.activation import Activations
 from postmortem.hotspot.codecache import CodeCache
+from postmortem.hotspot.compiling import compilations
 from postmortem.hotspot.continuation import Continuations
 from postmortem.hotspot.flags import flags
-from postmortem.hotspot.frames import HotSpotUnwinder
+from postmortem.hotspot.frames import HotSpotUnwinder, Stack
 from postmortem.hotspot.method import Methods
+from postmortem.hotspot.monitors import Wait, deadlocks, waits
 from postmortem.hotspot.nmethod import Nmethods
 from postmortem.hotspot.oops import Oops
 from postmortem.hotspot.reading import Reading, problem
 from postmortem.hotspot.state import state_and_uses
 from postmortem.hotspot.stubs import StubNames
+from postmortem.hotspot.threads import read_threads
+from postmortem.hotspot.vmerror import vm_error
 from postmortem.hotspot.vmstructs import read_tables
+from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
     from postmortem.hotspot.anatomy import Use
     from postmortem.hotspot.vmstructs import VmStructs
     from postmortem.memory import AddressSpace
-    from postmortem.model import Frame, JavaThread, Problem
+    from postmortem.model import Frame, Problem
     from postmortem.modules import LoadedModule, ModuleMap, SearchPath
     from postmortem.symbolication import Symbolication
     from postmortem.unwind.frame import RawFrame
@@ -114,6 +120,17 @@ class HotSpot:
         self.problems += problems
         self._oops = Oops(self._vm, {flag.name: flag.value for flag in found})
         self._methods = Methods(self._oops)
+        self._threads, problems = read_threads(
+            self._vm,
+            self._oops,
+            names.address,
+            names.class_of_vtable,
+            {
+                status.tid: (status.registers.get("rsp", 0), status.registers.get("fs_base", 0))
+                for status in core.threads
+            },
+        )
+        self.problems += problems
         cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
         self._continuations = Continuations(self._vm, self._oops, cache, activations)
@@ -122,22 +139,52 @@ class HotSpot:
             cache,
             activations,
             StubNames(self._vm, names.with_prefix),
-            (),
+            [
+                Stack(thread.low, thread.high, thread.anchor, thread.address)
+                for thread in self._threads.threads
+                if thread.high
+            ],
             is_code,
-            lambda _: (),
+            lambda stack: self._continuations.frozen(self._threads.by_address[stack.thread].virtual),
         )
+
+    @cached_property
+    def _waits(self) -> dict[int, Wait]:
+        return waits(self._vm, self._oops, self._threads)
 
     def thread(self, tid: int) -> JavaThread | None:
         """What the VM knows of a thread of the core."""
-        return None
+        thread = self._threads.by_tid.get(tid)
+        if thread is None:
+            return None
+        wait = self._waits.get(thread.address)
+        return JavaThread(
+            name=thread.name,
+            daemon=thread.daemon,
+            state=thread.state,
+            thread_state=thread.thread_state,
+            kind=thread.kind,
+            address=Address(thread.address),
+            java_tid=thread.java_tid,
+            blocked_on=None if wait is None else wait.text,
+            blocked_by=None if wait is None else wait.holder_name,
+        )
 
     def state(self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]]) -> tuple[Jvm, tuple[Use, ...]]:
         """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""
         fields: dict[str, Any]
         fields, problems, uses = state_and_uses(
-            self._space, self._tables, self._names.address, self._names.class_of_vtable, histogram, None
+            self._space,
+            self._tables,
+            self._names.address,
+            self._names.class_of_vtable,
+            histogram,
+            {thread.address: thread.name for thread in self._threads.threads if thread.name},
         )
         self.problems += problems
+        fields["error"] = vm_error(self._vm, self._names.address)
+        fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
+        fields["deadlocks"] = deadlocks(self._threads, self._waits)
         unmounted, problems = self._continuations.unmounted()
         self.problems += problems
         fields["virtual_threads"] = tuple(

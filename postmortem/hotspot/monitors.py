@@ -1,0 +1,162 @@
+"""Who waits for what, who holds it, and cycles of such waits.
+
+Source: HotSpot share/runtime/{objectMonitor,synchronizer,lockStack}.hpp and java.util.concurrent's
+AbstractOwnableSynchronizer. What ObjectMonitor::_owner holds depends on the version: a thread, the address of a
+lock record on the owner's stack, the owner's java tid (JDK 24 and newer), or a mark that says the owner is
+whose lock stack has the object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from postmortem.model.jvm import Deadlock, DeadlockMember
+
+if TYPE_CHECKING:
+    from postmortem.hotspot.oops import Oops
+    from postmortem.hotspot.reading import Reading
+    from postmortem.hotspot.threads import ThreadTable, VmThread
+
+_ANONYMOUS = 1
+_MAX_LOCK_STACK = 4096
+
+
+class Wait(NamedTuple):
+    """What a thread waits for: an object, and its holder if it has one. text: "pkg.Class@0x…"."""
+
+    text: str
+    held_by: VmThread | None
+    holder_name: str | None
+
+
+def waits(vm: Reading, oops: Oops, table: ThreadTable) -> dict[int, Wait]:
+    """By Thread*, for all threads that want a monitor, wait on one, or are parked on a synchronizer."""
+    reader = _Monitors(vm, oops, table)
+    found = {}
+    for thread in table.threads:
+        if thread.is_java:
+            wait = reader.wait(thread)
+            if wait is not None:
+                found[thread.address] = wait
+    return found
+
+
+def deadlocks(table: ThreadTable, found: dict[int, Wait]) -> tuple[Deadlock, ...]:
+    """Every cycle of threads that wait for one another, each once."""
+    finished: set[int] = set()
+    cycles = []
+    for start in table.threads:
+        path: list[VmThread] = []
+        current: VmThread | None = start
+        on_path: set[int] = set()
+        while current is not None and current.address not in finished and current.address not in on_path:
+            path.append(current)
+            on_path.add(current.address)
+            wait = found.get(current.address)
+            current = None if wait is None else wait.held_by
+        if current is not None and current.address in on_path:
+            first = next(index for index, thread in enumerate(path) if thread.address == current.address)
+            if len(path) - first > 1:
+                cycles.append(Deadlock(threads=tuple(_member(thread, found) for thread in path[first:])))
+        finished |= on_path
+    return tuple(cycles)
+
+
+def _member(thread: VmThread, found: dict[int, Wait]) -> DeadlockMember:
+    wait = found[thread.address]
+    return DeadlockMember(
+        name=thread.name or f"thread {thread.tid}",
+        tid=thread.tid,
+        waiting_for=wait.text,
+        held_by=wait.holder_name,
+    )
+
+
+class _Monitors:
+    def __init__(self, vm: Reading, oops: Oops, table: ThreadTable) -> None:
+        self._vm = vm
+        self._oops = oops
+        self._table = table
+        # Since JDK 17 a monitor has its object behind a weak handle; the list of monitors in use came with it.
+        self._weak = vm.offset("ObjectMonitor._next_om") is not None
+        self._by_owner_id = vm.type_string("ObjectMonitor._owner") == "int64_t"
+        self._anonymous = vm.constant("ObjectMonitor::ANONYMOUS_OWNER") or _ANONYMOUS
+        self._owner_ids: dict[int, VmThread] | None = None
+        self._held: dict[int, VmThread] | None = None
+        self._blocker = oops.find_field(oops.well_known("Thread"), "parkBlocker")
+
+    def wait(self, thread: VmThread) -> Wait | None:
+        """What a thread waits for."""
+        monitor = thread.pending or thread.waiting
+        if monitor:
+            target = self._object(monitor)
+            text = self._text(target)
+            if text is None:
+                return None
+            if not thread.pending:
+                # Object.wait() has let go of the monitor: a notification is what it wants, not the holder's leave.
+                return Wait(text, None, None)
+            return Wait(text, *self._owner(monitor, target))
+        if thread.oop and self._blocker is not None and thread.state in ("WAITING", "TIMED_WAITING"):
+            blocker = self._oops.load(thread.oop + self._blocker.offset)
+            text = self._text(blocker)
+            if text is not None:
+                owner = self._oops.oop_field(blocker, "exclusiveOwnerThread")
+                holder = self._table.by_oop.get(owner) if owner else None
+                return Wait(text, holder, self._name(holder, owner))
+        return None
+
+    def _object(self, monitor: int) -> int | None:
+        at = self._vm.at(monitor, "ObjectMonitor._object")
+        if self._weak:
+            return self._oops.handle(at)
+        raw = self._vm.word(at)
+        return None if raw is None else raw >> self._oops.load_shift
+
+    def _text(self, target: int | None) -> str | None:
+        name = self._oops.class_of(target)
+        return None if name is None else f"{name}@{target:#x}"
+
+    def _owner(self, monitor: int, target: int | None) -> tuple[VmThread | None, str | None]:
+        raw = self._vm.field(monitor, "ObjectMonitor._owner")
+        if not raw:
+            return None, None
+        if raw == self._anonymous:
+            holder = self._lock_stacks().get(target or 0)
+            return holder, self._name(holder, None)
+        if self._by_owner_id:
+            holder = self._ids().get(raw)
+            return holder, self._name(holder, None) or f"thread #{raw}"
+        holder = self._table.by_address.get(raw) or self._table.holding(raw)
+        return holder, self._name(holder, None)
+
+    def _name(self, holder: VmThread | None, oop: int | None) -> str | None:
+        if holder is not None:
+            return holder.name or f"thread {holder.tid}"
+        return self._oops.text(self._oops.oop_field(oop, "name"), 4096) if oop else None
+
+    def _ids(self) -> dict[int, VmThread]:
+        """Threads by the number that stands for them in monitors."""
+        if self._owner_ids is None:
+            self._owner_ids = {}
+            for thread in self._table.threads:
+                number = self._vm.field(thread.address, "JavaThread._monitor_owner_id") if thread.is_java else None
+                if number:
+                    self._owner_ids[number] = thread
+        return self._owner_ids
+
+    def _lock_stacks(self) -> dict[int, VmThread]:
+        """Threads by the objects that they have locked without a monitor."""
+        if self._held is None:
+            self._held = {}
+            vm = self._vm
+            stack_at, base_at = vm.offset("JavaThread._lock_stack"), vm.offset("LockStack._base[0]")
+            for thread in self._table.threads:
+                if not thread.is_java or stack_at is None or base_at is None:
+                    continue
+                top = vm.u32(vm.at(thread.address + stack_at, "LockStack._top"))
+                start = stack_at + base_at
+                if top is not None and start < top <= start + _MAX_LOCK_STACK:
+                    for raw in vm.memory.words(thread.address + start, (top - start) // 8) or ():
+                        self._held[raw >> self._oops.load_shift] = thread
+        return self._held

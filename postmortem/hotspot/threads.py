@@ -1,0 +1,259 @@
+"""The VM's threads: Java threads with names and states, and those of the VM itself.
+
+Source: HotSpot share/runtime/{javaThread,nonJavaThread,threadSMR,osThread}.hpp (thread.hpp before JDK 17) and
+java/lang/Thread.java. A thread of the core is found by its stack pointer, which lies in the stack that the VM
+noted; the tid that OSThread holds is the one the process saw, and another pid namespace may number otherwise.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+from postmortem.hotspot.frames import Anchor
+from postmortem.hotspot.histogram import java_threads
+from postmortem.hotspot.reading import problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from postmortem.hotspot.oops import Oops
+    from postmortem.hotspot.reading import Reading
+    from postmortem.model import Problem
+
+_MAX_THREADS = 1 << 17
+_MAX_NAME = 4096
+_MAX_STACK = 1 << 34
+_THREAD_STATES = {
+    0: "_thread_uninitialized",
+    2: "_thread_new",
+    4: "_thread_in_native",
+    6: "_thread_in_vm",
+    8: "_thread_in_Java",
+    10: "_thread_blocked",
+}
+_ALIVE, _TERMINATED, _RUNNABLE, _BLOCKED, _WAITING, _TIMED = 0x1, 0x2, 0x4, 0x400, 0x10, 0x20
+"""Bits of java.lang.Thread's status: jdk.internal.misc.VM (sun.misc.VM before JDK 9) toThreadState."""
+
+
+class VmThread(NamedTuple):
+    """A thread of the VM. address: Thread*; tid: in the core, where it could be found there.
+
+    name: of a Java thread its own, of any other the VM's. kind: C++ class, where libjvm's symbols tell it.
+    oop: the java.lang.Thread object. virtual: the java.lang.VirtualThread mounted on it. stack: [low, high).
+    pending, waiting: ObjectMonitor* that it wants to enter, or waits on.
+    """
+
+    address: int
+    tid: int | None
+    name: str | None
+    kind: str | None = None
+    is_java: bool = False
+    daemon: bool | None = None
+    state: str | None = None
+    thread_state: str | None = None
+    java_tid: int | None = None
+    oop: int | None = None
+    virtual: int | None = None
+    low: int = 0
+    high: int = 0
+    anchor: Anchor | None = None
+    pending: int | None = None
+    waiting: int | None = None
+
+
+class ThreadTable:
+    """All threads of a VM."""
+
+    def __init__(self, threads: list[VmThread]) -> None:
+        self.threads = threads
+        self.by_tid = {thread.tid: thread for thread in threads if thread.tid is not None}
+        self.by_address = {thread.address: thread for thread in threads}
+        self.by_oop = {thread.oop: thread for thread in threads if thread.oop}
+
+    def holding(self, address: int) -> VmThread | None:
+        """The thread on whose stack an address lies."""
+        return next((thread for thread in self.threads if thread.low <= address < thread.high), None)
+
+
+def read_threads(
+    vm: Reading,
+    oops: Oops,
+    symbol: Callable[[str], int | None],
+    vtables: Callable[[int], str | None],
+    native: Mapping[int, tuple[int, int]],
+) -> tuple[ThreadTable, list[Problem]]:
+    """Every thread that the VM knows. native: tid → (stack pointer, thread pointer) of the core's threads."""
+    reader = _Reader(vm, oops, vtables, native)
+    found = [reader.java(address) for address in java_threads(vm)]
+    problems = []
+    if not found:
+        problems.append(problem("Threads", "the VM's list of threads is empty or can't be read"))
+    others = list(_others(vm, symbol))
+    if not others:
+        problems.append(
+            problem(
+                "NonJavaThread::_the_list",
+                "the VM's own threads (GC, VM thread) can't be found: libjvm's symbol table is stripped",
+                "install the JDK's debug symbols",
+            )
+        )
+    found += [reader.other(address) for address in others]
+    return ThreadTable(found), problems
+
+
+def _others(vm: Reading, symbol: Callable[[str], int | None]) -> Iterator[int]:
+    """Thread* of the threads that run no Java: a list that is linked behind the Thread part; before JDK 11 two
+    single ones."""
+    thread = vm.word(symbol("_ZN13NonJavaThread9_the_listE"))
+    size = vm.size("Thread")
+    seen: set[int] = set()
+    if thread and size:
+        while thread and thread not in seen and len(seen) < _MAX_THREADS:
+            seen.add(thread)
+            yield thread
+            thread = vm.word(thread + size)
+        return
+    for name in ("_ZN8VMThread10_vm_threadE", "_ZN13WatcherThread15_watcher_threadE"):
+        thread = vm.word(symbol(name))
+        if thread:
+            yield thread
+
+
+class _Reader:
+    def __init__(
+        self,
+        vm: Reading,
+        oops: Oops,
+        vtables: Callable[[int], str | None],
+        native: Mapping[int, tuple[int, int]],
+    ) -> None:
+        self._vm = vm
+        self._oops = oops
+        self._vtables = vtables
+        self._native = native
+        pointers = sorted((sp, tid) for tid, (sp, _) in native.items())
+        self._pointers = [sp for sp, _ in pointers]
+        self._tids = [tid for _, tid in pointers]
+        self._by_thread_pointer = {base: tid for tid, (_, base) in native.items() if base}
+        self._kinds: dict[int, str | None] = {}
+        klass = oops.well_known("Thread")
+        self._thread_fields = {
+            name: field.offset
+            for name in ("name", "tid", "holder", "daemon", "threadStatus", "parkBlocker")
+            if (field := oops.find_field(klass, name)) is not None and not field.static
+        }
+        self._holder_fields: dict[str, int] | None = None
+
+    def _kind(self, address: int) -> str | None:
+        table = self._vm.word(address)
+        if not table:
+            return None
+        if table not in self._kinds:
+            self._kinds[table] = self._vtables(table)
+        return self._kinds[table]
+
+    def _tid(self, address: int, low: int, high: int) -> int | None:
+        """The core's tid of a thread: by its stack, by its pthread_t, or by the number that it had for itself."""
+        at = bisect_left(self._pointers, low)
+        if low and at < len(self._pointers) and self._pointers[at] < high:
+            return self._tids[at]
+        os_thread = self._vm.field(address, "Thread._osthread", "JavaThread._osthread")
+        pthread = self._vm.field(os_thread, "OSThread._pthread_id")
+        if pthread in self._by_thread_pointer:
+            return self._by_thread_pointer[pthread]
+        own = self._vm.u32(self._vm.at(os_thread, "OSThread._thread_id"))
+        return own if own in self._native else None
+
+    def other(self, address: int) -> VmThread:
+        """A thread that runs no Java."""
+        kind = self._kind(address)
+        name = None
+        if kind == "WatcherThread":
+            # The one without a NamedThread part; jstack has its name as a constant, too.
+            name = "VM Periodic Task Thread"
+        elif kind != "AsyncLogWriter":
+            name = self._vm.text(self._vm.field(address, "NamedThread._name"), _MAX_NAME)
+        return VmThread(address, self._tid(address, 0, 0), name, kind)
+
+    def java(self, address: int) -> VmThread:
+        """A JavaThread."""
+        vm = self._vm
+        high = vm.field(address, "Thread._stack_base", "JavaThread._stack_base") or 0
+        size = vm.field(address, "Thread._stack_size", "JavaThread._stack_size") or 0
+        low = high - size if 0 < size <= min(high, _MAX_STACK) else 0
+        state = vm.i32(vm.at(address, "JavaThread._thread_state"))
+        oop = self._oop(address, "JavaThread._threadObj") or None
+        virtual = self._oop(address, "JavaThread._vthread") or None
+        anchor_at = vm.at(address, "JavaThread._anchor")
+        words = vm.memory.words(anchor_at, 3) if anchor_at else None
+        name, java_tid, daemon, status = self._object(oop)
+        return VmThread(
+            address=address,
+            tid=self._tid(address, low, high),
+            name=name,
+            kind=self._kind(address) or "JavaThread",
+            is_java=True,
+            daemon=daemon,
+            state=None if status is None else thread_state(status),
+            thread_state=None if state is None else _state_name(state),
+            java_tid=java_tid,
+            oop=oop,
+            virtual=virtual if virtual != oop else None,
+            low=low,
+            high=high if low else 0,
+            anchor=Anchor(*words) if words is not None and words[0] else None,
+            pending=vm.field(address, "JavaThread._current_pending_monitor", "Thread._current_pending_monitor"),
+            waiting=vm.field(address, "JavaThread._current_waiting_monitor", "Thread._current_waiting_monitor"),
+        )
+
+    def _oop(self, address: int, place: str) -> int | None:
+        at = self._vm.at(address, place)
+        if at is None:
+            return None
+        if self._vm.type_string(place) == "OopHandle":
+            return self._oops.handle(at)
+        raw = self._vm.word(at)
+        return None if raw is None else raw >> self._oops.load_shift
+
+    def _object(self, oop: int | None) -> tuple[str | None, int | None, bool | None, int | None]:
+        """Name, tid, daemon and status of a java.lang.Thread; since JDK 19 the latter two are in its holder."""
+        if not oop:
+            return None, None, None, None
+        fields = self._thread_fields
+        name = self._oops.text(self._oops.load(oop + fields["name"]), _MAX_NAME) if "name" in fields else None
+        java_tid = self._vm.word(oop + fields["tid"]) if "tid" in fields else None
+        home: int | None = oop
+        if "holder" in fields:
+            home = self._oops.load(oop + fields["holder"])
+            if self._holder_fields is None and home:
+                klass = self._oops.klass(home)
+                self._holder_fields = {
+                    name: field.offset
+                    for name in ("daemon", "threadStatus")
+                    if (field := self._oops.find_field(klass, name)) is not None
+                }
+            fields = self._holder_fields or {}
+        daemon = self._vm.byte(home + fields["daemon"]) if home and "daemon" in fields else None
+        status = self._vm.i32(home + fields["threadStatus"]) if home and "threadStatus" in fields else None
+        return name, java_tid, None if daemon is None else bool(daemon), status
+
+
+def thread_state(status: int) -> str:
+    """The java.lang.Thread.State of a thread status."""
+    if status & _RUNNABLE:
+        return "RUNNABLE"
+    if status & _BLOCKED:
+        return "BLOCKED"
+    if status & _WAITING:
+        return "WAITING"
+    if status & _TIMED:
+        return "TIMED_WAITING"
+    if status & _TERMINATED:
+        return "TERMINATED"
+    return "RUNNABLE" if status & _ALIVE else "NEW"
+
+
+def _state_name(state: int) -> str:
+    name = _THREAD_STATES.get(state & ~1, f"state {state}")
+    return f"{name}_trans" if state & 1 and state & ~1 in _THREAD_STATES else name
