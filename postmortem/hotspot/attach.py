@@ -20,7 +20,7 @@ from postmortem.hotspot.reading import Reading, problem
 from postmortem.hotspot.state import state_and_uses
 from postmortem.hotspot.stubs import StubNames
 from postmortem.hotspot.threads import read_threads
-from postmortem.hotspot.vmerror import vm_error
+from postmortem.hotspot.vmerror import vm_error, vm_error_on_stack
 from postmortem.hotspot.vmstructs import read_tables
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
@@ -131,6 +131,7 @@ class HotSpot:
             },
         )
         self.problems += problems
+        self._crashed_sp = core.threads[0].registers.get("rsp", 0) if core.threads else 0
         cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
         self._continuations = Continuations(self._vm, self._oops, cache, activations)
@@ -183,6 +184,8 @@ class HotSpot:
         )
         self.problems += problems
         fields["error"] = vm_error(self._vm, self._names.address)
+        if fields["error"] is None and fields["tier"] == "tables" and self._crashed_sp:
+            fields["error"] = vm_error_on_stack(self._vm, self._crashed_sp)
         fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
         fields["deadlocks"] = deadlocks(self._threads, self._waits)
         unmounted, problems = self._continuations.unmounted()

@@ -7,6 +7,7 @@ noted; the tid that OSThread holds is the one the process saw, and another pid n
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ from postmortem.hotspot.histogram import java_threads
 from postmortem.hotspot.reading import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from postmortem.hotspot.oops import Oops
     from postmortem.hotspot.reading import Reading
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _MAX_THREADS = 1 << 17
 _MAX_NAME = 4096
 _MAX_STACK = 1 << 34
+_DESCRIPTOR_SIZE = 2304
+"""sizeof(struct pthread) of glibc on x86-64, which differs by version by a few words."""
+_WATCHER = "VM Periodic Task Thread"
 _THREAD_STATES = {
     0: "_thread_uninitialized",
     2: "_thread_new",
@@ -90,34 +94,22 @@ def read_threads(
     if not found:
         problems.append(problem("Threads", "the VM's list of threads is empty or can't be read"))
     others = list(_others(vm, symbol))
-    if not others:
-        problems.append(
-            problem(
-                "NonJavaThread::_the_list",
-                "the VM's own threads (GC, VM thread) can't be found: libjvm's symbol table is stripped",
-                "install the JDK's debug symbols",
-            )
-        )
-    found += [reader.other(address) for address in others]
+    if others:
+        found += [reader.other(address) for address in others]
+    else:
+        found += reader.started({thread.tid for thread in found})
     return ThreadTable(found), problems
 
 
 def _others(vm: Reading, symbol: Callable[[str], int | None]) -> Iterator[int]:
-    """Thread* of the threads that run no Java: a list that is linked behind the Thread part; before JDK 11 two
-    single ones."""
+    """Thread* of the threads that run no Java, since JDK 11: a list that is linked behind the Thread part."""
     thread = vm.word(symbol("_ZN13NonJavaThread9_the_listE"))
     size = vm.size("Thread")
     seen: set[int] = set()
-    if thread and size:
-        while thread and thread not in seen and len(seen) < _MAX_THREADS:
-            seen.add(thread)
-            yield thread
-            thread = vm.word(thread + size)
-        return
-    for name in ("_ZN8VMThread10_vm_threadE", "_ZN13WatcherThread15_watcher_threadE"):
-        thread = vm.word(symbol(name))
-        if thread:
-            yield thread
+    while thread and size and thread not in seen and len(seen) < _MAX_THREADS:
+        seen.add(thread)
+        yield thread
+        thread = vm.word(thread + size)
 
 
 class _Reader:
@@ -171,10 +163,32 @@ class _Reader:
         name = None
         if kind == "WatcherThread":
             # The one without a NamedThread part; jstack has its name as a constant, too.
-            name = "VM Periodic Task Thread"
+            name = _WATCHER
         elif kind != "AsyncLogWriter":
             name = self._vm.text(self._vm.field(address, "NamedThread._name"), _MAX_NAME)
         return VmThread(address, self._tid(address, 0, 0), name, kind)
+
+    def started(self, known: Container[int | None]) -> Iterator[VmThread]:
+        """The threads that run no Java, for want of a list of them: Thread* is what pthread_create passed on, so
+        it is in libc's descriptor of the thread, and it is proved by the tid in its OSThread."""
+        vm = self._vm
+        os_thread_at = vm.offset("Thread._osthread", "JavaThread._osthread")
+        tid_at = vm.offset("OSThread._thread_id")
+        if os_thread_at is None or tid_at is None:
+            return
+        for tid, (_, descriptor) in self._native.items():
+            if tid in known or not descriptor:
+                continue
+            data = vm.memory.read_some(descriptor, _DESCRIPTOR_SIZE)
+            for (address,) in struct.iter_unpack("<Q", data[: len(data) & ~7]):
+                os_thread = vm.word(address + os_thread_at) if 0xFFFF < address < 1 << 47 else None
+                if os_thread and vm.u32(os_thread + tid_at) == tid:
+                    thread = self.other(address)
+                    if thread.name is None or not thread.name.isprintable() or not thread.name:
+                        # All have names but the one that is no NamedThread.
+                        thread = thread._replace(name=_WATCHER)
+                    yield thread._replace(tid=tid)
+                    break
 
     def java(self, address: int) -> VmThread:
         """A JavaThread."""
