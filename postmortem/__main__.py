@@ -7,6 +7,7 @@ that Python would import ours and not a stranger's from the working directory or
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,11 +43,25 @@ def main() -> None:
             "Unset PYTHONPATH, leave this directory, or install postmortem in an environment of its own.\n"
         )
         raise SystemExit(3)
-    # A run builds one large tree of values that lives until it ends; looking for cycles in it is a quarter of the time.
+    # A run builds one large tree of values that lives until it ends: looking for cycles in it would take a
+    # quarter of the time, and taking it apart some more.
     gc.disable()
     from postmortem.cli import cli
 
-    cli()
+    try:
+        cli()
+    except SystemExit as end:
+        _leave(end.code if isinstance(end.code, int) else 1 if end.code else 0)
+
+
+def _leave(code: int) -> None:
+    """End the process with its output written."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or 1
+    os._exit(code)
 
 
 if __name__ == "__main__":

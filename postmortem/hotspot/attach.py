@@ -17,7 +17,7 @@ from postmortem.hotspot.monitors import Wait, deadlocks, waits
 from postmortem.hotspot.nmethod import Nmethods
 from postmortem.hotspot.oops import Oops
 from postmortem.hotspot.reading import Reading, problem
-from postmortem.hotspot.state import state_and_uses
+from postmortem.hotspot.state import jvm_state
 from postmortem.hotspot.stubs import StubNames
 from postmortem.hotspot.threads import read_threads
 from postmortem.hotspot.vmerror import vm_error, vm_error_on_stack
@@ -111,14 +111,12 @@ class HotSpot:
         is_code: Callable[[int], bool],
         search: SearchPath,
     ) -> None:
-        self._space = space
-        self._tables = tables
         self._names = names
         self._vm = Reading(space, tables)
         self.problems: list[Problem] = archive.add_pages(core, space, self._vm, search)
-        found, problems = flags(self._vm)
+        self._flags, problems = flags(self._vm)
         self.problems += problems
-        self._oops = Oops(self._vm, {flag.name: flag.value for flag in found})
+        self._oops = Oops(self._vm, {flag.name: flag.value for flag in self._flags})
         self._methods = Methods(self._oops)
         self._threads, problems = read_threads(
             self._vm,
@@ -174,9 +172,10 @@ class HotSpot:
     def state(self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]]) -> tuple[Jvm, tuple[Use, ...]]:
         """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""
         fields: dict[str, Any]
-        fields, problems, uses = state_and_uses(
-            self._space,
-            self._tables,
+        fields, problems, uses = jvm_state(
+            self._vm,
+            self._oops,
+            self._flags,
             self._names.address,
             self._names.class_of_vtable,
             histogram,

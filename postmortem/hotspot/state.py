@@ -8,57 +8,37 @@ from postmortem.hotspot.anatomy import Use, uses
 from postmortem.hotspot.arguments import arguments, properties
 from postmortem.hotspot.codesummary import code_cache
 from postmortem.hotspot.events import event_logs
-from postmortem.hotspot.flags import flags
 from postmortem.hotspot.heap import heap
 from postmortem.hotspot.metaspace import metaspace
-from postmortem.hotspot.oops import Oops
 from postmortem.hotspot.operation import safepoint, vm_operation
 from postmortem.hotspot.perfdata import counters
-from postmortem.hotspot.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from postmortem.hotspot.reading import Tables
-    from postmortem.memory import AddressSpace
-    from postmortem.model import Problem
+    from postmortem.hotspot.oops import Oops
+    from postmortem.hotspot.reading import Reading
+    from postmortem.model import Flag, Problem
 
 
 def jvm_state(
-    memory: AddressSpace,
-    vm: Tables,
-    symbol: Callable[[str], int | None],
-    vtables: Callable[[int], str | None],
-    histogram: bool = False,
-    thread_names: Mapping[int, str] | None = None,
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Values of model.Jvm's fields by name, and what degraded.
-
-    symbol: the address in memory of a symbol of libjvm by its linkage name. vtables: the class name for
-    the vtable pointer of a C++ object. histogram: walk the heap, too. thread_names: names by Thread*
-    for the event rings, which otherwise show addresses. None of the callables may raise.
-    """
-    state, problems, _ = state_and_uses(memory, vm, symbol, vtables, histogram, thread_names)
-    return state, problems
-
-
-def state_and_uses(
-    memory: AddressSpace,
-    vm: Tables,
+    reading: Reading,
+    oops: Oops,
+    all_flags: tuple[Flag, ...],
     symbol: Callable[[str], int | None],
     vtables: Callable[[int], str | None],
     histogram: bool = False,
     thread_names: Mapping[int, str] | None = None,
 ) -> tuple[dict[str, Any], list[Problem], tuple[Use, ...]]:
-    """As jvm_state, and what the JVM uses address ranges for."""
-    reading = Reading(memory, vm)
-    problems: list[Problem] = []
-    state: dict[str, Any] = {}
+    """Values of model.Jvm's fields by name, what degraded, and what the JVM uses address ranges for.
 
-    all_flags, found = flags(reading)
-    problems.extend(found)
+    symbol: the address in memory of a symbol of libjvm by its linkage name. vtables: the class name for
+    the vtable pointer of a C++ object. histogram: walk the heap, too. thread_names: names by Thread*
+    for the event rings, which otherwise show addresses. None of the callables may raise.
+    """
+    problems: list[Problem] = []
     by_name = {flag.name: flag.value for flag in all_flags}
-    state["flags"] = all_flags
+    state: dict[str, Any] = {"flags": all_flags}
 
     given, found = arguments(reading)
     problems.extend(found)
@@ -68,7 +48,6 @@ def state_and_uses(
     state["counters"], found = counters(reading)
     problems.extend(found)
 
-    oops = Oops(reading, by_name)
     state["properties"], found = properties(reading, oops, symbol, state["counters"])
     problems.extend(found)
     state["version"] = reading.text(

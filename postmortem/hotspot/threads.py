@@ -136,6 +136,15 @@ class _Reader:
             if (field := oops.find_field(klass, name)) is not None and not field.static
         }
         self._holder_fields: dict[str, int] | None = None
+        # Read of each of perhaps thousands of threads, so looked up once.
+        self._stack_base = vm.offset("Thread._stack_base", "JavaThread._stack_base")
+        self._stack_size = vm.offset("Thread._stack_size", "JavaThread._stack_size")
+        self._state = vm.offset("JavaThread._thread_state")
+        self._anchor = vm.offset("JavaThread._anchor")
+        self._pending = vm.offset("JavaThread._current_pending_monitor", "Thread._current_pending_monitor")
+        self._waiting = vm.offset("JavaThread._current_waiting_monitor", "Thread._current_waiting_monitor")
+        self._thread_oop = self._reference("JavaThread._threadObj")
+        self._virtual_oop = self._reference("JavaThread._vthread")
 
     def _kind(self, address: int) -> str | None:
         table = self._vm.word(address)
@@ -193,14 +202,13 @@ class _Reader:
     def java(self, address: int) -> VmThread:
         """A JavaThread."""
         vm = self._vm
-        high = vm.field(address, "Thread._stack_base", "JavaThread._stack_base") or 0
-        size = vm.field(address, "Thread._stack_size", "JavaThread._stack_size") or 0
+        high = self._word(address, self._stack_base) or 0
+        size = self._word(address, self._stack_size) or 0
         low = high - size if 0 < size <= min(high, _MAX_STACK) else 0
-        state = vm.i32(vm.at(address, "JavaThread._thread_state"))
-        oop = self._oop(address, "JavaThread._threadObj") or None
-        virtual = self._oop(address, "JavaThread._vthread") or None
-        anchor_at = vm.at(address, "JavaThread._anchor")
-        words = vm.memory.words(anchor_at, 3) if anchor_at else None
+        state = None if self._state is None else vm.i32(address + self._state)
+        oop = self._oop(address, self._thread_oop) or None
+        virtual = self._oop(address, self._virtual_oop) or None
+        words = None if self._anchor is None else vm.memory.words(address + self._anchor, 3)
         name, java_tid, daemon, status = self._object(oop)
         return VmThread(
             address=address,
@@ -217,17 +225,25 @@ class _Reader:
             low=low,
             high=high if low else 0,
             anchor=Anchor(*words) if words is not None and words[0] else None,
-            pending=vm.field(address, "JavaThread._current_pending_monitor", "Thread._current_pending_monitor"),
-            waiting=vm.field(address, "JavaThread._current_waiting_monitor", "Thread._current_waiting_monitor"),
+            pending=self._word(address, self._pending),
+            waiting=self._word(address, self._waiting),
         )
 
-    def _oop(self, address: int, place: str) -> int | None:
-        at = self._vm.at(address, place)
-        if at is None:
+    def _word(self, address: int, offset: int | None) -> int | None:
+        return None if offset is None else self._vm.memory.word(address + offset)
+
+    def _reference(self, place: str) -> tuple[int, bool] | None:
+        """The offset of a field that refers to an object, and whether through a handle."""
+        offset = self._vm.offset(place)
+        return None if offset is None else (offset, self._vm.type_string(place) == "OopHandle")
+
+    def _oop(self, address: int, reference: tuple[int, bool] | None) -> int | None:
+        if reference is None:
             return None
-        if self._vm.type_string(place) == "OopHandle":
-            return self._oops.handle(at)
-        raw = self._vm.word(at)
+        offset, through_handle = reference
+        if through_handle:
+            return self._oops.handle(address + offset)
+        raw = self._word(address, offset)
         return None if raw is None else raw >> self._oops.load_shift
 
     def _object(self, oop: int | None) -> tuple[str | None, int | None, bool | None, int | None]:

@@ -8,6 +8,7 @@ number and pc follows a syscall instruction.
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,12 @@ def wait(
 
 
 def _kind(functions: Sequence[str]) -> str:
+    # Threads of a pool wait in the same functions, so this is asked again and again.
+    return _kind_of(tuple(functions))
+
+
+@functools.lru_cache(maxsize=4096)
+def _kind_of(functions: tuple[str, ...]) -> str:
     for kind, names in _LONG_NAMES:
         if any(name in function for function in functions for name in names):
             return kind
