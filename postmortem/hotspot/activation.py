@@ -26,6 +26,8 @@ class Compiled(NamedTuple):
     level: int | None
     note: str | None
     entry: int
+    patched: bool = False
+    """Its return address was replaced, so that it is deoptimized; another call at this address need not be."""
 
 
 class Activations:
@@ -54,7 +56,7 @@ class Activations:
             known = self._known[pc, interrupted] = self._decode(blob, nmethod, pc, interrupted)
         if patched:
             remark = "deoptimized when control returns here"
-            return known._replace(note=f"{known.note}, {remark}" if known.note else remark)
+            return known._replace(note=f"{known.note}, {remark}" if known.note else remark, patched=True)
         return known
 
     def _decode(self, blob: Blob, nmethod: Nmethod, pc: int, interrupted: bool) -> Compiled:

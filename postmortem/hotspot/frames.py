@@ -17,7 +17,7 @@ from postmortem.unwind.x86_64 import rules as machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from postmortem.hotspot.activation import Activations
+    from postmortem.hotspot.activation import Activations, Compiled
     from postmortem.hotspot.codecache import Blob, CodeCache
     from postmortem.hotspot.reading import Reading
     from postmortem.hotspot.stubs import StubNames
@@ -49,6 +49,13 @@ class Stack(NamedTuple):
     thread: int
 
 
+class _Fixed(NamedTuple):
+    """A call site in compiled code: the size of its frame and what it stands for, the same in every thread."""
+
+    size: int
+    compiled: Compiled
+
+
 class HotSpotUnwinder:
     """Implements postmortem.unwind.frame.ForeignUnwinder for one VM."""
 
@@ -77,6 +84,7 @@ class HotSpotUnwinder:
         self._wrapper_slot = vm.constant("frame::entry_frame_call_wrapper_offset") or _DEFAULT_WRAPPER_SLOT
         self._anchor_at = vm.offset("JavaCallWrapper._anchor")
         self._older: list[Anchor] = []
+        self._fixed_frames: dict[int, _Fixed] = {}
         self.covers = cache.covers
 
     def step(self, registers: Registers, interrupted: bool) -> ForeignStep:
@@ -84,6 +92,18 @@ class HotSpotUnwinder:
         pc, sp = registers[PC], registers[RSP]
         assert pc is not None
         assert sp is not None
+        known = None if interrupted else self._fixed_frames.get(pc)
+        if known is not None:
+            pair = self._words(sp + known.size - 16, 2)
+            if pair is not None and pair[1] > 0xFFFF and self._is_code(pair[1] - 1):
+                return ForeignStep(
+                    _registers(pair[1], sp + known.size, pair[0]),
+                    "java-compiled",
+                    known.compiled.virtual,
+                    None,
+                    known.compiled.level,
+                    known.compiled.note,
+                )
         blob = self._cache.blob_at(pc if interrupted else pc - 1)
         if blob is None:
             return self._nameless(registers, sp)
@@ -139,6 +159,8 @@ class HotSpotUnwinder:
                     caller = _registers(target, sp + state.return_at + 8, rbp)
         if caller is None:
             caller = self._fixed(blob, sp)
+        if not interrupted and compiled.virtual and not compiled.patched and blob.frame_size:
+            self._fixed_frames[pc] = _Fixed(blob.frame_size, compiled)
         return ForeignStep(
             caller,
             "java-compiled",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Mode = Literal["auto", "cfi", "fp"]
 _MASK = 0xFFFFFFFFFFFFFFFF
 _LONGEST_PLAN = 15 * 8
+_BLANK = 256
+"""Bytes of zeros at a stack pointer that no running thread has: gdb's gcore writes them for what it can't read."""
 _SCAN_NEAR, _SCAN_FAR = 40, 160
 """Words to scan: more when the callee was reached by a sound rule (rust-minidump's experience)."""
 
@@ -49,8 +51,7 @@ class Walker:
         self._mode = mode
         self._max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
-        self._plans: dict[int, _Plan | None] = {}
-        self._trampolines: dict[int, bool] = {}
+        self._places: dict[int, _Place] = {}
         self._code: dict[int, bool] = {}
         self.damaged: dict[int, str] = {}
         """pc → what was wrong with its CFI."""
@@ -70,13 +71,6 @@ class Walker:
             self._rules[pc] = rule
             return rule
 
-    def _plan(self, pc: int, rule: cfi.Rule) -> _Plan | None:
-        try:
-            return self._plans[pc]
-        except KeyError:
-            plan = self._plans[pc] = _planned(rule)
-            return plan
-
     def _executable(self, pc: int) -> bool:
         page = pc >> 12
         known = self._code.get(page)
@@ -84,11 +78,19 @@ class Walker:
             known = self._code[page] = self._is_code(pc)
         return known
 
-    def _is_trampoline(self, pc: int) -> bool:
-        known = self._trampolines.get(pc)
-        if known is None:
-            known = self._trampolines[pc] = self._space.read(pc, 9) == machine.TRAMPOLINE
-        return known
+    def _place(self, pc: int, interrupted: bool) -> _Place:
+        """What is known of a pc, whatever the thread."""
+        lookup = pc if interrupted else pc - 1
+        executable = self._executable(lookup)
+        rule = self._rule(lookup) if executable and self._mode != "fp" else None
+        place = _Place(
+            executable,
+            rule,
+            None if rule is None else _planned(rule),
+            self._space.read(pc, len(machine.TRAMPOLINE)) == machine.TRAMPOLINE,
+        )
+        self._places[pc << 1 | interrupted] = place
+        return place
 
     def walk(self, registers: Registers) -> Walk:
         """All activations from these registers outwards."""
@@ -97,8 +99,9 @@ class Walker:
         trust: Trust = "context"
         interrupted = True
         covers = self._foreign.covers if self._foreign is not None else None
-        word = self._space.word
-        use_cfi, use_other = self._mode != "fp", self._mode != "cfi"
+        word, words = self._space.word, self._space.words
+        places = self._places
+        use_other = self._mode != "cfi"
         seen_signal_contexts: set[int] = set()
         stalled = False
 
@@ -129,7 +132,9 @@ class Walker:
                 stalled = above == 0
                 registers = stepped
                 continue
-            if self._is_trampoline(pc):
+            place = places.get(pc << 1 | interrupted) or self._place(pc, interrupted)
+            executable, rule, plan, is_trampoline = place
+            if is_trampoline:
                 restored = machine.restore_signal_frame(self._space, sp)
                 if restored is not None and sp not in seen_signal_contexts:
                     seen_signal_contexts.add(sp)
@@ -140,11 +145,9 @@ class Walker:
                     )
                     trust, interrupted = "context", True
                     continue
-            lookup = pc if interrupted else pc - 1
-            executable = self._executable(lookup)
-            rule = self._rule(lookup) if use_cfi and executable else None
-            kind: Literal["native", "unknown"] = "native" if executable else "unknown"
-            frames.append(RawFrame(pc, sp, registers[RBP], kind, trust, interrupted))
+            frames.append(
+                RawFrame(pc, sp, registers[RBP], "native" if executable else "unknown", trust, interrupted)
+            )
             caller: Registers | None = None
             following: Trust = "cfi"
             reason = ""
@@ -152,18 +155,17 @@ class Walker:
                 if rule.bottom:
                     return end("bottom", "the CFI marks the outermost frame")
                 try:
-                    plan = self._plan(lookup, rule)
                     caller = (
-                        _apply(rule, registers, word)
-                        if plan is None
-                        else _follow(plan, registers, self._space.words)
+                        _apply(rule, registers, word) if plan is None else _follow(plan, registers, words)
                     )
                 except ParseError as damage:
-                    self.damaged[lookup] = str(damage)
+                    self.damaged[pc if interrupted else pc - 1] = str(damage)
                 if caller is None:
                     reason = f"the stack of the frame at {sp:#x} can't be read"
                 elif not self._plausible(caller, sp):
                     if caller[PC] == 0:
+                        if self._is_blank(sp):
+                            return end("unreadable", f"the stack at {sp:#x} is all zeros: it was not dumped")
                         return end("bottom", "the return address is 0")
                     reason = f"CFI gives a caller at {caller[PC] or 0:#x} with sp {caller[RSP] or 0:#x}"
                     caller = None
@@ -193,13 +195,24 @@ class Walker:
             if caller is not None and self._plausible(caller, sp):
                 return caller, "frame-pointer"
         caller = machine.step_frame_pointer(self._space, registers)
-        if caller is not None and self._plausible(caller, sp):
+        if caller is not None and not self._plausible(caller, sp):
+            caller = None
+        if self._mode == "auto":
+            # Where there's no rule the runtime's own anchor is surer than a frame pointer that passes it by.
+            anchored = self._resume(sp)
+            if anchored is not None and (caller is None or (caller[RSP] or 0) > (anchored[RSP] or 0)):
+                return anchored, "hotspot"
+        if caller is not None:
             return caller, "frame-pointer"
         if self._mode == "fp" or had_rule:
             return None, "scan"
         words = _SCAN_FAR if trust in ("context", "cfi") else _SCAN_NEAR
         caller = machine.scan(self._space, registers, self._is_scan_target, words)
         return caller, "scan"
+
+    def _is_blank(self, sp: int) -> bool:
+        data = self._space.read_some(sp, _BLANK)
+        return len(data) == _BLANK and not any(data)
 
     def _is_scan_target(self, value: int) -> bool:
         return value > 0xFFFF and value < 1 << 47 and self._executable(value)
@@ -245,6 +258,16 @@ class Walker:
         if step.caller is None:
             return step.why or "the frame's layout is not known"
         return step.caller
+
+
+class _Place(NamedTuple):
+    """What is known of a pc: whether it lies in code, its rule, that rule's plan, and whether it is where the
+    kernel's signal frames return to."""
+
+    executable: bool
+    rule: cfi.Rule | None
+    plan: _Plan | None
+    trampoline: bool
 
 
 class _Plan(NamedTuple):
