@@ -123,6 +123,10 @@ class _Monitors:
             return None, None
         if raw == self._anonymous:
             holder = self._lock_stacks().get(target or 0)
+            if holder is None:
+                # With lock records on stacks (-XX:LockingMode=1 in JDK 24 and 25).
+                record = self._vm.field(monitor, "ObjectMonitor._stack_locker")
+                holder = self._table.holding(record) if record else None
             return holder, self._name(holder, None)
         if self._by_owner_id:
             holder = self._ids().get(raw)
@@ -158,5 +162,6 @@ class _Monitors:
                 start = stack_at + base_at
                 if top is not None and start < top <= start + _MAX_LOCK_STACK:
                     for raw in vm.memory.words(thread.address + start, (top - start) // 8) or ():
-                        self._held[raw >> self._oops.load_shift] = thread
+                        # Without colours, unlike references in the heap.
+                        self._held[raw] = thread
         return self._held

@@ -99,7 +99,12 @@ class Oops:
             if mark is None:
                 return None
             if mark & 3 == _FORWARDED:
-                return None
+                # A copying collection leaves the copy's address here; a compacting one keeps the class' bits.
+                copy = self.vm.word(mark & ~7)
+                if copy and copy & 3 != _FORWARDED and copy >> self.mark_klass_shift:
+                    mark = copy
+                elif not mark >> self.mark_klass_shift:
+                    return None
             if mark & 3 == _MONITOR and not self.monitor_table:
                 # The header was displaced into the first word of the ObjectMonitor.
                 mark = self.vm.word(mark ^ _MONITOR)
