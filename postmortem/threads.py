@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_right
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from parsers.elf import notes
 from postmortem.model import Address, Cycle, Frame, Thread
@@ -161,7 +165,7 @@ class FrameNamer:
         self._locate = locate
         self._fallback = fallback
         self._places: dict[int, _Place] = {}
-        self._named: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        self._named: dict[tuple[Any, ...], list[Frame]] = {}
 
     def _place(self, lookup: int) -> _Place:
         known = self._places.get(lookup)
@@ -177,50 +181,50 @@ class FrameNamer:
     def name(self, raw: RawFrame) -> list[Frame]:
         """The frames of one activation, innermost inlined first."""
         sp = Address(raw.sp)
-        # Threads share most of their activations: what is equal but for the stack pointer is made once.
+        # Threads share most of their activations: what is equal but for the stack pointer is described once.
         key = (raw.pc, raw.interrupted, raw.trust, raw.virtual, raw.note)
         known = self._named.get(key)
         if known is None:
             known = self._named[key] = self._describe(raw)
-        return [Frame(sp=sp, **fields) for fields in known]
+            return known
+        frames = []
+        for pattern in known:
+            frame = copy(pattern)
+            msgspec.structs.force_setattr(frame, "sp", sp)
+            frames.append(frame)
+        return frames
 
-    def _describe(self, raw: RawFrame) -> list[dict[str, Any]]:
-        """The members of each Frame of an activation but `sp`."""
-        common: dict[str, Any] = {"pc": Address(raw.pc), "kind": raw.kind, "trust": raw.trust}
+    def _describe(self, raw: RawFrame) -> list[Frame]:
+        pc, sp = Address(raw.pc), Address(raw.sp)
         if raw.virtual:
             last = len(raw.virtual) - 1
             return [
-                {
-                    **common,
-                    "function": virtual.function,
-                    "file": virtual.file,
-                    "line": virtual.line,
-                    "bci": virtual.bci,
-                    "compile_level": raw.level,
-                    "inlined": index < last,
-                    "note": raw.note if index == last else None,
-                }
+                Frame(
+                    pc=pc, sp=sp, kind=raw.kind, trust=raw.trust, function=virtual.function, file=virtual.file,
+                    line=virtual.line, bci=virtual.bci, compile_level=raw.level, inlined=index < last,
+                    note=raw.note if index == last else None,
+                )
                 for index, virtual in enumerate(raw.virtual)
-            ]
+            ]  # fmt: skip
         if raw.stub is not None:
-            return [{**common, "function": raw.stub, "note": raw.note}]
+            return [Frame(pc=pc, sp=sp, kind=raw.kind, trust=raw.trust, function=raw.stub, note=raw.note)]
         place = self._place(raw.pc if raw.interrupted else raw.pc - 1)
-        common["module"] = place.module
-        common["note"] = raw.note
-        if place.module is not None:
-            common["module_offset"] = Address((raw.pc - place.bias) & 0xFFFFFFFFFFFFFFFF)
+        offset = None if place.module is None else Address((raw.pc - place.bias) & 0xFFFFFFFFFFFFFFFF)
         if not place.locations:
-            return [{**common, "function": None if place.module is not None else self._fallback(raw.pc)}]
+            function = None if place.module is not None else self._fallback(raw.pc)
+            return [
+                Frame(
+                    pc=pc, sp=sp, kind=raw.kind, trust=raw.trust, function=function, module=place.module,
+                    module_offset=offset, note=raw.note,
+                )
+            ]  # fmt: skip
         return [
-            {
-                **common,
-                "function": location.function,
-                "file": location.file,
-                "line": location.line,
-                "inlined": location.inlined,
-            }
+            Frame(
+                pc=pc, sp=sp, kind=raw.kind, trust=raw.trust, function=location.function, module=place.module,
+                module_offset=offset, file=location.file, line=location.line, inlined=location.inlined, note=raw.note,
+            )
             for location in place.locations
-        ]
+        ]  # fmt: skip
 
 
 def cycles(frames: Sequence[Frame]) -> tuple[Cycle, ...]:
@@ -230,10 +234,14 @@ def cycles(frames: Sequence[Frame]) -> tuple[Cycle, ...]:
     """
     if len(frames) < _LEAST_FOLDED:
         return ()
-    if len({frame.pc for frame in frames}) > len(frames) - _LEAST_FOLDED // 2:
-        return ()
+    # Threads of a pool have equal stacks.
+    return _cycles(tuple([frame.pc for frame in frames]), tuple([frame.function for frame in frames]))
+
+
+@functools.lru_cache(maxsize=1024)
+def _cycles(pcs: tuple[int, ...], functions: tuple[str | None, ...]) -> tuple[Cycle, ...]:
     numbers: dict[tuple[int, str | None], int] = {}
-    keys = [numbers.setdefault((frame.pc, frame.function), len(numbers)) for frame in frames]
+    keys = [numbers.setdefault(key, len(numbers)) for key in zip(pcs, functions, strict=True)]
     if len(numbers) > len(keys) - _LEAST_FOLDED // 2:
         return ()
     found: list[Cycle] = []

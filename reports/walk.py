@@ -27,13 +27,19 @@ def map_strings(value: T, change: Callable[[str, str, str], str]) -> T:
 class _Mapper:
     def __init__(self, change: Callable[[str, str, str], str]) -> None:
         self._change = change
-        # A hundred thousand frames are of a few hundred functions: texts known to stay are not looked at again.
+        # A hundred thousand frames are of a few hundred functions, and the registers of every thread have the same
+        # names: what is known to stay is not looked at again. Key names of dicts of numbers; texts by type.
         self._unchanged: set[tuple[type, Any]] = set()
+        self._texts: dict[type, set[Any]] = {}
 
     def map(self, value: Any, owner: str, field: str) -> Any:
         if isinstance(value, str):
-            return self._change(owner, field, value)
+            made = self._change(owner, field, value)
+            # An equal text is no change, whichever object it is.
+            return value if made == value else made
         if isinstance(value, tuple):
+            if value and self._all_unchanged(value):
+                return value
             items = tuple([self.map(item, owner, field) for item in value])
             return value if all(map(_is, items, value)) else items
         if isinstance(value, dict):
@@ -42,28 +48,35 @@ class _Mapper:
             return self._struct(value)
         return value
 
+    def _all_unchanged(self, values: tuple[Any, ...]) -> bool:
+        """Whether these are values of one type whose texts are all known to stay."""
+        kind: type[msgspec.Struct] = type(values[0])
+        known = self._texts.get(kind)
+        if known is None:
+            return False
+        _, flat = _text_fields(kind)
+        return flat is not None and all(type(value) is kind for value in values) and known.issuperset(map(flat, values))
+
     def _dict(self, value: dict[str, Any], owner: str, field: str) -> dict[str, Any]:
-        # The registers of every thread have the same names.
-        names = dict, tuple(value)
-        numbers = not any(isinstance(item, (str, tuple, dict, msgspec.Struct)) for item in value.values())
-        if numbers and names in self._unchanged:
+        names = type(next(iter(value.values()), None)), tuple(value)
+        if names in self._unchanged:
             return value
         entries = {
             self._change(owner, f"{field}:", key): self.map(item, owner, f"{field}:{key}")
             for key, item in value.items()
         }
         same = len(entries) == len(value) and all(entries.get(key) is item for key, item in value.items())
-        if same and numbers:
+        if same and not any(isinstance(item, (str, tuple, dict, msgspec.Struct)) for item in value.values()):
             self._unchanged.add(names)
         return value if same else entries
 
     def _struct(self, value: msgspec.Struct) -> msgspec.Struct:
         kind = type(value)
         fields, flat = _text_fields(kind)
-        texts: tuple[type, Any] | None = None
+        texts = None
         if flat is not None:
-            texts = kind, flat(value)
-            if texts in self._unchanged:
+            texts = flat(value)
+            if texts in self._texts.setdefault(kind, set()):
                 return value
         changed = {}
         for key in fields:
@@ -73,8 +86,8 @@ class _Mapper:
                 changed[key] = new
         if changed:
             return msgspec.structs.replace(value, **changed)
-        if texts is not None:
-            self._unchanged.add(texts)
+        if flat is not None:
+            self._texts[kind].add(texts)
         return value
 
 
