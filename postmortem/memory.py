@@ -6,6 +6,7 @@ read are touched.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from bisect import bisect_right, insort
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -112,6 +113,22 @@ class AddressSpace:
             address += take
             size -= take
         return b"".join(parts)
+
+    def release(self, address: int, size: int) -> None:
+        """Give back the memory that reading this range has mapped: it will not be read again soon."""
+        while size > 0:
+            piece = self._find(address)
+            if piece is None:
+                return
+            take = min(size, piece.end - address)
+            if isinstance(piece.buffer, mmap.mmap):
+                begin = piece.offset + address - piece.start
+                first = begin + mmap.PAGESIZE - 1 & -mmap.PAGESIZE
+                length = begin + take - first
+                if length > 0 and first < len(piece.buffer):
+                    piece.buffer.madvise(mmap.MADV_DONTNEED, first, length)
+            address += take
+            size -= take
 
     def word(self, address: int) -> int | None:
         """The unsigned 64-bit little-endian word at `address`."""

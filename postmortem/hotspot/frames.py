@@ -204,16 +204,25 @@ class HotSpotUnwinder:
                 caller = _registers(target, sender if sp < sender < sp + (1 << 16) else sp + 8, fp)
                 return ForeignStep(caller, "java-interpreted", (self._activations.virtual(entered, 0),), note=note)
         if built is None or fp is None:
+            # A Method in pages that are in neither core nor file: the frame's links still lead on.
+            linked = None if fp is None or fp < sp else self._past_interpreted(fp)
             return ForeignStep(
-                None, "java-interpreted", stub=blob.name, note=note, why="rbp is not that of an interpreter frame"
+                linked,
+                "java-interpreted",
+                stub="(a method that can't be read)",
+                note=note,
+                why="rbp is not that of an interpreter frame",
             )
         virtual = self._activations.interpreted(built, fp, registers[_R13])
+        back = self._past_interpreted(fp)
+        return ForeignStep(back, "java-interpreted", (virtual,), note=note, why="no return address above rbp")
+
+    def _past_interpreted(self, fp: int) -> Registers | None:
         target = self._returns(fp + 8)
         sender = self._word(fp + 8 * _SENDER_SP_SLOT) or 0
         if not fp + 16 <= sender < fp + (1 << 20):
             sender = fp + 16
-        back = None if target is None else _registers(target, sender, self._word(fp))
-        return ForeignStep(back, "java-interpreted", (virtual,), note=note, why="no return address above rbp")
+        return None if target is None else _registers(target, sender, self._word(fp))
 
     # Stubs and the rest
 

@@ -1,0 +1,121 @@
+"""Cores of real JVMs: made once per machine by their recipe, or found where $POSTMORTEM_JVM_CORPUS says."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
+
+RECIPE = Path(__file__).resolve().parents[3] / "fixtures" / "jvm" / "recipe.py"
+JDKS = (8, 11, 17, 21, 25, 27)
+
+LOGGED = (
+    # In Java code: interpreted, of both compilers, with inlined frames, entered in a loop.
+    *("interpreter", "interpreter-invoke", "c1", "c1-tier3", "c2-inlined", "c2-osr", "c2-oop"),
+    # In the VM and its stubs, below a deep stack, for want of memory.
+    *("unsafe-native", "unsafe-copy", "deep-java", "oom"),
+    # In a library: called by Java, called back into Java, called in turns, through a wild pointer.
+    *("jni", "jni-callback", "jni-nested", "jni-badref", "jni-jump"),
+    # In the VM's own threads.
+    *("compiler-c2", "compiler-c1", "gc-serial", "gc-parallel", "gc-g1", "gc-shenandoah", "gc-z"),
+)
+"""Crashes that leave a log."""
+
+UNLOGGED = ("jni-abort", "jni-stack-overflow")
+"""Crashes in the native method of `jni` that end the process before the VM can write a log."""
+
+DEADLOCKS = ("deadlock", "deadlock-stack-locking", "deadlock-no-monitor-table", "deadlock-monitor-table")
+COUNTED = ("quiet-serial", "quiet-parallel", "quiet-g1", "quiet-nocoops", "quiet-compact", *DEADLOCKS)
+"""JVMs at rest that were asked by jcmd, then ended; their collectors can be walked object by object."""
+
+ASKED = (*COUNTED, "quiet-shenandoah", "quiet-z")
+
+WHOLE = ("interpreter", "c1", "c2-inlined", "unsafe-native", "jni", "jni-nested", "jni-abort", "oom", "deadlock")
+"""Kinds whose core has the pages of files, too, from 11 on."""
+
+FILTERED = "quiet-serial"
+"""A kind whose core lacks them."""
+
+
+@functools.cache
+def recipe() -> ModuleType:
+    """fixtures/jvm/recipe.py."""
+    spec = importlib.util.spec_from_file_location("postmortem_jvm_recipe", RECIPE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def pairs(kinds: Iterable[str], since: int = 0) -> list[tuple[int, str]]:
+    """(jdk, kind) for all versions that a kind exists on."""
+    on = {kind.name: kind.jdks for kind in recipe().KINDS}
+    return [(jdk, kind) for kind in kinds for jdk in JDKS if jdk in on[kind] and jdk >= since]
+
+
+@functools.cache
+def directory() -> Path:
+    """Where the cores lie: <jdk>-<kind>/core, case.json, hs_err.log, jcmd/."""
+    named = os.environ.get("POSTMORTEM_JVM_CORPUS")
+    if named:
+        return Path(named)
+    # Some 11 GB: /tmp may be memory.
+    parent = Path("/var/tmp") if os.access("/var/tmp", os.W_OK) else Path(tempfile.gettempdir())
+    built = parent / f"postmortem-jvm-{os.getuid()}"
+    with built.with_suffix(".lock").open("w") as lock:
+        # Test processes run side by side; one makes the cores, the others find them.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = built / "recipe.sha256"
+        if built.exists() and not (stamp.exists() and stamp.read_text() == _recipe_digest()):
+            shutil.rmtree(built)
+        built.mkdir(exist_ok=True)
+        stamp.write_text(_recipe_digest())
+        for _ in range(2):
+            # A crash that a busy machine made to end otherwise is tried once more; what is good, is left alone.
+            made = recipe().build(built, JDKS, [*LOGGED, *UNLOGGED, *ASKED], jobs=os.cpu_count() or 1)
+            if not any(case.description["failure"] for case in made):
+                break
+    return built
+
+
+def _recipe_digest() -> str:
+    digest = hashlib.sha256(RECIPE.read_bytes())
+    for source in sorted(RECIPE.parent.glob("src/**/*.*")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _outcome() -> Path | str:
+    """The directory, or why there is none: a machine that can't make cores is asked once."""
+    try:
+        return directory()
+    except recipe().CorpusError as error:
+        return str(error)
+
+
+def case(jdk: int, kind: str) -> Path:
+    """The directory of a case; fails the test where it could not be made."""
+    made = _outcome()
+    if isinstance(made, str):
+        pytest.fail(made, pytrace=False)
+    place = made / f"{jdk}-{kind}"
+    described = json.loads((place / "case.json").read_text(encoding="utf-8"))
+    if described["failure"] or not (place / "core").exists():
+        pytest.fail(f"{place}: {described['failure']}", pytrace=False)
+    return place

@@ -1,0 +1,99 @@
+"""Cores of 11 to 27 with no file but the core, and of all with files but no JDK to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.postmortem.jvm import check, compare, corpus, truth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.jdk
+
+SELF_CONTAINED = [jdk for jdk in corpus.JDKS if jdk >= 11]
+CRASHES = corpus.pairs((kind for kind in corpus.WHOLE if kind in corpus.LOGGED), since=11)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Path:
+    """A root without files."""
+    root = tmp_path / "empty"
+    root.mkdir()
+    return root
+
+
+@pytest.mark.parametrize(("jdk", "kind"), CRASHES)
+def test_frames_of_a_crash(jdk: int, kind: str, nowhere: Path) -> None:
+    place = corpus.case(jdk, kind)
+    log = check.log_of(place)
+    assert log is not None
+    report = check.report_of(place, sysroot=nowhere)
+    assert all(module["file"] is None for module in report["modules"])
+    assert not compare.crash_identity(report, log)
+    assert not compare.crash_java_frames(report, log)
+    assert not compare.crash_native_frames(report, log)
+    assert not compare.walks(report)
+
+
+@pytest.mark.parametrize("jdk", SELF_CONTAINED)
+def test_frames_above_an_abort(jdk: int, nowhere: Path) -> None:
+    log = check.log_of(corpus.case(jdk, "jni"))
+    assert log is not None and log.java
+    report = check.report_of(corpus.case(jdk, "jni-abort"), sysroot=nowhere)
+    assert not compare.native_method_frames(report, log.java)
+
+
+@pytest.mark.parametrize("jdk", SELF_CONTAINED)
+def test_threads_and_state(jdk: int, nowhere: Path) -> None:
+    place = corpus.case(jdk, "deadlock")
+    report = check.report_of(place, sysroot=nowhere, histogram=True)
+    dumped, flags, properties, heap, counted = (
+        check.told(place, name)
+        for name in ("Thread.print", "VM.flags", "VM.system_properties", "GC.heap_info", "GC.class_histogram-all")
+    )
+    assert dumped and flags and properties and heap and counted
+    dump = truth.thread_print(dumped)
+    assert not compare.dumped_frames(report, dump)
+    assert not compare.dumped_threads(report, dump)
+    assert not compare.deadlocks(report, dump)
+    assert not compare.flags(report, truth.flags(flags))
+    assert not compare.properties(report, truth.properties(properties))
+    info = truth.heap_info(heap)
+    assert info is not None
+    assert not compare.heap(report, info)
+    assert not compare.histogram_exact(report, truth.histogram(counted))
+
+
+@pytest.mark.parametrize("jdk", SELF_CONTAINED)
+def test_exported_functions_are_named(jdk: int, nowhere: Path) -> None:
+    """From the dynamic symbols that the core's own pages hold; static functions stay nameless, never wrong."""
+    with_files = check.report_of(corpus.case(jdk, "jni"))["threads"][0]["frames"]
+    without = check.report_of(corpus.case(jdk, "jni"), sysroot=nowhere)["threads"][0]["frames"]
+    assert [frame["pc"] for frame in with_files] == [frame["pc"] for frame in without]
+    names = {frame["function"] for frame in without}
+    assert {"Java_crash_Library_parse0", "crash.Library.parse", "crash.Crash.main"} <= names
+    for full, bare in zip(with_files, without, strict=True):
+        assert bare["function"] in (full["function"], None)
+
+
+@pytest.mark.parametrize("kind", ["jni-nested", "quiet-g1"])
+@pytest.mark.parametrize("jdk", corpus.JDKS)
+def test_nothing_of_a_jdk_is_run(jdk: int, kind: str) -> None:
+    """The command line, with no program on the path, gives what the library gives."""
+    place = corpus.case(jdk, kind)
+    root = check.case_of(place)["sysroot"]
+    command = [sys.executable, "-m", "postmortem", "analyze", str(place / "core"), "--format", "json", "-o", "-"]
+    if root != "/":
+        command += ["--sysroot", root]
+    environment = {"PATH": "/nonexistent", "HOME": os.environ.get("HOME", "/root"), "LANG": "C.UTF-8"}
+    output = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120).stdout
+    report = json.loads(output)
+    assert report["threads"] == check.report_of(place)["threads"]
+    assert report["jvm"]["heap"] == check.report_of(place)["jvm"]["heap"]
