@@ -110,10 +110,12 @@ def _outcome() -> Path | str:
 
 
 def case(jdk: int, kind: str) -> Path:
-    """The directory of a case; fails the test where it could not be made."""
+    """The directory of a case. Where the machine can't make cores the test is skipped, but fails in .ci/run."""
     made = _outcome()
     if isinstance(made, str):
-        pytest.fail(made, pytrace=False)
+        if os.environ.get("POSTMORTEM_ALL_TESTS"):
+            pytest.fail(made, pytrace=False)
+        pytest.skip(made)
     place = made / f"{jdk}-{kind}"
     described = json.loads((place / "case.json").read_text(encoding="utf-8"))
     if described["failure"] or not (place / "core").exists():

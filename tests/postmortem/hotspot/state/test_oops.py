@@ -49,7 +49,13 @@ def test_a_compact_header_behind_a_monitor_and_one_that_was_forwarded() -> None:
     classes.vm.put(monitor, "Q", mark)
     classes.vm.put(oop, "Q", monitor | 2)
     assert classes.oops().klass(oop) == klass
+    # A compacting collection keeps the class' bits, a copying one leaves the copy's address alone.
     classes.vm.put(oop, "Q", mark | 3)
+    assert classes.oops().klass(oop) == klass
+    copy = classes.new(klass, 24)
+    classes.vm.put(oop, "Q", copy | 3)
+    assert classes.oops().klass(oop) == klass
+    classes.vm.put(oop, "Q", 0x1000 | 3)
     assert classes.oops().klass(oop) is None
 
 
