@@ -333,6 +333,11 @@ class _Page:
             heap=view.heap_facts(self.report),
             cache=view.code_cache_facts(self.report),
             metaspace=view.metaspace_facts(self.report),
+            direct=view.direct_memory_facts(self.report),
+            virtual=[
+                (index, group, view.fold(group.frames))
+                for index, group in self.rows(jvm.virtual_threads, "jvm.virtual_threads", 300)
+            ],
             set_flags=[(at, flag) for at, flag in flags if flag.origin not in (None, "default")],
             default_flags=[(at, flag) for at, flag in flags if flag.origin in (None, "default")],
         )
@@ -372,7 +377,12 @@ class _Page:
 
     def _process(self) -> Section:
         environment = list(self.report.process.environment.items())[:400]
-        body = self.part("process.html", facts=view.core_facts(self.report), environment=environment)
+        body = self.part(
+            "process.html",
+            facts=view.core_facts(self.report),
+            host=view.host_facts(self.report),
+            environment=environment,
+        )
         return Section("core", "Process and core", body)
 
     def _problems(self) -> Section:

@@ -575,6 +575,8 @@ def jvm_facts(report: Report) -> tuple[Fact, ...]:
         ("Java command", jvm.java_command, "jvm.java_command"),
         ("Safepoint", f"{point.state}{waiting}" if point and point.state else None, "jvm.safepoint"),
         ("VM operation", jvm.vm_operation, "jvm.vm_operation"),
+        ("Ran for", None if jvm.uptime is None else f"{jvm.uptime:,.1f} s", "jvm.uptime"),
+        ("Build", jvm.build, "jvm.build"),
     )
 
 
@@ -590,6 +592,44 @@ def error_facts(report: Report) -> tuple[Fact, ...]:
         ("Detail", error.detail, "jvm.error.detail"),
         ("At", place if error.file else None, "jvm.error.file"),
         ("Bytes asked for", _sized(error.size), "jvm.error.size"),
+    )
+
+
+def direct_memory_facts(report: Report) -> tuple[Fact, ...]:
+    """Direct buffers, which lie outside the Java heap."""
+    direct = report.jvm.direct_memory if report.jvm else None
+    if direct is None:
+        return ()
+    return _facts(
+        ("Reserved", _sized(direct.used), "jvm.direct_memory.used"),
+        ("Maximum", _sized(direct.maximum), "jvm.direct_memory.maximum"),
+        ("Buffers", None if direct.buffers is None else number(direct.buffers), "jvm.direct_memory.buffers"),
+    )
+
+
+def host_facts(report: Report) -> tuple[Fact, ...]:
+    """The machine or container."""
+    host = report.host
+    if host is None:
+        return ()
+    load = ", ".join(f"{value:g}" for value in host.load)
+    limits = "; ".join(f"{name} {value}" for name, value in host.limits.items())
+    return _facts(
+        ("System", host.operating_system, "host.operating_system"),
+        ("Kernel", host.kernel, "host.kernel"),
+        ("CPU", host.cpu, "host.cpu"),
+        ("Processors", host.cpus, "host.cpus"),
+        ("Memory", _sized(host.memory), "host.memory"),
+        ("Memory available", _sized(host.memory_available), "host.memory_available"),
+        ("Swap", _sized(host.swap), "host.swap"),
+        ("Swap free", _sized(host.swap_free), "host.swap_free"),
+        ("Container", host.container, "host.container"),
+        ("Container's memory limit", _sized(host.memory_limit), "host.memory_limit"),
+        ("Container's memory used", _sized(host.memory_used), "host.memory_used"),
+        ("Container's processors", host.cpu_limit, "host.cpu_limit"),
+        ("Limits", limits or None, "host.limits"),
+        ("Load", load or None, "host.load"),
+        ("Virtualization", host.virtualization, "host.virtualization"),
     )
 
 
