@@ -17,6 +17,7 @@ from postmortem.callframes import CallFrames
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
+from postmortem.generated import GeneratedCode
 from postmortem.hotspot.attach import attach
 from postmortem.memory import AddressSpace, Piece
 from postmortem.model import Core, Crash, Problem, Report, Tool
@@ -116,8 +117,10 @@ def _analyze_core(target: Target, options: Options) -> Report:
     with log.stage("fault"):
         fault = choose_fault(walks, core, space)
     with log.stage("symbols"):
-        namer = FrameNamer(modules, symbolication.locate, lambda _: None)
+        generated = GeneratedCode(core, search)
+        namer = FrameNamer(modules, symbolication.locate, generated.name)
         named = [[namer.name(raw) for raw in walk.walk.frames] for walk in walks]
+        log.problems.extend(generated.problems)
     with log.stage("threads"):
         tids = frozenset(status.tid for status in core.threads)
         threads = tuple(
@@ -233,7 +236,7 @@ def _module_problems(report: Report) -> Iterator[Problem]:
             stage="symbols",
             where=hex(generated[0].pc),
             what=f"{len(generated)} frames of the crashing thread lie in code generated at run time and have no names",
-            hint="only HotSpot's own tables name such code",
+            hint="HotSpot's own tables name such code, or a /tmp/perf-PID.map that the runtime wrote",
         )
 
 

@@ -167,6 +167,7 @@ class HotSpot:
             java_tid=thread.java_tid,
             blocked_on=None if wait is None else wait.text,
             blocked_by=None if wait is None else wait.holder_name,
+            pending_exception=thread.pending_exception,
         )
 
     def state(self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]]) -> tuple[Jvm, tuple[Use, ...]]:

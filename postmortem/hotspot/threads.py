@@ -64,6 +64,7 @@ class VmThread(NamedTuple):
     anchor: Anchor | None = None
     pending: int | None = None
     waiting: int | None = None
+    pending_exception: str | None = None
 
 
 class ThreadTable:
@@ -143,6 +144,7 @@ class _Reader:
         self._anchor = vm.offset("JavaThread._anchor")
         self._pending = vm.offset("JavaThread._current_pending_monitor", "Thread._current_pending_monitor")
         self._waiting = vm.offset("JavaThread._current_waiting_monitor", "Thread._current_waiting_monitor")
+        self._exception = vm.offset("ThreadShadow._pending_exception")
         self._thread_oop = self._reference("JavaThread._threadObj")
         self._virtual_oop = self._reference("JavaThread._vthread")
 
@@ -227,7 +229,16 @@ class _Reader:
             anchor=Anchor(*words) if words is not None and words[0] else None,
             pending=self._word(address, self._pending),
             waiting=self._word(address, self._waiting),
+            pending_exception=self._throwable(self._word(address, self._exception)),
         )
+
+    def _throwable(self, oop: int | None) -> str | None:
+        """Class and message of an exception."""
+        name = self._oops.class_of(oop) if oop else None
+        if name is None:
+            return None
+        message = self._oops.text(self._oops.oop_field(oop, "detailMessage"), _MAX_NAME)
+        return f"{name}: {message}" if message else name
 
     def _word(self, address: int, offset: int | None) -> int | None:
         return None if offset is None else self._vm.memory.word(address + offset)

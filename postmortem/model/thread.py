@@ -68,6 +68,8 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
     """The monitor or synchronizer waited for: "java.lang.Object@0x…"."""
     blocked_by: str | None = None
     """The name of the thread that owns it."""
+    pending_exception: str | None = None
+    """Class and message of an exception that was thrown and not yet delivered."""
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
