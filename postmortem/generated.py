@@ -47,7 +47,7 @@ class GeneratedCode:
             Problem(
                 stage="symbols",
                 where=str(self._path),
-                what=f"{len(found)} names of generated code are from this file; nothing proves that this process wrote it",
+                what=f"{len(found)} names of generated code are from this file; nothing proves whose they are",
                 hint="a process with the same number may have left it",
             )
         )

@@ -14,6 +14,8 @@ from postmortem.model import Address
 from postmortem.model.jvm import CodeCache, CodeSegment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from postmortem.hotspot.reading import Reading
     from postmortem.model import Problem
 
@@ -21,9 +23,15 @@ _MAX_HEAPS = 16
 _MAX_BLOCKS = 1 << 18
 _MAX_SEGMENTS = 1 << 26
 _FREE = 0xFF
+_COMPILATION: dict[int | None, str] = {
+    0: "disabled (not enough contiguous free space left)",
+    1: "enabled",
+    2: "disabled (the VM was shutting down)",
+}
+"""CompileBroker::_should_compile_new_jobs, share/compiler/compileBroker.hpp."""
 
 
-def code_cache(vm: Reading) -> tuple[CodeCache | None, list[Problem]]:
+def code_cache(vm: Reading, symbol: Callable[[str], int | None]) -> tuple[CodeCache | None, list[Problem]]:
     """The segments of the code cache; `used` and `free` as the VM itself counts them."""
     heaps = _heaps(vm)
     if not heaps:
@@ -48,6 +56,7 @@ def code_cache(vm: Reading) -> tuple[CodeCache | None, list[Problem]]:
         reserved=sum(segment.capacity for segment in segments),
         used=sum(used) if len(used) == len(segments) else None,
         nmethods=nmethods,
+        compilation=_COMPILATION.get(vm.i32(symbol("_ZN13CompileBroker24_should_compile_new_jobsE"))),
     )
     return summary, problems
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from postmortem.hotspot.anatomy import Use, uses
 from postmortem.hotspot.arguments import arguments, properties
 from postmortem.hotspot.codesummary import code_cache
+from postmortem.hotspot.directmemory import direct_memory
 from postmortem.hotspot.events import event_logs
 from postmortem.hotspot.heap import heap
 from postmortem.hotspot.metaspace import metaspace
@@ -66,10 +67,11 @@ def jvm_state(
         reading, oops, symbol, by_name, state["counters"]
     )
     problems.extend(found)
-    state["code_cache"], found = code_cache(reading)
+    state["code_cache"], found = code_cache(reading, symbol)
     problems.extend(found)
     state["events"], found = event_logs(reading, symbol, thread_names)
     problems.extend(found)
+    state["direct_memory"] = direct_memory(reading, oops)
     state["safepoint"] = safepoint(reading, symbol)
     state["vm_operation"] = vm_operation(reading, symbol, vtables)
 

@@ -28,10 +28,16 @@ def resolve(report: Report, where: str) -> Any:
             break
         position = step.end()
         name, index = step.groups()
-        value = value[int(index)] if index is not None else _member(value, name, where)
+        value = _item(value, int(index), where) if index is not None else _member(value, name, where)
     if position != len(where) or not where:
         raise LookupError(f"not a path: {where!r}")
     return value
+
+
+def _item(value: Any, index: int, where: str) -> Any:
+    if isinstance(value, tuple | list):
+        return value[index]
+    raise LookupError(f"no item {index} in {where!r}")
 
 
 def _member(value: Any, name: str, where: str) -> Any:

@@ -173,7 +173,7 @@ class Walker:
                 # The pc itself is nowhere: a call through a bad pointer. The call pushed its return address.
                 caller = machine.step_return_at_sp(self._space, registers)
                 if caller is not None and not (
-                    self._plausible(caller, sp) and machine.follows_call(self._space, caller[PC] or 0)
+                    self._plausible(caller, sp) and machine.follows_call(self._space, caller[PC] or 0) is not False
                 ):
                     caller = None
                 following = "frame-pointer"

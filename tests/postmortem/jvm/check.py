@@ -45,7 +45,9 @@ def report_of(directory: Path, sysroot: Path | None = None, histogram: bool = Fa
     if sysroot is None:
         root = case_of(directory)["sysroot"]
         sysroot = None if root == "/" else Path(root)
-    options = postmortem.Options(sysroot=sysroot, histogram=histogram, strict=True)
+    # What a later run of the recipe left in the case's place is another build.
+    libraries = (directory / "lib",) if (directory / "lib").is_dir() else ()
+    options = postmortem.Options(sysroot=sysroot, debug_dirs=libraries, histogram=histogram, strict=True)
     report: Json = json.loads(to_json(postmortem.analyze(directory / "core", options)))
     return report
 

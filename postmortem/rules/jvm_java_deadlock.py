@@ -1,0 +1,88 @@
+"""Deadlock of Java threads.
+
+What it finds: threads that wait for one another in a circle, through monitors, java.util.concurrent locks, or both.
+Why it matters: none of them ever goes on, nor does what waits behind them; the process hangs until it is killed.
+Evidence it needs: who wants which lock and who holds it, from the VM's monitors and the owners that locks note.
+False alarms: none; every edge of the circle is read from memory.
+What to do: take the locks in one order everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.rules import jvm_frames
+from postmortem.rules.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postmortem.model import Deadlock
+
+_MOST = 8
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """One finding for all circles."""
+    found = report.jvm.deadlocks if report.jvm is not None else ()
+    if not found:
+        return
+    first = found[0]
+    names = ", ".join(member.name for member in first.threads[:_MOST])
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    places = []
+    evidence = []
+    for number, deadlock in enumerate(found[:3]):
+        for index, member in enumerate(deadlock.threads[:_MOST]):
+            place = f"jvm.deadlocks[{number}].threads[{index}]"
+            evidence += [
+                (f"{place}.waiting_for", f"what {member.name} waits for"),
+                (f"{place}.held_by", "and who holds it"),
+            ]
+    for member in first.threads[:_MOST]:
+        path, words = _place(report, member.tid)
+        if path:
+            places.append(f"{member.name} in {words}")
+            evidence.append((path, f"where {member.name} stands"))
+    yield Finding(
+        rule=RULE.id,
+        title=f"Deadlock of {len(first.threads)} Java threads: {names}{more}",
+        severity="critical",
+        confidence="certain",
+        explanation=(
+            f"{_circle(first)} None of them can go on."
+            + (f" They stand so: {'; '.join(places)}." if places else "")
+            + (f" There are {len(found)} such circles in all." if len(found) > 1 else "")
+        ),
+        evidence=proof(report, *evidence),
+        remedies=(
+            "Take these locks in one order in all the places named, or hold only one of them at a time.",
+            "Where the order can't be fixed, use tryLock with a time-out and give up what is held.",
+            "Call nothing foreign (listeners, overridable methods) while a lock is held.",
+        ),
+    )
+
+
+def _circle(deadlock: Deadlock) -> str:
+    return " ".join(
+        f"{member.name}{f' (thread {member.tid})' if member.tid is not None else ''} waits for"
+        f" {member.waiting_for or 'a lock'}, which {member.held_by or 'another'} holds."
+        for member in deadlock.threads[:_MOST]
+    )
+
+
+def _place(report: Report, tid: int | None) -> tuple[str, str]:
+    """(path, words) of the first Java frame of a thread that is not the lock's own."""
+    for number, thread in enumerate(report.threads):
+        if thread.tid != tid:
+            continue
+        for index, frame in enumerate(thread.frames):
+            own = frame.function is None or frame.function.startswith(("java.", "jdk.", "sun."))
+            if jvm_frames.is_java(frame) and not own:
+                return f"threads[{number}].frames[{index}].function", jvm_frames.java_place(frame)
+    return "", ""
+
+
+RULE = Rule(id="jvm-java-deadlock", group="jvm", specificity=92, check=check, documentation=__doc__ or "")
