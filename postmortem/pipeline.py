@@ -12,7 +12,9 @@ import msgspec
 
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError
-from postmortem import __version__
+from parsers.hs_err import looks_like
+from parsers.hs_err import parse as parse_log
+from postmortem import __version__, hslog
 from postmortem.callframes import CallFrames
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
@@ -58,6 +60,9 @@ class Options:
     strict: bool = False
 
 
+_LOG_HEAD = 4096
+
+
 @dataclass(slots=True)
 class _Log:
     """Problems and timings as they come up."""
@@ -78,11 +83,29 @@ class _Log:
 def analyze(path: Path | str, options: Options | None = None) -> Report:
     """One report for a core. Raises AnalysisError when no report is possible."""
     with opened(Path(path)) as target:
+        if looks_like(bytes(target.content[:_LOG_HEAD])):
+            return _analyze_log(target, options or Options())
         return _analyze_core(target, options or Options())
 
 
+def _analyze_log(target: Target, options: Options) -> Report:
+    log = _Log()
+    with log.stage("log"):
+        told = parse_log(target.content[:])
+        report = hslog.from_log(told, str(target.path), target.size, __version__)
+    return _judged(report, log, options)
+
+
+def _judged(report: Report, log: _Log, options: Options) -> Report:
+    """The report with its verdict and signature."""
+    with log.stage("rules"):
+        report = run_rules(report, strict=options.strict)
+        report = msgspec.structs.replace(report, signature=signature(report))
+    return msgspec.structs.replace(report, timings=log.timings)
+
+
 def _analyze_core(target: Target, options: Options) -> Report:
-    log = _Log(problems=[*target.problems, *_not_done(options)])
+    log = _Log(problems=[*target.problems])
     with log.stage("core"):
         core = _parse(target)
         log.problems.extend(_losses(core, target))
@@ -189,12 +212,14 @@ def _analyze_core(target: Target, options: Options) -> Report:
         native=native,
         jvm=jvm,
     )
-    with log.stage("rules"):
-        log.problems.extend(_module_problems(report))
-        report = msgspec.structs.replace(report, problems=tuple(log.problems))
-        report = run_rules(report, strict=options.strict)
-        report = msgspec.structs.replace(report, signature=signature(report))
-    return msgspec.structs.replace(report, timings=log.timings)
+    log.problems.extend(_module_problems(report))
+    report = msgspec.structs.replace(report, problems=tuple(log.problems))
+    if options.hs_err is not None or jvm is not None:
+        with log.stage("log"):
+            beside = options.hs_err or hslog.find(target.path, report.process.pid)
+            if beside is not None:
+                report = hslog.merged(report, hslog.load(beside), str(beside))
+    return _judged(report, log, options)
 
 
 def _innermost(frames: list[list[Frame]]) -> list[str]:
@@ -251,12 +276,6 @@ def _parse(target: Target) -> core_parser.Core:
         raise AnalysisError(
             f"{target.path}: not a core this program can read: {error}", error.hint
         ) from error
-
-
-def _not_done(options: Options) -> Iterator[Problem]:
-    """What was asked for and this version does not do."""
-    if options.hs_err is not None:
-        yield Problem(stage="options", where=str(options.hs_err), what="the JVM's log is not merged yet")
 
 
 def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:

@@ -96,8 +96,12 @@ def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], Callable[
     """The fields of a type that may hold free text; and what gets them all, if they are plain texts."""
     fields = [field for field in msgspec.structs.fields(kind) if _may_hold_text(field.type)]
     names = tuple(field.name for field in fields)
-    plain = fields and all(set(get_args(field.type) or (field.type,)) <= {str, type(None)} for field in fields)
+    plain = fields and all(_is_text(field.type) for field in fields)
     return names, operator.attrgetter(*names) if plain else None
+
+
+def _is_text(kind: Any) -> bool:
+    return get_origin(kind) is not dict and set(get_args(kind) or (kind,)) <= {str, type(None)}
 
 
 def _may_hold_text(kind: Any) -> bool:

@@ -125,11 +125,16 @@ def top(report: Report) -> Frame | None:
 def library_frame(report: Report) -> tuple[int, Frame, int] | None:
     """The innermost frame in a library that is neither libc's kind nor the VM, above any Java frame.
 
-    Index, frame, and how many frames of the VM lie above it. The VM's own ending of the process does not count.
+    Index, frame, and how many frames of the VM lie above it. The VM's own ending of the process does not count. A
+    scanned word may be stale, but for one next to a native method, whose code it must be.
     """
     in_vm = 0
-    for index, frame in site(report).native:
-        if frame.kind in ("stub", "unknown") or frame.module is None or frame.trust == "scan":
+    where = site(report)
+    caller = where.java[0] if where.java is not None and where.java[1].kind == "java-interpreted" else None
+    for index, frame in where.native:
+        if frame.kind in ("stub", "unknown") or frame.module is None:
+            continue
+        if frame.trust == "scan" and index + 1 != caller:
             continue
         if is_vm(frame):
             in_vm += 0 if ends_process(frame) else 1

@@ -25,6 +25,8 @@ SHOWN = 6
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding, for all modules together."""
+    if report.core.format == "hs_err":
+        return  # Files would not help: the JVM wrote the names.
     nameless: dict[str, int] = {}
     count = 0
     for number, frame in enumerate(views.crashing_frames(report)):

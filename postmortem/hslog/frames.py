@@ -1,0 +1,75 @@
+"""Frames of a log as frames of the report.
+
+A log gives no stack pointers, and a pc only where it prints one or where module and offset lead to it: what it does not
+say is 0.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Address, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parsers.hs_err import model as log
+    from postmortem.model import Module
+    from postmortem.model.thread import Kind
+
+_KINDS: dict[str, Kind] = {
+    "V": "native",
+    "C": "native",
+    "j": "java-interpreted",
+    "J": "java-compiled",
+    "A": "java-compiled",
+    "M": "java-interpreted",
+    "v": "stub",
+}
+_STUB = re.compile(r"^~?(?:StubRoutines::|BufferBlob::|RuntimeStub::)?")
+
+
+def stack(
+    native: Sequence[log.Frame], java: Sequence[log.Frame], modules: Sequence[Module], pc: int | None, sp: int
+) -> tuple[Frame, ...]:
+    """One stack of the log's two lists.
+
+    `Native frames` goes on through Java frames where the VM could walk them, and then has what `Java frames`
+    repeats; else the second list is the first one's continuation.
+    """
+    lines = list(native) if any(line.kind in "jJAM" for line in native) else [*native, *java]
+    return tuple(_frame(line, modules, pc if index == 0 else None, sp if index == 0 else 0)
+                 for index, line in enumerate(lines))  # fmt: skip
+
+
+def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int) -> Frame:
+    module = next((item for item in modules if item.path.rpartition("/")[2] == line.module), None)
+    found = line.address
+    if found is None and module is not None and line.module_offset is not None:
+        found = module.bias + line.module_offset
+    kind = _KINDS.get(line.kind, "unknown")
+    function = line.method or line.function
+    if kind == "stub" and function is not None:
+        function = _STUB.sub("", function)
+    notes = []
+    if line.compile_id is not None:
+        notes.append(f"compile id {line.compile_id}")
+    if line.level is not None:
+        notes.append(line.level)
+    if line.osr:
+        notes.append("OSR")
+    return Frame(
+        pc=Address(found if found is not None else pc or 0),
+        sp=Address(sp),
+        kind=kind,
+        trust="context" if sp else "hotspot",
+        function=function,
+        module=module.path if module is not None else line.module,
+        module_offset=None if line.module_offset is None else Address(line.module_offset),
+        file=line.source_file,
+        line=line.source_line,
+        bci=line.bci,
+        compile_level=4 if line.level == "c2" else None,
+        note=", ".join(notes) or None,
+    )

@@ -1,0 +1,52 @@
+"""The machine and container as a log's S Y S T E M section words them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parsers.hs_err.reader import size
+from postmortem.model import Host
+
+if TYPE_CHECKING:
+    from parsers.hs_err import HsErrLog
+
+_LIMIT = ("memory_limit_in_bytes", "memory_limit")
+_USED = ("memory_usage_in_bytes", "memory_usage")
+
+
+def host(told: HsErrLog) -> Host:
+    """What is said of it; an unlimited or unsupported value is None."""
+    system, summary = told.system, told.summary
+    container = {setting.name: setting.value for setting in system.container}
+    known = dict(system.meminfo)
+    return Host(
+        operating_system=system.os or summary.os,
+        kernel=system.uname,
+        cpu=summary.cpu or system.cpu,
+        cpus=summary.cores or system.cpu_total,
+        memory=system.physical_memory,
+        memory_available=known.get("MemAvailable", system.physical_memory_free),
+        swap=system.swap,
+        swap_free=system.swap_free,
+        container=container.get("container_type"),
+        memory_limit=_first(container, _LIMIT),
+        memory_used=_first(container, _USED),
+        cpu_limit=_processors(container),
+        limits=dict(system.rlimits),
+        load=system.load_average,
+        virtualization=system.virtualization,
+    )
+
+
+def _first(container: dict[str, str], names: tuple[str, ...]) -> int | None:
+    for name in names:
+        if name in container:
+            return size(container[name])
+    return None
+
+
+def _processors(container: dict[str, str]) -> float | None:
+    quota, period = container.get("cpu_quota", ""), container.get("cpu_period", "")
+    if quota.isdecimal() and period.isdecimal() and int(period):
+        return int(quota) / int(period)
+    return None

@@ -1,0 +1,189 @@
+"""The state of the JVM as a log tells it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from postmortem.model import Address, Compilation, Event, EventLog, Flag, HeapSpace, Jvm, SignalHandler, VmError
+from postmortem.model.jvm import CodeCache, CodeSegment, Heap, Metaspace, Safepoint
+
+if TYPE_CHECKING:
+    from parsers.hs_err import HsErrLog
+    from parsers.hs_err import model as log
+
+_INTERNAL = 0xE0000000
+_FAILED = {"malloc": 0xE0000001, "mmap": 0xE0000002, "mprotect": 0xE0000003}
+"""VMError's ids (src/hotspot/share/utilities/vmError.hpp, VMErrorType)."""
+_COLLECTORS = {
+    "g1": "G1",
+    "parallel": "Parallel",
+    "serial": "Serial",
+    "cms": "CMS",
+    "z": "Z",
+    "shenandoah": "Shenandoah",
+    "epsilon": "Epsilon",
+}
+
+
+def jvm(told: HsErrLog) -> Jvm:
+    """All of it; what the log does not have is absent."""
+    header, arguments = told.header, told.vm.arguments
+    name, version = (None, None) if header.vm is None else (header.vm.name, header.vm.version)
+    flags = tuple(Flag(name=flag.name, value=flag.value, origin=flag.origin) for flag in told.vm.flags)
+    return Jvm(
+        version=version,
+        name=name,
+        tier="log",
+        java_command=arguments.java_command,
+        arguments=_split(arguments.jvm_args),
+        flags=flags,
+        properties={} if arguments.class_path is None else {"java.class.path": arguments.class_path},
+        heap=_heap(told, {flag.name: flag.value for flag in flags}),
+        code_cache=_code_cache(told.code_cache),
+        metaspace=_metaspace(told),
+        safepoint=None if told.process.vm_state is None else Safepoint(state=_safepoint(told.process.vm_state)),
+        vm_operation=None if told.thread.vm_operation is None else told.thread.vm_operation.name,
+        error=_error(header),
+        signal_handlers=tuple(_handler(handler) for handler in told.vm.signal_handlers),
+        uptime=told.summary.elapsed,
+        build=told.system.vm_info,
+        compilations=_compilations(told),
+        events=tuple(
+            EventLog(
+                name=ring.name,
+                events=tuple(
+                    Event(
+                        time=event.time,
+                        thread=None if event.thread is None else hex(event.thread),
+                        text="\n".join((event.text.strip(), *event.details)),
+                    )
+                    for event in ring.events
+                ),
+            )
+            for ring in told.events
+        ),
+    )
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    """The VM joins its arguments with blanks and quotes none, so an argument with a blank is told in parts."""
+    if text is None:
+        return ()
+    splitter = shlex.shlex(text, posix=False)
+    splitter.whitespace_split, splitter.commenters, splitter.quotes = True, "", ""
+    return tuple(splitter)
+
+
+def _safepoint(words: str) -> str:
+    if words.startswith("not at"):
+        return "not synchronized"
+    return "synchronized" if words.startswith("at safepoint") else "synchronizing"
+
+
+def _error(header: log.Header) -> VmError:
+    number = header.error_id
+    if header.kind == "internal-error" and number is None:
+        number = _INTERNAL
+    allocation = header.allocation
+    if header.kind == "out-of-memory":
+        number = _FAILED.get("" if allocation is None else allocation.function, number or _FAILED["malloc"])
+    message, detail = header.message, header.detail
+    if message is not None and detail is not None:
+        message = message.removesuffix(detail).rstrip().removesuffix(":")
+    if message is not None:
+        message = message.removeprefix("Error: ")
+    return VmError(
+        id=number,
+        message=message,
+        detail=detail if allocation is None or allocation.detail is None else allocation.detail,
+        file=header.source_file,
+        line=header.source_line,
+        size=None if allocation is None else allocation.size,
+    )
+
+
+def _heap(told: HsErrLog, flags: dict[str, str]) -> Heap | None:
+    heap = told.heap
+    spaces = [space for space in heap.spaces if space.name not in ("Metaspace", "class space")]
+    collector = heap.collector or (None if told.header.vm is None else told.header.vm.collector)
+    if not spaces and collector is None:
+        return None
+    whole = [space for space in spaces if space.name.endswith(("heap", "Heap", "ZHeap"))]
+    generations = [space for space in spaces if "gen" in space.name.lower() and "perm" not in space.name.lower()]
+    counted = whole[:1] or [space for space in generations if "total" in space.name] or generations
+    used, capacity = [space.used for space in counted], [space.capacity for space in counted]
+    maximum = flags.get("MaxHeapSize") or flags.get("SoftMaxHeapSize") or ""
+    return Heap(
+        collector=_COLLECTORS.get(collector or "", collector),
+        capacity=sum(size or 0 for size in capacity) if any(capacity) else None,
+        used=sum(size or 0 for size in used) if any(size is not None for size in used) else None,
+        maximum=int(maximum) if maximum.isdecimal() else None,
+        spaces=tuple(
+            HeapSpace(
+                name=space.name,
+                capacity=space.capacity,
+                used=space.used,
+                start=Address(space.bounds[0]) if space.bounds else None,
+                end=Address(space.bounds[-1]) if space.bounds else None,
+            )
+            for space in spaces
+        ),
+    )
+
+
+def _code_cache(told: log.CodeCache) -> CodeCache | None:
+    if not told.heaps and told.compilation is None:
+        return None
+    return CodeCache(
+        segments=tuple(
+            CodeSegment(
+                name=heap.name,
+                start=Address(heap.bounds[0]),
+                end=Address(heap.bounds[-1]),
+                capacity=heap.size or heap.bounds[-1] - heap.bounds[0],
+                used=heap.used,
+                free=heap.free,
+            )
+            for heap in told.heaps
+            if heap.bounds
+        ),
+        reserved=sum(heap.size or 0 for heap in told.heaps) or None,
+        used=sum(heap.used or 0 for heap in told.heaps) if told.heaps else None,
+        nmethods=told.nmethods,
+        compilation=told.compilation,
+    )
+
+
+def _metaspace(told: HsErrLog) -> Metaspace | None:
+    rows = {space.name: space for space in told.heap.spaces if space.name in ("Metaspace", "class space")}
+    if not rows:
+        return None
+    whole, classes = rows.get("Metaspace"), rows.get("class space")
+    return Metaspace(
+        used=None if whole is None else whole.used,
+        committed=None if whole is None else whole.committed,
+        class_used=None if classes is None else classes.used,
+        class_committed=None if classes is None else classes.committed,
+        class_maximum=None if classes is None else classes.reserved,
+    )
+
+
+def _handler(told: log.SignalHandler) -> SignalHandler:
+    function, _, library = told.handler.partition(" in ")
+    return SignalHandler(
+        signal=told.signal,
+        handler=function,
+        library=library or None,
+        expected=False if any("warning" in note.lower() or "expected" in note for note in told.notes) else None,
+    )
+
+
+def _compilations(told: HsErrLog) -> tuple[Compilation, ...]:
+    tasks = [*told.process.compile_tasks]
+    own = told.thread.compile_task
+    if own is not None and all(task.id != own.id for task in tasks):
+        tasks.insert(0, own)
+    return tuple(
+        Compilation(thread=task.thread, method=task.method, level=task.level, compile_id=task.id) for task in tasks
+    )

@@ -1,0 +1,71 @@
+"""What a log adds to the report of its core. The core is the witness: a log fills gaps and never replaces a fact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from postmortem.hslog.host import host
+from postmortem.hslog.jvm import jvm
+from postmortem.model import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from parsers.hs_err import HsErrLog
+    from postmortem.model import Jvm, Report
+
+
+def merged(report: Report, told: HsErrLog, path: str) -> Report:
+    """The report with the log's additions, and a problem for each fact in which the two differ.
+
+    A log of another process is not used.
+    """
+    pid = told.header.pid
+    if pid is not None and report.process.pid is not None and pid != report.process.pid and not _inner(report, told):
+        what = f"it is the log of process {pid}, the core's is {report.process.pid}: it is not used"
+        return msgspec.structs.replace(
+            report, problems=(*report.problems, Problem(stage="log", where=path, what=what))
+        )
+    return msgspec.structs.replace(
+        report,
+        host=report.host or host(told),
+        jvm=_filled(report.jvm, jvm(told)),
+        problems=(*report.problems, *_differences(report, told, path)),
+    )
+
+
+def _inner(report: Report, told: HsErrLog) -> bool:
+    """In a pid namespace the JVM knows itself by another number; then its own error id tells."""
+    return report.crash.pc is not None and report.crash.pc == told.header.pc and report.crash.pc > 0
+
+
+def _filled(own: Jvm | None, other: Jvm) -> Jvm:
+    """The core's facts, and the log's where the core has none."""
+    if own is None:
+        return other
+    changes = {
+        name: getattr(other, name)
+        for name in own.__struct_fields__
+        if getattr(own, name) in (None, (), {}) and getattr(other, name) not in (None, (), {})
+    }
+    return msgspec.structs.replace(own, **changes)
+
+
+def _differences(report: Report, told: HsErrLog, path: str) -> Iterator[Problem]:
+    jvm_version = None if report.jvm is None else report.jvm.version
+    version = None if told.header.vm is None else told.header.vm.version
+    pairs = (
+        ("pc", report.crash.pc, told.header.pc),
+        ("signal", None if report.crash.signal is None else report.crash.signal.name, told.header.signal_name),
+        ("version", jvm_version, version),
+    )
+    for name, own, other in pairs:
+        if own is not None and other is not None and own != other:
+            said = f"the core says {_shown(own)}, the log {_shown(other)}; the core's is kept"
+            yield Problem(stage="log", where=path, what=f"{name}: {said}")
+
+
+def _shown(value: int | str) -> str:
+    return hex(value) if isinstance(value, int) else value
