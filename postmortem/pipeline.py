@@ -19,6 +19,7 @@ from postmortem.callframes import CallFrames
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
+from postmortem.fault.original import choose_fault
 from postmortem.generated import GeneratedCode
 from postmortem.hotspot.attach import attach
 from postmortem.memory import AddressSpace, Piece
@@ -31,13 +32,14 @@ from postmortem.process import describe as describe_process
 from postmortem.rules.engine import run as run_rules
 from postmortem.symbolication import Symbolication
 from postmortem.target import opened
-from postmortem.threads import FrameNamer, choose_fault, thread_model, walk_threads
+from postmortem.threads import FrameNamer, thread_model, walk_threads
 from postmortem.triage.signature import signature
 from postmortem.unwind.walker import Mode, Walker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from parsers.hs_err import HsErrLog
     from postmortem.model import Frame, Jvm, Thread
     from postmortem.modules import ModuleMap
     from postmortem.target import Target
@@ -61,6 +63,8 @@ class Options:
 
 
 _LOG_HEAD = 4096
+_LARGEST_LOG = 1 << 26
+_ELF = b"\x7fELF"
 
 
 @dataclass(slots=True)
@@ -83,15 +87,28 @@ class _Log:
 def analyze(path: Path | str, options: Options | None = None) -> Report:
     """One report for a core. Raises AnalysisError when no report is possible."""
     with opened(Path(path)) as target:
-        if looks_like(bytes(target.content[:_LOG_HEAD])):
-            return _analyze_log(target, options or Options())
+        told = _log_in(target)
+        if told is not None:
+            return _analyze_log(told, target, options or Options())
         return _analyze_core(target, options or Options())
 
 
-def _analyze_log(target: Target, options: Options) -> Report:
+def _log_in(target: Target) -> HsErrLog | None:
+    """The fatal error log that a file is, whole or an excerpt without its head; None when it is none."""
+    head = bytes(target.content[:_LOG_HEAD])
+    if head.startswith(_ELF) or (b"\0" in head and not looks_like(head)):
+        return None
+    if target.size > _LARGEST_LOG and not looks_like(head):
+        return None
+    try:
+        return parse_log(target.content[:])
+    except ParseError:
+        return None
+
+
+def _analyze_log(told: HsErrLog, target: Target, options: Options) -> Report:
     log = _Log()
     with log.stage("log"):
-        told = parse_log(target.content[:])
         report = hslog.from_log(told, str(target.path), target.size, __version__)
     return _judged(report, log, options)
 

@@ -1,4 +1,4 @@
-"""Threads: walked, their fault found behind signal handlers, their frames named, recursion folded."""
+"""Threads: walked, their frames named, recursion folded."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from parsers.elf import notes
 from postmortem.model import Address, Cycle, Frame, Thread
 from postmortem.model.thread import StackRange
-from postmortem.unwind.frame import PC
 from postmortem.unwind.x86_64 import rules as machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from parsers.elf import notes
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
-    from postmortem.memory import AddressSpace
     from postmortem.model import JavaThread, Wait
     from postmortem.modules import LoadedModule, ModuleMap
     from postmortem.symbols.symbolizer import Location
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
 
 _LONGEST_PERIOD = 40
 _LEAST_FOLDED = 10
-
-
-_CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
-"""SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: what crash reporters catch."""
 
 
 class ThreadWalk(NamedTuple):
@@ -66,33 +60,6 @@ def walk_threads(walker: Walker, core: Core) -> list[ThreadWalk]:
         ThreadWalk(status, walker.walk(machine.from_prstatus(status.registers)), index == 0)
         for index, status in enumerate(core.threads)
     ]
-
-
-def choose_fault(walks: Sequence[ThreadWalk], core: Core, space: AddressSpace) -> Fault | None:
-    """The original fault of the crashing thread: the oldest signal frame of a crash signal, else the core's own."""
-    if not walks:
-        return None
-    status, walk, _ = walks[0]
-    for frame in reversed(walk.signal_frames):
-        restored = machine.restore_signal_frame(space, frame.context)
-        if restored is None:
-            continue
-        values, details = restored
-        raw = space.read(frame.info, 48)
-        info = notes.signal_info(raw) if raw is not None else None
-        if info is None or not 0 < info.number <= 64 or not -64 < info.code <= 128:
-            # The kernel writes siginfo_t for handlers with SA_SIGINFO only; the trap is always there.
-            info = machine.signal_of_trap(details, values[PC] or 0)
-        if info is None or info.number not in _CRASH_SIGNALS:
-            continue
-        registers = {
-            name: value for name, value in zip(machine.DWARF_NAMES, values, strict=True) if value is not None
-        }
-        registers["eflags"] = details["eflags"]
-        for name in ("fs_base", "gs_base"):
-            registers[name] = status.registers[name]
-        return Fault(status.tid, core.signal, info, frame, registers, details["trapno"], details["err"])
-    return Fault(status.tid, core.signal, core.signal, None, dict(status.registers), None, None)
 
 
 def stack_range(core: Core, sp: int) -> StackRange | None:

@@ -20,7 +20,9 @@ _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
 _SHOWN = (
     "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
 )  # fmt: skip
+SI_KERNEL = 128
 PAGE_FAULT = 14
+_LONGEST_INSTRUCTION = 15
 _ERROR_WRITE, _ERROR_FETCH = 2, 16
 
 Access = Literal["read", "write", "execute"]
@@ -34,7 +36,7 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
     own = describe(fault.own)
     decoded: Decoded | None = None
     disassembly: tuple[tuple[Address, str], ...] = ()
-    executable = _is_executable(describer, pc)
+    executable = _is_executable(describer, pc, shown)
     if shown is not None and shown.number in _CPU_FAULTS and (shown.code or 0) > 0 and executable:
 
         def mapped(address: int) -> bool:
@@ -74,9 +76,14 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
     )
 
 
-def _is_executable(describer: Describer, pc: int) -> bool:
+def _is_executable(describer: Describer, pc: int, shown: Signal | None) -> bool:
+    """Whether the CPU could fetch the instruction: by its mapping, or, where no mapping is known (a log that lists
+    only some), by the fault being at another address."""
     mapping = describer.mapping(pc)
-    return mapping is not None and "x" in mapping.permissions
+    if mapping is not None:
+        return "x" in mapping.permissions
+    address = None if shown is None or shown.code == SI_KERNEL else shown.fault_address
+    return address is not None and not pc <= address < pc + _LONGEST_INSTRUCTION
 
 
 def _touched(
@@ -96,11 +103,11 @@ def _touched(
     if shown is None or shown.number not in (SIGSEGV, SIGBUS) or (shown.code or 0) <= 0:
         return None, None, None
     given = shown.fault_address
-    if not executable and (given is None or given == pc or shown.code != 128):
+    if not executable and (given is None or given == pc or shown.code != SI_KERNEL):
         return pc, "the program counter", "execute"
-    if shown.code != 128 and given:
+    if shown.code != SI_KERNEL and given:
         return given, "si_addr", _access_kind(fault, decoded, given)
-    if shown.code != 128 and given == 0 and shown.number == SIGSEGV:
+    if shown.code != SI_KERNEL and given == 0 and shown.number == SIGSEGV:
         return 0, "si_addr", _access_kind(fault, decoded, 0)
     if decoded is None:
         return None, None, None

@@ -52,13 +52,16 @@ def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int) 
     function = line.method or line.function
     if kind == "stub" and function is not None:
         function = _STUB.sub("", function)
+    level = None if line.level is None else line.level.lower()  # JDK 8 prints C2
     notes = []
     if line.compile_id is not None:
         notes.append(f"compile id {line.compile_id}")
-    if line.level is not None:
-        notes.append(line.level)
+    if level is not None:
+        notes.append(level)
     if line.osr:
         notes.append("OSR")
+    if kind == "java-compiled" and level is None and line.bytecode_size == 0:
+        notes.append("native wrapper")  # no compiler made it, and a native method has no bytecodes
     return Frame(
         pc=Address(found if found is not None else pc or 0),
         sp=Address(sp),
@@ -70,6 +73,6 @@ def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int) 
         file=line.source_file,
         line=line.source_line,
         bci=line.bci,
-        compile_level=4 if line.level == "c2" else None,
+        compile_level=4 if level == "c2" else None,
         note=", ".join(notes) or None,
     )

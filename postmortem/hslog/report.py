@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _UNKNOWN_SHOWN = 5
 _SCANNED = 64
 """Words of stack to look through for a caller."""
+_HEAD_ONLY = "the log has no stack; this frame is the one that its head names"
 _ACCESS: tuple[tuple[str, Access], ...] = (("read", "read"), ("writ", "write"), ("exec", "execute"))
 
 
@@ -135,7 +136,12 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
         stack = told.thread.stack
         sp = registers.get("rsp", registers.get("sp", 0 if stack is None else stack.sp or 0))
         modules = space.modules(told)
-        listed = frames.stack(told.thread.native_frames, told.thread.java_frames, modules, fault.pc, sp)
+        native, java = told.thread.native_frames, told.thread.java_frames
+        first = told.header.problematic_frame
+        alone = not native and not java and first is not None
+        if first is not None and alone:
+            native = (first,)
+        listed = frames.stack(native, java, modules, fault.pc, sp)
         listed = _completed(listed, fault, sp, told, modules)
         cut = told.thread.native_frames_cut or told.thread.java_frames_cut
         found[tid] = Thread(
@@ -146,8 +152,8 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
             stack=_range(crashed, stack),
             frames=listed,
             cycles=cycles(listed),
-            ended="limit" if cut else "bottom",
-            ended_detail="the log leaves out further frames" if cut else None,
+            ended="unreadable" if alone else "limit" if cut else "bottom",
+            ended_detail=_HEAD_ONLY if alone else "the log leaves out further frames" if cut else None,
             java=None if crashed is None else _java(crashed),
         )
     for thread in (*told.process.java_threads, *told.process.other_threads):

@@ -39,10 +39,10 @@ def check(report: Report) -> Iterator[Finding]:
     if (path is not None and path.startswith("[")) or (found is not None and path is None):
         return
     in_zip = _by_zip(report)
-    if path is None and not in_zip and not _by_buffer(report):
+    if path is None and not in_zip and not _by_buffer(report) and not _outside_heap(report, address):
         return
     kind, why, remedy = _kind(path, in_zip)
-    name = jvm_frames.file_name(path) if path else "a mapped file"
+    name = jvm_frames.file_name(path) if path else "A mapped file"
     offset = address - found[1].start + (found[1].offset or 0) if found is not None and address is not None else None
     at = f" at byte {offset:#x}" if offset is not None else ""
     caller = jvm_frames.java_caller(report)
@@ -130,6 +130,22 @@ def _by_zip(report: Report) -> bool:
 
 def _by_buffer(report: Report) -> bool:
     return any((frame.function or "").startswith(_BUFFERS) for _, frame in jvm_frames.java_frames(report))
+
+
+def _outside_heap(report: Report, address: int | None) -> bool:
+    """Generated code reached for memory that is not the heap's: a buffer's, inlined to its bare address.
+
+    Where the spaces are not known, any: pages of a heap are anonymous and can't be lost, but for huge ones.
+    """
+    innermost = jvm_frames.top(report)
+    spaces = report.jvm.heap.spaces if report.jvm is not None and report.jvm.heap is not None else ()
+    bounds = [(space.start, space.end) for space in spaces if space.start is not None and space.end is not None]
+    return (
+        innermost is not None
+        and jvm_frames.is_generated(innermost)
+        and address is not None
+        and not any(start <= address < end for start, end in bounds)
+    )
 
 
 def _thrown(report: Report) -> Iterator[Finding]:

@@ -42,11 +42,12 @@ def case_of(directory: Path) -> Json:
 
 def report_of(directory: Path, sysroot: Path | None = None, histogram: bool = False) -> Json:
     """The report as JSON has it. sysroot: instead of the root that the case ran in."""
+    libraries: tuple[Path, ...] = ()
     if sysroot is None:
         root = case_of(directory)["sysroot"]
         sysroot = None if root == "/" else Path(root)
-    # What a later run of the recipe left in the case's place is another build.
-    libraries = (directory / "lib",) if (directory / "lib").is_dir() else ()
+        # What a later run of the recipe left in the case's place is another build.
+        libraries = (directory / "lib",) if (directory / "lib").is_dir() else ()
     options = postmortem.Options(sysroot=sysroot, debug_dirs=libraries, histogram=histogram, strict=True)
     report: Json = json.loads(to_json(postmortem.analyze(directory / "core", options)))
     return report
