@@ -199,16 +199,16 @@ def _analyze_core(target: Target, options: Options) -> Report:
             start = None if at is None else fault.registers["rip"] - at[1]
             crash = describe_crash(fault, space, describer, start)
     with log.stage("native"):
-        functions = [frame.function or "" for frame in _crashing_frames(threads)]
+        crashing = list(_crashing_frames(threads))
         native = native_facts(
             core,
             target.content,
             space,
             lambda name: _libc_symbol(modules, symbolication, name),
-            functions,
+            crashing,
             aborted=core.signal is not None and core.signal.number == _SIGABRT,
             may_throw=modules.named("libjvm.so") is None
-            and (modules.named("libstdc++") is not None or any("std::" in name for name in functions)),
+            and (modules.named("libstdc++") is not None or any("std::" in (frame.function or "") for frame in crashing)),
         )
     report = Report(
         tool=Tool(name="postmortem", version=__version__),

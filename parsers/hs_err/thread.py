@@ -132,7 +132,8 @@ def signal_info(text: str) -> SignalInfo:
     number = find(r"si_signo[:=] ?(?:(\d{1,9})(?: \((\w+)\))?|(\w+))")
     code = find(r"si_code[:=] ?(?:(-?\d{1,9})(?: \(([^)]*)\))?|(\w+))")
     at = find(rf"si_addr[:=] ?({HEX})")
-    pid, uid = find(r"si_pid[:=] ?(\d{1,12})"), find(r"si_uid[:=] ?(\d{1,12})")
+    pid = find(r"(?:si_pid[:=]|sent from pid:) ?(\d{1,12})")
+    uid = find(r"(?:si_uid[:=]|\(uid:) ?(\d{1,12})")
     status = find(r"si_status[:=] ?(-?\d{1,12})")
     exception = find(rf"(?:ExceptionCode=({HEX})|(EXCEPTION_\w+) \(({HEX})\))")
     access = find(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
 from postmortem.model import Address, NativeFacts
-from postmortem.native import messages
+from postmortem.native import golang, messages
 from postmortem.native.arenas import arenas
 from postmortem.native.exceptions import exceptions
 from postmortem.symbols.demangle import demangle
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from parsers.elf.core import Core
     from parsers.elf.header import Buffer
     from postmortem.memory import AddressSpace
+    from postmortem.model import Frame
 
 _TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
+_GO = ("runtime.goexit", "runtime.mstart", "runtime.rt0_go", "runtime.main")
+"""What lies at the bottom of every stack of a Go process."""
 
 
 def native_facts(
@@ -26,16 +29,19 @@ def native_facts(
     content: Buffer,
     space: AddressSpace,
     symbol: Callable[[str], int | None],
-    functions: Sequence[str],
+    frames: Sequence[Frame],
     aborted: bool,
     may_throw: bool,
 ) -> NativeFacts:
-    """functions: names on the crashing stack. symbol: address in memory of a libc symbol by name.
+    """frames: the crashing stack, innermost first. symbol: address in memory of a symbol of libc or the executable.
 
     The searches of memory are made only for a process that aborted, since they cost. may_throw: an exception
     is worth looking for even when no terminate() is seen, as in a stripped C++ program.
     """
+    functions = [frame.function or "" for frame in frames]
     runtime, message = messages.runtime_message(core, content, functions) if aborted else (None, None)
+    if runtime is None and any(name.startswith(_GO) for name in functions):
+        runtime, message = golang.NAME, golang.message(space, symbol, frames)
     text = messages.abort_message(space, symbol("__abort_msg"))
     thrown = aborted and (
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)

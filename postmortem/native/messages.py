@@ -1,4 +1,4 @@
-"""Last words of runtimes in memory: glibc's abort message, sanitizer reports, Rust panics, Go's fatal errors.
+"""Last words of runtimes in memory: glibc's abort message, sanitizer reports, Rust panics.
 
 glibc: __abort_msg points at {u32 size; char text[]} (stdlib/abort.h). The others print their text from a
 buffer that still holds it; it is searched for in the writable memory that the core holds.
@@ -61,12 +61,6 @@ RUNTIMES = (
         ("rust_panic", "panicking", "rust_begin_unwind"),
         b" panicked at ",
         re.compile(rb"thread '[^'\0]{0,100}'[^\0]{0,20} panicked at [^\0]{1,1000}"),
-    ),
-    Runtime(
-        "Go",
-        ("runtime.throw", "runtime.fatalthrow", "runtime.gopanic", "runtime.raise"),
-        b"fatal error: ",
-        re.compile(rb"(?:panic|fatal error): [^\0\n]{1,500}"),
     ),
 )
 

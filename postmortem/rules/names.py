@@ -14,6 +14,7 @@ _RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
 _SUFFIX = re.compile(
     r"(?:\s+\[clone [^\]]*\]|\.(?:cold|part|isra|constprop|lto_priv|llvm)(?:\.\d+)*|@@?[A-Za-z_0-9.]+)+$"
 )
+_GO_RECEIVER = re.compile(r"\.\(\*([\w.]+)\)\.")
 _LAMBDA = re.compile(r"\{lambda\b.*?\}(?:#\d+)?|\$_\d+|'lambda\d*'")
 _QUALIFIER = re.compile(r"\s+(?:const|volatile|noexcept|&&?|\[abi:\w+\])+$")
 _ARCH_VARIANT = re.compile(
@@ -32,6 +33,7 @@ def plain(function: str) -> str:
     variant for one CPU its suffix ("__memmove_avx_unaligned_erms" is "memmove").
     """
     name = _RUST_HASH.sub("", _SUFFIX.sub("", function[:LONGEST_NAME].strip()))
+    name = _GO_RECEIVER.sub(r".\1.", name)
     name = _ANONYMOUS.sub("@anonymous@", _LAMBDA.sub("@lambda@", name))
     operator = _OPERATOR.search(name)
     if operator:

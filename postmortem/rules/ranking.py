@@ -31,6 +31,8 @@ SILENCES: dict[str, tuple[str, ...]] = {
     "pure-virtual-call": ("uncaught-cxx-exception", "deliberate-abort"),
     "heap-corruption": ("deliberate-abort", "use-after-free", *_BAD_ADDRESS),
     "stack-smashing": ("deliberate-abort",),
+    "buffer-overflow-detected": ("deliberate-abort",),
+    "terminate-without-exception": ("deliberate-abort",),
     "rust-panic": ("deliberate-abort", "illegal-instruction"),
     "go-fatal": ("deliberate-abort", "raised-signal"),
     "stack-overflow": (*_BAD_ADDRESS, "write-to-read-only", "use-after-free"),

@@ -41,9 +41,8 @@ def check(report: Report) -> Iterator[Finding]:
     found = _frame(report)
     text = (report.native.runtime_message or "").strip()
     runtime = (report.native.runtime or "").casefold()
-    of_sanitizer = (
-        "sanitizer" in runtime or runtime in _NAMES or "Sanitizer: " in text or "runtime error: " in text
-    )
+    worded = not runtime and ("Sanitizer: " in text or "runtime error: " in text)
+    of_sanitizer = "sanitizer" in runtime or runtime in _NAMES or worded
     if found is None and not (of_sanitizer and text and views.signal_is(report, views.SIGABRT)):
         return
     text = text if of_sanitizer else ""

@@ -2,7 +2,7 @@
 
 What it finds: a core without any fatal signal, as gcore, a debugger or a monitor writes it.
 Why it matters: nothing crashed; the stacks show what the process was doing.
-Evidence it needs: no signal, signal 0, or SIGSTOP or SIGTRAP without a fault.
+Evidence it needs: no signal, signal 0, SIGSTOP (which ends no process), or SIGTRAP without a fault.
 False alarms: cores of tools that do not write siginfo.
 What to do: read the threads: what do they wait for?
 """
@@ -29,7 +29,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     if signal is not None and signal.number not in (0, SIGSTOP, views.SIGTRAP):
         return
-    if signal is not None and signal.code not in (None, views.SI_USER, 0):
+    if signal is not None and signal.number != SIGSTOP and signal.code not in (None, views.SI_USER, 0):
         return
     yield Finding(
         rule=RULE.id,

@@ -29,6 +29,7 @@ from tests.postmortem.rules.reports import frame
         ("__memmove_avx_unaligned_erms", "memmove"),
         ("core::option::unwrap_failed::h0123456789abcdef", "core::option::unwrap_failed"),
         ("<T as core::fmt::Debug>::fmt", "core::fmt::Debug::fmt"),
+        ("main.(*order).item", "main.order.item"),
         ("unbalanced<((", "unbalanced"),
     ],
 )
