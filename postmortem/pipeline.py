@@ -200,6 +200,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
             crash = describe_crash(fault, space, describer, start)
     with log.stage("native"):
         crashing = list(_crashing_frames(threads))
+        cxx = modules.named("libstdc++") is not None or any("std::" in (frame.function or "") for frame in crashing)
         native = native_facts(
             core,
             target.content,
@@ -207,8 +208,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
             lambda name: _libc_symbol(modules, symbolication, name),
             crashing,
             aborted=core.signal is not None and core.signal.number == _SIGABRT,
-            may_throw=modules.named("libjvm.so") is None
-            and (modules.named("libstdc++") is not None or any("std::" in (frame.function or "") for frame in crashing)),
+            may_throw=cxx and modules.named("libjvm.so") is None,
         )
     report = Report(
         tool=Tool(name="postmortem", version=__version__),

@@ -195,7 +195,7 @@ class HeapSection(Section):
             key, colon, value = text.strip().partition(":")
             if colon and key:
                 return self.facts.add("precious_log", Setting(name=key, value=value.strip()))
-            said = text.startswith(" ") and len(text) < 1024
+            said = text.startswith((" ", "<")) and len(text) < 1024
             return said and self.facts.add("precious_log", Setting(name="", value=text.strip()))
         if text[:1] == "|" or name == "regions" or text.lstrip()[:5] in ("Small", "Mediu", "Large"):
             found = region(text)

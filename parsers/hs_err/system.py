@@ -139,7 +139,7 @@ class SystemSection(Section):
             return self._waiting(text)
         if name in ("process", "container"):
             into = "process_memory" if name == "process" else "container"
-            return self._pair(into, text)
+            return self._pair(into, text) or text.startswith("Could not open ")
         if name in ("cpu", "cpuinfo", "steal"):
             return self._processor(text)
         if name == "memory":

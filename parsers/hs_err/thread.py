@@ -177,7 +177,7 @@ class ThreadSection(Section):
         ("callback", r"VMErrorCallback \d"),
         ("note", r"The last pc belongs to |Error accessing |>> Please see below"),
         ("pending", r"Pending compilation failure"),
-        ("code", r"\[CodeBlob \(|Compiled method \(|-{10,} *$|={20,} C\d|Decoding "),
+        ("code", r"\[CodeBlob \(|Compiled method \(|-{10,} *$|={20,} C\d|Decoding |Loading hsdis library "),
     )
 
     def __init__(self) -> None:

@@ -128,7 +128,8 @@ class VmSection(Section):
 
     def _handler(self, text: str) -> bool:
         last: Draft[SignalHandler] | None = self.facts.last("signal_handlers")
-        if text.lstrip().startswith("*") or "Handler was modified" in text or "expected:" in text.lower():
+        note = text.lstrip()
+        if note.startswith(("*", "chained to:")) or "Handler was modified" in text or "expected:" in text.lower():
             return last is not None and last.add("notes", text.strip())
         m = _HANDLER.match(text)
         if not m or not (m[3] or m[4] or re.match(r"\[|SIG_|\w+ in ", m[2])):

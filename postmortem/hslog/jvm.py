@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from parsers.hs_err import HsErrLog
     from parsers.hs_err import model as log
 
+_PLACE = re.compile(r"\[?([^\[\]+]+)\+(?:0x)?[0-9a-fA-F]+\]?")
+"""A handler for which the VM found no name: [libjvm.so+0x12], libjvm.so+18."""
 _INTERNAL = 0xE0000000
 _FAILED = {"malloc": 0xE0000001, "mmap": 0xE0000002, "mprotect": 0xE0000003}
 """VMError's ids (src/hotspot/share/utilities/vmError.hpp, VMErrorType)."""
@@ -171,6 +174,9 @@ def _metaspace(told: HsErrLog) -> Metaspace | None:
 
 def _handler(told: log.SignalHandler) -> SignalHandler:
     function, _, library = told.handler.partition(" in ")
+    place = _PLACE.fullmatch(told.handler)
+    if place is not None:
+        library = place[1]
     return SignalHandler(
         signal=told.signal,
         handler=function,

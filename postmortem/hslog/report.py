@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from postmortem.model.process import Access
 
 _UNKNOWN_SHOWN = 5
+_TID_BITS = 32
 _SCANNED = 64
 """Words of stack to look through for a caller."""
 _HEAD_ONLY = "the log has no stack; this frame is the one that its head names"
@@ -100,7 +101,7 @@ def _siginfo(info: log.SignalInfo, number: int) -> SignalInfo:
 
 def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     shown, info = signal(told), told.thread.siginfo
-    tid = told.header.tid
+    tid = _tid(told)
     pc = registers.get("rip", told.header.pc)
     if shown is None or info is None or info.code is None or tid is None or "rip" not in registers:
         return Crash(
@@ -123,6 +124,15 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     return describe_crash(fault, memory, Describer(memory, found, ModuleMap([]), lambda address: None, stacks), None)
 
 
+def _tid(told: HsErrLog) -> int | None:
+    """The kernel's number of the crashing thread.
+
+    The head of JDK 8's logs has its pthread_t instead; it stands in for a thread that the VM does not know.
+    """
+    crashed = told.thread.thread
+    return (None if crashed is None else crashed.id) or told.header.tid
+
+
 def _windows_access(info: log.SignalInfo | None) -> Access | None:
     words = "" if info is None else info.access or ""
     return next((kind for start, kind in _ACCESS if words.startswith(start)), None)
@@ -130,7 +140,7 @@ def _windows_access(info: log.SignalInfo | None) -> Access | None:
 
 def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[Thread, ...]:
     crashed = told.thread.thread
-    tid = (None if crashed is None else crashed.id) or told.header.tid
+    tid = _tid(told)
     found: dict[int, Thread] = {}
     if tid is not None:
         stack = told.thread.stack
@@ -245,6 +255,9 @@ def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
         lines = ", ".join(str(line.number) for line in told.unknown[:_UNKNOWN_SHOWN])
         share = f"{told.coverage.understood} of {told.coverage.total}"
         yield Problem(stage="log", where=path, what=f"{share} lines were understood; not understood: line {lines}")
+    if (told.thread.thread is None or told.thread.thread.id is None) and (told.header.tid or 0) >> _TID_BITS:
+        what = "the VM does not know the crashing thread, so the log has its pthread_t instead of its tid"
+        yield Problem(stage="log", where=path, what=what)
     for error in told.report_errors:
         yield Problem(stage="log", where=path, what=f"the JVM failed while it wrote the log: {error.text}")
     for name in told.limits_reached:

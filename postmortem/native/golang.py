@@ -1,14 +1,15 @@
 """What Go's run-time said last: the value of the panic, or the text of a fatal error.
 
-A panic's value is the argument of runtime.gopanic, an interface {type, data}, which lies where every function of Go keeps
-its first arguments, at its CFA (src/cmd/compile/abi-internal.md). Types: src/internal/abi/type.go; names: offsets into the
-module's types, one byte of flags, the length as a varint, text. The errors of the run-time: src/runtime/error.go. The
-text of a fatal error is printed before the run-time counts as panicking, so runtime.printBacklog keeps it
-(src/runtime/print.go).
+A panic's value is the argument of runtime.gopanic, an interface {type, data}, which lies where every function of Go
+keeps its first arguments, at its CFA (src/cmd/compile/abi-internal.md). Types: src/internal/abi/type.go; names: offsets
+into the module's types, one byte of flags, the length as a varint, text. The errors of the run-time:
+src/runtime/error.go. The text of a fatal error is printed before the run-time counts as panicking, so
+runtime.printBacklog keeps it (src/runtime/print.go).
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ _FATAL = re.compile(rb"fatal error: [^\0\n]{1,500}")
 
 def message(space: AddressSpace, symbol: Callable[[str], int | None], frames: Sequence[Frame]) -> str | None:
     """The panic or fatal error of a Go process whose crashing stack is `frames`; None where there was none."""
-    for frame, caller in zip(frames, frames[1:], strict=False):
+    for frame, caller in itertools.pairwise(frames):
         if frame.function == "runtime.gopanic":
             pair = space.words(caller.sp, 2)
             value = None if pair is None else _value(space, symbol, pair[0], pair[1])

@@ -1,10 +1,10 @@
 """Memory left out of the core.
 
-What it finds: writable memory of the process that the core does not hold, though the file is whole.
-Why it matters: stacks, heap or shared memory that the analysis needs were not dumped.
-Evidence it needs: mappings with no dumped bytes, in a core that is not cut short.
-False alarms: memory that its owner excluded with MADV_DONTDUMP on purpose; guard pages and text do not
-count.
+What it finds: writable memory that the analysis needs and the core does not hold, though the file is whole.
+Why it matters: stacks, heap or shared memory were not dumped.
+Evidence it needs: mappings with no dumped bytes, in a core that is not cut short: all that are anonymous, or one that
+a stack or the fault lies in.
+False alarms: the kernel leaves out memory that was never written, too, so single mappings without bytes are no loss.
 What to do: set coredump_filter.
 """
 
@@ -33,9 +33,9 @@ def check(report: Report) -> Iterator[Finding]:
         and thread.stack is not None
         and _undumped_at(report, thread.stack.start)
     ]
-    stack = next((item for item in missing if "stack" in (item[1].kind or "")), None)
-    if not missing or not (blind or stack or _anonymous(missing) or _wanted(report)):
+    if not missing or not (blind or _wanted(report) or not _any_kept(report)):
         return
+    stack = next((item for item in missing if "stack" in (item[1].kind or "")), None)
     total = sum(m.end - m.start for _, m in missing)
     index, mapping = stack or max(missing, key=lambda item: item[1].end - item[1].start)
     places = (
@@ -80,12 +80,13 @@ def _left_out(mapping: Mapping) -> bool:
     return mapping.path is None or mapping.path.startswith("[")
 
 
-def _anonymous(missing: list[tuple[int, Mapping]]) -> bool:
-    return sum(m.end - m.start for _, m in missing if m.path is None) >= 1 << 20
+def _any_kept(report: Report) -> bool:
+    """Whether the core has any private memory that belongs to no file: the filter lets its kind through."""
+    return any(m.dumped for m in report.mappings if m.path is None and m.permissions.startswith("rw"))
 
 
 def _wanted(report: Report) -> bool:
-    """The fault touched such memory, or a register of the crash points at it."""
+    """The fault touched such memory."""
     address = views.fault_address(report)
     found = views.mapping_at(report, address) if address is not None else None
     return found is not None and _left_out(found[1])

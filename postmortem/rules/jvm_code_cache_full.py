@@ -28,7 +28,8 @@ def check(report: Report) -> Iterator[Finding]:
     cache = report.jvm.code_cache if report.jvm is not None else None
     if cache is None:
         return
-    stopped = (cache.compilation or "").lower().startswith("disabled")
+    state = (cache.compilation or "").lower()
+    stopped = state.startswith("disabled") and "interpreter" not in state  # -Xint compiles nothing anyway
     fullest, share = None, 0.0
     for index, segment in enumerate(cache.segments):
         part = jvm_exhaustion.share(segment.used, segment.capacity)
@@ -38,14 +39,14 @@ def check(report: Report) -> Iterator[Finding]:
         return
     where = "" if fullest is None else f"jvm.code_cache.segments[{fullest}]"
     name = "the code cache" if fullest is None else f"{cache.segments[fullest].name}"
-    state = "The compilers were stopped. " if stopped else ""
+    ended = "The compilers were stopped. " if stopped else ""
     yield Finding(
         rule=RULE.id,
         title=f"Code cache full: {share:.0%} of {name} in use{', compilers stopped' if stopped else ''}",
         severity="high",
         confidence="certain" if stopped else "likely",
         explanation=(
-            f"{state}Compiled methods lie in the code cache, whose size is fixed at start. With {share:.0%} of {name}"
+            f"{ended}Compiled methods lie in the code cache, whose size is fixed at start. With {share:.0%} of {name}"
             " in use there is hardly a piece left for another method: the VM throws compiled code away, or stops"
             " compiling, and code that is hot now is interpreted."
         ),

@@ -44,6 +44,17 @@ COUNTED = ("quiet-serial", "quiet-parallel", "quiet-g1", "quiet-nocoops", "quiet
 
 ASKED = (*COUNTED, "quiet-shenandoah", "quiet-z")
 
+JUDGED = (
+    # What ends a JVM that the kinds above do not have, each for the diagnosis that it must get.
+    *("jni-fatal", "jni-assert", "jni-double-free", "signal-chain", "mapped-jni", "mapped-bulk", "jar-replaced"),
+    *("gc-verify", "vm-define-class", "metaspace", "class-space", "native-oom", "code-cache-full", "direct-memory"),
+    *("safepoint-stall", "safepoint-timeout", "kill-segv", "kill-quit-gcore"),
+    # Settings that a log tells of.
+    *("container", "c2-xcomp", "epsilon"),
+)
+JUDGED_ON = (8, 17, 27)
+"""The oldest, the host's and the newest."""
+
 WHOLE = ("interpreter", "c1", "c2-inlined", "unsafe-native", "jni", "jni-nested", "jni-abort", "oom", "deadlock")
 """Kinds whose core has the pages of files, too, from 11 on."""
 
@@ -62,10 +73,10 @@ def recipe() -> ModuleType:
     return module
 
 
-def pairs(kinds: Iterable[str], since: int = 0) -> list[tuple[int, str]]:
+def pairs(kinds: Iterable[str], since: int = 0, jdks: tuple[int, ...] = JDKS) -> list[tuple[int, str]]:
     """(jdk, kind) for all versions that a kind exists on."""
     on = {kind.name: kind.jdks for kind in recipe().KINDS}
-    return [(jdk, kind) for kind in kinds for jdk in JDKS if jdk in on[kind] and jdk >= since]
+    return [(jdk, kind) for kind in kinds for jdk in jdks if jdk in on[kind] and jdk >= since]
 
 
 @functools.cache
@@ -74,7 +85,7 @@ def directory() -> Path:
     named = os.environ.get("POSTMORTEM_JVM_CORPUS")
     if named:
         return Path(named)
-    # Some 11 GB: /tmp may be memory.
+    # Some 13 GB: /tmp may be memory.
     parent = Path("/var/tmp") if os.access("/var/tmp", os.W_OK) else Path(tempfile.gettempdir())
     built = parent / f"postmortem-jvm-{os.getuid()}"
     with built.with_suffix(".lock").open("w") as lock:
@@ -87,7 +98,9 @@ def directory() -> Path:
         stamp.write_text(_recipe_digest())
         for _ in range(2):
             # A crash that a busy machine made to end otherwise is tried once more; what is good, is left alone.
-            made = recipe().build(built, JDKS, [*LOGGED, *UNLOGGED, *ASKED], jobs=os.cpu_count() or 1)
+            jobs = os.cpu_count() or 1
+            made = recipe().build(built, JDKS, [*LOGGED, *UNLOGGED, *ASKED], jobs=jobs)
+            made += recipe().build(built, JUDGED_ON, JUDGED, jobs=jobs)
             if not any(case.description["failure"] for case in made):
                 break
     return built
@@ -118,6 +131,6 @@ def case(jdk: int, kind: str) -> Path:
         pytest.skip(made)
     place = made / f"{jdk}-{kind}"
     described = json.loads((place / "case.json").read_text(encoding="utf-8"))
-    if described["failure"] or not (place / "core").exists():
+    if described["failure"] or not ((place / "core").exists() or (place / "hs_err.log").exists()):
         pytest.fail(f"{place}: {described['failure']}", pytrace=False)
     return place

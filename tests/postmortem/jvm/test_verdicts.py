@@ -1,0 +1,89 @@
+"""Every crash gets the diagnosis that its recipe names, from its core and from its log alone."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import pytest
+
+import postmortem
+from parsers import hs_err
+from postmortem.model import to_json
+from tests.postmortem.jvm import check, corpus
+
+pytestmark = pytest.mark.jdk
+
+EACH = [
+    *corpus.pairs([*corpus.LOGGED, *corpus.UNLOGGED, *corpus.ASKED]),
+    *corpus.pairs(corpus.JUDGED, jdks=corpus.JUDGED_ON),
+]
+KINDS = {kind.name: kind for kind in corpus.recipe().KINDS}
+WITHOUT_CORE = {kind.name for kind in corpus.recipe().KINDS if not kind.core}
+WITHOUT_LOG = {
+    *corpus.UNLOGGED,
+    *corpus.ASKED,
+    *("jni-fatal", "jni-assert", "jni-double-free", "signal-chain", "code-cache-full", "direct-memory"),
+    *("safepoint-stall", "kill-quit-gcore"),
+}
+FEW_FRAMES = {(11, "jni-badref")}
+"""The log shows one frame of libjvm and eight words of stack: nothing in it leads to the library that called the VM."""
+NO_SYMBOLS = {(8, kind): {"jvm-jni-fatal-error", "jvm-bad-jni-reference"} for kind in ("jni-fatal", "jni-badref")}
+"""Debian's libjvm of JDK 8 is stripped, so that the JNI function on the stack has no name."""
+PTHREAD = (8, "kill-segv")
+"""The thread is not the VM's, and JDK 8 writes its pthread_t."""
+LEAST_UNDERSTOOD = 0.98
+
+
+@functools.cache
+def of_core(jdk: int, kind: str) -> dict[str, Any]:
+    return check.report_of(corpus.case(jdk, kind))
+
+
+@functools.cache
+def of_log(jdk: int, kind: str) -> dict[str, Any]:
+    path = corpus.case(jdk, kind) / "hs_err.log"
+    report: dict[str, Any] = json.loads(to_json(postmortem.analyze(path, postmortem.Options(strict=True))))
+    return report
+
+
+def rules(report: dict[str, Any]) -> set[str]:
+    return {finding["rule"] for finding in report["findings"]}
+
+
+@pytest.mark.parametrize(("jdk", "kind"), [item for item in EACH if item[1] not in WITHOUT_CORE])
+def test_verdict_of_the_core(jdk: int, kind: str) -> None:
+    report = of_core(jdk, kind)
+    expected = KINDS[kind].rules
+    assert report["verdict"]["rule"] == expected[0]
+    assert set(expected) - NO_SYMBOLS.get((jdk, kind), set()) <= rules(report)
+    assert not rules(report) & set(corpus.recipe().NEAR_MISSES.get(kind, ()))
+
+
+@pytest.mark.parametrize(("jdk", "kind"), [item for item in EACH if item[1] not in WITHOUT_LOG])
+def test_verdict_of_the_log_is_the_core_s(jdk: int, kind: str) -> None:
+    report = of_log(jdk, kind)
+    assert report["core"]["format"] == "hs_err"
+    if (jdk, kind) in FEW_FRAMES:
+        assert report["verdict"]["rule"] == "jvm-vm-code-crash"
+        return
+    assert report["verdict"]["rule"] == KINDS[kind].rules[0]
+    if kind not in WITHOUT_CORE:
+        core = of_core(jdk, kind)
+        assert core["verdict"]["rule"] == report["verdict"]["rule"]
+        if report["crash"]["signal"] is not None:
+            assert core["crash"]["pc"] == report["crash"]["pc"]
+        if (jdk, kind) != PTHREAD:
+            assert core["crash"]["tid"] == report["crash"]["tid"]
+
+
+@pytest.mark.parametrize(("jdk", "kind"), [item for item in EACH if item[1] not in WITHOUT_LOG])
+def test_lines_of_the_log_are_understood(jdk: int, kind: str) -> None:
+    log = hs_err.parse((corpus.case(jdk, kind) / "hs_err.log").read_bytes())
+    assert log.coverage.total > 300
+    assert log.coverage.ratio >= LEAST_UNDERSTOOD, [line.text for line in log.unknown]
+
+
+def test_forty_logs_at_least() -> None:
+    assert len([item for item in EACH if item[1] not in WITHOUT_LOG]) >= 40
