@@ -117,17 +117,27 @@ def render(stored: Path, form: str, output: Path, again: bool) -> None:
 @cli.command()
 @click.argument("identity", required=False, metavar="[ID]")
 def rules(identity: str | None) -> None:
-    """List the diagnosis rules, or explain one."""
-    from postmortem.rules import ALL
+    """List the diagnosis rules with what they were proven on, or explain one."""
+    from postmortem.rules import evidence
+    from postmortem.rules.engine import every_rule
 
+    found, problems = every_rule()
+    for problem in problems:
+        click.echo(f"postmortem: {problem.where}: {problem.what}", err=True)
     if identity is None:
-        for rule in ALL:
-            headline = rule.documentation.strip().splitlines()[0]
-            click.echo(f"{rule.id:32} {rule.group:8} {headline}")
+        for rule in found:
+            proven = evidence.of(rule.id)
+            words = "external" if proven is None else proven.words()
+            headline = rule.documentation.strip().partition("\n")[0]
+            click.echo(f"{rule.id:28} {rule.group:8} {words:26} {headline}")
         return
-    for rule in ALL:
+    for rule in found:
         if rule.id == identity:
             click.echo(rule.documentation.strip())
+            proven = evidence.of(rule.id)
+            if proven is not None:
+                click.echo(f"Proven on: {', '.join(proven.fires)}.")
+                click.echo(f"Silent on: {', '.join(proven.silent)}.")
             return
     raise click.UsageError(f"there is no rule {identity!r}; `postmortem rules` lists them")
 

@@ -12,8 +12,6 @@ import msgspec
 
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError
-from parsers.hs_err import looks_like
-from parsers.hs_err import parse as parse_log
 from postmortem import __version__, hslog
 from postmortem.callframes import CallFrames
 from postmortem.errors import AnalysisError
@@ -96,12 +94,16 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
 def _log_in(target: Target) -> HsErrLog | None:
     """The fatal error log that a file is, whole or an excerpt without its head; None when it is none."""
     head = bytes(target.content[:_LOG_HEAD])
-    if head.startswith(_ELF) or (b"\0" in head and not looks_like(head)):
+    if head.startswith(_ELF):
+        return None
+    from parsers.hs_err import looks_like, parse
+
+    if b"\0" in head and not looks_like(head):
         return None
     if target.size > _LARGEST_LOG and not looks_like(head):
         return None
     try:
-        return parse_log(target.content[:])
+        return parse(target.content[:])
     except ParseError:
         return None
 

@@ -127,7 +127,7 @@ class Locations:
             made = location(found[1], found[2])
             draft = Draft(Location)
             draft.values = {
-                k: getattr(made, k) for k in Location.__slots__ if getattr(made, k) not in (None, ())
+                k: getattr(made, k) for k in Location.__struct_fields__ if getattr(made, k) not in (None, ())
             }
             return self._facts.add(self._into, draft)
         draft_last: Draft[Location] | None = self._facts.last(self._into)

@@ -8,11 +8,10 @@ otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the log as it stands. `number` counts from 1; `offset` is bytes from the start of the
     log."""
 
@@ -21,8 +20,7 @@ class Line:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """Non-blank lines of the log, and how many of them became a fact, a heading or a fixed banner."""
 
     total: int
@@ -34,16 +32,14 @@ class Coverage:
         return self.understood / self.total if self.total else 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
+class Range(msgspec.Struct, frozen=True, kw_only=True):
     """[start, end), addresses."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """A named value that HotSpot prints in words of its own; `group` is the heading it stands under."""
 
     name: str
@@ -51,8 +47,7 @@ class Setting:
     group: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a stack (frame::print_on_error, os::print_C_frame of runtime/frame.cpp).
 
     kind: V VM code, C native, j interpreted, J compiled, A ahead-of-time compiled, v generated VM code, M
@@ -81,8 +76,7 @@ class Frame:
     source_line: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allocation:
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     """The native allocation that failed: `function` is malloc, mmap or mprotect; `size` in bytes; `detail`
     its purpose."""
 
@@ -91,8 +85,7 @@ class Allocation:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeVersion:
+class RuntimeVersion(msgspec.Struct, frozen=True, kw_only=True):
     """`# JRE version:`. vendor_version: what the vendor put between name and version (18.9,
     Temurin-21.0.2+13, …)."""
 
@@ -103,8 +96,7 @@ class RuntimeVersion:
     build: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VmVersion:
+class VmVersion(msgspec.Struct, frozen=True, kw_only=True):
     """`# Java VM:`. options are the words of the last parenthesis but for the version and the platform."""
 
     text: str
@@ -118,8 +110,7 @@ class VmVersion:
     platform: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoreDump:
+class CoreDump(msgspec.Struct, frozen=True, kw_only=True):
     """The line on the core or minidump. written: None when the line does not say."""
 
     text: str
@@ -127,8 +118,7 @@ class CoreDump:
     location: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The `#` block (steps "printing type of error" to "printing bug submit message").
 
     kind: "signal", "internal-error" or "out-of-memory". error_id: the number in parenthesis after the name
@@ -164,8 +154,7 @@ class Header:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """S U M M A R Y (JDK 11 and newer), and `time:` and `elapsed time:` at the end of older logs. elapsed:
     seconds."""
 
@@ -180,8 +169,7 @@ class Summary:
     elapsed: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thread:
+class Thread(msgspec.Struct, frozen=True, kw_only=True):
     """A thread as Thread::print_on_error writes it (runtime/thread.cpp, javaThread.cpp). id: the OS thread
     id."""
 
@@ -198,8 +186,7 @@ class Thread:
     notes: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompileTask:
+class CompileTask(msgspec.Struct, frozen=True, kw_only=True):
     """CompileTask::print_line_on_error (compiler/compileTask.cpp). time: milliseconds since the VM
     started."""
 
@@ -215,8 +202,7 @@ class CompileTask:
     bytecode_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VmOperation:
+class VmOperation(msgspec.Struct, frozen=True, kw_only=True):
     """`VM_Operation (0x…): name, mode: …, requested by thread 0x…`."""
 
     text: str
@@ -226,8 +212,7 @@ class VmOperation:
     requested_by: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
+class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """`Stack: [low,high],  sp=…,  free space=…k`. free: bytes. outside: sp lies outside the bounds."""
 
     low: int | None = None
@@ -237,8 +222,7 @@ class Stack:
     outside: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalInfo:
+class SignalInfo(msgspec.Struct, frozen=True, kw_only=True):
     """siginfo. Unix: number, name, code, code_name, address or sender. Windows: exception, access and
     address."""
 
@@ -255,8 +239,7 @@ class SignalInfo:
     access: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Register:
+class Register(msgspec.Struct, frozen=True, kw_only=True):
     """A general or special register; `words` has the parts of a vector register, in the log's order."""
 
     name: str
@@ -264,8 +247,7 @@ class Register:
     words: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
+class Location(msgspec.Struct, frozen=True, kw_only=True):
     """What a register or stack slot points at (os::print_location).
 
     where: the register's name, or the slot's number. kind: null, unknown, thread, stack, object, metadata,
@@ -285,8 +267,7 @@ class Location:
     details: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class Words(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a memory dump at `address`; `unit` bytes per value; None for an unreadable one."""
 
     address: int
@@ -294,8 +275,7 @@ class Words:
     values: tuple[int | None, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportError:
+class ReportError(msgspec.Struct, frozen=True, kw_only=True):
     """A failure of the error reporter itself. step: what it was printing."""
 
     text: str
@@ -303,8 +283,7 @@ class ReportError:
     id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrashedThread:
+class CrashedThread(msgspec.Struct, frozen=True, kw_only=True):
     """T H R E A D. `native_frames_cut`: `...<more frames>...` was printed. stack_top and instructions:
     memory dumps."""
 
@@ -331,8 +310,7 @@ class CrashedThread:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mutex:
+class Mutex(msgspec.Struct, frozen=True, kw_only=True):
     """A VM mutex with its owner; address of the Mutex object and of the owning Thread."""
 
     name: str
@@ -340,16 +318,14 @@ class Mutex:
     owner: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExceptionCount:
+class ExceptionCount(msgspec.Struct, frozen=True, kw_only=True):
     """How many were thrown since the VM started (Exceptions::print_exception_counts_on_error)."""
 
     name: str
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompressedPointers:
+class CompressedPointers(msgspec.Struct, frozen=True, kw_only=True):
     """Compressed oops, class space and archive lines; addresses, sizes in bytes. `settings` has the further
     ones."""
 
@@ -365,8 +341,7 @@ class CompressedPointers:
     settings: tuple[Setting, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeapSpace:
+class HeapSpace(msgspec.Struct, frozen=True, kw_only=True):
     """A generation, space or the whole heap. Sizes in bytes; bounds as printed between brackets."""
 
     name: str
@@ -378,8 +353,7 @@ class HeapSpace:
     bounds: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeapRegion:
+class HeapRegion(msgspec.Struct, frozen=True, kw_only=True):
     """A region of G1 or Shenandoah, or a page of ZGC. `type` as the log's legend has it; `rest` the other
     columns."""
 
@@ -392,8 +366,7 @@ class HeapRegion:
     rest: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heap:
+class Heap(msgspec.Struct, frozen=True, kw_only=True):
     """Heap, its regions and the collector's own data. collector: g1, parallel, serial, cms, z, shenandoah,
     epsilon."""
 
@@ -407,8 +380,7 @@ class Heap:
     polling_page: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetaspaceRow:
+class MetaspaceRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row, e.g. part "Virtual space", name "Both", sizes (("reserved", n), ("committed", n)) in bytes."""
 
     part: str | None
@@ -416,16 +388,14 @@ class MetaspaceRow:
     sizes: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metaspace:
+class Metaspace(msgspec.Struct, frozen=True, kw_only=True):
     """MetaspaceUtils::print_on and print_basic_report."""
 
     rows: tuple[MetaspaceRow, ...] = ()
     settings: tuple[Setting, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeHeap:
+class CodeHeap(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes in bytes; bounds: low, committed high, reserved high."""
 
     name: str
@@ -440,8 +410,7 @@ class CodeHeap:
     full_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeCache:
+class CodeCache(msgspec.Struct, frozen=True, kw_only=True):
     """CodeCache::print_summary. compilation: "enabled" or why not."""
 
     heaps: tuple[CodeHeap, ...] = ()
@@ -456,8 +425,7 @@ class CodeCache:
     policy: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """time: seconds since the VM started. details: the further lines of the entry (heap before and after
     GC)."""
 
@@ -467,8 +435,7 @@ class Event:
     details: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventRing:
+class EventRing(msgspec.Struct, frozen=True, kw_only=True):
     """One ring buffer (utilities/events.cpp). count: as the heading says."""
 
     name: str
@@ -476,8 +443,7 @@ class EventRing:
     events: tuple[Event, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping:
+class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the memory map or of the list of libraries. end: None where the system prints the base
     alone."""
 
@@ -490,8 +456,7 @@ class Mapping:
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Libraries:
+class Libraries(msgspec.Struct, frozen=True, kw_only=True):
     """os::print_dll_info. total: `Total number of mappings`. notes: state of the symbol engine, missing
     map."""
 
@@ -501,8 +466,7 @@ class Libraries:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryTag:
+class MemoryTag(msgspec.Struct, frozen=True, kw_only=True):
     """One category of native memory tracking; bytes. `details`: its further lines."""
 
     name: str
@@ -511,8 +475,7 @@ class MemoryTag:
     details: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NativeMemory:
+class NativeMemory(msgspec.Struct, frozen=True, kw_only=True):
     """Native memory tracking (nmt/memTracker.cpp). state: when it is off, or why there is nothing."""
 
     state: str | None = None
@@ -522,8 +485,7 @@ class NativeMemory:
     details: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
     """A VM flag that differs from its default. kind: {product}, …; origin: {command line}, {ergonomic}, …."""
 
     type: str
@@ -533,8 +495,7 @@ class Flag:
     origin: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalHandler:
+class SignalHandler(msgspec.Struct, frozen=True, kw_only=True):
     """A row of Signal Handlers. handler: function and library, or [library+offset], SIG_DFL, SIG_IGN."""
 
     signal: str
@@ -545,8 +506,7 @@ class SignalHandler:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     """VM Arguments (Arguments::print_on). jvm_args as one text: the VM does not quote it."""
 
     jvm_args: str | None = None
@@ -556,8 +516,7 @@ class Arguments:
     launcher: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+class Process(msgspec.Struct, frozen=True, kw_only=True):
     """P R O C E S S, but for heap, code, events and libraries, which have fields of their own in HsErrLog."""
 
     java_thread_list: int | None = None
@@ -576,8 +535,7 @@ class Process:
     user: tuple[Setting, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vm:
+class Vm(msgspec.Struct, frozen=True, kw_only=True):
     """What the VM was told: arguments, flags, logging, environment, locale, signal handlers, release file."""
 
     arguments: Arguments = Arguments()
@@ -592,8 +550,7 @@ class Vm:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class System:
+class System(msgspec.Struct, frozen=True, kw_only=True):
     """S Y S T E M (os::print_os_info, print_cpu_info, print_memory_info). meminfo: bytes, or counts without
     a unit."""
 
@@ -624,30 +581,29 @@ class System:
     vm_info: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HsErrLog:
+class HsErrLog(msgspec.Struct, frozen=True, kw_only=True):
     """All of one log. complete: the `END.` marker is there. unknown: the lines that became no fact.
 
     ended: the log closes as its own version closes a whole log (JDK 8 has no END. and ends with `elapsed
     time:`). limits_reached: names of the lists that were cut at the reader's bound.
     """
 
-    header: Header = field(default_factory=Header)
-    summary: Summary = field(default_factory=Summary)
-    thread: CrashedThread = field(default_factory=CrashedThread)
-    process: Process = field(default_factory=Process)
-    pointers: CompressedPointers = field(default_factory=CompressedPointers)
-    heap: Heap = field(default_factory=Heap)
-    metaspace: Metaspace = field(default_factory=Metaspace)
-    code_cache: CodeCache = field(default_factory=CodeCache)
+    header: Header = msgspec.field(default_factory=Header)
+    summary: Summary = msgspec.field(default_factory=Summary)
+    thread: CrashedThread = msgspec.field(default_factory=CrashedThread)
+    process: Process = msgspec.field(default_factory=Process)
+    pointers: CompressedPointers = msgspec.field(default_factory=CompressedPointers)
+    heap: Heap = msgspec.field(default_factory=Heap)
+    metaspace: Metaspace = msgspec.field(default_factory=Metaspace)
+    code_cache: CodeCache = msgspec.field(default_factory=CodeCache)
     events: tuple[EventRing, ...] = ()
-    libraries: Libraries = field(default_factory=Libraries)
-    native_memory: NativeMemory = field(default_factory=NativeMemory)
-    vm: Vm = field(default_factory=Vm)
-    system: System = field(default_factory=System)
+    libraries: Libraries = msgspec.field(default_factory=Libraries)
+    native_memory: NativeMemory = msgspec.field(default_factory=NativeMemory)
+    vm: Vm = msgspec.field(default_factory=Vm)
+    system: System = msgspec.field(default_factory=System)
     report_errors: tuple[ReportError, ...] = ()
     complete: bool = False
     ended: bool = False
-    coverage: Coverage = field(default_factory=lambda: Coverage(total=0, understood=0))
+    coverage: Coverage = msgspec.field(default_factory=lambda: Coverage(total=0, understood=0))
     unknown: tuple[Line, ...] = ()
     limits_reached: tuple[str, ...] = ()

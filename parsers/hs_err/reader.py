@@ -8,7 +8,7 @@ the bytes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from parsers.hs_err.model import Line
@@ -58,7 +58,7 @@ class Draft(Generic[T]):
 
     def __init__(self, kind: Callable[..., T], bound: int = MAX_ITEMS) -> None:
         self._kind = kind
-        self._names = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+        self._names = frozenset(kind.__struct_fields__)  # type: ignore[attr-defined]
         self._bound = bound
         self.values: dict[str, Any] = {}
         self.cut: set[str] = set()

@@ -6,7 +6,6 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from parsers import hs_err
 from postmortem.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ _LARGEST = 1 << 26
 
 def load(path: Path) -> HsErrLog:
     """A log, of which at most 64 MiB are read. Raises AnalysisError when it is none, or no regular file."""
+    from parsers import hs_err
+
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

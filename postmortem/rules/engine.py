@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem.model import Finding, Problem, Report
-from postmortem.rules import ALL, ranking
+from postmortem.rules import ALL, external, ranking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,14 +15,23 @@ if TYPE_CHECKING:
     from postmortem.rules.rule import Rule
 
 
-def run(report: Report, rules: Sequence[Rule] = ALL, strict: bool = False) -> Report:
-    """The report with its findings, ranked, and its verdict; those it had before are replaced.
+def every_rule() -> tuple[tuple[Rule, ...], tuple[Problem, ...]]:
+    """Our own rules and those of other distributions, and what is wrong with the latter."""
+    others, problems = external.load(frozenset(rule.id for rule in ALL))
+    return (*ALL, *others), problems
+
+
+def run(report: Report, rules: Sequence[Rule] | None = None, strict: bool = False) -> Report:
+    """The report with its findings, ranked, and its verdict; those it had before are replaced. rules: default all.
 
     A rule that raises costs its own findings only: it becomes a Problem of stage "rules". With `strict`
     it raises instead, which is how tests run.
     """
     findings: list[Finding] = []
     problems = [problem for problem in report.problems if problem.stage != "rules"]
+    if rules is None:
+        rules, unusable = every_rule()
+        problems += unusable
     for rule in rules:
         try:
             findings += [_complete(finding, rule) for finding in rule.check(report)]

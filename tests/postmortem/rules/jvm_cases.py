@@ -22,6 +22,8 @@ from postmortem.model.thread import StackRange
 from tests.postmortem.rules.cases import NULL_READ, Cases
 from tests.postmortem.rules.reports import PID, crashed, frame, operand, report, signal
 
+VERSION = "17.0.99+1"
+"""Newer than any that is known, since an outdated JVM is a finding of its own."""
 HOME = "/usr/lib/jvm/java-17-openjdk-amd64"
 LIBJVM = f"{HOME}/lib/server/libjvm.so"
 LIBZIP = f"{HOME}/lib/libzip.so"
@@ -83,7 +85,7 @@ def java_crash(
     values: dict[str, Any] = {
         "address": BAD,
         "threads": (on(*frames, kind=kind, name=name, **rest.pop("thread", {})),),
-        "jvm": jvm or Jvm(version="17.0.15+6"),
+        "jvm": jvm or state(),
         "modules": (module(LIBJVM),),
     }
     return crashed(**(values | rest))
@@ -110,7 +112,7 @@ def module(path: str) -> Module:
 
 
 def state(**rest: Any) -> Jvm:
-    return Jvm(version="17.0.15+6", **rest)
+    return Jvm(version=VERSION, **rest)
 
 
 def operation(name: str, **rest: Any) -> Jvm:

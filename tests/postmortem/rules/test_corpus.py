@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.postmortem.corpus import cases, directory
+from tests.postmortem.rules.evidence import STATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
     from postmortem.model import Report
 
 CASES: list[dict[str, Any]] = cases()
-STATE = {
-    "null-large-core-cut": "truncated-core",
-    "null-disk-full": "truncated-core",
-    "null-undumped-memory": "incomplete-core",
-    "null-stripped": "missing-symbols",
-    "replaced-binary": "replaced-binary",
-    "mixed-libraries": "mixed-libraries",
-    "fork-with-lock": "orphaned-lock",
-}
-"""Findings about process and core that stand beside the verdict."""
 
 pytestmark = pytest.mark.corpus
 
