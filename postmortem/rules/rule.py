@@ -19,8 +19,7 @@ Check = Callable[[Report], Iterator[Finding]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """id: the contract's name. specificity: 0..100, orders findings for the verdict: a cause (explicit
-    text of the runtime 90, decoded cause 70, the plain fault 40) outranks a symptom (20) and a remark (0)."""
+    """id: the contract's name. specificity: 0 to 100, orders findings for the verdict (docs/rules.md has the scale)."""
 
     id: str
     group: Group
