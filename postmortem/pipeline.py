@@ -278,7 +278,7 @@ def _module_problems(report: Report) -> Iterator[Problem]:
     if generated:
         yield Problem(
             stage="symbols",
-            where=hex(generated[0].pc),
+            where=str(generated[0].pc),
             what=f"{len(generated)} frames of the crashing thread lie in code generated at run time and have no names",
             hint="HotSpot's own tables name such code, or a /tmp/perf-PID.map that the runtime wrote",
         )

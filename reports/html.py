@@ -122,7 +122,7 @@ def _environment() -> jinja2.Environment:
         function_text=view.function_text,
         source_text=view.source_text,
         brief_source=view.brief_source,
-        module_text=view.module_text,
+        frame_details=view.frame_details,
         frame_tags=view.frame_tags,
         thread_name=view.thread_name,
         thread_title=view.thread_title,

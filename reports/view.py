@@ -175,7 +175,7 @@ def function_text(frame: Frame) -> str:
     if frame.module:
         offset = "" if frame.module_offset is None else f"+{frame.module_offset}"
         return f"{base_name(frame.module)}{offset}"
-    return f"{frame.pc} (no module)"
+    return f"{frame.pc} (no module)" if frame.pc is not None else "a frame that is not known"
 
 
 def source_text(frame: Frame, full: bool = False) -> str:
@@ -199,6 +199,15 @@ def module_text(frame: Frame) -> str:
         return ""
     offset = "" if frame.module_offset is None else f"+{frame.module_offset}"
     return f"{base_name(frame.module)}{offset}"
+
+
+def frame_details(frame: Frame) -> tuple[str, ...]:
+    """Where a frame is, as far as it is known: ("libcart.so+0x1f30", "pc 0x…", "sp 0x…", "bci 7", its note)."""
+    return (
+        *((module_text(frame),) if frame.function and frame.module else ()),
+        *(f"{name} {value}" for name in ("pc", "sp", "bci") if (value := getattr(frame, name)) is not None),
+        *((frame.note,) if frame.note else ()),
+    )
 
 
 def frame_tags(frame: Frame) -> tuple[str, ...]:

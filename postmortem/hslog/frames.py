@@ -1,7 +1,7 @@
 """Frames of a log as frames of the report.
 
-A log gives no stack pointers, and a pc only where it prints one or where module and offset lead to it: what it does not
-say is 0.
+A log gives the stack pointer of the first frame only, and a pc where it prints one or where module and offset lead to
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _STUB = re.compile(r"^~?(?:StubRoutines::|BufferBlob::|RuntimeStub::)?")
 
 
 def stack(
-    native: Sequence[log.Frame], java: Sequence[log.Frame], modules: Sequence[Module], pc: int | None, sp: int
+    native: Sequence[log.Frame], java: Sequence[log.Frame], modules: Sequence[Module], pc: int | None, sp: int | None
 ) -> tuple[Frame, ...]:
     """One stack of the log's two lists.
 
@@ -39,11 +39,11 @@ def stack(
     repeats; else the second list is the first one's continuation.
     """
     lines = list(native) if any(line.kind in "jJAM" for line in native) else [*native, *java]
-    return tuple(_frame(line, modules, pc if index == 0 else None, sp if index == 0 else 0)
+    return tuple(_frame(line, modules, pc if index == 0 else None, sp if index == 0 else None)
                  for index, line in enumerate(lines))  # fmt: skip
 
 
-def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int) -> Frame:
+def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int | None) -> Frame:
     module = next((item for item in modules if item.path.rpartition("/")[2] == line.module), None)
     found = line.address
     if found is None and module is not None and line.module_offset is not None:
@@ -63,16 +63,20 @@ def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int) 
     if kind == "java-compiled" and level is None and line.bytecode_size == 0:
         notes.append("native wrapper")  # no compiler made it, and a native method has no bytecodes
     return Frame(
-        pc=Address(found if found is not None else pc or 0),
-        sp=Address(sp),
+        pc=_address(found if found is not None else pc),
+        sp=_address(sp),
         kind=kind,
-        trust="context" if sp else "hotspot",
+        trust="context" if sp is not None else "hotspot",
         function=function,
         module=module.path if module is not None else line.module,
-        module_offset=None if line.module_offset is None else Address(line.module_offset),
+        module_offset=_address(line.module_offset),
         file=line.source_file,
         line=line.source_line,
         bci=line.bci,
         compile_level=4 if level == "c2" else None,
         note=", ".join(notes) or None,
     )
+
+
+def _address(value: int | None) -> Address | None:
+    return None if value is None else Address(value)

@@ -20,7 +20,7 @@ def host(told: HsErrLog) -> Host:
     container = {setting.name: setting.value for setting in system.container}
     known = dict(system.meminfo)
     return Host(
-        operating_system=system.os or summary.os,
+        operating_system=_named(system.os) or summary.os,
         kernel=system.uname,
         cpu=summary.cpu or system.cpu,
         cpus=summary.cores or system.cpu_total,
@@ -36,6 +36,11 @@ def host(told: HsErrLog) -> Host:
         load=system.load_average,
         virtualization=system.virtualization,
     )
+
+
+def _named(text: str | None) -> str | None:
+    """Debian's JDK 8 shows a line of /etc/os-release as it stands: PRETTY_NAME="Debian GNU/Linux 12"."""
+    return None if text is None else text.removeprefix("PRETTY_NAME=").strip('"')
 
 
 def _first(container: dict[str, str], names: tuple[str, ...]) -> int | None:

@@ -60,11 +60,19 @@ def _differences(report: Report, told: HsErrLog, path: str) -> Iterator[Problem]
         ("pc", report.crash.pc, told.header.pc),
         ("signal", None if report.crash.signal is None else report.crash.signal.name, told.header.signal_name),
         ("version", jvm_version, version),
+        ("thread", report.crash.tid, None if told.thread.thread is None else told.thread.thread.id),
+        ("fault address", report.crash.fault_address, _fault_address(told)),
     )
     for name, own, other in pairs:
         if own is not None and other is not None and own != other:
             said = f"the core says {_shown(own)}, the log {_shown(other)}; the core's is kept"
             yield Problem(stage="log", where=path, what=f"{name}: {said}")
+
+
+def _fault_address(told: HsErrLog) -> int | None:
+    """si_addr, where it is one: the kernel gives 0 with a general protection fault."""
+    info = told.thread.siginfo
+    return None if info is None or info.code_name == "SI_KERNEL" else info.address
 
 
 def _shown(value: int | str) -> str:

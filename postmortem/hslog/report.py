@@ -144,7 +144,7 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
     found: dict[int, Thread] = {}
     if tid is not None:
         stack = told.thread.stack
-        sp = registers.get("rsp", registers.get("sp", 0 if stack is None else stack.sp or 0))
+        sp = registers.get("rsp", registers.get("sp", None if stack is None else stack.sp))
         modules = space.modules(told)
         native, java = told.thread.native_frames, told.thread.java_frames
         first = told.header.problematic_frame
@@ -152,7 +152,7 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
         if first is not None and alone:
             native = (first,)
         listed = frames.stack(native, java, modules, fault.pc, sp)
-        listed = _completed(listed, fault, sp, told, modules)
+        listed = listed if sp is None else _completed(listed, fault, sp, told, modules)
         cut = told.thread.native_frames_cut or told.thread.java_frames_cut
         found[tid] = Thread(
             tid=tid,

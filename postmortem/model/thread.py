@@ -18,11 +18,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
     `pc` is the address as found: a return address for all frames but the first and interrupted ones.
     `trust` says how the frame was reached from its callee. `function` of a Java frame reads
-    pkg.Class.method. `module_offset` is pc minus the module's load address; `module` is a path.
+    pkg.Class.method. `module_offset` is pc minus the module's load address; `module` is a path. A log prints few of
+    its frames' pc, and no sp but the first.
     """
 
-    pc: Address
-    sp: Address
+    pc: Address | None
+    sp: Address | None
     kind: Kind = "native"
     trust: Trust = "cfi"
     function: str | None = None

@@ -45,7 +45,7 @@ _FATAL = re.compile(rb"fatal error: [^\0\n]{1,500}")
 def message(space: AddressSpace, symbol: Callable[[str], int | None], frames: Sequence[Frame]) -> str | None:
     """The panic or fatal error of a Go process whose crashing stack is `frames`; None where there was none."""
     for frame, caller in itertools.pairwise(frames):
-        if frame.function == "runtime.gopanic":
+        if frame.function == "runtime.gopanic" and caller.sp is not None:
             pair = space.words(caller.sp, 2)
             value = None if pair is None else _value(space, symbol, pair[0], pair[1])
             return None if value is None else f"panic: {value}"

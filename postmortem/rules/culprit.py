@@ -60,7 +60,7 @@ def label(frame: Frame) -> str:
     if frame.function is None:
         module = PurePosixPath(frame.module).name if frame.module else None
         if module is None or frame.module_offset is None:
-            return module or hex(frame.pc)
+            return module or (hex(frame.pc) if frame.pc is not None else "a frame that is not known")
         return f"{module}+{frame.module_offset:#x}"
     name = frame.function if frame.kind.startswith("java") else plain(frame.function)
     text = f"{name}()"

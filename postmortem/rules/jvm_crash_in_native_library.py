@@ -142,7 +142,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
 
 
 def _short(frame: Frame) -> str:
-    return f"{frame.function}()" if frame.function is not None else hex(frame.pc)
+    return f"{frame.function}()" if frame.function is not None else culprit.label(frame)
 
 
 def _kind(from_jdk: bool, agent: str | None) -> str:

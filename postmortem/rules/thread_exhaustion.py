@@ -98,7 +98,7 @@ def _largest_group(report: Report) -> tuple[str, int]:
     return (f" in {culprit.label(found[1])}" if found else ""), size
 
 
-def _stack(thread: Thread) -> tuple[int, ...]:
+def _stack(thread: Thread) -> tuple[int | None, ...]:
     return tuple(frame.pc for frame in thread.frames[:32])
 
 

@@ -1,4 +1,4 @@
-"""The rules about crashes of a JVM: what fires them, near misses, absent facts, verdicts, words."""
+"""The rules about a JVM, its crashes and its state: what fires them, near misses, absent facts, verdicts, words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postmortem import rules
 from postmortem.model import Address, Frame, Report, from_json, to_json
 from postmortem.model.jvm import Compilation, Flag, Heap, Jvm, SignalHandler, VmError
 from postmortem.rules import jvm_frames, jvm_threads, jvm_views
@@ -43,13 +44,19 @@ from tests.postmortem.rules.jvm_cases import (
     stub,
     vm,
 )
+from tests.postmortem.rules.jvm_state_cases import JVM_STATE_CASES
 from tests.postmortem.rules.reports import findings, signal, verdict
+
+ALL_JVM_CASES = {**JVM_CASES, **JVM_STATE_CASES}
+CALLS = ("jvm-bad-jni-reference", "jvm-jni-fatal-error")
+SETTINGS = ("jvm-memory-over-limit", "jvm-risky-flags")
+REMARKS = ("jvm-outdated",)
 
 
 def parameters(kind: str) -> list[object]:
     return [
         pytest.param(rule, item, id=f"{rule}-{number}")
-        for rule, cases in JVM_CASES.items()
+        for rule, cases in ALL_JVM_CASES.items()
         for number, item in enumerate(getattr(cases, kind))
     ]
 
@@ -85,14 +92,26 @@ def test_evidence_resolves_and_words_are_complete(rule: str, item: Report) -> No
     assert run(from_json(to_json(item)), strict=True).findings == found.findings
 
 
-@pytest.mark.parametrize("rule", [r for r in JVM_CASES if r not in ("jvm-bad-jni-reference", "jvm-jni-fatal-error")])
+def test_every_jvm_rule_has_cases() -> None:
+    assert not set(JVM_CASES) & set(JVM_STATE_CASES)
+    missing = {rule.id for rule in rules.ALL if rule.group == "jvm"} ^ set(ALL_JVM_CASES)
+    assert missing <= {"jvm-outdated"}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in ALL_JVM_CASES if rule not in (*CALLS, *SETTINGS, *REMARKS)])
 def test_the_first_report_that_fires_a_rule_has_it_as_verdict(rule: str) -> None:
-    assert verdict(JVM_CASES[rule].fires[0]) == rule
+    assert verdict(ALL_JVM_CASES[rule].fires[0]) == rule
 
 
-@pytest.mark.parametrize("rule", ["jvm-bad-jni-reference", "jvm-jni-fatal-error"])
+@pytest.mark.parametrize("rule", CALLS)
 def test_the_library_that_made_the_call_is_the_verdict(rule: str) -> None:
     assert verdict(JVM_CASES[rule].fires[0]) == "jvm-crash-in-native-library"
+
+
+@pytest.mark.parametrize("rule", SETTINGS)
+def test_a_setting_is_not_the_verdict_of_a_crash(rule: str) -> None:
+    for item in JVM_STATE_CASES[rule].fires:
+        assert verdict(item) == "jvm-crash-in-native-library"
 
 
 def only(report: Report, rule: str) -> str:

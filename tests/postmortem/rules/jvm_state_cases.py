@@ -1,0 +1,370 @@
+"""Reports of a JVM's state: those that fire each rule, near misses, and those that lack the fact it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from postmortem.model import Address, Flag, Frame, Host, JavaThread, Memory, Report, Thread, VmError
+from postmortem.model.jvm import (
+    ClassLoader,
+    CodeCache,
+    CodeSegment,
+    Deadlock,
+    DeadlockMember,
+    DirectMemory,
+    Event,
+    EventLog,
+    Heap,
+    HistogramEntry,
+    Jvm,
+    Metaspace,
+    Safepoint,
+)
+from postmortem.model.report import CxxException, NativeFacts
+from tests.postmortem.rules.cases import TERMINATE, Cases
+from tests.postmortem.rules.jvm_cases import (
+    GUARANTEE,
+    INTERNAL_ERROR_EVENT,
+    JNI_CRASH,
+    MAIN,
+    MALLOC_FAILED,
+    NATIVE_METHOD,
+    OUT_OF_MEMORY,
+    TIMEOUT,
+    compiled,
+    from_log,
+    interpreted,
+    java_abort,
+    java_crash,
+    libc,
+    native,
+    on,
+    operation,
+    state,
+    vm,
+)
+from tests.postmortem.rules.reports import PID, report, thread, waiting
+
+MIB, GIB = 1 << 20, 1 << 30
+ASLEEP = (libc("pthread_cond_wait"), vm("JVM_Sleep"), interpreted("java.lang.Thread.sleep", None), *MAIN)
+
+
+def killed(jvm: Jvm | None = None, *others: Thread, **rest: Any) -> Report:
+    """A JVM at rest that a watchdog ended."""
+    values: dict[str, Any] = {"number": 6, "code": 0, "sender": 7, "address": None, "jvm": jvm}
+    return java_crash(**(values | {"threads": (on(*ASLEEP), *others)} | rest))
+
+
+def java_thread(tid: int, name: str, thread_state: str, *frames: Frame, **rest: Any) -> Thread:
+    """A Java thread by the VM's own state; keywords as of JavaThread."""
+    java = JavaThread(name=name, kind="JavaThread", thread_state=thread_state, **rest)
+    return thread(*frames, tid=tid, name=name, java=java)
+
+
+def blocked(tid: int, name: str, by: str | None, **rest: Any) -> Thread:
+    """A thread that wants a monitor."""
+    frames = (libc("pthread_cond_wait"), vm("ObjectMonitor::enter"), interpreted("shop.Account.transfer"), *MAIN)
+    account = f"shop.Account@{0xC0001000 + tid:#x}"
+    values: dict[str, Any] = {"state": "BLOCKED", "blocked_on": account, "blocked_by": by}
+    return java_thread(tid, name, "_thread_blocked", *frames, **(values | rest))
+
+
+def circle(*threads: Thread) -> Deadlock:
+    """Each waits for the one that it says."""
+    return Deadlock(
+        threads=tuple(
+            DeadlockMember(
+                name=item.name or "", tid=item.tid, waiting_for=item.java.blocked_on, held_by=item.java.blocked_by
+            )
+            for item in threads
+            if item.java is not None
+        )
+    )
+
+
+def fatal(words: str) -> VmError:
+    """-XX:+CrashOnOutOfMemoryError."""
+    return VmError(id=0xE0000004, message="fatal error", detail=f"OutOfMemory encountered: {words}", file="debug.cpp")
+
+
+def exhausted(words: str, **rest: Any) -> Report:
+    """A JVM that was told to end with an OutOfMemoryError; keywords as of Jvm."""
+    frames = (vm("report_fatal"), vm("report_java_out_of_memory"), vm("MemAllocator::allocate"))
+    return java_abort(*frames, *MAIN, jvm=state(error=fatal(words), **rest))
+
+
+def thrown(words: str, time: float = 3599.5) -> EventLog:
+    """The VM's ring of exceptions, with an OutOfMemoryError and one that came after it."""
+    error = Event(time=time, text=f"Exception <a 'java/lang/OutOfMemoryError': {words}> (0x00000000c0001000)")
+    other = Event(time=3599.9, text="Exception <a 'java/lang/NoSuchMethodError': 'int shop.Row.get()'>")
+    return EventLog(name="Internal exceptions", events=(error, other))
+
+
+def java_heap(used: int | None, maximum: int | None, capacity: int | None = None, collector: str = "G1") -> Heap:
+    return Heap(collector=collector, used=used, maximum=maximum, capacity=capacity or maximum)
+
+
+def segment(name: str, used: int | None, capacity: int) -> CodeSegment:
+    start = Address(0x7F00E0000000)
+    return CodeSegment(name=name, start=start, end=Address(start + capacity), capacity=capacity, used=used)
+
+
+def code(*segments: CodeSegment, compilation: str | None = "enabled", **rest: Any) -> Jvm:
+    return state(code_cache=CodeCache(segments=segments, compilation=compilation, **rest))
+
+
+def direct(used: int | None, maximum: int | None, *events: EventLog) -> Jvm:
+    return state(direct_memory=DirectMemory(used=used, maximum=maximum, buffers=8), events=events, uptime=3600.0)
+
+
+def contained(limit: int | None, jvm: Jvm) -> Report:
+    """A crash in a container."""
+    return msgspec.structs.replace(JNI_CRASH, jvm=jvm, host=Host(container="cgroupv2", memory_limit=limit))
+
+
+def parts(maximum: int | None, **rest: Any) -> Jvm:
+    """What lies in memory: 100 MiB beside the heap."""
+    values: dict[str, Any] = {
+        "heap": java_heap(40 * MIB, maximum),
+        "metaspace": Metaspace(committed=60 * MIB, class_committed=8 * MIB, class_maximum=GIB),
+        "code_cache": CodeCache(used=20 * MIB, reserved=240 * MIB),
+        "direct_memory": DirectMemory(used=20 * MIB, maximum=GIB),
+    }
+    return state(**(values | rest))
+
+
+def set_to(value: str, origin: str | None, *names: str) -> tuple[Flag, ...]:
+    return tuple(Flag(name=name, value=value, origin=origin) for name in names)
+
+
+def flagged(*flags: Flag) -> Report:
+    """A crash with these flags."""
+    return msgspec.structs.replace(JNI_CRASH, jvm=state(flags=flags))
+
+
+FIRST, SECOND = blocked(101, "transfer-1", "transfer-2"), blocked(102, "transfer-2", "transfer-1")
+RING = tuple(blocked(110 + n, f"stage-{n}", f"stage-{(n + 1) % 3}", state="WAITING") for n in range(3))
+WORKING = java_thread(103, "auditor", "_thread_in_Java", compiled("shop.Audit.sum"), state="RUNNABLE")
+SPINNING = java_thread(101, "pricing-1", "_thread_in_Java", compiled("shop.Prices.total"), *MAIN, state="RUNNABLE")
+STUCK = msgspec.structs.replace(SPINNING, tid=PID, crashed=True)
+WAITED_FOR = Safepoint(state="synchronizing", waiting_to_block=1)
+BAD_ALLOC = NativeFacts(exceptions=(CxxException(type="std::bad_alloc", address=Address(1 << 32), tid=PID),))
+METASPACE_FAILED = VmError(id=0xE0000002, detail="Failed to commit metaspace.", size=65536)
+MACHINE = Host(memory=16 * GIB, memory_available=48 * MIB, swap_free=0)
+SESSIONS = (HistogramEntry(class_="shop.Session", instances=26000, bytes=25 * MIB),)
+LOADERS = (ClassLoader(name="shop.Plugin @0xc0001000", classes=1),)
+FULL_METASPACE = Metaspace(committed=24 * MIB, maximum=24 * MIB, classes=4200, loaders=3900)
+
+JVM_STATE_CASES: dict[str, Cases] = {
+    "jvm-java-deadlock": Cases(
+        (
+            killed(state(deadlocks=(circle(FIRST, SECOND),)), FIRST, SECOND),
+            killed(state(deadlocks=(circle(*RING), circle(FIRST, SECOND))), *RING, FIRST, SECOND),
+            report(jvm=state(deadlocks=(Deadlock(threads=(DeadlockMember(name="a"), DeadlockMember(name="b"))),))),
+        ),
+        (
+            killed(state(), blocked(101, "transfer-1", "auditor"), WORKING),
+            killed(state(), FIRST, blocked(102, "transfer-2", "auditor"), WORKING),
+            killed(state(), blocked(101, "pool-1-thread-1", None, state="WAITING")),
+            killed(state(), waiting(101, 0x7000, owner=102), waiting(102, 0x7040, owner=101)),
+        ),
+        (killed(None, FIRST), report(jvm=Jvm()), report()),
+    ),
+    "jvm-native-oom": Cases(
+        (
+            java_abort(vm("report_vm_out_of_memory"), vm("Arena::grow"), *MAIN, jvm=state(error=MALLOC_FAILED)),
+            from_log(
+                vm("report_vm_out_of_memory"),
+                error=VmError(id=0xE0000002, detail="committing reserved memory.", size=64 * MIB),
+                host=MACHINE,
+                memory=Memory(by_kind={"java heap": 8 * GIB, "malloc": 4 * GIB}, mappings=900),
+            ),
+            from_log(error=VmError(message="Native memory allocation (malloc) failed to allocate 2064 bytes")),
+            from_log(error=VmError(id=0xE0000003, message="memory to guard stack pages")),
+            java_abort(vm("report_vm_out_of_memory"), *MAIN, jvm=state(error=METASPACE_FAILED)),
+        ),
+        (
+            java_abort(vm("report_fatal"), *MAIN, jvm=state(error=OUT_OF_MEMORY)),
+            exhausted("Metaspace", metaspace=FULL_METASPACE),
+            java_abort(vm("report_vm_error"), *MAIN, jvm=state(error=GUARANTEE)),
+            java_crash(native("parse"), *NATIVE_METHOD, address=0x18, host=MACHINE),
+            java_abort(*(native(name) for name in TERMINATE), *NATIVE_METHOD, native=BAD_ALLOC, host=MACHINE),
+            killed(state(events=(thrown("unable to create native thread: possibly out of memory"),)), host=MACHINE),
+        ),
+        (java_abort(vm("os::abort"), *MAIN), from_log(error=VmError()), from_log(), report(jvm=Jvm()), report()),
+    ),
+    "jvm-java-heap-exhausted": Cases(
+        (
+            exhausted("Java heap space", heap=java_heap(30 * MIB, 32 * MIB), histogram=SESSIONS),
+            from_log(error=fatal("GC overhead limit exceeded")),
+            killed(state(heap=java_heap(32 * MIB - 4096, 32 * MIB))),
+        ),
+        (
+            exhausted("Metaspace", heap=java_heap(5 * MIB, 64 * MIB), metaspace=FULL_METASPACE),
+            killed(state(heap=java_heap(2 * MIB, 64 * MIB), events=(thrown("Java heap space", 12.0),), uptime=3600.0)),
+            killed(operation("G1CollectForAllocation")),
+            killed(state(heap=java_heap(54 * MIB, 64 * MIB))),
+            killed(state(heap=java_heap(16 * MIB - 4096, 64 * MIB, 16 * MIB))),
+            java_abort(vm("Arena::grow"), *MAIN, jvm=state(error=MALLOC_FAILED, heap=java_heap(30 * MIB, 64 * MIB))),
+        ),
+        (
+            killed(state(heap=java_heap(None, 64 * MIB, 60 * MIB, "CMS"))),
+            killed(state(heap=java_heap(64 * MIB, None))),
+            from_log(),
+            report(jvm=Jvm()),
+            report(),
+        ),
+    ),
+    "jvm-metaspace-exhausted": Cases(
+        (
+            exhausted("Metaspace", metaspace=FULL_METASPACE, class_loaders=LOADERS),
+            from_log(error=fatal("Compressed class space")),
+            killed(state(metaspace=FULL_METASPACE)),
+            killed(state(metaspace=Metaspace(committed=49 * MIB, class_committed=16580608, class_maximum=16 * MIB))),
+        ),
+        (
+            exhausted("Java heap space", metaspace=Metaspace(committed=20 * MIB, maximum=24 * MIB)),
+            killed(state(metaspace=Metaspace(committed=3 * GIB, used=3 * GIB, classes=400_000, loaders=90_000))),
+            killed(state(metaspace=Metaspace(committed=600 * MIB, class_committed=90 * MIB, class_maximum=GIB))),
+            killed(state(metaspace=Metaspace(committed=9 * MIB, maximum=24 * MIB), events=(thrown("Metaspace", 9.0),))),
+            java_abort(vm("report_vm_out_of_memory"), *MAIN, jvm=state(error=METASPACE_FAILED)),
+        ),
+        (
+            killed(state(metaspace=Metaspace())),
+            killed(state(metaspace=Metaspace(maximum=24 * MIB, class_maximum=16 * MIB))),
+            from_log(),
+            report(jvm=Jvm()),
+            report(),
+        ),
+    ),
+    "jvm-safepoint-stall": Cases(
+        (
+            killed(operation("G1CollectFull", safepoint=WAITED_FOR), SPINNING),
+            java_crash(number=4, code=-6, sender=PID, threads=(STUCK,), jvm=state(flags=TIMEOUT, safepoint=WAITED_FOR)),
+            killed(
+                state(safepoint=Safepoint(state="synchronizing")),
+                java_thread(101, "loader", "_thread_in_vm", vm("SystemDictionary::load"), *MAIN),
+                FIRST,
+            ),
+        ),
+        (
+            killed(operation("G1CollectFull", safepoint=Safepoint(state="synchronized", waiting_to_block=0)), FIRST),
+            killed(
+                operation("G1CollectFull", safepoint=Safepoint(state="synchronized")),
+                java_thread(101, "reader", "_thread_in_native", libc("read"), native("fill"), *NATIVE_METHOD),
+            ),
+            killed(state(safepoint=Safepoint(state="not synchronized", waiting_to_block=0)), SPINNING),
+            killed(
+                state(safepoint=Safepoint(state="not synchronized"), deadlocks=(circle(FIRST, SECOND),)), FIRST, SECOND
+            ),
+        ),
+        (
+            killed(operation("G1CollectFull"), SPINNING),
+            killed(state(safepoint=Safepoint(waiting_to_block=1)), SPINNING),
+            report(jvm=Jvm()),
+            report(),
+        ),
+    ),
+    "jvm-code-cache-full": Cases(
+        (
+            killed(
+                code(
+                    segment("CodeCache", 2622848, 3 * MIB),
+                    compilation="disabled (not enough contiguous free space left)",
+                    nmethods=900,
+                )
+            ),
+            killed(
+                code(
+                    segment("non-profiled nmethods", 30 * MIB, 117 * MIB),
+                    segment("profiled nmethods", 117 * MIB - 40960, 117 * MIB),
+                    segment("non-nmethods", 2 * MIB, 6 * MIB),
+                )
+            ),
+        ),
+        (
+            java_crash(
+                interpreted("a.B.c"),
+                *MAIN,
+                jvm=code(segment("CodeCache", MIB, 48 * MIB), compilation="disabled (interpreter mode)"),
+            ),
+            java_crash(interpreted("a.B.c"), *MAIN, jvm=code(compilation="disabled (interpreter mode)")),
+            killed(
+                code(segment("non-nmethods", 6 * MIB - 4096, 6 * MIB), segment("profiled nmethods", MIB, 117 * MIB))
+            ),
+            killed(code(segment("CodeCache", 150 * MIB, 240 * MIB), nmethods=40_000)),
+        ),
+        (
+            killed(code(segment("CodeCache", None, 48 * MIB), compilation=None)),
+            killed(code(compilation=None)),
+            report(jvm=Jvm()),
+            report(),
+        ),
+    ),
+    "jvm-direct-memory": Cases(
+        (
+            killed(direct(8 * MIB, 8 * MIB)),
+            killed(direct(7 * MIB, 8 * MIB, thrown("Cannot reserve 4194304 bytes of direct buffer memory"))),
+            killed(direct(7 * MIB, 8 * MIB, thrown("Direct buffer memory"))),
+        ),
+        (
+            killed(direct(3 * MIB, 8 * MIB)),
+            killed(direct(7 * MIB, 8 * MIB)),
+            killed(direct(3 * MIB, 8 * MIB, thrown("Java heap space"))),
+            killed(direct(0, 64 * MIB, INTERNAL_ERROR_EVENT)),
+            exhausted("Java heap space", direct_memory=DirectMemory(used=3 * MIB, maximum=8 * MIB)),
+        ),
+        (
+            killed(direct(8 * MIB, None)),
+            killed(direct(None, 8 * MIB)),
+            killed(direct(8 * MIB, 0)),
+            report(jvm=Jvm()),
+            report(),
+        ),
+    ),
+    "jvm-memory-over-limit": Cases(
+        (
+            contained(300 * MIB, state(heap=java_heap(MIB, 512 * MIB))),
+            contained(GIB, parts(950 * MIB)),
+            contained(512 * MIB, state(heap=java_heap(MIB, 512 * MIB))),
+        ),
+        (
+            contained(GIB, parts(768 * MIB)),
+            contained(GIB, state(heap=java_heap(8 * MIB, 900 * MIB, 8 * MIB))),
+            contained(0x7FFFFFFFFFFFF000, parts(8 * GIB)),
+        ),
+        (
+            contained(None, parts(8 * GIB)),
+            contained(GIB, parts(None)),
+            contained(GIB, parts(None, heap=None)),
+            msgspec.structs.replace(JNI_CRASH, jvm=parts(8 * GIB)),
+            report(host=Host(memory_limit=GIB)),
+            report(),
+        ),
+    ),
+    "jvm-risky-flags": Cases(
+        (
+            flagged(*set_to("false", "command line", "BytecodeVerificationRemote", "BytecodeVerificationLocal")),
+            flagged(
+                *set_to("false", "environment", "UseSignalChaining"),
+                *set_to("10000", "default", "SafepointTimeoutDelay"),
+            ),
+            flagged(*set_to("true", "config file", "AllowUserSignalHandlers")),
+            flagged(*set_to("true", "command line, ergonomic", "UseJVMCICompiler")),
+        ),
+        (
+            flagged(*set_to("true", "jimage", "UseJVMCICompiler", "EagerJVMCI")),
+            flagged(
+                *set_to("false", "default", "UseSignalChaining"), *set_to("true", "ergonomic", "ReduceSignalUsage")
+            ),
+            flagged(*set_to("false", "command line", "UsePerfData", "DisableExplicitGC", "AllowUserSignalHandlers")),
+            flagged(*set_to("true", "command line", "DisableAttachMechanism", "BytecodeVerificationRemote")),
+            flagged(
+                *set_to("67108864", "command line", "MaxHeapSize"), *set_to("8388608", "ergonomic", "InitialHeapSize")
+            ),
+        ),
+        (flagged(*set_to("false", None, "BytecodeVerificationRemote")), flagged(), report(jvm=Jvm()), report()),
+    ),
+}
