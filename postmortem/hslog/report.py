@@ -43,6 +43,8 @@ _TID_BITS = 32
 _SCANNED = 64
 """Words of stack to look through for a caller."""
 _HEAD_ONLY = "the log has no stack; this frame is the one that its head names"
+_NO_STACK = "the log has no stack"
+_LEFT_OUT = "the log leaves out further frames"
 _ACCESS: tuple[tuple[str, Access], ...] = (("read", "read"), ("writ", "write"), ("exec", "execute"))
 
 
@@ -129,8 +131,14 @@ def _tid(told: HsErrLog) -> int | None:
 
     The head of JDK 8's logs has its pthread_t instead; it stands in for a thread that the VM does not know.
     """
-    crashed = told.thread.thread
+    crashed = _crashed(told)
     return (None if crashed is None else crashed.id) or told.header.tid
+
+
+def _crashed(told: HsErrLog) -> log.Thread | None:
+    """The crashing thread: of its own section, else the one that the list of threads marks."""
+    listed = (*told.process.java_threads, *told.process.other_threads)
+    return told.thread.thread or next((thread for thread in listed if thread.current), None)
 
 
 def _windows_access(info: log.SignalInfo | None) -> Access | None:
@@ -139,8 +147,7 @@ def _windows_access(info: log.SignalInfo | None) -> Access | None:
 
 
 def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[Thread, ...]:
-    crashed = told.thread.thread
-    tid = _tid(told)
+    crashed, tid = _crashed(told), _tid(told)
     found: dict[int, Thread] = {}
     if tid is not None:
         stack = told.thread.stack
@@ -162,8 +169,8 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
             stack=_range(crashed, stack),
             frames=listed,
             cycles=cycles(listed),
-            ended="unreadable" if alone else "limit" if cut else "bottom",
-            ended_detail=_HEAD_ONLY if alone else "the log leaves out further frames" if cut else None,
+            ended="unreadable" if alone or not listed else "limit" if cut else "bottom",
+            ended_detail=_HEAD_ONLY if alone else _NO_STACK if not listed else _LEFT_OUT if cut else None,
             java=None if crashed is None else _java(crashed),
         )
     for thread in (*told.process.java_threads, *told.process.other_threads):
@@ -249,13 +256,16 @@ def _java(thread: log.Thread) -> JavaThread:
 
 
 def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
+    if told.header.kind is None:
+        what = "the log has no head: what ended the JVM is told only as far as other sections do"
+        yield Problem(stage="log", where=path, what=what, hint="get the whole file, from its first line")
     if not told.ended:
         yield Problem(stage="log", where=path, what="the log ends early: sections that should follow are missing")
     if told.unknown:
         lines = ", ".join(str(line.number) for line in told.unknown[:_UNKNOWN_SHOWN])
         share = f"{told.coverage.understood} of {told.coverage.total}"
         yield Problem(stage="log", where=path, what=f"{share} lines were understood; not understood: line {lines}")
-    if (told.thread.thread is None or told.thread.thread.id is None) and (told.header.tid or 0) >> _TID_BITS:
+    if (_tid(told) or 0) >> _TID_BITS:
         what = "the VM does not know the crashing thread, so the log has its pthread_t instead of its tid"
         yield Problem(stage="log", where=path, what=what)
     for error in told.report_errors:

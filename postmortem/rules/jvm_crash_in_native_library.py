@@ -136,8 +136,8 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
             f"{name} in",
             f"{name}{at} was raised in {plain(inner.function)}() of {libc}, which {label} of {library} had called.",
         )
-    access = views.access_word(report)
-    how = f"A {access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
+    access = views.an_access(report).capitalize()
+    how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
     return f"{name} in", how
 
 

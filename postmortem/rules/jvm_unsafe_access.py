@@ -38,7 +38,6 @@ def check(report: Report) -> Iterator[Finding]:
         return
     index, frame, confidence, how = found
     address = views.fault_address(report)
-    access = views.access_word(report)
     bad = f"Bad address {address:#x}" if address is not None else "Bad address"
     at = f" at {address:#x}" if address is not None else ""
     caller = jvm_frames.java_caller(report, index if jvm_frames.is_java(frame) else -1)
@@ -56,8 +55,8 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         explanation=(
-            f"{name}{by} made a {access}{at}, which raised {jvm_views.fault_name(report)}. {how} {_reading(address)}"
-            " The address is a plain number that Java code computed; the JVM checks neither its bounds nor its life."
+            f"{name}{by} made {views.an_access(report)}{at}, which raised {jvm_views.fault_name(report)}. {how}"
+            f" {_reading(address)} The address is a plain number that Java code computed; the JVM checks neither its bounds nor its life."
         ),
         evidence=proof(
             report,

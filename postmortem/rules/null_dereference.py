@@ -51,8 +51,8 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         explanation=(
-            f"The process made a {access} at {address:#x}; the first {views.NEAR_NULL // 1024} KiB are never"
-            f" mapped. {reading}"
+            f"The process made {views.an_access(report)} at {address:#x}; the first {views.NEAR_NULL // 1024} KiB are"
+            f" never mapped. {reading}"
         ),
         evidence=proof(
             report,

@@ -145,6 +145,12 @@ def access_word(report: Report) -> str:
     return "access"
 
 
+def an_access(report: Report) -> str:
+    """ "a read", "a write", "an access"."""
+    word = access_word(report)
+    return f"an {word}" if word == "access" else f"a {word}"
+
+
 def mapping_at(report: Report, address: int) -> tuple[int, Mapping] | None:
     """The mapping that holds an address."""
     for index, mapping in enumerate(report.mappings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,9 +17,6 @@ from postmortem.model import Report, from_json, to_json
 from postmortem.rules.engine import run
 from tests.parsers.hs_err import texts
 from tests.postmortem.rules.jvm_cases import java_crash, native
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _LOG = """#
 # A fatal error has been detected by the Java Runtime Environment:
@@ -139,9 +136,46 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: bytes) -> None:
         hslog.load(path)
 
 
+REAL = sorted((Path(__file__).resolve().parents[3] / "fixtures" / "logs").glob("*.log"))
+
+
 def _texts() -> list[bytes]:
     made = [value.encode() for value in vars(texts).values() if isinstance(value, str)]
-    return [_LOG.encode(), *(data for data in made if hs_err.looks_like(data))]
+    real = [path.read_bytes() for path in REAL]
+    return [_LOG.encode(), *(data for data in made if hs_err.looks_like(data)), *real]
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
+def test_an_excerpt_without_its_head_is_read(tmp_path: Path, path: Path) -> None:
+    whole = postmortem.analyze(path, postmortem.Options(strict=True))
+    text = path.read_text()
+    cut = tmp_path / "excerpt.txt"
+    cut.write_text(text[text.index("---------------  T H R E A D") :])
+    excerpt = postmortem.analyze(cut, postmortem.Options(strict=True))
+    assert excerpt.verdict == whole.verdict
+    assert excerpt.threads == whole.threads and excerpt.crash == whole.crash
+    assert any("no head" in problem.what for problem in excerpt.problems)
+
+    cut.write_text(text[text.index("siginfo:") :])
+    later = postmortem.analyze(cut, postmortem.Options(strict=True))
+    assert later.crash.tid == whole.crash.tid and later.crash.pc == whole.crash.pc
+    assert not later.threads[0].frames and later.threads[0].ended_detail == "the log has no stack"
+    assert later.verdict is not None and later.verdict.rule == "null-dereference"
+
+
+def test_a_head_alone_names_the_frame(tmp_path: Path) -> None:
+    path = tmp_path / "head.txt"
+    path.write_text("".join(REAL[0].read_text().splitlines(keepends=True)[:16]))
+    report = postmortem.analyze(path, postmortem.Options(strict=True))
+    assert [frame.function for frame in report.threads[0].frames] == ["parent_length"]
+    assert report.verdict is not None and report.verdict.rule == "jvm-crash-in-native-library"
+
+
+def test_text_of_another_kind_is_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("Meeting notes\n\nTime: noon\nWe spoke of the crash.\nNobody knew more.\n" * 20)
+    with pytest.raises(AnalysisError, match="not a core"):
+        postmortem.analyze(path)
 
 
 def test_cut_and_corrupt_logs_give_a_report_within_a_second(tmp_path: Path) -> None:

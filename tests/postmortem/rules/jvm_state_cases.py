@@ -51,7 +51,7 @@ MIB, GIB = 1 << 20, 1 << 30
 ASLEEP = (libc("pthread_cond_wait"), vm("JVM_Sleep"), interpreted("java.lang.Thread.sleep", None), *MAIN)
 
 
-def killed(jvm: Jvm | None = None, *others: Thread, **rest: Any) -> Report:
+def killed(jvm: Jvm, *others: Thread, **rest: Any) -> Report:
     """A JVM at rest that a watchdog ended."""
     values: dict[str, Any] = {"number": 6, "code": 0, "sender": 7, "address": None, "jvm": jvm}
     return java_crash(**(values | {"threads": (on(*ASLEEP), *others)} | rest))
@@ -72,7 +72,7 @@ def blocked(tid: int, name: str, by: str | None, **rest: Any) -> Thread:
 
 
 def circle(*threads: Thread) -> Deadlock:
-    """Each waits for the one that it says."""
+    """The deadlock of threads that wait for one another."""
     return Deadlock(
         threads=tuple(
             DeadlockMember(
@@ -146,6 +146,7 @@ def flagged(*flags: Flag) -> Report:
 
 FIRST, SECOND = blocked(101, "transfer-1", "transfer-2"), blocked(102, "transfer-2", "transfer-1")
 RING = tuple(blocked(110 + n, f"stage-{n}", f"stage-{(n + 1) % 3}", state="WAITING") for n in range(3))
+UNNAMED = Deadlock(threads=tuple(DeadlockMember(name=name, waiting_for=f"java.lang.Object@0x{name}0") for name in "ab"))
 WORKING = java_thread(103, "auditor", "_thread_in_Java", compiled("shop.Audit.sum"), state="RUNNABLE")
 SPINNING = java_thread(101, "pricing-1", "_thread_in_Java", compiled("shop.Prices.total"), *MAIN, state="RUNNABLE")
 STUCK = msgspec.structs.replace(SPINNING, tid=PID, crashed=True)
@@ -162,7 +163,7 @@ JVM_STATE_CASES: dict[str, Cases] = {
         (
             killed(state(deadlocks=(circle(FIRST, SECOND),)), FIRST, SECOND),
             killed(state(deadlocks=(circle(*RING), circle(FIRST, SECOND))), *RING, FIRST, SECOND),
-            report(jvm=state(deadlocks=(Deadlock(threads=(DeadlockMember(name="a"), DeadlockMember(name="b"))),))),
+            report(jvm=state(deadlocks=(UNNAMED,))),
         ),
         (
             killed(state(), blocked(101, "transfer-1", "auditor"), WORKING),
@@ -170,20 +171,19 @@ JVM_STATE_CASES: dict[str, Cases] = {
             killed(state(), blocked(101, "pool-1-thread-1", None, state="WAITING")),
             killed(state(), waiting(101, 0x7000, owner=102), waiting(102, 0x7040, owner=101)),
         ),
-        (killed(None, FIRST), report(jvm=Jvm()), report()),
+        (report(threads=(FIRST, SECOND)), report(jvm=Jvm()), report()),
     ),
     "jvm-native-oom": Cases(
         (
             java_abort(vm("report_vm_out_of_memory"), vm("Arena::grow"), *MAIN, jvm=state(error=MALLOC_FAILED)),
             from_log(
                 vm("report_vm_out_of_memory"),
-                error=VmError(id=0xE0000002, detail="committing reserved memory.", size=64 * MIB),
+                error=VmError(id=0xE0000002, detail="committing reserved memory", size=64 * MIB),
                 host=MACHINE,
                 memory=Memory(by_kind={"java heap": 8 * GIB, "malloc": 4 * GIB}, mappings=900),
             ),
             from_log(error=VmError(message="Native memory allocation (malloc) failed to allocate 2064 bytes")),
             from_log(error=VmError(id=0xE0000003, message="memory to guard stack pages")),
-            java_abort(vm("report_vm_out_of_memory"), *MAIN, jvm=state(error=METASPACE_FAILED)),
         ),
         (
             java_abort(vm("report_fatal"), *MAIN, jvm=state(error=OUT_OF_MEMORY)),
@@ -204,8 +204,7 @@ JVM_STATE_CASES: dict[str, Cases] = {
         (
             exhausted("Metaspace", heap=java_heap(5 * MIB, 64 * MIB), metaspace=FULL_METASPACE),
             killed(state(heap=java_heap(2 * MIB, 64 * MIB), events=(thrown("Java heap space", 12.0),), uptime=3600.0)),
-            killed(operation("G1CollectForAllocation")),
-            killed(state(heap=java_heap(54 * MIB, 64 * MIB))),
+            killed(state(heap=java_heap(54 * MIB, 64 * MIB), vm_operation="G1CollectForAllocation")),
             killed(state(heap=java_heap(16 * MIB - 4096, 64 * MIB, 16 * MIB))),
             java_abort(vm("Arena::grow"), *MAIN, jvm=state(error=MALLOC_FAILED, heap=java_heap(30 * MIB, 64 * MIB))),
         ),
