@@ -26,7 +26,7 @@ _FREE = 0xFF
 _COMPILATION: dict[int | None, str] = {
     0: "disabled (not enough contiguous free space left)",
     1: "enabled",
-    2: "disabled (the VM was shutting down)",
+    2: "disabled for good (the code cache was full, or a compiler could not start)",
 }
 """CompileBroker::_should_compile_new_jobs, share/compiler/compileBroker.hpp."""
 

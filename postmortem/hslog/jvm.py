@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"\[?([^\[\]+]+)\+(?:0x)?[0-9a-fA-F]+\]?")
 """A handler for which the VM found no name: [libjvm.so+0x12], libjvm.so+18."""
+_UNLIMITED = 1 << 60
 _INTERNAL = 0xE0000000
 _FAILED = {"malloc": 0xE0000001, "mmap": 0xE0000002, "mprotect": 0xE0000003}
 """VMError's ids (src/hotspot/share/utilities/vmError.hpp, VMErrorType)."""
@@ -44,7 +45,7 @@ def jvm(told: HsErrLog) -> Jvm:
         properties={} if arguments.class_path is None else {"java.class.path": arguments.class_path},
         heap=_heap(told, {flag.name: flag.value for flag in flags}),
         code_cache=_code_cache(told.code_cache),
-        metaspace=_metaspace(told),
+        metaspace=_metaspace(told, {flag.name: flag.value for flag in flags}),
         safepoint=None if told.process.vm_state is None else Safepoint(state=_safepoint(told.process.vm_state)),
         vm_operation=None if told.thread.vm_operation is None else told.thread.vm_operation.name,
         error=_error(header),
@@ -158,12 +159,14 @@ def _code_cache(told: log.CodeCache) -> CodeCache | None:
     )
 
 
-def _metaspace(told: HsErrLog) -> Metaspace | None:
+def _metaspace(told: HsErrLog, flags: dict[str, str]) -> Metaspace | None:
     rows = {space.name: space for space in told.heap.spaces if space.name in ("Metaspace", "class space")}
     if not rows:
         return None
     whole, classes = rows.get("Metaspace"), rows.get("class space")
+    limit = flags.get("MaxMetaspaceSize", "")
     return Metaspace(
+        maximum=int(limit) if limit.isdecimal() and int(limit) < _UNLIMITED else None,
         used=None if whole is None else whole.used,
         committed=None if whole is None else whole.committed,
         class_used=None if classes is None else classes.used,

@@ -19,36 +19,41 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FULL = 0.82
-"""The share at which compilers have been seen stopped: what is free is in pieces."""
+_SPARED = 1 << 20
+"""Free bytes in pieces, and kept for stubs (CodeCacheMinimumFreeSpace), that are of no use for another method."""
+_FULL = 0.97
+_LEAST = 0.8
+NOT_ENOUGH = "contiguous free space"
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding: certain where the compilers were stopped, else likely."""
+    """At most one finding: certain where the compilers were stopped for it, else likely."""
     cache = report.jvm.code_cache if report.jvm is not None else None
     if cache is None:
         return
     state = (cache.compilation or "").lower()
     stopped = state.startswith("disabled") and "interpreter" not in state  # -Xint compiles nothing anyway
-    fullest, share = None, 0.0
-    for index, segment in enumerate(cache.segments):
-        part = jvm_exhaustion.share(segment.used, segment.capacity)
-        if segment.name != "non-nmethods" and part is not None and part > share:
-            fullest, share = index, part
-    if not stopped and share < _FULL:
+    # A method that does not fit into the segment of its kind is put into the other one.
+    segments = [item for item in cache.segments if item.name != "non-nmethods"]
+    capacity = sum(item.capacity for item in segments)
+    used = [item.used for item in segments if item.used is not None]
+    share = jvm_exhaustion.share(sum(used), capacity) if segments and len(used) == len(segments) else None
+    full = share is not None and (share >= _FULL or (share >= _LEAST and capacity - sum(used) <= _SPARED))
+    if not full and not (stopped and share is None and NOT_ENOUGH in state):
         return
-    where = "" if fullest is None else f"jvm.code_cache.segments[{fullest}]"
-    name = "the code cache" if fullest is None else f"{cache.segments[fullest].name}"
+    index = max(range(len(cache.segments)), key=lambda n: cache.segments[n].used or 0, default=None)
+    where = "" if index is None else f"jvm.code_cache.segments[{index}]"
+    amount = "" if share is None else f": {share:.0%} in use"
     ended = "The compilers were stopped. " if stopped else ""
     yield Finding(
         rule=RULE.id,
-        title=f"Code cache full: {share:.0%} of {name} in use{', compilers stopped' if stopped else ''}",
+        title=f"Code cache full{amount}{', compilers stopped' if stopped else ''}",
         severity="high",
         confidence="certain" if stopped else "likely",
         explanation=(
-            f"{ended}Compiled methods lie in the code cache, whose size is fixed at start. With {share:.0%} of {name}"
-            " in use there is hardly a piece left for another method: the VM throws compiled code away, or stops"
-            " compiling, and code that is hot now is interpreted."
+            f"{ended}Compiled methods lie in the code cache, whose size is fixed at start{amount}. There is hardly a"
+            " piece left for another method: the VM throws compiled code away, or stops compiling, and code that is hot"
+            " now is interpreted."
         ),
         evidence=proof(
             report,
@@ -66,4 +71,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(id="jvm-code-cache-full", group="jvm", specificity=66, check=check, documentation=__doc__ or "")
+RULE = Rule(id="jvm-code-cache-full", group="jvm", specificity=36, check=check, documentation=__doc__ or "")

@@ -62,4 +62,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(id="jvm-direct-memory", group="jvm", specificity=66, check=check, documentation=__doc__ or "")
+RULE = Rule(id="jvm-direct-memory", group="jvm", specificity=36, check=check, documentation=__doc__ or "")

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from postmortem.model import Report
 
 _OUT_OF_MEMORY = re.compile(r"OutOfMemory(?:Error)?(?: encountered)?:? ?(.*)", re.IGNORECASE | re.DOTALL)
-HEAP = ("java heap space", "gc overhead limit exceeded", "requested array size exceeds vm limit")
+RECENT = 60.0
+"""Seconds before the crash from which an error that was thrown may have to do with it."""
+HEAP = ("java heap space", "gc overhead limit exceeded")
+ARRAY = ("requested array size exceeds vm limit",)
+"""An array that no heap could hold: the program's error, whatever the heap's size."""
 METASPACE = ("metaspace", "compressed class space")
 DIRECT = ("direct buffer memory", "cannot reserve")
 THREADS = ("unable to create native thread", "unable to create new native thread")
@@ -46,16 +50,19 @@ def reporting_frame(report: Report) -> str:
 
 
 def thrown(report: Report, words: tuple[str, ...]) -> str | None:
-    """The path of the last OutOfMemoryError with such words in the VM's ring of exceptions."""
+    """The path of the last OutOfMemoryError with such words in the VM's ring of exceptions, if it is a recent one."""
     if report.jvm is None:
         return None
+    uptime = report.jvm.uptime
     for index, log in enumerate(report.jvm.events):
         if "xception" not in log.name:
             continue
         for number in range(len(log.events) - 1, -1, -1):
             text = log.events[number].text
             if "OutOfMemoryError" in text and any(word in text.lower() for word in words):
-                return f"jvm.events[{index}].events[{number}].text"
+                time = log.events[number].time
+                recent = uptime is None or time is None or uptime - time <= RECENT
+                return f"jvm.events[{index}].events[{number}].text" if recent else None
     return None
 
 

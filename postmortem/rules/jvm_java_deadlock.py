@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.rules import jvm_frames
+from postmortem.rules import jvm_frames, jvm_views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from postmortem.model import Deadlock
 
 _MOST = 8
+BESIDE = 37
+"""Specificity where something else ended the process."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -30,6 +32,8 @@ def check(report: Report) -> Iterator[Finding]:
     if not found:
         return
     first = found[0]
+    timed = any(_timed(report, member.tid) for member in first.threads)
+    ended_otherwise = jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None
     names = ", ".join(member.name for member in first.threads[:_MOST])
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     places = []
@@ -50,19 +54,27 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=f"Deadlock of {len(first.threads)} Java threads: {names}{more}",
         severity="critical",
-        confidence="certain",
+        confidence="possible" if timed else "certain",
         explanation=(
-            f"{_circle(first)} None of them can go on."
+            _circle(first)
+            + (" One waits with a time-out, so the circle may open by itself." if timed else " None of them can go on.")
             + (f" They stand so: {'; '.join(places)}." if places else "")
             + (f" There are {len(found)} such circles in all." if len(found) > 1 else "")
         ),
-        evidence=proof(report, *evidence),
+        evidence=proof(report, ("jvm.deadlocks[0].threads[0].name", "a thread of the circle"), *evidence),
         remedies=(
             "Take these locks in one order in all the places named, or hold only one of them at a time.",
             "Where the order can't be fixed, use tryLock with a time-out and give up what is held.",
             "Call nothing foreign (listeners, overridable methods) while a lock is held.",
         ),
+        specificity=BESIDE if ended_otherwise else None,
     )
+
+
+def _timed(report: Report, tid: int | None) -> bool:
+    """The thread waits with a time-out."""
+    thread = next((thread for thread in report.threads if thread.tid == tid), None)
+    return thread is not None and thread.java is not None and (thread.java.state or "").startswith("TIMED")
 
 
 def _circle(deadlock: Deadlock) -> str:

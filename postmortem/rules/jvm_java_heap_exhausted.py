@@ -21,20 +21,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FULL = 0.98
+_NEARLY = 0.9
+"""What a collector leaves unused when it gives up: a survivor space, the ends of regions."""
 _TOP = 5
 
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding: certain where the VM said so, possible where the heap is just full."""
     heap = jvm_views.heap(report)
-    said = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.HEAP)
-    share = None if heap is None else jvm_exhaustion.share(heap.used, heap.maximum or heap.capacity)
-    if said is None and (share is None or share < _FULL):
+    array = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.ARRAY)
+    if array is not None:
+        yield _array(report, *array)
         return
-    used = maximum = None
-    if heap is not None:
-        used, maximum = heap.used, heap.maximum or heap.capacity
-    size = f"{jvm_exhaustion.amount(used)} of at most {jvm_exhaustion.amount(maximum)} were in use"
+    said = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.HEAP)
+    thrown = jvm_exhaustion.thrown(report, jvm_exhaustion.HEAP)
+    share = None if heap is None else jvm_exhaustion.share(heap.used, heap.maximum)
+    if said is None and (share is None or share < (_NEARLY if thrown else _FULL)):
+        return
+    size = "how much was in use is not known"
+    if heap is not None and heap.used is not None:
+        bound = "" if heap.maximum is None else f" of at most {jvm_exhaustion.amount(heap.maximum)}"
+        size = f"{jvm_exhaustion.amount(heap.used)}{bound} were in use"
     histogram = (report.jvm.histogram if report.jvm is not None else None) or ()
     top = "; ".join(f"{entry.class_} {jvm_exhaustion.amount(entry.bytes)}" for entry in histogram[:_TOP])
     words = said[1] if said is not None else "the Java heap is full"
@@ -50,13 +57,14 @@ def check(report: Report) -> Iterator[Finding]:
                 if said is not None
                 else ""
             )
-            + f"In the heap {size}"
+            + f"Of the heap {size}"
             + (f"; most of it: {top}." if top else ".")
             + " The thread that got the error is the one that asked last, which need not be the one that holds it all."
         ),
         evidence=proof(
             report,
             (said[0] if said is not None else "", "what the VM said"),
+            (thrown or "", "the error that was thrown"),
             ("jvm.heap.used", "bytes in use"),
             ("jvm.heap.maximum", "bytes allowed"),
             ("jvm.heap.collector", "the collector"),
@@ -70,6 +78,29 @@ def check(report: Report) -> Iterator[Finding]:
             "Run with -XX:+HeapDumpOnOutOfMemoryError to see who refers to them.",
             "If the load is meant to need it, raise -Xmx, within the container's limit.",
         ),
+    )
+
+
+def _array(report: Report, where: str, words: str) -> Finding:
+    """A length that the VM allows for no array: whatever is free, it can't be had."""
+    return Finding(
+        rule=RULE.id,
+        title="A Java array was asked for that is larger than the VM allows",
+        severity="high",
+        confidence="certain",
+        explanation=(
+            f"An OutOfMemoryError ({words}) was thrown and the JVM was told to end with it"
+            " (-XX:+CrashOnOutOfMemoryError). The length asked for is beyond what an array can have, so the size of the"
+            " heap does not matter: a length was computed wrongly, or read from damaged or hostile input."
+        ),
+        evidence=proof(
+            report,
+            (where, "what the VM said"),
+            ("jvm.heap.used", "bytes in use"),
+            ("jvm.heap.maximum", "bytes allowed"),
+            (jvm_exhaustion.reporting_frame(report), "the VM reports it"),
+        ),
+        remedies=("Look at where the crashing thread computes the length of the array, and check it before use.",),
     )
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STACK = 1 << 20
+_NEAR = 0.9
+AT_THE_LIMIT = 35
+"""Specificity where the container had used most of what it may; else it is a remark on the settings."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -64,7 +67,8 @@ def check(report: Report) -> Iterator[Finding]:
             "Lower -Xmx or -XX:MaxRAMPercentage: three quarters of the limit for the heap is a start.",
             "Or raise the container's limit by what lies beside the heap.",
         ),
+        specificity=AT_THE_LIMIT if (host.memory_used or 0) >= _NEAR * host.memory_limit else None,
     )
 
 
-RULE = Rule(id="jvm-memory-over-limit", group="jvm", specificity=45, check=check, documentation=__doc__ or "")
+RULE = Rule(id="jvm-memory-over-limit", group="jvm", specificity=16, check=check, documentation=__doc__ or "")

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FULL = 0.97
+NEARLY = 34
+"""Specificity where the VM said nothing of it."""
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding: certain where the VM said so, likely where a space is full."""
+    """At most one finding: certain where the VM said so, possible where a space is full."""
     said = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.METASPACE)
     space = report.jvm.metaspace if report.jvm is not None else None
     full_class = space is not None and _full(space.class_committed, space.class_maximum)
@@ -44,11 +46,12 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=f"{name} exhausted: {jvm_exhaustion.amount(committed)} of {jvm_exhaustion.amount(maximum)} committed",
         severity="critical",
-        confidence="certain" if said is not None else "likely",
+        confidence="certain" if said is not None else "possible",
         explanation=(
-            f"{name} holds the VM's description of classes. It has a limit ({flag}), and the next class did not fit."
-            f"{counts} Classes go only when their whole class loader does: something defines ever new ones (proxies,"
-            " scripts, generated serializers), or keeps the loaders of applications that were taken down."
+            f"{name} holds the VM's description of classes. It has a limit ({flag}), and"
+            f" {'the next class did not fit' if said is not None else 'is close to it'}.{counts} Classes go only when"
+            " their whole class loader does: something defines ever new ones (proxies, scripts, generated serializers),"
+            " or keeps the loaders of applications that were taken down."
         ),
         evidence=proof(
             report,
@@ -65,6 +68,7 @@ def check(report: Report) -> Iterator[Finding]:
             "Watch it grow with jcmd PID VM.classloader_stats and -Xlog:class+load, and see who defines the classes.",
             f"If the number of classes is right, raise -XX:{flag}.",
         ),
+        specificity=None if said is not None else NEARLY,
     )
 
 

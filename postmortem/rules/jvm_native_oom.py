@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from postmortem.model import Finding, Report
-from postmortem.rules import jvm_exhaustion, jvm_views
+from postmortem.model import Finding, Report, VmError
+from postmortem.rules import jvm_exhaustion, jvm_frames, jvm_views, views
+from postmortem.rules.names import plain
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -22,25 +23,26 @@ if TYPE_CHECKING:
 _MALLOC, _MMAP = 0xE0000001, 0xE0000002
 """VMError's numbers since JDK 8: OOM_MALLOC_ERROR, OOM_MMAP_ERROR; 0xE0000003 is OOM_MPROTECT_ERROR."""
 _MPROTECT = 0xE0000003
+_REPORTS = ("report_vm_out_of_memory", "vm_exit_out_of_memory")
 _TOP = 4
 
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
-    error = jvm_views.error(report)
-    if error is None:
-        return
+    error = jvm_views.error(report) or VmError()
     words = f"{error.message or ''} {error.detail or ''}"
     told = "native memory allocation" in words.lower() or "insufficient memory" in words.lower()
-    if error.id not in (_MALLOC, _MMAP, _MPROTECT) and not told:
+    reporting = _reporting(report) if error == VmError() else ""
+    if error.id not in (_MALLOC, _MMAP, _MPROTECT) and not told and not reporting:
         return
+    purpose = (error.detail or "").rstrip(". ")
     asked = f"{jvm_exhaustion.amount(error.size)} " if error.size else ""
     kinds = sorted(report.memory.by_kind.items(), key=lambda item: -item[1])[:_TOP]
     parts = "; ".join(f"{kind} {jvm_exhaustion.amount(size)}" for kind, size in kinds)
     limits = _limits(report)
     yield Finding(
         rule=RULE.id,
-        title=f"The system refused the JVM {asked or 'more '}memory{': ' + error.detail if error.detail else ''}"[:200],
+        title=f"The system refused the JVM {asked or 'more '}memory{': ' + purpose if purpose else ''}"[:200],
         severity="critical",
         confidence="certain",
         explanation=(
@@ -50,6 +52,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         evidence=proof(
             report,
+            (reporting, "the VM reports it"),
             ("jvm.error.message", "what the VM said"),
             ("jvm.error.detail", "and what for"),
             ("jvm.error.size", "bytes asked for"),
@@ -67,6 +70,14 @@ def check(report: Report) -> Iterator[Finding]:
             "Start with -XX:NativeMemoryTracking=summary and compare jcmd PID VM.native_memory over time.",
         ),
     )
+
+
+def _reporting(report: Report) -> str:
+    """The path of the VM's frame that reports a failed allocation, where its words are lost; "" when there is none."""
+    for index, frame in enumerate(views.crashing_frames(report)[:60]):
+        if jvm_frames.is_vm(frame) and plain(frame.function or "") in _REPORTS:
+            return views.frame_path(report, index)
+    return ""
 
 
 def _limits(report: Report) -> str:

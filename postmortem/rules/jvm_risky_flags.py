@@ -10,6 +10,7 @@ What to do: take the flag away and see whether the crash stays.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
@@ -18,6 +19,8 @@ from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from postmortem.model import Jvm
 
 _RISKY: dict[tuple[str, str], str] = {
     ("BytecodeVerificationRemote", "false"): "classes are not verified: broken bytecode crashes the VM",
@@ -37,6 +40,12 @@ _RISKY: dict[tuple[str, str], str] = {
     ("MaxGCPauseMillis", "0"): "no collector can meet it",
 }
 _HARMLESS = frozenset(("BytecodeVerificationLocal", "UsePerfData", "DisableAttachMechanism"))
+_SWITCH = re.compile(r"-XX:([+-])(\w+)")
+_SHORT = {
+    "-Xverify:none": ("BytecodeVerificationRemote", "false"),
+    "-noverify": ("BytecodeVerificationRemote", "false"),
+    "-Xrs": ("ReduceSignalUsage", "true"),
+}
 _MOST = 8
 
 
@@ -52,6 +61,8 @@ def check(report: Report) -> Iterator[Finding]:
         and flag.name not in _HARMLESS
         and (flag.origin or "").startswith(("command line", "environment", "config"))
     ]
+    if not jvm.flags:
+        found += _on_command_line(jvm)
     values = {flag.name: (index, flag.value) for index, flag in enumerate(jvm.flags)}
     if "MaxHeapSize" in values and "InitialHeapSize" in values:
         maximum, initial = values["MaxHeapSize"], values["InitialHeapSize"]
@@ -69,6 +80,16 @@ def check(report: Report) -> Iterator[Finding]:
         evidence=proof(report, *((where, f"{name}: {why}") for where, name, why in found[:_MOST])),
         remedies=("Run without these flags. If the crash goes away, the flag is the lead to follow.",),
     )
+
+
+def _on_command_line(jvm: Jvm) -> Iterator[tuple[str, str, str]]:
+    """From the arguments: logs of JDK 8 list no flags."""
+    for index, argument in enumerate(jvm.arguments):
+        setting = _SHORT.get(argument)
+        if match := _SWITCH.fullmatch(argument):
+            setting = (match[2], "true" if match[1] == "+" else "false")
+        if setting in _RISKY and setting[0] not in _HARMLESS:
+            yield f"jvm.arguments[{index}]", setting[0], _RISKY[setting]
 
 
 RULE = Rule(id="jvm-risky-flags", group="jvm", specificity=8, check=check, documentation=__doc__ or "")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.rules import jvm_frames
+from postmortem.rules import jvm_frames, jvm_views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -28,13 +28,15 @@ def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     jvm = report.jvm
     point = jvm.safepoint if jvm is not None else None
-    if jvm is None or point is None or point.state != "synchronizing":
-        return
+    if jvm is None or point is None or point.state != "synchronizing" or jvm_views.own_fault(report):
+        return  # A thread that crashed can't stop for a safepoint while the crash is being reported.
     late = [
         (index, thread)
         for index, thread in enumerate(report.threads)
         if thread.java is not None and thread.java.thread_state in _RUNNING
     ]
+    if not late and not point.waiting_to_block:
+        return
     described = []
     evidence = [
         ("jvm.safepoint.state", "the safepoint"),

@@ -56,7 +56,8 @@ def check(report: Report) -> Iterator[Finding]:
         confidence=confidence,
         explanation=(
             f"{name}{by} made {views.an_access(report)}{at}, which raised {jvm_views.fault_name(report)}. {how}"
-            f" {_reading(address)} The address is a plain number that Java code computed; the JVM checks neither its bounds nor its life."
+            f" {_reading(address)} The address is a plain number that Java code computed; the JVM checks neither its"
+            " bounds nor its life."
         ),
         evidence=proof(
             report,

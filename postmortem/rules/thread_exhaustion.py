@@ -14,7 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report, Thread
-from postmortem.rules import culprit, views
+from postmortem.rules import culprit, jvm_exhaustion, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 from postmortem.rules.uncaught_cxx_exception import in_flight
@@ -42,6 +42,10 @@ def check(report: Report) -> Iterator[Finding]:
         lambda name: name.startswith(("std::thread::_M_start_thread", "pthread_create", "__pthread_create")),
     )
     failed = failed and (creating is not None or len(report.threads) > 100)
+    refused = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.THREADS)
+    thrown = jvm_exhaustion.thrown(report, jvm_exhaustion.THREADS)
+    said = refused[0] if refused is not None else thrown or ""
+    failed = failed or bool(said)
     if not failed and len(report.threads) < MANY:
         return
     group, size = _largest_group(report)
@@ -55,11 +59,10 @@ def check(report: Report) -> Iterator[Finding]:
             else f"{count} threads in one process"
         ),
         severity="critical" if failed else "medium",
-        confidence="certain" if failed and creating else ("likely" if failed else "possible"),
+        confidence="certain" if refused or (failed and creating) else ("likely" if failed else "possible"),
         explanation=f"The process has {count} threads.{alike} "
         + (
-            "Creating one more failed with an error nobody handled: the address space, the limit on threads"
-            " or their memory is used up."
+            "Creating one more failed: the address space, the limit on threads or their memory is used up."
             if failed
             else (
                 "Limits on threads (pids.max of the cgroup, RLIMIT_NPROC, kernel.threads-max) and their"
@@ -69,6 +72,7 @@ def check(report: Report) -> Iterator[Finding]:
         evidence=proof(
             report,
             ("threads", "threads of the process"),
+            (said, "what the JVM said"),
             (f"native.exceptions[{flight[0]}].what" if failed and flight else "", "the failure"),
             (views.frame_path(report, creating[0]) if creating else "", "the thread was being created"),
             ("native.errno", "errno of the crashing thread (11 is EAGAIN)"),
@@ -83,7 +87,7 @@ def check(report: Report) -> Iterator[Finding]:
                 " stacks with pthread_attr_setstacksize if address space is short."
             ),
         ),
-        specificity=CAUSE if failed else None,
+        specificity=None if not failed or said == thrown else CAUSE,
     )
 
 

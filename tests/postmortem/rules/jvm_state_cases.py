@@ -184,6 +184,7 @@ JVM_STATE_CASES: dict[str, Cases] = {
             ),
             from_log(error=VmError(message="Native memory allocation (malloc) failed to allocate 2064 bytes")),
             from_log(error=VmError(id=0xE0000003, message="memory to guard stack pages")),
+            java_abort(vm("report_vm_out_of_memory"), vm("Arena::grow"), *MAIN),
         ),
         (
             java_abort(vm("report_fatal"), *MAIN, jvm=state(error=OUT_OF_MEMORY)),
@@ -200,6 +201,8 @@ JVM_STATE_CASES: dict[str, Cases] = {
             exhausted("Java heap space", heap=java_heap(30 * MIB, 32 * MIB), histogram=SESSIONS),
             from_log(error=fatal("GC overhead limit exceeded")),
             killed(state(heap=java_heap(32 * MIB - 4096, 32 * MIB))),
+            killed(state(heap=java_heap(30 * MIB, 32 * MIB), events=(thrown("Java heap space"),), uptime=3600.0)),
+            exhausted("Requested array size exceeds VM limit", heap=java_heap(2 * MIB, 64 * MIB)),
         ),
         (
             exhausted("Metaspace", heap=java_heap(5 * MIB, 64 * MIB), metaspace=FULL_METASPACE),
@@ -255,6 +258,8 @@ JVM_STATE_CASES: dict[str, Cases] = {
                 java_thread(101, "reader", "_thread_in_native", libc("read"), native("fill"), *NATIVE_METHOD),
             ),
             killed(state(safepoint=Safepoint(state="not synchronized", waiting_to_block=0)), SPINNING),
+            killed(state(safepoint=Safepoint(state="synchronizing", waiting_to_block=0)), FIRST),
+            java_crash(compiled("shop.Prices.total"), *MAIN, jvm=state(safepoint=WAITED_FOR)),
             killed(
                 state(safepoint=Safepoint(state="not synchronized"), deadlocks=(circle(FIRST, SECOND),)), FIRST, SECOND
             ),
@@ -277,13 +282,22 @@ JVM_STATE_CASES: dict[str, Cases] = {
             ),
             killed(
                 code(
-                    segment("non-profiled nmethods", 30 * MIB, 117 * MIB),
+                    segment("non-profiled nmethods", 116 * MIB, 117 * MIB),
                     segment("profiled nmethods", 117 * MIB - 40960, 117 * MIB),
                     segment("non-nmethods", 2 * MIB, 6 * MIB),
                 )
             ),
+            killed(code(compilation="disabled (not enough contiguous free space left)")),
         ),
         (
+            killed(
+                code(
+                    segment("non-profiled nmethods", 30 * MIB, 117 * MIB),
+                    segment("profiled nmethods", 117 * MIB - 40960, 117 * MIB),
+                )
+            ),
+            killed(code(segment("CodeCache", 2 * MIB, 240 * MIB), compilation="disabled for good (a compiler failed)")),
+            killed(code(segment("CodeCache", 200 * MIB, 240 * MIB))),
             java_crash(
                 interpreted("a.B.c"),
                 *MAIN,
@@ -313,6 +327,7 @@ JVM_STATE_CASES: dict[str, Cases] = {
             killed(direct(7 * MIB, 8 * MIB)),
             killed(direct(3 * MIB, 8 * MIB, thrown("Java heap space"))),
             killed(direct(0, 64 * MIB, INTERNAL_ERROR_EVENT)),
+            killed(direct(1 * MIB, 64 * MIB, thrown("Direct buffer memory", 12.0))),
             exhausted("Java heap space", direct_memory=DirectMemory(used=3 * MIB, maximum=8 * MIB)),
         ),
         (
@@ -343,6 +358,32 @@ JVM_STATE_CASES: dict[str, Cases] = {
             report(),
         ),
     ),
+    "jvm-outdated": Cases(
+        (
+            report(jvm=Jvm(version="17.0.2+8")),
+            report(jvm=Jvm(version="25.302-b08")),
+            report(jvm=Jvm(version="1.8.0_202-b26")),
+            report(jvm=Jvm(version="23.0.1+11")),
+            java_crash(
+                vm("MinINode::Ideal(PhaseGVN*, bool)"),
+                kind="CompilerThread",
+                name="C2 CompilerThread0",
+                jvm=Jvm(version="11.0.9+11"),
+            ),
+        ),
+        (
+            report(jvm=Jvm(version="17.0.99+1")),
+            report(jvm=Jvm(version="25.992-b08")),
+            report(jvm=Jvm(version="27+35")),
+            java_crash(
+                vm("MinINode::Ideal(PhaseGVN*, bool)"),
+                kind="CompilerThread",
+                name="C2 CompilerThread0",
+                jvm=Jvm(version="11.0.99+1"),
+            ),
+        ),
+        (report(jvm=Jvm(version="next")), report(jvm=Jvm()), report()),
+    ),
     "jvm-risky-flags": Cases(
         (
             flagged(*set_to("false", "command line", "BytecodeVerificationRemote", "BytecodeVerificationLocal")),
@@ -352,6 +393,8 @@ JVM_STATE_CASES: dict[str, Cases] = {
             ),
             flagged(*set_to("true", "config file", "AllowUserSignalHandlers")),
             flagged(*set_to("true", "command line, ergonomic", "UseJVMCICompiler")),
+            msgspec.structs.replace(JNI_CRASH, jvm=state(arguments=("-Xmx1g", "-Xverify:none"))),
+            msgspec.structs.replace(JNI_CRASH, jvm=state(arguments=("-XX:-UseSignalChaining",))),
         ),
         (
             flagged(*set_to("true", "jimage", "UseJVMCICompiler", "EagerJVMCI")),

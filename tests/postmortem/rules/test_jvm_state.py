@@ -1,0 +1,126 @@
+"""The state of a JVM beside what ended it: it is the verdict only where nothing else explains the end."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from postmortem.model import Host, Report
+from postmortem.model.jvm import Jvm, Metaspace
+from postmortem.rules import jvm_outdated
+from postmortem.rules.engine import run
+from tests.postmortem.rules import jvm_state_cases as cases
+from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, java_abort, state, vm
+from tests.postmortem.rules.reports import findings, verdict
+
+
+def crash_with(jvm: Jvm) -> Report:
+    return msgspec.structs.replace(JNI_CRASH, jvm=jvm)
+
+
+@pytest.mark.parametrize(
+    ("jvm", "beside"),
+    [
+        (state(deadlocks=(cases.circle(cases.FIRST, cases.SECOND),)), "jvm-java-deadlock"),
+        (state(metaspace=cases.FULL_METASPACE), "jvm-metaspace-exhausted"),
+        (cases.code(cases.segment("CodeCache", 48 << 20, 48 << 20)), "jvm-code-cache-full"),
+        (cases.direct(8 << 20, 8 << 20), "jvm-direct-memory"),
+    ],
+)
+def test_a_crash_elsewhere_keeps_its_verdict(jvm: Jvm, beside: str) -> None:
+    report = crash_with(jvm)
+    assert verdict(report) == "jvm-crash-in-native-library"
+    assert findings(report, beside)
+
+
+def test_a_fault_is_no_stall_of_the_safepoint_that_it_holds_up() -> None:
+    assert not findings(crash_with(state(safepoint=cases.WAITED_FOR)), "jvm-safepoint-stall")
+
+
+def test_a_circle_with_a_time_out_may_open() -> None:
+    timed = cases.blocked(101, "transfer-1", "transfer-2", state="TIMED_WAITING")
+    report = cases.killed(state(deadlocks=(cases.circle(timed, cases.SECOND),)), timed, cases.SECOND)
+    (finding,) = findings(report, "jvm-java-deadlock")
+    assert finding.confidence == "possible" and "time-out" in finding.explanation
+    assert verdict(report) == "killed-by-signal"
+
+
+@pytest.mark.parametrize(("used", "expected"), [(None, "killed-by-signal"), (290 << 20, "jvm-memory-over-limit")])
+def test_a_limit_is_the_verdict_only_near_it(used: int | None, expected: str) -> None:
+    report = cases.killed(state(heap=cases.java_heap(1 << 20, 512 << 20)))
+    host = Host(container="cgroupv2", memory_limit=300 << 20, memory_used=used)
+    assert verdict(msgspec.structs.replace(report, host=host)) == expected
+
+
+def test_threads_that_the_vm_could_not_start() -> None:
+    report = cases.exhausted("unable to create native thread: possibly out of memory or resource limits reached")
+    assert verdict(report) == "thread-exhaustion"
+
+
+def test_no_claim_on_classes_without_the_vm_s_words() -> None:
+    (finding,) = findings(cases.killed(state(metaspace=cases.FULL_METASPACE)), "jvm-metaspace-exhausted")
+    assert finding.confidence == "possible" and "did not fit" not in finding.explanation
+
+
+def test_an_abort_of_the_vm_is_not_explained_by_a_full_metaspace() -> None:
+    report = java_abort(vm("report_vm_out_of_memory"), *MAIN, jvm=state(metaspace=Metaspace()))
+    assert verdict(report) == "jvm-native-oom"
+
+
+# --- releases of the JDK
+
+
+@pytest.mark.parametrize(
+    ("version", "numbers"),
+    [
+        ("17.0.15+6-Debian-1deb12u1", (17, 0, 15)),
+        ("27.0.1.0.3+1-1-Debian", (27, 0, 1, 0, 3)),
+        ("21+35-LTS", (21,)),
+        ("11.0.9.1+1", (11, 0, 9, 1)),
+        ("25.504-b01", (8, 504)),
+        ("25.0.1+8-LTS", (25, 0, 1)),
+        ("1.8.0_402-b06", (8, 402)),
+        ("8u275", (8, 275)),
+        ("next", ()),
+    ],
+)
+def test_numbers_of_a_version(version: str, numbers: tuple[int, ...]) -> None:
+    assert jvm_outdated.numbers(version) == numbers
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("17.0.2+8", "18 updates behind 17.0.20"),
+        ("25.302-b08", "20 updates behind 8u502"),
+        ("25.301-b09", "20 updates behind 8u502"),
+        ("25.202-b26", "at least 26 updates behind 8u502"),
+        ("23.0.1+11", "JDK 23 has no more updates"),
+    ],
+)
+def test_age(version: str, said: str) -> None:
+    report = run(Report(jvm=Jvm(version=version), core=JNI_CRASH.core, tool=JNI_CRASH.tool), strict=True)
+    assert any(said in finding.title for finding in report.findings), [finding.title for finding in report.findings]
+
+
+def test_the_releases_are_consistent() -> None:
+    data = jvm_outdated.releases()
+    assert list(data.quarters.dates) == sorted(set(data.quarters.dates))
+    assert [train.major for train in data.trains] == list(range(8, 28))
+    for train in data.trains:
+        assert train.source
+        assert train.first_update is None or train.first < train.first_update
+        assert train.first_update is None or train.first_update in data.quarters.dates
+    for fix in data.fixes:
+        assert fix.source.endswith(fix.id) and fix.verified and (fix.frames or fix.text)
+        for major, update in (*fix.fixed.items(), *fix.since.items()):
+            assert jvm_outdated.numbers(update)[0] == int(major)
+
+
+def test_a_known_defect_names_its_update() -> None:
+    known = next(finding for finding in findings(KNOWN, "jvm-outdated") if finding.references)
+    assert known.title == "A crash like this one was mended in 11.0.9.1: JDK-8250861"
+    assert known.confidence == "possible"
+
+
+KNOWN = cases.JVM_STATE_CASES["jvm-outdated"].fires[-1]
