@@ -402,6 +402,16 @@ def test_a_time_that_fills_its_column() -> None:
     assert (task.thread, task.time, task.id, task.level) == ("C2 CompilerThread0", 32631344, 58896, 4)
 
 
+@pytest.mark.parametrize(
+    ("flags", "method"),
+    [("  ", "sun.nio.cs.UTF_8$Encoder::encode"), ("! ", "net.shop.Cart::total"), ("s!", "bank.Account::move")],
+)
+def test_a_method_that_begins_like_a_flag(flags: str, method: str) -> None:
+    task = compile_task(f"C2:    595   73   {flags}        {method} (359 bytes)")
+    assert task is not None
+    assert (task.method, task.flags) == (method, flags.strip() or None)
+
+
 def test_rows_that_are_damaged() -> None:
     assert registers("RAX=0x1, garbage") == ()
     assert words("0x10:  zz") is None
