@@ -20,6 +20,7 @@ class Limits:
     cfa_instructions: int = 4096
     expression_operations: int = 1024
     link_map_entries: int = 65_536
+    section_bytes: int = 1 << 28
     decompressed_bytes: int = 1 << 42
     ranges_listed: int = 1 << 20
 

@@ -42,6 +42,7 @@ class CallFrames:
 
     def _from_sections(self, module: LoadedModule, *, with_eh_frame: bool) -> list[FrameTable]:
         from parsers.elf import header as elf
+        from parsers.elf.sections import section_bytes
         from parsers.errors import ParseError
 
         content = module.content
@@ -66,17 +67,19 @@ class CallFrames:
                         section_size=section.size,
                     )
                 )
-            elif name == _DEBUG_FRAME and not section.flags & 0x800:  # SHF_COMPRESSED
-                # Its records are read from the file, where offset 0 of the reader is the section's start.
-                begin, size = section.offset, section.size
+            elif name == _DEBUG_FRAME:
+                try:
+                    records = section_bytes(content, section)
+                except ParseError:
+                    continue
 
-                def read(address: int, length: int, begin: int = begin, size: int = size) -> bytes | None:
-                    if address < 0 or address + length > size:
-                        return None
-                    data = content[begin + address : begin + address + length]
-                    return data if len(data) == length else None
+                # Offset 0 of the reader is the section's start.
+                def read(address: int, length: int, records: bytes = records) -> bytes | None:
+                    return records[address : address + length] if 0 <= address <= len(records) - length else None
 
                 tables.append(
-                    FrameTable(read, section_address=0, section_size=size, debug_frame=True, bias=module.bias)
+                    FrameTable(
+                        read, section_address=0, section_size=len(records), debug_frame=True, bias=module.bias
+                    )
                 )
         return tables

@@ -54,7 +54,7 @@ class Sections:
 
     def __init__(self, data: elf.Buffer) -> None:
         self._data = data
-        header = elf.read_header(data)
+        self._header = header = elf.read_header(data)
         headers = elf.read_section_headers(data, header)
         self._headers = headers
         self._named: dict[bytes, elf.SectionHeader] = {}
@@ -71,6 +71,12 @@ class Sections:
         if section is None or section.type == SHT_NOBITS or section.offset + section.size > len(self._data):
             return None
         return section
+
+    @property
+    def first_address(self) -> int:
+        """The link-time address of the first PT_LOAD: 0, but for an executable linked to a fixed address."""
+        headers, _ = elf.read_program_headers(self._data, self._header)
+        return next((load.vaddr for load in headers if load.type == elf.PT_LOAD), 0)
 
     @property
     def has_dwarf(self) -> bool:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from postmortem.model import Frame
 
 _TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
-_GO = ("runtime.goexit", "runtime.mstart", "runtime.rt0_go", "runtime.main")
-"""What lies at the bottom of every stack of a Go process."""
+_GO, _GO_VERSION = "runtime.", "runtime.buildVersion"
+"""The package that runs on every thread of a Go process, and a variable of it."""
 
 
 def native_facts(
@@ -40,7 +40,7 @@ def native_facts(
     """
     functions = [frame.function or "" for frame in frames]
     runtime, message = messages.runtime_message(core, content, functions) if aborted else (None, None)
-    if runtime is None and any(name.startswith(_GO) for name in functions):
+    if runtime is None and any(name.startswith(_GO) for name in functions) and symbol(_GO_VERSION) is not None:
         runtime, message = golang.NAME, golang.message(space, symbol, frames)
     text = messages.abort_message(space, symbol("__abort_msg"))
     thrown = aborted and (

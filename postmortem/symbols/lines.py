@@ -24,10 +24,14 @@ class Row(NamedTuple):
 
 
 class Lines:
-    """The DWARF of the file at `path`; `identity` names its module, in hexadecimal."""
+    """The DWARF of the file at `path`; `identity` names its module, in hexadecimal.
 
-    def __init__(self, path: Path, identity: str, cache: Cache) -> None:
+    first_address: of its first segment, from which the library counts.
+    """
+
+    def __init__(self, path: Path, identity: str, first_address: int, cache: Cache) -> None:
         self._path = path
+        self._first = first_address
         self._identity = identity
         self._cache = cache
         self._symcache: Any = None
@@ -36,8 +40,9 @@ class Lines:
 
     def lookup(self, address: int) -> list[Row]:
         """Functions at a link-time address, innermost inlined one first; empty when DWARF says nothing."""
+        address -= self._first
         if not 0 <= address < 1 << 64:
-            return []  # a pc below the module's bias
+            return []  # a pc below the module
         if not self._opened:
             self._opened = True
             self._symcache = self._open()

@@ -107,9 +107,9 @@ def open_symbols(
         table = symbol_table.SymbolTable(data)
     lines = None
     if debug is not None and debug.sections.has_dwarf:
-        lines = Lines(debug.path, identity or key, cache)
+        lines = Lines(debug.path, identity or key, debug.sections.first_address, cache)
     elif own is not None and own.sections.has_dwarf:
-        lines = Lines(own.path, identity or key, cache)
+        lines = Lines(own.path, identity or key, own.sections.first_address, cache)
     if not len(table) and lines is None:
         return None
     return SymbolFile(table, debug.how if debug else _source(files[-1]), lines)

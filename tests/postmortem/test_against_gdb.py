@@ -36,6 +36,7 @@ APART = {
     "replaced-binary": "gdb takes the wrong file's symbols without a word",
     "execute-stack": "the code on the stack has no frame; what lies above is a scan",
     "non-canonical-return": "the return address is overwritten",
+    "go-map": "gdb goes on from where Go changes stacks into a word of data",
     "null-large-core-cut": "the stack is cut off",
     "null-disk-full": "the stack is cut off",
 }

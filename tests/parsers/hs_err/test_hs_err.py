@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -492,21 +490,3 @@ def test_time_is_linear_in_the_length_of_a_line(heading: str, filler: str) -> No
     before = time.perf_counter()
     _parse((head + body).encode())
     assert time.perf_counter() - before < 2
-
-
-def _corpus() -> list[Path]:
-    folder = os.environ.get("POSTMORTEM_JVM_CORPUS")
-    return sorted(Path(folder).rglob("*hs_err*")) if folder else []
-
-
-@pytest.mark.jdk
-def test_real_logs_are_understood() -> None:
-    found = [p for p in _corpus() if p.is_file()]
-    if not found:
-        pytest.skip("POSTMORTEM_JVM_CORPUS names no directory with hs_err logs")
-    short = {}
-    for path in found:
-        log = parse(path.read_bytes())
-        if log.coverage.ratio < 0.98:
-            short[path.name] = (log.coverage, [line.text for line in log.unknown[:5]])
-    assert not short

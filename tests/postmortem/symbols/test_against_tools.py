@@ -68,6 +68,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "shop.cpp").write_text(CXX)
     (folder / "words.rs").write_text(RUST)
     subprocess.run(["g++", "-O2", "-g", "-std=c++20", "-o", folder / "shop", folder / "shop.cpp"], check=True)
+    fixed = ["g++", "-O2", "-g", "-std=c++20", "-no-pie", "-gz=zlib", "-o", folder / "shop-fixed", folder / "shop.cpp"]
+    subprocess.run(fixed, check=True)
     if shutil.which("rustc"):
         command = ["rustc", "-O", "-C", "strip=none", "-o", str(folder / "words"), str(folder / "words.rs")]
         subprocess.run(command, check=True, capture_output=True)
@@ -167,8 +169,10 @@ def addr2line(path: Path, addresses: list[int]) -> dict[int, list[tuple[str | No
     return found
 
 
-def test_inlined_functions_and_lines(built: Path, tmp_path: Path) -> None:
-    path = built / "shop"
+@pytest.mark.parametrize("program", ["shop", "shop-fixed"])
+def test_inlined_functions_and_lines(built: Path, tmp_path: Path, program: str) -> None:
+    """Of a program that lies anywhere, and of one linked to a fixed address, whose addresses do not start at 0."""
+    path = built / program
     addresses = text_addresses(path, 1 << 20)
     theirs = addr2line(path, addresses)
     for _ in range(2):  # cold, then from the cache
