@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ import click
 from postmortem import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from postmortem.model import Report
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
@@ -73,14 +76,15 @@ def analyze(
 
     if len(cores) > 1 and output is not None and str(output) != "-" and not output.is_dir():
         raise click.UsageError("with several cores -o names a directory that exists")
-    options = Options(
-        executable=exe, sysroot=sysroot, debug_dirs=debug_dirs, hs_err=hs_err,
-        unwind=unwind, histogram=histogram,  # type: ignore[arg-type]
-    )  # fmt: skip
     worst = 0
     for core in cores:
         try:
-            report = run(core, options)
+            with _heap_progress(histogram) as progress:
+                options = Options(
+                    executable=exe, sysroot=sysroot, debug_dirs=debug_dirs, hs_err=hs_err,
+                    unwind=unwind, histogram=histogram, progress=progress,  # type: ignore[arg-type]
+                )  # fmt: skip
+                report = run(core, options)
         except AnalysisError as error:
             sys.stderr.write(f"postmortem: {_one_line(str(error))}. Try: {error.hint}\n")
             worst = 3
@@ -150,6 +154,21 @@ def schema() -> None:
     from postmortem.model import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
+
+
+@contextmanager
+def _heap_progress(wanted: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on the terminal for the walk over a heap, which takes a second for some GB; none where nobody looks."""
+    if not wanted or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("counting objects"), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _one_line(text: str) -> str:

@@ -48,7 +48,10 @@ _SIGABRT = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a caller may choose. Paths: see modules.SearchPath. strict: a failing rule raises."""
+    """What a caller may choose. Paths: see modules.SearchPath. strict: a failing rule raises.
+
+    progress: told how many bytes of how many the histogram has counted.
+    """
 
     executable: Path | None = None
     sysroot: Path | None = None
@@ -56,6 +59,7 @@ class Options:
     hs_err: Path | None = None
     unwind: Mode = "auto"
     histogram: bool = False
+    progress: Callable[[int, int], None] | None = None
     cache_dir: Path | None = None
     strict: bool = False
 
@@ -180,7 +184,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
     uses: tuple[tuple[int, int, str], ...] = ()
     if hotspot is not None:
         with log.stage("hotspot"):
-            jvm, uses = hotspot.state(options.histogram, namer.name)
+            jvm, uses = hotspot.state(options.histogram, namer.name, options.progress)
             log.problems.extend(hotspot.problems)
     with log.stage("fault"):
         found_mappings = mappings(core, modules, uses)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from parsers.elf.core import Core
     from postmortem.hotspot.anatomy import Use
+    from postmortem.hotspot.histogram import Progress
     from postmortem.hotspot.vmstructs import VmStructs
     from postmortem.memory import AddressSpace
     from postmortem.model import Frame, Problem
@@ -170,7 +171,9 @@ class HotSpot:
             pending_exception=thread.pending_exception,
         )
 
-    def state(self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]]) -> tuple[Jvm, tuple[Use, ...]]:
+    def state(
+        self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]], progress: Progress | None = None
+    ) -> tuple[Jvm, tuple[Use, ...]]:
         """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""
         fields: dict[str, Any]
         fields, problems, uses = jvm_state(
@@ -181,6 +184,7 @@ class HotSpot:
             self._names.class_of_vtable,
             histogram,
             {thread.address: thread.name for thread in self._threads.threads if thread.name},
+            progress,
         )
         self.problems += problems
         fields["error"] = vm_error(self._vm, self._names.address)

@@ -14,12 +14,14 @@ from postmortem.hotspot.reading import problem
 from postmortem.model import HistogramEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from postmortem.hotspot.heap import Area, HeapState
     from postmortem.hotspot.oops import Oops
     from postmortem.hotspot.reading import Reading
     from postmortem.model import Problem
+
+    Progress = Callable[[int, int], None]
 
 _CHUNK = 1 << 25
 _MAX_CLASSES = 1 << 20
@@ -64,8 +66,13 @@ def allocation_gaps(vm: Reading, oops: Oops) -> list[tuple[int, int]]:
     return sorted(gaps)
 
 
-def histogram(vm: Reading, oops: Oops, state: HeapState) -> tuple[tuple[HistogramEntry, ...] | None, list[Problem]]:
-    """All classes with most bytes first; None where no heap could be walked."""
+def histogram(
+    vm: Reading, oops: Oops, state: HeapState, progress: Progress | None = None
+) -> tuple[tuple[HistogramEntry, ...] | None, list[Problem]]:
+    """All classes with most bytes first; None where no heap could be walked.
+
+    progress: told after each chunk how many bytes of how many are behind the walk.
+    """
     collector = state.heap.collector
     if not state.areas:
         return None, [problem("histogram", f"the areas of the {collector or 'unknown'} heap are not known")]
@@ -73,7 +80,7 @@ def histogram(vm: Reading, oops: Oops, state: HeapState) -> tuple[tuple[Histogra
         from postmortem.hotspot import heapwalk
     except ImportError as error:
         return None, [problem("histogram", f"the heap walk needs numba and numpy: {error}", "pip install numba")]
-    return _Walk(vm, oops, heapwalk, allocation_gaps(vm, oops)).run(state)
+    return _Walk(vm, oops, heapwalk, allocation_gaps(vm, oops)).run(state, progress or _silent)
 
 
 class _Walk:
@@ -110,15 +117,21 @@ class _Walk:
         self.absent = 0
         self.resyncs = 0
 
-    def run(self, state: HeapState) -> tuple[tuple[HistogramEntry, ...], list[Problem]]:
+    def run(self, state: HeapState, progress: Progress) -> tuple[tuple[HistogramEntry, ...], list[Problem]]:
         """Walk all areas."""
-        behind = 0
+        areas: list[Area] = []
         for area in sorted(state.areas, key=lambda area: area.start):
             # Sound areas don't overlap; damaged ones must not make the walk endless.
+            behind = areas[-1].top if areas else 0
             if area.continues or area.top <= area.start or area.start < behind or area.end > _MAX_ADDRESS:
                 continue
-            behind = area.top
-            self._area(area)
+            areas.append(area)
+        total, done = sum(area.top - area.start for area in areas), 0
+        for area in areas:
+            for position in self._area(area):
+                progress(done + position - area.start, total)
+            done += area.top - area.start
+            progress(done, total)
         problems = []
         if state.heap.collector == "CMS":
             what = "the old generation of CMS is not walked: only the young one is counted"
@@ -140,11 +153,13 @@ class _Walk:
         entries.sort(key=lambda entry: (-entry.bytes, entry.class_))
         return tuple(entries), problems
 
-    def _area(self, area: Area) -> None:
+    def _area(self, area: Area) -> Iterator[int]:
+        """Count the objects of an area, chunk by chunk; yields where it is."""
         kernels, np = self.kernels, self.np
         position = area.start
         self.layout[9] = int(area.single)
         while position < area.top:
+            yield position
             data = self.vm.memory.read_some(position, min(_CHUNK, area.top - position))
             words = np.frombuffer(data, dtype="<i8", count=len(data) // 8)
             if not len(words):
@@ -277,6 +292,10 @@ class _Walk:
         for name in ("shapes", "headers", "shifts", "instances", "sizes"):
             old = getattr(self, name)
             setattr(self, name, self.np.concatenate([old, self.np.zeros_like(old)]))
+
+
+def _silent(done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def _signed(value: int) -> int:

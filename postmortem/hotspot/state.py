@@ -17,6 +17,7 @@ from postmortem.hotspot.perfdata import counters
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from postmortem.hotspot.histogram import Progress
     from postmortem.hotspot.oops import Oops
     from postmortem.hotspot.reading import Reading
     from postmortem.model import Flag, Problem
@@ -30,12 +31,13 @@ def jvm_state(
     vtables: Callable[[int], str | None],
     histogram: bool = False,
     thread_names: Mapping[int, str] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Any], list[Problem], tuple[Use, ...]]:
     """Values of model.Jvm's fields by name, what degraded, and what the JVM uses address ranges for.
 
     symbol: the address in memory of a symbol of libjvm by its linkage name. vtables: the class name for
     the vtable pointer of a C++ object. histogram: walk the heap, too. thread_names: names by Thread*
-    for the event rings, which otherwise show addresses. None of the callables may raise.
+    for the event rings, which otherwise show addresses. progress: of the walk. None of the callables may raise.
     """
     problems: list[Problem] = []
     by_name = {flag.name: flag.value for flag in all_flags}
@@ -78,6 +80,6 @@ def jvm_state(
     if histogram:
         from postmortem.hotspot.histogram import histogram as walk
 
-        state["histogram"], found = walk(reading, oops, heap_state)
+        state["histogram"], found = walk(reading, oops, heap_state, progress)
         problems.extend(found)
     return state, problems, uses(reading, symbol, heap_state, state["code_cache"])

@@ -39,6 +39,19 @@ def test_counts_instances_and_arrays(shape: str) -> None:
     assert found["[I"] == (3, position - start - 72)
 
 
+def test_progress_ends_where_the_heap_does() -> None:
+    classes = Classes("narrow")
+    node = classes.klass("a/Node", 24)
+    start = classes.vm.room(4096)
+    for number in range(6):
+        classes.write(start + 24 * number, node)
+    areas = (Area("eden", start, start + 1024, start + 72), Area("old", start + 72, start + 1024, start + 144))
+    told: list[tuple[int, int]] = []
+    state = HeapState(Heap(collector="Serial"), areas, [])
+    histogram(classes.vm.reading(), classes.oops(), state, lambda done, total: told.append((done, total)))
+    assert told == [(0, 144), (72, 144), (72, 144), (144, 144)]
+
+
 def test_an_allocation_buffer_leaves_a_gap_with_garbage() -> None:
     classes = Classes("narrow")
     vm = classes.vm
