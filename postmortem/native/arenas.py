@@ -1,7 +1,10 @@
-"""Heaps of glibc's non-main malloc arenas (malloc/arena.c, heap_info).
+"""Memory of glibc's malloc beside the main heap: non-main arenas and blocks mapped on their own (malloc/).
 
-Each heap begins at a multiple of HEAP_MAX_SIZE (64 MiB on 64-bit) with {ar_ptr, prev, size, mprotect_size};
-the first heap of an arena has its malloc_state behind that, so ar_ptr points into a heap.
+Each heap of an arena (arena.c, heap_info) begins at a multiple of HEAP_MAX_SIZE (64 MiB on 64-bit) with {ar_ptr, prev,
+size, mprotect_size}; the first heap of an arena has its malloc_state behind that, so ar_ptr points into a heap.
+
+A block from the threshold on (malloc.c, sysmalloc_mmap) is a mapping of its own that begins with {prev_size 0, size |
+IS_MMAPPED}, its size whole pages. The kernel joins neighbours to one mapping, so that they lie there one after another.
 """
 
 from __future__ import annotations
@@ -12,11 +15,44 @@ from postmortem.model import Address
 from postmortem.model.report import Arena
 
 if TYPE_CHECKING:
-    from parsers.elf.core import Core
+    from collections.abc import Iterator
+
+    from parsers.elf.core import Core, Segment
     from postmortem.memory import AddressSpace
 
 HEAP_MAX = 64 << 20
+THRESHOLD = 128 << 10
+"""M_MMAP_THRESHOLD's default."""
+ARENA, BLOCKS = "malloc arena", "malloc, large blocks"
 _LIMIT = 65_536
+_PAGE = 4096
+_IS_MMAPPED = 2
+
+
+def uses(core: Core, space: AddressSpace) -> Iterator[tuple[int, int, str]]:
+    """(start, end, kind) of the mappings that are malloc's."""
+    held = {arena.start for arena in arenas(core, space)}
+    for segment in core.segments:
+        if segment.permissions != "rw-" or not segment.dumped:
+            continue
+        if segment.start in held:
+            yield segment.start, segment.end, ARENA
+        elif segment.end - segment.start > THRESHOLD and 2 * _blocks(segment, space) >= segment.end - segment.start:
+            yield segment.start, segment.end, BLOCKS
+
+
+def _blocks(segment: Segment, space: AddressSpace) -> int:
+    """How many bytes from the start of a mapping are blocks one after another."""
+    position = segment.start
+    for _ in range(_LIMIT):
+        words = space.words(position, 2) if position < segment.end else None
+        if words is None or words[0] or words[1] & 7 != _IS_MMAPPED:
+            break
+        size = words[1] - _IS_MMAPPED
+        if size % _PAGE or not 0 < size <= segment.end - position:
+            break
+        position += size
+    return position - segment.start
 
 
 def arenas(core: Core, space: AddressSpace) -> tuple[Arena, ...]:
