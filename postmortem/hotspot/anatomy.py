@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _MAX_NODES = 4096
 _MAX_SIZE = 1 << 46
 _MAX_STACK = 1 << 34
+_MANAGER_WORDS = 64
+_PAGE = 4096
 
 
 class Use(NamedTuple):
@@ -32,13 +34,25 @@ METASPACE = "metaspace"
 CLASS_SPACE = "class space"
 ARCHIVE = "cds archive"
 STACK = "java thread stack"
+CARDS = "gc card table"
+COLLECTOR = "gc structures"
 
 
 def uses(
-    vm: Reading, symbol: Callable[[str], int | None], state: HeapState, cache: CodeCache | None
+    vm: Reading,
+    symbol: Callable[[str], int | None],
+    vtables: Callable[[int], str | None],
+    state: HeapState,
+    cache: CodeCache | None,
 ) -> tuple[Use, ...]:
-    """Reserved ranges, ascending; they may reach beyond what is mapped, and what isn't known is left out."""
+    """Reserved ranges, ascending; they may reach beyond what is mapped, and what isn't known is left out.
+
+    symbol, vtables: as of jvm_state.
+    """
     found = list(_heap(vm, state))
+    known = {use.start for use in (*found, *_cards(vm, symbol))}
+    found.extend(_cards(vm, symbol))
+    found.extend(use for use in _mappers(vm, vtables) if use.start not in known)
     if cache is not None:
         found.extend(Use(segment.start, segment.end, CODE) for segment in cache.segments)
     found.extend(_metaspace(vm, symbol))
@@ -62,6 +76,31 @@ def _heap(vm: Reading, state: HeapState) -> Iterator[Use]:
     start, words = vm.field(reserved, "MemRegion._start"), vm.field(reserved, "MemRegion._word_size")
     if start and words and 8 * words < _MAX_SIZE:
         yield Use(start, start + 8 * words, HEAP)
+
+
+def _cards(vm: Reading, symbol: Callable[[str], int | None]) -> Iterator[Use]:
+    """The table of dirty cards of Serial, Parallel and G1, a byte for each 512 of the heap."""
+    barriers = vm.word(symbol("_ZN10BarrierSet12_barrier_setE"))
+    table = vm.field(barriers, "CardTableBarrierSet._card_table")
+    start, size = vm.field(table, "CardTable._byte_map"), vm.field(table, "CardTable._byte_map_size")
+    if start and size and size < _MAX_SIZE:
+        yield Use(start & -_PAGE, (start + size + _PAGE - 1) & -_PAGE, CARDS)
+
+
+def _mappers(vm: Reading, vtables: Callable[[int], str | None]) -> Iterator[Use]:
+    """What G1 keeps for each region: mark bitmaps, offset table, cards.
+
+    HeapRegionManager has a pointer to a G1RegionToSpaceMapper {vtable, listener, G1PageBasedVirtualSpace {low boundary,
+    high boundary, …}} for each (gc/g1/g1RegionToSpaceMapper.hpp); they are told by their vtables.
+    """
+    manager = vm.at(vm.static_word("Universe._collectedHeap"), "G1CollectedHeap._hrm")
+    for word in vm.memory.words(manager, _MANAGER_WORDS) or () if manager else ():
+        table = vm.word(word) if word and not word & 7 else None
+        if not table or not (vtables(table) or "").endswith("CommitSizeMapper"):
+            continue
+        low, high = vm.word(word + 16), vm.word(word + 24)
+        if low and high and low < high < low + _MAX_SIZE and not (low | high) & (_PAGE - 1):
+            yield Use(low, high, COLLECTOR)
 
 
 def _archive(vm: Reading) -> Iterator[Use]:

@@ -82,4 +82,4 @@ def jvm_state(
 
         state["histogram"], found = walk(reading, oops, heap_state, progress)
         problems.extend(found)
-    return state, problems, uses(reading, symbol, heap_state, state["code_cache"])
+    return state, problems, uses(reading, symbol, vtables, heap_state, state["code_cache"])

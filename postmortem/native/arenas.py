@@ -4,7 +4,8 @@ Each heap of an arena (arena.c, heap_info) begins at a multiple of HEAP_MAX_SIZE
 size, mprotect_size}; the first heap of an arena has its malloc_state behind that, so ar_ptr points into a heap.
 
 A block from the threshold on (malloc.c, sysmalloc_mmap) is a mapping of its own that begins with {prev_size 0, size |
-IS_MMAPPED}, its size whole pages. The kernel joins neighbours to one mapping, so that they lie there one after another.
+IS_MMAPPED}, its size whole pages; 2.43 takes off the 16 bytes of the header. The kernel joins neighbours to one mapping,
+so that they lie there one after another.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ THRESHOLD = 128 << 10
 """M_MMAP_THRESHOLD's default."""
 ARENA, BLOCKS = "malloc arena", "malloc, large blocks"
 _LIMIT = 65_536
-_PAGE = 4096
+_PAGE, _HEADER = 4096, 16
 _IS_MMAPPED = 2
 
 
@@ -49,6 +50,7 @@ def _blocks(segment: Segment, space: AddressSpace) -> int:
         if words is None or words[0] or words[1] & 7 != _IS_MMAPPED:
             break
         size = words[1] - _IS_MMAPPED
+        size += _HEADER if size % _PAGE == _PAGE - _HEADER else 0
         if size % _PAGE or not 0 < size <= segment.end - position:
             break
         position += size

@@ -42,3 +42,20 @@ def test_histogram_is_exact(jdk: int, kind: str) -> None:
     expected = truth.histogram(told(jdk, kind, "GC.class_histogram-all"))
     assert len(expected) > 100
     assert not compare.histogram_exact(check.report_of(corpus.case(jdk, kind), histogram=True), expected)
+
+
+@pytest.mark.parametrize(("jdk", "kind"), corpus.pairs(["quiet-serial", "quiet-parallel", "quiet-g1"], since=11))
+def test_memory_is_named_for_its_use(jdk: int, kind: str) -> None:
+    """Card tables, bitmaps, arenas and large blocks, not only the heap; 8 is stripped, so that it has less."""
+    report = check.report_of(corpus.case(jdk, kind))
+    sizes: dict[str, int] = {}
+    for mapping in report["mappings"]:
+        size = int(mapping["end"], 16) - int(mapping["start"], 16)
+        sizes[mapping["kind"]] = sizes.get(mapping["kind"], 0) + size
+    heap = report["jvm"]["heap"]["maximum"]
+    assert heap // 512 <= sizes["gc card table"] <= heap // 512 + (1 << 16)
+    assert sizes["malloc arena"] > 1 << 20
+    if kind == "quiet-g1":
+        assert sizes["gc structures"] >= heap // 64
+    if kind == "quiet-serial" and jdk >= 17:
+        assert sizes["anonymous"] < 1 << 18, "whose memory is it?"

@@ -42,6 +42,11 @@ def test_blocks_one_after_another_and_an_arena() -> None:
     assert found == [(AT, AT + len(blocks), BLOCKS), (HEAP, HEAP + 132 * KIB, ARENA)]
 
 
+def test_blocks_of_glibc_2_43() -> None:
+    first = struct.pack("<QQ", 0, 132 * KIB - 16 | 2).ljust(132 * KIB, b"\xaa")
+    assert named((AT, first + block(140 * KIB))) == [(AT, AT + 272 * KIB, BLOCKS)]
+
+
 def test_a_block_beside_something_else() -> None:
     mostly = block(260 * KIB) + bytes(132 * KIB)
     assert named((AT, mostly)) == [(AT, AT + len(mostly), BLOCKS)]
