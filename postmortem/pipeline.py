@@ -23,7 +23,6 @@ from postmortem.hotspot.attach import attach
 from postmortem.memory import AddressSpace, Piece
 from postmortem.model import Core, Crash, Problem, Report, Tool
 from postmortem.modules import SearchPath, load_modules
-from postmortem.native.arenas import uses as malloc_uses
 from postmortem.native.facts import native_facts
 from postmortem.native.mappings import mappings, memory
 from postmortem.native.waits import wait
@@ -188,7 +187,7 @@ def _analyze_core(target: Target, options: Options) -> Report:
             jvm, uses = hotspot.state(options.histogram, namer.name, options.progress)
             log.problems.extend(hotspot.problems)
     with log.stage("fault"):
-        found_mappings = mappings(core, modules, (*malloc_uses(core, space), *uses))
+        found_mappings = mappings(core, modules, space, uses)
         describer = Describer(
             space,
             found_mappings,

@@ -4,8 +4,8 @@ Each heap of an arena (arena.c, heap_info) begins at a multiple of HEAP_MAX_SIZE
 size, mprotect_size}; the first heap of an arena has its malloc_state behind that, so ar_ptr points into a heap.
 
 A block from the threshold on (malloc.c, sysmalloc_mmap) is a mapping of its own that begins with {prev_size 0, size |
-IS_MMAPPED}, its size whole pages; 2.43 takes off the 16 bytes of the header. The kernel joins neighbours to one mapping,
-so that they lie there one after another.
+IS_MMAPPED}, its size whole pages; 2.43 takes off the 16 bytes of the header. The kernel joins neighbours to one
+mapping, so that they lie there one after another.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from postmortem.model import Address
 from postmortem.model.report import Arena
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from parsers.elf.core import Core, Segment
     from postmortem.memory import AddressSpace
 
@@ -30,16 +28,14 @@ _PAGE, _HEADER = 4096, 16
 _IS_MMAPPED = 2
 
 
-def uses(core: Core, space: AddressSpace) -> Iterator[tuple[int, int, str]]:
-    """(start, end, kind) of the mappings that are malloc's."""
-    held = {arena.start for arena in arenas(core, space)}
-    for segment in core.segments:
-        if segment.permissions != "rw-" or not segment.dumped:
-            continue
-        if segment.start in held:
-            yield segment.start, segment.end, ARENA
-        elif segment.end - segment.start > THRESHOLD and 2 * _blocks(segment, space) >= segment.end - segment.start:
-            yield segment.start, segment.end, BLOCKS
+def kind(segment: Segment, space: AddressSpace) -> str | None:
+    """ARENA or BLOCKS for a mapping that is malloc's. Looks at its first bytes, so ask for unknown ones only."""
+    if segment.permissions != "rw-" or not segment.dumped:
+        return None
+    if _heap_size(segment, space) is not None:
+        return ARENA
+    size = segment.end - segment.start
+    return BLOCKS if size > THRESHOLD and 2 * _blocks(segment, space) >= size else None
 
 
 def _blocks(segment: Segment, space: AddressSpace) -> int:
@@ -61,18 +57,20 @@ def arenas(core: Core, space: AddressSpace) -> tuple[Arena, ...]:
     """One entry per heap, ascending."""
     found: list[Arena] = []
     for segment in core.segments:
-        if len(found) >= _LIMIT:
-            break
-        if segment.start % HEAP_MAX or segment.permissions != "rw-" or not segment.dumped:
-            continue
-        words = space.words(segment.start, 4)
-        if words is None:
-            continue
-        arena, previous, size, _ = words
-        sane = 0 < size <= HEAP_MAX and size % 4096 == 0 and previous % HEAP_MAX == 0
-        in_heap = 0x20 <= arena % HEAP_MAX < 0x1000 and (
-            previous or arena - arena % HEAP_MAX == segment.start
-        )
-        if sane and in_heap:
+        size = _heap_size(segment, space)
+        if size is not None and len(found) < _LIMIT:
             found.append(Arena(start=Address(segment.start), size=size))
     return tuple(found)
+
+
+def _heap_size(segment: Segment, space: AddressSpace) -> int | None:
+    """The size that the heap_info at the start of a mapping tells; None if there is none."""
+    if segment.start % HEAP_MAX or segment.permissions != "rw-" or not segment.dumped:
+        return None
+    words = space.words(segment.start, 4)
+    if words is None:
+        return None
+    arena, previous, size, _ = words
+    sane = 0 < size <= HEAP_MAX and size % _PAGE == 0 and previous % HEAP_MAX == 0
+    in_heap = 0x20 <= arena % HEAP_MAX < 0x1000 and (previous or arena - arena % HEAP_MAX == segment.start)
+    return size if sane and in_heap else None

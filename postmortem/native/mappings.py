@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_PHDR, AT_RANDOM, AT_SYSINFO_EHDR
 from postmortem.model import Address, Mapping, Memory
+from postmortem.native.arenas import kind as malloc_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from parsers.elf.core import Core, Segment
+    from postmortem.memory import AddressSpace
     from postmortem.modules import ModuleMap
 
 _LARGEST_GUARD = 1 << 20
 
 
-def mappings(core: Core, modules: ModuleMap, known: Iterable[tuple[int, int, str]]) -> tuple[Mapping, ...]:
+def mappings(
+    core: Core, modules: ModuleMap, space: AddressSpace, known: Iterable[tuple[int, int, str]]
+) -> tuple[Mapping, ...]:
     """All mappings, ascending. known: (start, end, kind) of areas that another stage has named."""
     areas = sorted(known)
     area_starts = [area[0] for area in areas]
@@ -51,14 +55,14 @@ def mappings(core: Core, modules: ModuleMap, known: Iterable[tuple[int, int, str
                 permissions=segment.permissions,
                 offset=None if row is None else row.offset + segment.start - row.start,
                 path=path,
-                kind=kind or _kind(core, index, segment, path, modules),
+                kind=kind or _kind(core, index, segment, path, modules) or malloc_kind(segment, space) or "anonymous",
                 dumped=segment.dumped,
             )
         )
     return tuple(result)
 
 
-def _kind(core: Core, index: int, segment: Segment, path: str | None, modules: ModuleMap) -> str:
+def _kind(core: Core, index: int, segment: Segment, path: str | None, modules: ModuleMap) -> str | None:
     if path is not None:
         if path.startswith(("/SYSV", "/dev/shm/", "/memfd:")):
             return "shared memory"
@@ -85,7 +89,7 @@ def _kind(core: Core, index: int, segment: Segment, path: str | None, modules: M
             return "module"
     if _is_program_break(core, segment, modules):
         return "heap"
-    return "anonymous"
+    return None
 
 
 def _is_program_break(core: Core, segment: Segment, modules: ModuleMap) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from parsers.elf import core as core_parser
 from postmortem.memory import AddressSpace, Piece
-from postmortem.native.arenas import ARENA, BLOCKS, uses
+from postmortem.native.arenas import ARENA, BLOCKS, kind
 from tests.build.core import CoreBuilder
 
 READ_WRITE = 6
@@ -33,7 +33,8 @@ def named(*mappings: tuple[int, bytes], flags: int = READ_WRITE) -> list[tuple[i
     data = builder.bytes()
     core = core_parser.parse(data)
     space = AddressSpace(Piece(item.start, item.end, data, item.offset) for item in core.segments)
-    return list(uses(core, space))
+    found = ((item.start, item.end, kind(item, space)) for item in core.segments)
+    return [(start, end, name) for start, end, name in found if name is not None]
 
 
 def test_blocks_one_after_another_and_an_arena() -> None:
