@@ -89,10 +89,12 @@ class _Log:
 def analyze(path: Path | str, options: Options | None = None) -> Report:
     """One report for a core. Raises AnalysisError when no report is possible."""
     with opened(Path(path)) as target:
-        told = _log_in(target)
+        log = _Log(problems=[*target.problems])
+        with log.stage("log"):
+            told = _log_in(target)
         if told is not None:
-            return _analyze_log(told, target, options or Options())
-        return _analyze_core(target, options or Options())
+            return _analyze_log(told, target, options or Options(), log)
+        return _analyze_core(target, options or Options(), log)
 
 
 def _log_in(target: Target) -> HsErrLog | None:
@@ -107,15 +109,15 @@ def _log_in(target: Target) -> HsErrLog | None:
     if target.size > _LARGEST_LOG and not looks_like(head):
         return None
     try:
-        return parse(target.content[:])
+        return parse(target.content[:_LARGEST_LOG])
     except ParseError:
         return None
 
 
-def _analyze_log(told: HsErrLog, target: Target, options: Options) -> Report:
-    log = _Log()
+def _analyze_log(told: HsErrLog, target: Target, options: Options, log: _Log) -> Report:
     with log.stage("log"):
         report = hslog.from_log(told, str(target.path), target.size, __version__)
+        report = msgspec.structs.replace(report, problems=(*log.problems, *report.problems))
     return _judged(report, log, options)
 
 
@@ -127,8 +129,7 @@ def _judged(report: Report, log: _Log, options: Options) -> Report:
     return msgspec.structs.replace(report, timings=log.timings)
 
 
-def _analyze_core(target: Target, options: Options) -> Report:
-    log = _Log(problems=[*target.problems])
+def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     with log.stage("core"):
         core = _parse(target)
         log.problems.extend(_losses(core, target))
