@@ -31,7 +31,7 @@ def compression(head: bytes) -> str | None:
 
 
 def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """Decompressed pieces of `file`, at most CHUNK bytes each.
+    """Decompressed pieces of `file`, of CHUNK bytes each but the last.
 
     Raises EOFError after the last good byte when the stream is cut or damaged.
     """
@@ -61,12 +61,18 @@ def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
         raise Unsupported(
             "compressed file", 0, f"{name} is not one of zst, xz, gz, lz4", hint="decompress it first"
         )
-    # Small reads: one that fails gives nothing, and less of a cut stream is lost.
+    held = bytearray()
     while True:
         try:
-            piece = stream.read(CHUNK)
+            # What one read of the file gives: a longer read that fails at last would give nothing.
+            piece = stream.read1(CHUNK - len(held))  # type: ignore[attr-defined]
         except (OSError, EOFError, ValueError, *errors) as damage:
+            if held:
+                yield bytes(held)
             raise EOFError(str(damage)) from damage
+        held += piece
+        if held and (not piece or len(held) == CHUNK):
+            yield bytes(held)
+            held.clear()
         if not piece:
             return
-        yield piece
