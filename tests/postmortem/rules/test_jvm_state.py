@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from postmortem.model import Host, Report
+from postmortem.model import Host, Memory, Report, Thread, VmError
 from postmortem.model.jvm import Jvm, Metaspace
 from postmortem.rules import jvm_outdated
 from postmortem.rules.engine import run
@@ -65,6 +65,39 @@ def test_no_claim_on_classes_without_the_vm_s_words() -> None:
 def test_an_abort_of_the_vm_is_not_explained_by_a_full_metaspace() -> None:
     report = java_abort(vm("report_vm_out_of_memory"), *MAIN, jvm=state(metaspace=Metaspace()))
     assert verdict(report) == "jvm-native-oom"
+
+
+GIB = 1 << 30
+INFINITE = {"AS": "infinity/infinity"}
+
+
+@pytest.mark.parametrize(
+    ("host", "threads", "asked", "said"),
+    [
+        (Host(memory=16 * GIB, memory_available=6 * GIB, swap=0, limits=INFINITE), 20, 32 * GIB, "had 6 GiB left"),
+        (Host(memory=16 * GIB, memory_available=GIB // 8, swap=0), 20, 65536, "was out of memory"),
+        (Host(memory=16 * GIB, memory_available=GIB, swap=8 * GIB, swap_free=1 << 20), 20, 65536, "was out of memory"),
+        (Host(memory=16 * GIB, memory_available=9 * GIB, swap=0), 20, 65536, "though the machine had memory left"),
+        (Host(memory_limit=GIB, memory_used=GIB - 4096), 20, 65536, "the container was at its limit"),
+        (Host(limits={"AS": "2000000k/infinity"}), 20, 65536, "its address space is limited"),
+        (Host(memory=16 * GIB, memory_available=9 * GIB), 8510, 32768, "it had 8,510 threads"),
+        (Host(), 20, 65536, "memory: Chunk::new"),
+        (None, 20, 0, "memory: Chunk::new"),
+    ],
+)
+def test_what_was_short(host: Host | None, threads: int, asked: int, said: str) -> None:
+    report = cases.from_log(error=VmError(id=0xE0000001, detail="Chunk::new", size=asked), host=host)
+    others = tuple(Thread(tid=1000 + number) for number in range(threads - len(report.threads)))
+    report = msgspec.structs.replace(report, threads=(*report.threads, *others))
+    (finding,) = findings(report, "jvm-native-oom")
+    assert finding.title.endswith(said)
+    assert ("which, this report does not tell" in finding.explanation) == said.startswith("memory:")
+
+
+def test_mappings_that_ran_out() -> None:
+    error = VmError(id=0xE0000002, detail="committing reserved memory", size=65536)
+    (finding,) = findings(cases.from_log(error=error, memory=Memory(mappings=65_528)), "jvm-native-oom")
+    assert finding.title.endswith("it had no mappings left")
 
 
 # --- releases of the JDK
