@@ -82,8 +82,8 @@ def signal(told: HsErrLog) -> Signal | None:
     """The signal, by its Linux number whatever system wrote the log; of Windows the exception's name and code."""
     info, header = told.thread.siginfo, told.header
     name = (None if info is None else info.name) or header.signal_name
-    if name is None:
-        return None
+    if name is None or (info is None and header.kind in ("internal-error", "out-of-memory")):
+        return None  # INVALID (0xe0000002): VMError's own number where a signal's stands
     number = getattr(signals, name, None)
     if not isinstance(number, signals.Signals):
         code = (None if info is None else info.exception) or header.error_id or 0
@@ -105,6 +105,8 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     shown, info = signal(told), told.thread.siginfo
     tid = _tid(told)
     pc = registers.get("rip", told.header.pc)
+    if shown is None and not pc:
+        pc = None  # printed as 0 where there was no fault
     if shown is None or info is None or info.code is None or tid is None or "rip" not in registers:
         return Crash(
             signal=shown,

@@ -171,6 +171,19 @@ def test_a_head_alone_names_the_frame(tmp_path: Path) -> None:
     assert report.verdict is not None and report.verdict.rule == "jvm-crash-in-native-library"
 
 
+def test_an_error_of_the_vm_is_no_signal(tmp_path: Path) -> None:
+    path = tmp_path / "hs_err.log"
+    path.write_text(
+        "#\n# There is insufficient memory for the Java Runtime Environment to continue.\n"
+        "# Native memory allocation (mmap) failed to map 65536 bytes for committing reserved memory.\n"
+        "#\n#  INVALID (0xe0000002) at pc=0x0000000000000000, pid=7, tid=140121\n#\n"
+        "# JRE version: OpenJDK Runtime Environment (8.0_282-b08) (build 1.8.0_282-b08)\n"
+    )
+    report = postmortem.analyze(path, postmortem.Options(strict=True))
+    assert report.crash.signal is None and report.crash.pc is None
+    assert report.verdict is not None and report.verdict.rule == "jvm-native-oom"
+
+
 def test_text_of_another_kind_is_no_log(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("Meeting notes\n\nTime: noon\nWe spoke of the crash.\nNobody knew more.\n" * 20)
