@@ -414,7 +414,7 @@ def fault_text(crash: Crash) -> str:
         at = f"at pc {crash.pc}"
         parts.append(at if parts else at[0].upper() + at[1:])
     if crash.tid is not None:
-        parts.append(f"in thread {crash.tid}")
+        parts.append(f"in thread {crash.tid}" if parts else f"No signal is known; the thread is {crash.tid}")
     return " ".join(parts)
 
 

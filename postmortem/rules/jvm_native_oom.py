@@ -33,6 +33,14 @@ _LOW, _NO_SWAP = 0.1, 0.01
 _MANY_THREADS = 2000
 _MAX_MAPPINGS = 65_530
 """vm.max_map_count's default."""
+_HOST = (
+    ("host.memory_limit", "the container's limit"),
+    ("host.memory_used", "what it used of it"),
+    ("host.memory", "the machine's memory"),
+    ("host.memory_available", "what was left of it"),
+    ("host.swap_free", "free swap"),
+    ("jvm.heap.maximum", "the Java heap's maximum"),
+)
 _UNKNOWN = (
     "Address space (ulimit -v), the number of mappings, overcommit, the container or the machine was at its limit;"
     " which, this report does not tell."
@@ -79,15 +87,10 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             (reporting, "the VM reports it"),
             ("jvm.error.message", "what the VM said"),
-            ("jvm.error.detail", "and what for"),
+            ("jvm.error.detail", "what the memory was for"),
             ("jvm.error.size", "bytes asked for"),
-            ("host.memory_limit", "the container's limit"),
-            ("host.memory_used", "what it used of it"),
-            ("host.memory", "the machine's memory"),
-            ("host.memory_available", "what was left of it"),
-            ("host.swap_free", "free swap"),
-            ("jvm.heap.maximum", "the Java heap's maximum"),
-            *((cause.where, cause.what) for cause in causes),
+            *_HOST,
+            *((cause.where, cause.what) for cause in causes if cause.where not in dict(_HOST)),
         ),
         remedies=(
             *dict.fromkeys(cause.remedy for cause in causes),
