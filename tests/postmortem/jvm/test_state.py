@@ -53,9 +53,10 @@ def test_memory_is_named_for_its_use(jdk: int, kind: str) -> None:
         size = int(mapping["end"], 16) - int(mapping["start"], 16)
         sizes[mapping["kind"]] = sizes.get(mapping["kind"], 0) + size
     heap = report["jvm"]["heap"]["maximum"]
-    assert heap // 512 <= sizes["gc card table"] <= heap // 512 + (1 << 16)
+    # The kernel joins neighbours to one mapping, which is named for its beginning: a part may go to another name.
+    assert heap // 1024 <= sizes["gc card table"] <= heap // 512 + (1 << 16)
     assert sizes["malloc arena"] > 1 << 20
     if kind == "quiet-g1":
-        assert sizes["gc structures"] >= heap // 64
+        assert sizes["gc structures"] >= heap // 128
     if kind == "quiet-serial" and jdk >= 17:
         assert sizes["anonymous"] < 1 << 18, "whose memory is it?"
