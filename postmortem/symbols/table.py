@@ -2,14 +2,15 @@
 
 Layout, little-endian: magic (8 bytes), count u32, zero u32, then count × u64 starts (ascending),
 count × u32 extents in bytes (at most 2³²-1), count × u32 enclosing (index + 1 of the nearest earlier symbol
-that ends later, 0 for none), count × u32 name offsets (ascending), count × u8 flags (bit 0: the symbol has
-no size, its extent is up to the next one; bits 1 and 2: local 0, weak 1, global 2), then NUL-separated
-names, first byte NUL.
+that ends later, 0 for none), count × u32 name offsets (ascending), count × u32 CRC-32 of the names (ascending),
+count × u32 the index of the symbol that has it, count × u8 flags (bit 0: the symbol has no size, its extent is up to
+the next one; bits 1 and 2: local 0, weak 1, global 2), then NUL-separated names, first byte NUL.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from parsers.elf.symbols import Entry
 
-MAGIC = b"PMSYM\x00\x03\n"
+MAGIC = b"PMSYM\x00\x04\n"
 _HEAD = struct.Struct("<8sII")
-_PER_SYMBOL = 8 + 4 + 4 + 4 + 1
+_PER_SYMBOL = 8 + 4 + 4 + 4 + 4 + 4 + 1
 _SIZELESS = 1
 _BINDINGS = {1: 2, 2: 1, 10: 2}
 """STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE; all others count as local."""
@@ -42,6 +43,7 @@ def build(entries: Iterable[Entry]) -> bytes:
         names += entry.name + b"\0"
         flags.append((_SIZELESS if not entry.size else 0) | _BINDINGS.get(entry.info >> 4, 0) << 1)
     count = len(ordered)
+    sums = sorted((zlib.crc32(entry.name), index) for index, entry in enumerate(ordered))
     return b"".join(
         (
             _HEAD.pack(MAGIC, count, 0),
@@ -49,6 +51,8 @@ def build(entries: Iterable[Entry]) -> bytes:
             struct.pack(f"<{count}I", *_extents(ordered)),
             struct.pack(f"<{count}I", *_enclosing(ordered)),
             struct.pack(f"<{count}I", *offsets),
+            struct.pack(f"<{count}I", *(crc for crc, _ in sums)),
+            struct.pack(f"<{count}I", *(index for _, index in sums)),
             flags,
             names,
         )
@@ -113,8 +117,10 @@ class SymbolTable:
         self._extents = body[8 * count : 12 * count].cast("I")
         self._enclosing = body[12 * count : 16 * count].cast("I")
         self._names = body[16 * count : 20 * count].cast("I")
-        self._flags = body[20 * count : 21 * count]
-        self._strings = bytes(body[21 * count :])
+        self._sums = body[20 * count : 24 * count].cast("I")
+        self._by_sum = body[24 * count : 28 * count].cast("I")
+        self._flags = body[28 * count : 29 * count]
+        self._strings = bytes(body[29 * count :])
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -144,9 +150,8 @@ class SymbolTable:
 
     def address_of(self, name: str) -> int | None:
         """The link-time address of a symbol by its raw name; of several a global one, else the lowest."""
-        wanted = name.encode("utf-8", "surrogateescape") + b"\0"
         best: tuple[int, int] | None = None
-        for index in self._beginning(wanted):
+        for index in self._named(name.encode("utf-8", "surrogateescape")):
             binding = self._flags[index] >> 1
             if best is None or binding > best[0]:
                 best = binding, self._starts[index]
@@ -160,8 +165,18 @@ class SymbolTable:
             size = 0 if self._flags[index] & _SIZELESS else self._extents[index]
             yield self._name(index), self._starts[index], size
 
+    def _named(self, name: bytes) -> Iterator[int]:
+        """Indices of symbols of that name, ascending."""
+        crc = zlib.crc32(name)
+        place = bisect_left(self._sums, crc)
+        while place < len(self._sums) and self._sums[place] == crc:
+            index = self._by_sum[place]
+            place += 1
+            if index < len(self._names) and self._strings.startswith(name + b"\0", self._names[index]):
+                yield index
+
     def _beginning(self, text: bytes) -> Iterator[int]:
-        """Indices of symbols whose name and ending NUL begin with `text`."""
+        """Indices of symbols whose name begins with `text`."""
         wanted = b"\0" + text
         at = self._strings.find(wanted)
         while at >= 0:
