@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from parsers.dwarf.cfi import FrameTable
 
 if TYPE_CHECKING:
+    from parsers.elf.header import Buffer
     from postmortem.memory import AddressSpace
     from postmortem.modules import LoadedModule, ModuleMap
 
@@ -42,7 +43,7 @@ class CallFrames:
 
     def _from_sections(self, module: LoadedModule, *, with_eh_frame: bool) -> list[FrameTable]:
         from parsers.elf import header as elf
-        from parsers.elf.sections import section_bytes
+        from parsers.elf.sections import SHF_COMPRESSED, section_bytes
         from parsers.errors import ParseError
 
         content = module.content
@@ -68,18 +69,26 @@ class CallFrames:
                     )
                 )
             elif name == _DEBUG_FRAME:
-                try:
-                    records = section_bytes(content, section)
-                except ParseError:
-                    continue
+                # Its records are read where they lie, but for a compressed section, of which there is only a copy.
+                source: Buffer = content
+                begin, size = section.offset, section.size
+                if section.flags & SHF_COMPRESSED:
+                    try:
+                        source, begin = section_bytes(content, section), 0
+                    except ParseError:
+                        continue
+                    size = len(source)
 
                 # Offset 0 of the reader is the section's start.
-                def read(address: int, length: int, records: bytes = records) -> bytes | None:
-                    return records[address : address + length] if 0 <= address <= len(records) - length else None
+                def read(
+                    address: int, length: int, source: Buffer = source, begin: int = begin, size: int = size
+                ) -> bytes | None:
+                    if address < 0 or address + length > size:
+                        return None
+                    data = bytes(source[begin + address : begin + address + length])
+                    return data if len(data) == length else None
 
                 tables.append(
-                    FrameTable(
-                        read, section_address=0, section_size=len(records), debug_frame=True, bias=module.bias
-                    )
+                    FrameTable(read, section_address=0, section_size=size, debug_frame=True, bias=module.bias)
                 )
         return tables

@@ -65,7 +65,6 @@ class Options:
 
 
 _LOG_HEAD = 4096
-_LARGEST_LOG = 1 << 26
 _ELF = b"\x7fELF"
 
 
@@ -102,14 +101,14 @@ def _log_in(target: Target) -> HsErrLog | None:
     head = bytes(target.content[:_LOG_HEAD])
     if head.startswith(_ELF):
         return None
-    from parsers.hs_err import looks_like, parse
+    from parsers.hs_err import MAX_BYTES, looks_like, parse
 
     if b"\0" in head and not looks_like(head):
         return None
-    if target.size > _LARGEST_LOG and not looks_like(head):
+    if target.size > MAX_BYTES and not looks_like(head):
         return None
     try:
-        return parse(target.content[:_LARGEST_LOG])
+        return parse(target.content[:MAX_BYTES])
     except ParseError:
         return None
 

@@ -46,7 +46,7 @@ def choose_fault(walks: Sequence[ThreadWalk], core: Core, space: AddressSpace) -
         if info is None or not 0 < info.number <= 64 or not -64 < info.code <= 128:
             # The kernel writes siginfo_t for handlers with SA_SIGINFO only; the trap is always there.
             info = machine.signal_of_trap(details, values[PC] or 0)
-            if not _could_raise(space, registers, details):
+            if info is None or not _could_raise(space, registers, details):
                 continue
         if info is None or info.number not in _CRASH_SIGNALS:
             continue

@@ -49,9 +49,8 @@ def uses(
 
     symbol, vtables: as of jvm_state.
     """
-    found = list(_heap(vm, state))
-    known = {use.start for use in (*found, *_cards(vm, symbol))}
-    found.extend(_cards(vm, symbol))
+    found = [*_heap(vm, state), *_cards(vm, symbol)]
+    known = {use.start for use in found}
     found.extend(use for use in _mappers(vm, vtables) if use.start not in known)
     if cache is not None:
         found.extend(Use(segment.start, segment.end, CODE) for segment in cache.segments)

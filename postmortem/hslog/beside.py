@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from parsers.hs_err import HsErrLog
 
-_LARGEST = 1 << 26
-
 
 def load(path: Path) -> HsErrLog:
     """A log, of which at most 64 MiB are read. Raises AnalysisError when it is none, or no regular file."""
@@ -27,7 +25,7 @@ def load(path: Path) -> HsErrLog:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise AnalysisError(f"{path}: is not a regular file", "name the log itself")
-        data = file.read(_LARGEST)
+        data = file.read(hs_err.MAX_BYTES)
     if not hs_err.looks_like(data):
         raise AnalysisError(f"{path}: is not a fatal error log of HotSpot", "it begins with a block of # lines")
     return hs_err.parse(data)

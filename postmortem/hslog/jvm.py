@@ -35,6 +35,7 @@ def jvm(told: HsErrLog) -> Jvm:
     header, arguments = told.header, told.vm.arguments
     name, version = (None, None) if header.vm is None else (header.vm.name, header.vm.version)
     flags = tuple(Flag(name=flag.name, value=flag.value, origin=flag.origin) for flag in told.vm.flags)
+    by_name = {flag.name: flag.value for flag in flags}
     return Jvm(
         version=version,
         name=name,
@@ -43,9 +44,9 @@ def jvm(told: HsErrLog) -> Jvm:
         arguments=_split(arguments.jvm_args),
         flags=flags,
         properties={} if arguments.class_path is None else {"java.class.path": arguments.class_path},
-        heap=_heap(told, {flag.name: flag.value for flag in flags}),
+        heap=_heap(told, by_name),
         code_cache=_code_cache(told.code_cache),
-        metaspace=_metaspace(told, {flag.name: flag.value for flag in flags}),
+        metaspace=_metaspace(told, by_name),
         safepoint=None if told.process.vm_state is None else Safepoint(state=_safepoint(told.process.vm_state)),
         vm_operation=None if told.thread.vm_operation is None else told.thread.vm_operation.name,
         error=_error(header),
