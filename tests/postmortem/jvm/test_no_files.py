@@ -92,6 +92,8 @@ def test_nothing_of_a_jdk_is_run(jdk: int, kind: str) -> None:
     command = [sys.executable, "-m", "postmortem", "analyze", str(place / "core"), "--format", "json", "-o", "-"]
     if root != "/":
         command += ["--sysroot", root]
+    # As report_of does: the root may hold a later build of the library by now.
+    command += ["--debug-dir", str(place / "lib")]
     environment = {"PATH": "/nonexistent", "HOME": os.environ.get("HOME", "/root"), "LANG": "C.UTF-8"}
     output = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120).stdout
     report = json.loads(output)
