@@ -10,6 +10,7 @@ from postmortem.hotspot.activation import Activations
 from postmortem.hotspot.codecache import CodeCache
 from postmortem.hotspot.compiling import compilations
 from postmortem.hotspot.continuation import Continuations
+from postmortem.hotspot.entry import ContinuationEntries
 from postmortem.hotspot.flags import flags
 from postmortem.hotspot.frames import HotSpotUnwinder, Stack
 from postmortem.hotspot.method import Methods
@@ -134,6 +135,7 @@ class HotSpot:
         cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
         self._continuations = Continuations(self._vm, self._oops, cache, activations)
+        entries = ContinuationEntries(self._vm, cache, activations, names.address, is_code)
         self.unwinder = HotSpotUnwinder(
             self._vm,
             cache,
@@ -146,6 +148,7 @@ class HotSpot:
             ],
             is_code,
             lambda stack: self._continuations.frozen(self._threads.by_address[stack.thread].virtual),
+            lambda stack, sp: entries.above(stack.thread, sp, stack.high),
         )
 
     @cached_property

@@ -1,31 +1,22 @@
 """Code blobs: what the VM generated at an address, found through the code heaps' segment maps.
 
-Source: HotSpot share/memory/heap.{hpp,cpp} and share/code/codeBlob.hpp. A CodeHeap is an array of segments
-with one byte each in a map: 0xff for a free one, otherwise the distance to go back towards the block's
-first segment, 0 there. A block is a HeapBlock header followed by a CodeBlob.
+Source: HotSpot share/code/codeBlob.hpp.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from postmortem.hotspot.codeheap import FREE, blocks, code_heap, header_size, heap_addresses
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from postmortem.hotspot.reading import Reading
 
-_MAX_HEAPS = 16
 _MAX_HOPS = 1 << 16
-_FREE = 0xFF
 
 BlobKind = Literal["nmethod", "native", "interpreter", "adapter", "vtable", "stubs", "deoptimization", "runtime"]
-
-
-class CodeHeap(NamedTuple):
-    """Committed part [low, high) of a code heap; `segments`: address of its segment map; segment size 1 << shift."""
-
-    low: int
-    high: int
-    segments: int
-    shift: int
 
 
 class Blob(NamedTuple):
@@ -48,10 +39,10 @@ class CodeCache:
 
     def __init__(self, vm: Reading) -> None:
         self._vm = vm
-        self.heaps = tuple(heap for address in _heaps(vm) if (heap := _heap(vm, address)) is not None)
+        self.heaps = tuple(heap for place in heap_addresses(vm) if (heap := code_heap(vm, place)) is not None)
         self._low = min((heap.low for heap in self.heaps), default=0)
         self._high = max((heap.high for heap in self.heaps), default=0)
-        self._header = vm.size("HeapBlock") or 16
+        self._header = header_size(vm)
         self._used = vm.offset("HeapBlock::Header._used")
         self._blobs: dict[int, Blob | None] = {}
         self._last: Blob | None = None
@@ -61,7 +52,7 @@ class CodeCache:
         if not self._low <= pc < self._high:
             return False
         # Three at most, and asked for every frame of every thread.
-        for low, high, _, _ in self.heaps:  # noqa: SIM110
+        for _, low, high, _, _ in self.heaps:  # noqa: SIM110
             if low <= pc < high:
                 return True
         return False
@@ -71,7 +62,7 @@ class CodeCache:
         last = self._last
         if last is not None and last.address <= pc < last.code_end:
             return last
-        for low, high, segments, shift in self.heaps:
+        for _, low, high, segments, shift in self.heaps:
             if low <= pc < high:
                 block = self._block(low, segments, shift, pc)
                 if block is None:
@@ -82,11 +73,19 @@ class CodeCache:
                 return self._last
         return None
 
+    def blobs(self) -> Iterator[Blob]:
+        """All blobs in use, by heap and address."""
+        for heap in self.heaps:
+            for block in blocks(self._vm, heap)[0]:
+                blob = self._read(block.blob) if block.used else None
+                if blob is not None:
+                    yield blob
+
     def _block(self, low: int, segments: int, shift: int, pc: int) -> int | None:
         index = (pc - low) >> shift
         for _ in range(_MAX_HOPS):
             distance = self._vm.byte(segments + index)
-            if distance is None or distance == _FREE:
+            if distance is None or distance == FREE:
                 return None
             if distance == 0:
                 block = low + (index << shift)
@@ -141,27 +140,3 @@ class CodeCache:
         if not name and self._vm.byte(self._vm.at(blob, "CodeBlob._kind")) == 1:
             return "nmethod"
         return "runtime"
-
-
-def _heaps(vm: Reading) -> list[int]:
-    """Addresses of the CodeHeaps: one before JDK 9, a GrowableArray of them since."""
-    single = vm.static_word("CodeCache._heap")
-    if single:
-        return [single]
-    array = vm.static_word("CodeCache._heaps")
-    count = vm.u32(vm.at(array, "GrowableArrayBase._len", "GenericGrowableArray._len"))
-    # The data pointer of every GrowableArray is exported under the name of one instance.
-    data = vm.field(array, "GrowableArray<int>._data")
-    if not data or not count or count > _MAX_HEAPS:
-        return []
-    return [word for word in vm.memory.words(data, count) or () if word]
-
-
-def _heap(vm: Reading, heap: int) -> CodeHeap | None:
-    memory, map_at = vm.at(heap, "CodeHeap._memory"), vm.at(heap, "CodeHeap._segmap")
-    low, high = vm.field(memory, "VirtualSpace._low"), vm.field(memory, "VirtualSpace._high")
-    segments = vm.field(map_at, "VirtualSpace._low")
-    shift = vm.u32(vm.at(heap, "CodeHeap._log2_segment_size"))
-    if not low or not high or not segments or shift is None or not 4 <= shift <= 16 or not low < high < 1 << 47:
-        return None
-    return CodeHeap(low, high, segments, shift)

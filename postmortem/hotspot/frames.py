@@ -68,8 +68,10 @@ class HotSpotUnwinder:
         stacks: Sequence[Stack],
         is_code: Callable[[int], bool],
         frozen: Callable[[Stack], tuple[RawFrame, ...]],
+        entered: Callable[[Stack, int], tuple[int, int] | None],
     ) -> None:
-        """frozen: the frames of the virtual thread mounted on a stack that still lie in the heap."""
+        """frozen: the frames of the virtual thread mounted on a stack that still lie in the heap; entered: pc and
+        sp of the frame below them on the stack, by the sp that follows the last one thawed."""
         self._vm = vm
         self._word = vm.memory.word
         self._words = vm.memory.words
@@ -79,6 +81,7 @@ class HotSpotUnwinder:
         self._stacks = stacks
         self._is_code = is_code
         self._frozen = frozen
+        self._entered = entered
         self._call_stub_return = vm.static_word("StubRoutines._call_stub_return_address")
         self._return_barrier = vm.static_word("StubRoutines._cont_returnBarrier")
         self._wrapper_slot = vm.constant("frame::entry_frame_call_wrapper_offset") or _DEFAULT_WRAPPER_SLOT
@@ -229,7 +232,7 @@ class HotSpotUnwinder:
     def _stub(self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool) -> ForeignStep:
         if pc == self._call_stub_return and not interrupted:
             return self._entry_frame(registers, sp)
-        if not interrupted and pc == self._barrier():
+        if not interrupted and self._is_return_barrier(blob, pc):
             return self._at_return_barrier(registers, sp)
         found = self._stubs.at(pc if interrupted else pc - 1)
         inside = found is not None and found[1] >= blob.code_begin
@@ -295,31 +298,25 @@ class HotSpotUnwinder:
 
     # Virtual threads
 
-    def _barrier(self) -> int | None:
+    def _is_return_barrier(self, blob: Blob, pc: int) -> bool:
+        """Whether a frame was patched to return to the stub that thaws its caller."""
         if self._return_barrier is None:
             self._return_barrier = self._stubs.entry("cont_returnBarrier") or 0
-        return self._return_barrier or None
+        if self._return_barrier:
+            return pc == self._return_barrier
+        # Not named: it is no place behind a call, as every true return address is.
+        return "ontinuation" in blob.name and machine.follows_call(self._vm.memory, pc) is False
 
     def _at_return_barrier(self, registers: Registers, sp: int) -> ForeignStep:
         """The rest of a virtual thread's frames is still in the heap; then the carrier's enterSpecial follows."""
         stack = self._stack(sp)
-        inserted = () if stack is None else self._frozen(stack)
-        place = self._vm.static("ContinuationEntry._return_pc")
-        target = self._vm.word(place)
-        entry = sp
-        if stack is not None:
-            claimed = self._vm.field(stack.thread, "JavaThread._cont_entry")
-            if claimed is not None and sp <= claimed < stack.high:
-                entry = claimed
-        if not target or not self._cache.covers(target):
-            target = self._stubs.entry("ContinuationEntry::return_pc")
-        caller = _registers(target, entry, registers[RBP]) if target else None
+        entered = None if stack is None else self._entered(stack, sp)
         return ForeignStep(
-            caller,
+            None if entered is None else _registers(*entered, registers[RBP]),
             "stub",
             stub="continuation return barrier",
             why="where the continuation was entered is not known",
-            inserted=inserted,
+            inserted=() if stack is None else self._frozen(stack),
         )
 
 
