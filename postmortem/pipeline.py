@@ -30,7 +30,7 @@ from postmortem.process import describe as describe_process
 from postmortem.rules.engine import run as run_rules
 from postmortem.symbolication import Symbolication
 from postmortem.target import opened
-from postmortem.threads import FrameNamer, thread_model, walk_threads
+from postmortem.threads import FrameNamer, crashed_first, thread_model, walk_threads
 from postmortem.triage.signature import signature
 from postmortem.unwind.walker import Mode, Walker
 
@@ -161,7 +161,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             for pc, what in list(walker.damaged.items())[:20]
         )
     with log.stage("fault"):
-        fault = choose_fault(walks, core, space)
+        fault = choose_fault(walks, core, space, None if hotspot is None else hotspot.reported)
+        walks = crashed_first(walks, fault)
     with log.stage("symbols"):
         generated = GeneratedCode(core, search)
         namer = FrameNamer(modules, symbolication.locate, generated.name)

@@ -42,10 +42,11 @@ class Fault(NamedTuple):
 
     own: the core's siginfo. frame: the signal frame behind which the original fault was found, if any;
     info: the siginfo to report; registers: at the fault, by name; trap, error: the CPU's trap number and
-    error code, from a signal frame.
+    error code, from a signal frame. taker: the thread that took the core's signal.
     """
 
     tid: int
+    taker: int
     own: notes.SignalInfo | None
     info: notes.SignalInfo | None
     frame: SignalFrame | None
@@ -60,6 +61,14 @@ def walk_threads(walker: Walker, core: Core) -> list[ThreadWalk]:
         ThreadWalk(status, walker.walk(machine.from_prstatus(status.registers)), index == 0)
         for index, status in enumerate(core.threads)
     ]
+
+
+def crashed_first(walks: list[ThreadWalk], fault: Fault | None) -> list[ThreadWalk]:
+    """The same threads with that of the fault at their head."""
+    if fault is None or fault.tid == fault.taker:
+        return walks
+    marked = [walked._replace(crashed=walked.status.tid == fault.tid) for walked in walks]
+    return sorted(marked, key=lambda walked: not walked.crashed)
 
 
 def stack_range(core: Core, sp: int) -> StackRange | None:

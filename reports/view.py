@@ -419,10 +419,17 @@ def fault_text(crash: Crash) -> str:
 
 
 def handler_text(crash: Crash) -> str:
-    """How the fault shown relates to the signal that the core names; "" when it is the same."""
+    """How the fault shown relates to the signal that the core names and its thread; "" when it is the same."""
     if not crash.unwrapped:
-        return ""
+        if crash.handler_tid is None:
+            return ""
+        return f"This thread reported an error; thread {crash.handler_tid} ended the process while it did."
     own = f" The core itself names {signal_text(crash.handler_signal)}." if crash.handler_signal else ""
+    if crash.handler_tid is not None:
+        return (
+            "This is the original fault: a signal handler ran after it, and while that was at work thread "
+            f"{crash.handler_tid} ended the process.{own}"
+        )
     return f"This is the original fault: a signal handler ran after it and ended the process.{own}"
 
 
@@ -726,6 +733,7 @@ def crash_facts(report: Report) -> tuple[Fact, ...]:
             signal_text(crash.handler_signal) if crash.handler_signal else None,
             "crash.handler_signal",
         ),
+        ("Taken by thread", crash.handler_tid, "crash.handler_tid"),
     ]
     rows += [
         (f"Value of {name}", hex(value), f"crash.operand_values.{name}")

@@ -59,6 +59,7 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
         access=access,
         unwrapped=fault.frame is not None,
         handler_signal=own if fault.frame is not None else None,
+        handler_tid=fault.taker if fault.taker != fault.tid else None,
         fault_address=None if address is None else Address(address),
         fault_address_source=source,
         fault_address_text=None if address is None else describer.text(address),

@@ -16,21 +16,76 @@ if TYPE_CHECKING:
     from parsers.elf.core import Core
     from postmortem.memory import AddressSpace
     from postmortem.threads import ThreadWalk
+    from postmortem.unwind.frame import ReportedFault
 
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 """SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: what crash reporters catch."""
 
+_SIGABRT, _SI_TKILL, _SI_USER = 6, -6, 0
 _DIVIDE_ERROR, _PAGE_FAULT = 0, 14
+_SYSCALL = b"\x0f\x05"
 _REACH = 64
 """Bytes that the widest access takes."""
 
 
-def choose_fault(walks: Sequence[ThreadWalk], core: Core, space: AddressSpace) -> Fault | None:
-    """The original fault of the crashing thread: the oldest signal frame of a crash signal, else the core's own."""
+def choose_fault(
+    walks: Sequence[ThreadWalk], core: Core, space: AddressSpace, reported: ReportedFault | None
+) -> Fault | None:
+    """The original fault: behind the oldest signal frame of a crash signal, else what the core itself names.
+
+    It is looked for in the thread that took the core's signal, and in another one for whose sake that may have
+    ended the process. reported: what the runtime says that it was reporting; None when nothing tells.
+    """
     if not walks:
         return None
-    status, walk, _ = walks[0]
-    for frame in reversed(walk.signal_frames):
+    if reported is not None and reported.tid:
+        for walked in walks:
+            if walked.status.tid == reported.tid:
+                # Other signals may have reached it since: a reporter that takes too long is interrupted by some.
+                behind = _behind_handler(walked, core, space, reported.context) if reported.context else None
+                return behind or _own(walked, core)
+    fault = _behind_handler(walks[0], core, space)
+    if fault is None and reported is None and _is_abort(core):
+        # A handler that is at work may be about to mend what it was called for.
+        waiting = [walked for walked in walks[1:] if walked.walk.signal_frames and _in_system_call(walked, space)]
+        others = [other for walked in waiting if (other := _behind_handler(walked, core, space)) is not None]
+        if len(others) == 1 and _is_raised(others[0]):
+            return others[0]
+    return fault or _own(walks[0], core)
+
+
+def _own(walked: ThreadWalk, core: Core) -> Fault:
+    """A thread as the core has it, with the core's signal."""
+    status = walked.status
+    return Fault(status.tid, core.threads[0].tid, core.signal, core.signal, None, dict(status.registers), None, None)
+
+
+def _is_abort(core: Core) -> bool:
+    """Whether the process ended itself."""
+    signal = core.signal
+    return (
+        signal is not None
+        and signal.number == _SIGABRT
+        and signal.code in (_SI_TKILL, _SI_USER)
+        and core.process is not None
+        and signal.pid == core.process.pid
+    )
+
+
+def _in_system_call(walked: ThreadWalk, space: AddressSpace) -> bool:
+    return space.read(walked.status.registers.get("rip", 0) - len(_SYSCALL), len(_SYSCALL)) == _SYSCALL
+
+
+def _is_raised(fault: Fault) -> bool:
+    """Whether the kernel raised the signal for an instruction."""
+    return fault.info is not None and fault.info.code > 0
+
+
+def _behind_handler(walked: ThreadWalk, core: Core, space: AddressSpace, context: int = 0) -> Fault | None:
+    """The fault behind the oldest signal frame of a crash signal in a thread's stack, or that with the ucontext_t."""
+    status, walk, _ = walked
+    named = [frame for frame in walk.signal_frames if frame.context == context]
+    for frame in named or reversed(walk.signal_frames):
         restored = machine.restore_signal_frame(space, frame.context)
         if restored is None:
             continue
@@ -50,8 +105,9 @@ def choose_fault(walks: Sequence[ThreadWalk], core: Core, space: AddressSpace) -
                 continue
         if info is None or info.number not in _CRASH_SIGNALS:
             continue
-        return Fault(status.tid, core.signal, info, frame, registers, details["trapno"], details["err"])
-    return Fault(status.tid, core.signal, core.signal, None, dict(status.registers), None, None)
+        taker, trap, error = core.threads[0].tid, details["trapno"], details["err"]
+        return Fault(status.tid, taker, core.signal, info, frame, registers, trap, error)
+    return None
 
 
 def _could_raise(space: AddressSpace, registers: dict[str, int], details: dict[str, int]) -> bool:

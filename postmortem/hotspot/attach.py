@@ -21,7 +21,7 @@ from postmortem.hotspot.reading import Reading, problem
 from postmortem.hotspot.state import jvm_state
 from postmortem.hotspot.stubs import StubNames
 from postmortem.hotspot.threads import read_threads
-from postmortem.hotspot.vmerror import vm_error, vm_error_on_stack
+from postmortem.hotspot.vmerror import reported_fault, vm_error, vm_error_on_stack
 from postmortem.hotspot.vmstructs import read_tables
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from postmortem.model import Frame, Problem
     from postmortem.modules import LoadedModule, ModuleMap, SearchPath
     from postmortem.symbolication import Symbolication
-    from postmortem.unwind.frame import RawFrame
+    from postmortem.unwind.frame import RawFrame, ReportedFault
 
 LIBJVM = "libjvm.so"
 _VTABLE = "vtable for "
@@ -150,6 +150,11 @@ class HotSpot:
             lambda stack: self._continuations.frozen(self._threads.by_address[stack.thread].virtual),
             lambda stack, sp: entries.above(stack.thread, sp, stack.high),
         )
+
+    @property
+    def reported(self) -> ReportedFault | None:
+        """What the VM was reporting when the process ended; None: not known."""
+        return reported_fault(self._vm, self._names.address)
 
     @cached_property
     def _waits(self) -> dict[int, Wait]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model.jvm import VmError
+from postmortem.unwind.frame import ReportedFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from postmortem.hotspot.reading import Reading
 
-_INTERNAL = 0xE0000000
+_NO_THREAD = 1 << 31
+"""The initial value is -1; a tid is a positive int."""
 _MAX_TEXT = 2000
 _STACK_SEARCHED = 1 << 17
 _SOURCES = (".cpp", ".hpp", ".inline.hpp", ".c")
@@ -34,6 +36,14 @@ def vm_error(vm: Reading, symbol: Callable[[str], int | None]) -> VmError | None
         line=vm.i32(symbol("_ZN7VMError7_linenoE")) or None,
         size=vm.word(symbol("_ZN7VMError5_sizeE")) or None,
     )
+
+
+def reported_fault(vm: Reading, symbol: Callable[[str], int | None]) -> ReportedFault | None:
+    """The first error that was reported; None where the symbols are stripped."""
+    tid = vm.word(symbol("_ZN7VMError16_first_error_tidE") or symbol("_ZN7VMError15first_error_tidE"))
+    if tid is None:
+        return None
+    return ReportedFault(tid if tid < _NO_THREAD else 0, vm.word(symbol("_ZN7VMError8_contextE")) or 0)
 
 
 def vm_error_on_stack(vm: Reading, sp: int) -> VmError | None:

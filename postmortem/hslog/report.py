@@ -124,7 +124,7 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     ]
     words = _siginfo(info, shown.number)
     memory = space.memory(told)
-    fault = Fault(tid, words, words, None, registers, registers.get("trapno"), registers.get("err"))
+    fault = Fault(tid, tid, words, words, None, registers, registers.get("trapno"), registers.get("err"))
     return describe_crash(fault, memory, Describer(memory, found, ModuleMap([]), lambda address: None, stacks), None)
 
 

@@ -61,7 +61,8 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The fault. `unwrapped`: it was found behind a signal handler; `handler_signal` is the core's own.
+    """The fault. `unwrapped`: it was found behind a signal handler; `handler_signal` is the core's own, and
+    `handler_tid` the thread that took it, where another one than the fault's ended the process.
 
     `trap_number` and `error_code` are the CPU's, from the signal frame. `disassembly` are lines around
     pc, the faulting one marked by its address equal to pc.
@@ -76,6 +77,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     access: Access | None = None
     unwrapped: bool = False
     handler_signal: Signal | None = None
+    handler_tid: int | None = None
     fault_address: Address | None = None
     """The address that was touched: si_addr, or computed from the operand where the kernel gives none."""
     fault_address_source: str | None = None

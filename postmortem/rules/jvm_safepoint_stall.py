@@ -4,7 +4,8 @@ What it finds: the VM has asked all Java threads to stop, and some have not.
 Why it matters: until the last one stops, none of the others runs: the whole process hangs for one loop.
 Evidence it needs: the safepoint's state, how many threads it waits for, and which threads run Java code.
 False alarms: every safepoint passes through this state; a core may hit that moment, which lasts microseconds. A signal
-that was sent because the process hung makes it the cause.
+that was sent because the process hung makes it the cause. A thread that waits in a signal handler, as those do that
+fault while the VM reports an error, is not counted.
 What to do: give the loop that does not stop a place to stop.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from postmortem.model import Finding, Report
+from postmortem.model import Finding, Report, Thread
 from postmortem.rules import jvm_frames, jvm_views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
@@ -35,7 +36,9 @@ def check(report: Report) -> Iterator[Finding]:
         for index, thread in enumerate(report.threads)
         if thread.java is not None and thread.java.thread_state in _RUNNING
     ]
-    if not late and not point.waiting_to_block:
+    handling = [index for index, thread in late if _handles_signal(report, thread)]
+    late = [(index, thread) for index, thread in late if index not in handling]
+    if not late and (point.waiting_to_block or 0) <= len(handling):
         return
     described = []
     evidence = [
@@ -69,6 +72,13 @@ def check(report: Report) -> Iterator[Finding]:
             "-Xlog:safepoint shows how long each safepoint took to reach; -XX:+SafepointTimeout names the late thread.",
         ),
     )
+
+
+def _handles_signal(report: Report, thread: Thread) -> bool:
+    """Whether it stands in a signal handler: while an error is reported, other threads that fault wait there."""
+    if thread.crashed and report.crash.unwrapped:
+        return True
+    return any(frame.kind == "signal" for frame in thread.frames)
 
 
 RULE = Rule(id="jvm-safepoint-stall", group="jvm", specificity=86, check=check, documentation=__doc__ or "")

@@ -19,6 +19,11 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SUPERVISED = (
+    " Supervisors send SIGABRT or SIGQUIT to a service that no longer answers, so the threads are worth a look for"
+    " what they wait for."
+)
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
@@ -44,9 +49,8 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=(
             f"{signal.name} came from {sender}{user}. No instruction of this process faulted; its stacks show"
             " what it was doing when the signal"
-            f" came{' (the first thread was' + where + ')' if where else ''}. Supervisors send SIGABRT or"
-            " SIGQUIT to a service that no longer answers, so the threads are worth a look for what they"
-            " wait for."
+            f" came{' (the first thread was' + where + ')' if where else ''}."
+            + (_SUPERVISED if signal.name in ("SIGABRT", "SIGQUIT") else "")
         ),
         evidence=proof(
             report,

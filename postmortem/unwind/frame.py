@@ -84,6 +84,14 @@ class Walk(NamedTuple):
     signal_frames: list[SignalFrame]
 
 
+class ReportedFault(NamedTuple):
+    """What a runtime's own crash reporter was at work on: the thread, 0 for none, and the ucontext_t that its
+    handler was given, 0 for an error that the runtime found itself."""
+
+    tid: int
+    context: int
+
+
 class SignalFrame(NamedTuple):
     """A kernel signal frame met on the way.
 

@@ -214,9 +214,9 @@ def test_deep_recursion_is_complete_and_folded() -> None:
 @pytest.mark.corpus
 @pytest.mark.parametrize(
     ("name", "address", "handler"),
-    [("handler-aborts", None, "SIGABRT"), ("crash-in-handler", 0x64, "SIGSEGV")],
+    [("handler-aborts", 0x60, "SIGABRT"), ("crash-in-handler", 0x64, "SIGSEGV"), ("handler-thread", 0x60, "SIGABRT")],
 )
-def test_the_original_fault_is_found_behind_a_handler(name: str, address: int | None, handler: str) -> None:
+def test_the_original_fault_is_found_behind_a_handler(name: str, address: int, handler: str) -> None:
     place = corpus.directory() / name
     report = postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", strict=True))
     crash = report.crash
@@ -224,5 +224,7 @@ def test_the_original_fault_is_found_behind_a_handler(name: str, address: int | 
     assert crash.signal is not None and crash.signal.name == "SIGSEGV"
     assert crash.handler_signal is not None and crash.handler_signal.name == handler
     assert crash.trap_number == 14
-    assert address is None or crash.fault_address == address
+    assert crash.fault_address == address
     assert report.threads[0].handler_frames
+    assert report.threads[0].tid == crash.tid
+    assert (crash.handler_tid is not None) == (name == "handler-thread")

@@ -26,7 +26,7 @@ from tests.postmortem.jvm import compare, truth
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LIKE_JNI = ("jni-abort", "jni-assert", "jni-double-free", "jni-fatal", "jni-stack-overflow")
+LIKE_JNI = ("jni-abort", "jni-assert", "jni-double-free", "jni-fatal", "jni-stack-overflow", "report-timeout")
 """Kinds that die in the native method that `jni` dies in, and leave no log."""
 
 _UNREAD = re.compile(r"Memory read failed for corefile section, (\d+) bytes at (0x[0-9a-f]+)")

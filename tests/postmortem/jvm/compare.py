@@ -67,6 +67,16 @@ def _activations(frames: Sequence[Json]) -> list[Json]:
     return [frame for frame in frames if not frame["inlined"]]
 
 
+def _on_stack(thread: Json) -> list[Json]:
+    """The activations that the log's walker sees: not those of a virtual thread that still lie in the heap."""
+    start, end = (int(thread["stack"][edge], 16) for edge in ("start", "end"))
+    return [
+        frame
+        for frame in _activations(thread["frames"])
+        if start <= int(frame["sp"], 16) < end and frame["function"] != "continuation return barrier"
+    ]
+
+
 def _our_java(frame: Json) -> tuple[Any, ...]:
     name = plain(frame["function"] or "?")
     if frame["kind"] == "java-interpreted":
@@ -96,7 +106,9 @@ def _is_same(ours: Json, theirs: LogFrame) -> bool:
     if ours["module"] is None or ours["module_offset"] is None:
         return False
     return (
-        ours["module"].rpartition("/")[2] == theirs.module and int(ours["module_offset"], 16) == theirs.offset
+        # The log has the name that was asked for (libz.so.1), the core what the link led to (libz.so.1.3.2).
+        f"{ours['module'].rpartition('/')[2]}.".startswith(f"{theirs.module}.")
+        and int(ours["module_offset"], 16) == theirs.offset
     )
 
 
@@ -134,11 +146,14 @@ def crash_java_frames(report: Json, log: HsErr) -> list[str]:
         cut = log.native_cut or bool(log.native and log.native[-1].kind in "jJ")
     assert expected is not None
     theirs = [_their_java(frame) for frame in expected]
-    ours = [_our_java(frame) for frame in _activations(thread["frames"]) if frame["kind"] in (*JAVA, "stub")]
+    ours = [_our_java(frame) for frame in _on_stack(thread) if frame["kind"] in (*JAVA, "stub")]
     if expected is log.java and theirs and theirs[0] != ("v",) and ours and ours[0] == ("v",):
         # The log's Java frames begin at the last Java frame, ours at the fault: a stub may lie above.
         ours = ours[1:]
-    return _apart("Java frames", ours[: len(theirs)] if cut else ours, theirs)
+    if log.sent and ours and theirs and ours[0][0] == "j" and ours[0][:2] == theirs[0][:2]:
+        # The log takes the bytecode where the method last called something; ours is in the bytecode pointer's register.
+        ours, theirs = ours[1:], theirs[1:]
+    return _apart("Java frames", ours[: len(theirs)] if cut or log.sent else ours, theirs)
 
 
 def crash_native_frames(report: Json, log: HsErr) -> list[str]:
@@ -157,6 +172,8 @@ def crash_native_frames(report: Json, log: HsErr) -> list[str]:
             at = hit + 1
         elif frame.offset is None and frame.kind == "C" and number:
             continue  # the log's walker took a word of the stack for a pc
+        elif log.sent and frame.kind == "j" and not number:
+            continue  # at another bytecode: compared with the Java frames
         elif not (log.internal and number < 2 and frame.kind == "V"):
             missing.append(frame)
     return [

@@ -29,14 +29,14 @@ LOGGED = (
     # In the VM and its stubs, below a deep stack, for want of memory.
     *("unsafe-native", "unsafe-copy", "deep-java", "oom"),
     # In a library: called by Java, called back into Java, called in turns, through a wild pointer.
-    *("jni", "jni-callback", "jni-nested", "jni-badref", "jni-jump"),
+    *("jni", "jni-callback", "jni-nested", "jni-badref", "jni-jump", "jni-virtual"),
     # In the VM's own threads.
     *("compiler-c2", "compiler-c1", "gc-serial", "gc-parallel", "gc-g1", "gc-shenandoah", "gc-z"),
 )
 """Crashes that leave a log."""
 
-UNLOGGED = ("jni-abort", "jni-stack-overflow")
-"""Crashes in the native method of `jni` that end the process before the VM can write a log."""
+UNLOGGED = ("jni-abort", "jni-stack-overflow", "report-timeout")
+"""Crashes in the native method of `jni` that end the process before the VM has written a log."""
 
 DEADLOCKS = ("deadlock", "deadlock-stack-locking", "deadlock-no-monitor-table", "deadlock-monitor-table")
 COUNTED = ("quiet-serial", "quiet-parallel", "quiet-g1", "quiet-nocoops", "quiet-compact", *DEADLOCKS)
@@ -48,14 +48,17 @@ JUDGED = (
     # What ends a JVM that the kinds above do not have, each for the diagnosis that it must get.
     *("jni-fatal", "jni-assert", "jni-double-free", "signal-chain", "mapped-jni", "mapped-bulk", "jar-replaced"),
     *("gc-verify", "vm-define-class", "metaspace", "class-space", "native-oom", "code-cache-full", "direct-memory"),
-    *("safepoint-stall", "safepoint-timeout", "kill-segv", "kill-quit-gcore"),
+    *("safepoint-stall", "safepoint-timeout", "kill-segv", "kill-quit-gcore", "report-timeout-oom"),
     # Settings that a log tells of.
     *("container", "c2-xcomp", "epsilon"),
 )
 JUDGED_ON = (8, 17, 27)
 """The oldest, the host's and the newest."""
 
-WHOLE = ("interpreter", "c1", "c2-inlined", "unsafe-native", "jni", "jni-nested", "jni-abort", "oom", "deadlock")
+WHOLE = (
+    *("interpreter", "c1", "c2-inlined", "unsafe-native", "jni", "jni-nested", "jni-virtual", "jni-abort", "oom"),
+    "deadlock",
+)
 """Kinds whose core has the pages of files, too, from 11 on."""
 
 FILTERED = "quiet-serial"

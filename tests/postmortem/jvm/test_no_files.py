@@ -50,6 +50,17 @@ def test_frames_above_an_abort(jdk: int, nowhere: Path) -> None:
     assert not compare.native_method_frames(report, log.java)
 
 
+@pytest.mark.parametrize("jdk", [jdk for jdk in SELF_CONTAINED if jdk >= 21])
+def test_the_thread_that_another_ended_the_process_for(jdk: int, nowhere: Path) -> None:
+    """Without libjvm's symbols nothing says whose fault was reported; one handler alone can be it."""
+    crash = check.report_of(corpus.case(jdk, "report-timeout"), sysroot=nowhere)["crash"]
+    with_files = check.report_of(corpus.case(jdk, "report-timeout"))["crash"]
+    assert (crash["tid"], crash["pc"], crash["handler_tid"]) == (
+        with_files["tid"], with_files["pc"], with_files["handler_tid"],
+    )  # fmt: skip
+    assert crash["signal"]["name"] == "SIGSEGV"
+
+
 @pytest.mark.parametrize("jdk", SELF_CONTAINED)
 def test_threads_and_state(jdk: int, nowhere: Path) -> None:
     place = corpus.case(jdk, "deadlock")

@@ -60,12 +60,15 @@ class HsErr:
     threads: tuple[LogThread, ...]
     internal: bool
     """The VM ended itself (guarantee, out of memory, fatal error) without a signal."""
+    sent: bool = False
+    """Somebody sent the signal, at any instruction: the log's walker has no such frame to rely on."""
 
 
 _PID_MAX = 1 << 22
 _SIGNAL = re.compile(
     r"^#  (SIG\w+) \(0x[0-9a-f]+\) at pc=(0x[0-9a-f]+)(?: \(sent by kill\))?, pid=\d+, tid=(\w+)", re.MULTILINE
 )
+_SENT = re.compile(r"^siginfo: .*si_code: (?:0|-6) ", re.MULTILINE)
 _INTERNAL = re.compile(r"^#  (?:Internal Error|Out of Memory Error) \(.*?\), pid=\d+, tid=(\w+)", re.MULTILINE)
 _CURRENT = re.compile(r"^Current thread \((0x[0-9a-f]+)\):\s+(.*)$", re.MULTILINE)
 _PROCESSED = re.compile(r"^JavaThread (0x[0-9a-f]+) \(nid = \d+\) was being processed$", re.MULTILINE)
@@ -157,6 +160,7 @@ def hs_err(text: str) -> HsErr:
         processed=_number(processed[1]) if processed else None,
         threads=threads,
         internal=internal is not None,
+        sent=_SENT.search(text) is not None,
     )
 
 
