@@ -10,7 +10,7 @@ from postmortem.hotspot.activation import Activations
 from postmortem.hotspot.codecache import CodeCache
 from postmortem.hotspot.compiling import compilations
 from postmortem.hotspot.continuation import Continuations
-from postmortem.hotspot.entry import ContinuationEntries
+from postmortem.hotspot.continuationentry import ContinuationEntries
 from postmortem.hotspot.flags import flags
 from postmortem.hotspot.frames import HotSpotUnwinder, Stack
 from postmortem.hotspot.method import Methods
