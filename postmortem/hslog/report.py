@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _UNKNOWN_SHOWN = 5
 _TID_BITS = 32
 _SCANNED = 64
+_SI_TKILL = -6
 """Words of stack to look through for a caller."""
 _HEAD_ONLY = "the log has no stack; this frame is the one that its head names"
 _NO_STACK = "the log has no stack"
@@ -98,7 +99,11 @@ def _address(info: log.SignalInfo | None) -> Address | None:
 
 
 def _siginfo(info: log.SignalInfo, number: int) -> SignalInfo:
-    return SignalInfo(number, 0, info.code or 0, info.address, info.sender_pid, info.sender_uid, None, None)
+    code, address = info.code or 0, info.address
+    if code == _SI_TKILL and info.sender_pid is None and address is not None:
+        # JDK 8 prints the union's first word as an address here; it holds the sender's pid and uid.
+        return SignalInfo(number, 0, code, None, address & 0xFFFFFFFF, address >> 32, None, None)
+    return SignalInfo(number, 0, code, address, info.sender_pid, info.sender_uid, None, None)
 
 
 def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:

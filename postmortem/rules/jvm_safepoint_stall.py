@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report, Thread
-from postmortem.rules import jvm_frames, jvm_views
+from postmortem.rules import jvm_frames, jvm_views, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -59,7 +59,8 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=f"Safepoint{operation} not reached: {described[0] if described else 'a thread does not stop'}"[:200],
         severity="critical",
-        confidence="likely" if late else "possible",
+        # A log is written while the others run on: their states are of no one moment.
+        confidence="likely" if late and not views.is_log(report) else "possible",
         explanation=(
             f"The VM stops all Java threads{operation} and waits for {point.waiting_to_block or len(late) or 'some'} of"
             f" them: {who}. Compiled code looks for the request at polls; a counted loop without one, a large array"
@@ -75,9 +76,13 @@ def check(report: Report) -> Iterator[Finding]:
 
 
 def _handles_signal(report: Report, thread: Thread) -> bool:
-    """Whether it stands in a signal handler: while an error is reported, other threads that fault wait there."""
-    if thread.crashed and report.crash.unwrapped:
-        return True
+    """Whether it stands in a signal handler: while an error is reported, other threads that fault wait there.
+
+    Not so the thread that the VM itself picked as the late one (AbortVMOnSafepointTimeout).
+    """
+    if thread.crashed and (report.crash.unwrapped or views.is_log(report)):
+        sender = None if report.crash.signal is None else report.crash.signal.sender_pid
+        return sender is None or sender != report.process.pid
     return any(frame.kind == "signal" for frame in thread.frames)
 
 

@@ -24,7 +24,7 @@ _REPORTS = re.compile(r"report_(?:vm_error|fatal|should_not_\w+|unimplemented|un
 
 def is_jvm(report: Report) -> bool:
     """A HotSpot JVM is in the process, or its own log is what was read."""
-    return views.java_process(report) or report.core.format.startswith("hs_err")
+    return views.java_process(report) or views.is_log(report)
 
 
 def fault_name(report: Report) -> str:

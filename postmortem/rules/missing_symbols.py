@@ -25,7 +25,7 @@ SHOWN = 6
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding, for all modules together."""
-    if report.core.format == "hs_err":
+    if views.is_log(report):
         return  # Files would not help: the JVM wrote the names.
     nameless: dict[str, int] = {}
     count = 0

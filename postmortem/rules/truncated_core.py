@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
-    if not report.core.truncated or report.core.format == "hs_err":  # A log that ends early is in `problems`.
+    if not report.core.truncated or views.is_log(report):  # A log that ends early is in `problems`.
         return
     lost = report.core.lost
     blind = sum(1 for thread in report.threads if thread.ended in ("unreadable", "no-registers"))

@@ -24,6 +24,11 @@ NEAR_NULL = 65536
 """Addresses below are taken for a member of an object at address 0: vm.mmap_min_addr keeps them unmapped."""
 
 
+def is_log(report: Report) -> bool:
+    """The report is of a fatal error log alone."""
+    return report.core.format.startswith("hs_err")
+
+
 def signal_is(report: Report, *numbers: int) -> bool:
     """The fault's signal (the unwrapped one) is one of `numbers`."""
     return report.crash.signal is not None and report.crash.signal.number in numbers

@@ -98,6 +98,15 @@ def test_no_caller_is_made_up_of_a_word_that_is_no_code(log: Path) -> None:
     assert [frame.kind for frame in frames[:2]] == ["unknown", "java-interpreted"]
 
 
+def test_the_sender_that_jdk_8_prints_as_an_address(log: Path) -> None:
+    raised, sent = "1 (SEGV_MAPERR), si_addr: 0x0000000000001234", "-6 (SI_TKILL), si_addr: 0x000003e80000138f"
+    log.write_text(_LOG.replace(raised, sent))
+    report = postmortem.analyze(log, postmortem.Options(strict=True))
+    assert report.crash.signal is not None and report.crash.fault_address is None
+    assert (report.crash.signal.sender_pid, report.crash.signal.sender_uid) == (0x138F, 1000)
+    assert report.verdict is not None and report.verdict.rule == "killed-by-signal"
+
+
 def _core(**changes: object) -> Report:
     report = java_crash(native("parse"))
     return msgspec.structs.replace(report, **changes)

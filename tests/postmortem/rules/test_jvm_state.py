@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from postmortem.model import Host, Memory, Report, Thread, VmError
+from postmortem.model import Address, Frame, Host, Memory, Report, Thread, VmError
 from postmortem.model.jvm import Jvm, Metaspace
 from postmortem.rules import jvm_outdated
 from postmortem.rules.engine import run
@@ -35,6 +35,26 @@ def test_a_crash_elsewhere_keeps_its_verdict(jvm: Jvm, beside: str) -> None:
 
 def test_a_fault_is_no_stall_of_the_safepoint_that_it_holds_up() -> None:
     assert not findings(crash_with(state(safepoint=cases.WAITED_FOR)), "jvm-safepoint-stall")
+
+
+def test_a_thread_in_a_signal_handler_stalls_no_safepoint() -> None:
+    handler = Frame(pc=Address(0x7F0000001000), sp=Address(0x7E0000002000), kind="signal", trust="cfi")
+    held_up = cases.java_thread(102, "held-up", "_thread_in_Java", vm("os::infinite_sleep"), handler, *MAIN)
+    assert not findings(cases.killed(state(safepoint=cases.WAITED_FOR), held_up), "jvm-safepoint-stall")
+    (finding,) = findings(
+        cases.killed(state(safepoint=cases.WAITED_FOR), held_up, cases.SPINNING), "jvm-safepoint-stall"
+    )
+    assert "pricing-1 (101)" in finding.explanation and "held-up" not in finding.explanation
+
+
+def test_a_log_s_threads_run_on_while_it_is_written() -> None:
+    report = cases.killed(state(safepoint=cases.WAITED_FOR), cases.SPINNING)
+    report = msgspec.structs.replace(report, core=msgspec.structs.replace(report.core, format="hs_err"))
+    (finding,) = findings(report, "jvm-safepoint-stall")
+    assert finding.confidence == "possible" and verdict(report) == "killed-by-signal"
+    crashed = msgspec.structs.replace(cases.SPINNING, crashed=True)
+    report = msgspec.structs.replace(report, threads=(crashed,))
+    assert not findings(report, "jvm-safepoint-stall")
 
 
 def test_a_circle_with_a_time_out_may_open() -> None:
