@@ -27,6 +27,8 @@ _SENDER_SP_SLOT = -1
 _CALL_STUB_SAVED = ((3, -7), (12, -8), (13, -9), (14, -10), (15, -11))
 """DWARF register, slot: what the call stub keeps for its C++ caller."""
 _DEFAULT_WRAPPER_SLOT = -6
+_COOKIE = 0xFFFFFFFFFFFFFFFF
+"""stubGenerator_x86_64.cpp, generate_method_entry_barrier()."""
 _MOST_STACK = 1 << 24
 _MOST_EXTRA_WORDS = 6
 _MOST_ANCHORS = 4096
@@ -255,8 +257,10 @@ class HotSpotUnwinder:
         fp = registers[RBP]
         if fp is None or fp & 7 or not sp <= fp < sp + (1 << 16):
             return None
-        target = self._returns(fp + 8)
-        return None if target is None else _registers(target, fp + 16, self._word(fp))
+        # The nmethod entry barrier has pushed a word of ones before it, where it may put another stack pointer.
+        back = fp + 16 if self._word(fp + 8) == _COOKIE else fp + 8
+        target = self._returns(back)
+        return None if target is None else _registers(target, back + 8, self._word(fp))
 
     def _frameless(self, registers: Registers, sp: int) -> Registers | None:
         target = self._returns(sp)

@@ -48,7 +48,7 @@ JUDGED = (
     # What ends a JVM that the kinds above do not have, each for the diagnosis that it must get.
     *("jni-fatal", "jni-assert", "jni-double-free", "signal-chain", "mapped-jni", "mapped-bulk", "jar-replaced"),
     *("gc-verify", "vm-define-class", "metaspace", "class-space", "native-oom", "code-cache-full", "direct-memory"),
-    *("safepoint-stall", "safepoint-timeout", "kill-segv", "kill-quit-gcore", "report-timeout-oom"),
+    *("safepoint-stall", "safepoint-timeout", "kill-segv", "kill-quit-gcore", "report-timeout-oom", "entry-barrier"),
     # Settings that a log tells of.
     *("container", "c2-xcomp", "epsilon"),
 )

@@ -77,6 +77,17 @@ def test_frames_of_a_resumed_virtual_thread_that_are_still_in_the_heap(jdk: int)
     assert thread["frames"][-1]["kind"] == "native"
 
 
+@pytest.mark.parametrize(("jdk", "kind"), corpus.pairs(["entry-barrier"], jdks=corpus.JUDGED_ON))
+def test_a_method_that_was_being_entered(jdk: int, kind: str) -> None:
+    """The log's walker takes the barrier's mark for a return address and loses the method."""
+    report = check.report_of(corpus.case(jdk, kind))
+    assert not compare.walks(report)
+    barrier, entered, caller = report["threads"][0]["frames"][1:4]
+    assert (barrier["function"], barrier["kind"]) == ("method_entry_barrier", "stub")
+    assert (entered["kind"], entered["bci"]) == ("java-compiled", None)
+    assert caller["kind"] in (*compare.JAVA, "stub")
+
+
 @pytest.mark.parametrize(("jdk", "kind"), corpus.pairs(["report-timeout"]))
 def test_the_fault_of_one_thread_that_another_ended_the_process_for(jdk: int, kind: str) -> None:
     report = check.report_of(corpus.case(jdk, kind))
