@@ -126,6 +126,7 @@ def _environment() -> jinja2.Environment:
         frame_tags=view.frame_tags,
         thread_name=view.thread_name,
         thread_title=view.thread_title,
+        virtual_text=view.virtual_text,
         thread_state=view.thread_state,
         wait_text=view.wait_text,
         base_name=text.base_name,

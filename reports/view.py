@@ -273,10 +273,20 @@ def thread_name(thread: Thread) -> str:
 
 
 def thread_title(thread: Thread) -> str:
-    """ "worker-1, thread 4712", or "thread 4712" without a name."""
+    """ "worker-1, thread 4712", or "thread 4712" without a name; with the virtual thread that it carries."""
     name = thread_name(thread)
     number_only = f"thread {thread.tid}"
-    return number_only if name == number_only else f"{name}, {number_only}"
+    title = number_only if name == number_only else f"{name}, {number_only}"
+    carried = virtual_text(thread)
+    return f"{title}, {carried}" if carried else title
+
+
+def virtual_text(thread: Thread) -> str:
+    """ "carrying virtual thread #31 order-7", or nothing."""
+    if thread.java is None or thread.java.virtual_tid is None:
+        return ""
+    name = f" {thread.java.virtual_name}" if thread.java.virtual_name else ""
+    return f"carrying virtual thread #{thread.java.virtual_tid}{name}"
 
 
 def thread_state(thread: Thread) -> str:

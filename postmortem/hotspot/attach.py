@@ -174,6 +174,8 @@ class HotSpot:
             kind=thread.kind,
             address=Address(thread.address),
             java_tid=thread.java_tid,
+            virtual_name=thread.virtual_name,
+            virtual_tid=thread.virtual_tid,
             blocked_on=None if wait is None else wait.text,
             blocked_by=None if wait is None else wait.holder_name,
             pending_exception=thread.pending_exception,

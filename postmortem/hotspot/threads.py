@@ -44,7 +44,8 @@ class VmThread(NamedTuple):
     """A thread of the VM. address: Thread*; tid: in the core, where it could be found there.
 
     name: of a Java thread its own, of any other the VM's. kind: C++ class, where libjvm's symbols tell it.
-    oop: the java.lang.Thread object. virtual: the java.lang.VirtualThread mounted on it. stack: [low, high).
+    oop: the java.lang.Thread object. virtual: the java.lang.VirtualThread mounted on it, with its name and
+    threadId(). stack: [low, high).
     pending, waiting: ObjectMonitor* that it wants to enter, or waits on.
     """
 
@@ -59,6 +60,8 @@ class VmThread(NamedTuple):
     java_tid: int | None = None
     oop: int | None = None
     virtual: int | None = None
+    virtual_name: str | None = None
+    virtual_tid: int | None = None
     low: int = 0
     high: int = 0
     anchor: Anchor | None = None
@@ -211,7 +214,9 @@ class _Reader:
         oop = self._oop(address, self._thread_oop) or None
         virtual = self._oop(address, self._virtual_oop) or None
         words = None if self._anchor is None else vm.memory.words(address + self._anchor, 3)
+        virtual = virtual if virtual != oop else None
         name, java_tid, daemon, status = self._object(oop)
+        virtual_name, virtual_tid, _, _ = self._object(virtual)
         return VmThread(
             address=address,
             tid=self._tid(address, low, high),
@@ -223,7 +228,9 @@ class _Reader:
             thread_state=None if state is None else _state_name(state),
             java_tid=java_tid,
             oop=oop,
-            virtual=virtual if virtual != oop else None,
+            virtual=virtual,
+            virtual_name=virtual_name or None,
+            virtual_tid=virtual_tid,
             low=low,
             high=high if low else 0,
             anchor=Anchor(*words) if words is not None and words[0] else None,

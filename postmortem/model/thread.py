@@ -65,6 +65,9 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
     """VM thread class: JavaThread, CompilerThread, VMThread, GC worker, …"""
     address: Address | None = None
     java_tid: int | None = None
+    virtual_name: str | None = None
+    virtual_tid: int | None = None
+    """Name, where it has one, and Thread.threadId() of the virtual thread that is mounted on this one."""
     blocked_on: str | None = None
     """The monitor or synchronizer waited for: "java.lang.Object@0x…"."""
     blocked_by: str | None = None

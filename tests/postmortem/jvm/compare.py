@@ -336,8 +336,8 @@ def dumped_threads(report: Json, dump: ThreadDump) -> list[str]:
         left: list[Any] = [mine["name"], described["name"]]
         right: list[Any] = [thread.name, thread.name]
         if thread.java:
-            left += [described["daemon"], int(described["address"] or "0", 16)]
-            right += [thread.daemon, thread.address]
+            left += [described["daemon"], int(described["address"] or "0", 16), described["virtual_tid"]]
+            right += [thread.daemon, thread.address, thread.carries]
             if thread.carries is None and thread.name not in MOVING:
                 left.append((described["state"] or "").split(" ")[0])
                 right.append(thread.state)
