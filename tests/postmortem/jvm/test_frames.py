@@ -107,3 +107,15 @@ def test_the_thread_that_found_an_error_when_another_ended_the_process(jdk: int)
     taker = next(thread for thread in report["threads"] if thread["tid"] == crash["handler_tid"])
     assert (crashed["name"], taker["name"], crash["unwrapped"]) == ("main", "VM Periodic Task Thread", False)
     assert "crash.Exhaust.heap" in [frame["function"] for frame in crashed["frames"]]
+
+
+@pytest.mark.parametrize("jdk", [21, 25, 27])
+def test_the_virtual_thread_that_a_carrier_carries_is_named(jdk: int) -> None:
+    report = check.report_of(corpus.case(jdk, "quiet-g1"))
+    carried = {
+        thread["java"]["virtual_name"]: thread
+        for thread in report["threads"]
+        if thread["java"] is not None and thread["java"]["virtual_tid"] is not None
+    }
+    functions = [frame["function"] for frame in carried["virtual-mounted"]["frames"]]
+    assert "crash.Library.block" in functions

@@ -44,15 +44,3 @@ def test_unmounted_virtual_threads_equal_the_dump_s(jdk: int, kind: str) -> None
     assert bool(dumped) == (jdk >= 21 and kind not in corpus.DEADLOCKS)
     report = check.report_of(corpus.case(jdk, kind))
     assert not compare.virtual_threads(report, dumped, dump_of(jdk, kind))
-
-
-@pytest.mark.parametrize("jdk", [21, 25, 27])
-def test_the_virtual_thread_that_a_carrier_carries_is_named(jdk: int) -> None:
-    report = check.report_of(corpus.case(jdk, "quiet-g1"))
-    carried = {
-        thread["java"]["virtual_name"]: thread
-        for thread in report["threads"]
-        if thread["java"] is not None and thread["java"]["virtual_tid"] is not None
-    }
-    functions = [frame["function"] for frame in carried["virtual-mounted"]["frames"]]
-    assert "crash.Library.block" in functions
