@@ -115,9 +115,9 @@ def _answer(page: _Page, report: Report) -> None:
     else:
         page.add(prose(view.summary_text(report)), "")
     signal = report.crash.signal
-    said = [code(view.signal_text(signal))] if signal is not None else []
+    said = [code(view.signal_text(signal, report.process.pid))] if signal is not None else []
     said += [
-        prose(text, 600) for text in (view.fault_text(report.crash), view.handler_text(report.crash)) if text
+        prose(text, 600) for text in (view.fault_text(report.crash), view.handler_text(report)) if text
     ]
     if report.crash.instruction:
         said.append(f"Instruction: {code(report.crash.instruction)}")

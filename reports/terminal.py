@@ -52,8 +52,8 @@ def show(report: Report, console: Console) -> None:
     line(view.summary_text(report))
     if report.crash.signal is not None:
         line("")
-        line(view.signal_text(report.crash.signal), "bold")
-    for text in (view.fault_text(report.crash), view.handler_text(report.crash)):
+        line(view.signal_text(report.crash.signal, report.process.pid), "bold")
+    for text in (view.fault_text(report.crash), view.handler_text(report)):
         if text:
             line(text)
     if report.crash.instruction:

@@ -388,13 +388,15 @@ def crashing_thread(report: Report) -> tuple[int, Thread] | None:
 # ---------------------------------------------------------------------------------------- the answer
 
 
-def signal_text(signal: Signal) -> str:
-    """ "SIGSEGV (11), SEGV_MAPERR: address not mapped"."""
+def signal_text(signal: Signal, pid: int | None) -> str:
+    """ "SIGSEGV (11), SEGV_MAPERR: address not mapped". pid: of the process that died."""
     text = f"{signal.name} ({signal.number})"
     if signal.code_name:
         text += f", {signal.code_name}"
     elif signal.code is not None:
         text += f", code {signal.code}"
+    if signal.sender_pid is not None and signal.sender_pid == pid:
+        return f"{text}: sent by the process itself"
     if signal.meaning:
         text += f": {signal.meaning}"
     if signal.sender_pid is not None:
@@ -428,13 +430,15 @@ def fault_text(crash: Crash) -> str:
     return " ".join(parts)
 
 
-def handler_text(crash: Crash) -> str:
+def handler_text(report: Report) -> str:
     """How the fault shown relates to the signal that the core names and its thread; "" when it is the same."""
+    crash = report.crash
     if not crash.unwrapped:
         if crash.handler_tid is None:
             return ""
         return f"This thread reported an error; thread {crash.handler_tid} ended the process while it did."
-    own = f" The core itself names {signal_text(crash.handler_signal)}." if crash.handler_signal else ""
+    signal = crash.handler_signal
+    own = f" The core itself names {signal_text(signal, report.process.pid)}." if signal else ""
     if crash.handler_tid is not None:
         return (
             "This is the original fault: a signal handler ran after it, and while that was at work thread "
@@ -727,7 +731,7 @@ def crash_facts(report: Report) -> tuple[Fact, ...]:
         address = signal.fault_address
     about = f" ({crash.fault_address_text})" if crash.fault_address_text else ""
     rows: list[tuple[str, object, str]] = [
-        ("Signal", signal_text(signal) if signal else None, "crash.signal"),
+        ("Signal", signal_text(signal, report.process.pid) if signal else None, "crash.signal"),
         ("Fault address", None if address is None else f"{address}{about}", "crash.fault_address"),
         ("Known from", crash.fault_address_source, "crash.fault_address_source"),
         ("Access", crash.access, "crash.access"),
@@ -740,7 +744,7 @@ def crash_facts(report: Report) -> tuple[Fact, ...]:
         ("CPU error code", None if crash.error_code is None else hex(crash.error_code), "crash.error_code"),
         (
             "Signal of the core",
-            signal_text(crash.handler_signal) if crash.handler_signal else None,
+            signal_text(crash.handler_signal, report.process.pid) if crash.handler_signal else None,
             "crash.handler_signal",
         ),
         ("Taken by thread", crash.handler_tid, "crash.handler_tid"),
