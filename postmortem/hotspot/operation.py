@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
     from postmortem.hotspot.reading import Reading
 
-_STATES = {0: "not synchronized", 1: "synchronizing", 2: "synchronized"}
+_SYNCHRONIZING = 1
+_STATES = {0: "not synchronized", _SYNCHRONIZING: "synchronizing", 2: "synchronized"}
+_NO_TIME = 1 << 63
+"""VMError's times are -1 until they are set."""
 
 
 def safepoint(vm: Reading, symbol: Callable[[str], int | None]) -> Safepoint | None:
@@ -20,7 +23,20 @@ def safepoint(vm: Reading, symbol: Callable[[str], int | None]) -> Safepoint | N
     if state is None:
         return None
     waiting = vm.i32(symbol("_ZN20SafepointSynchronize17_waiting_to_blockE"))
-    return Safepoint(state=_STATES.get(state), waiting_to_block=waiting)
+    waited = _waited(vm, symbol) if state == _SYNCHRONIZING else None
+    return Safepoint(state=_STATES.get(state), waiting_to_block=waiting, waited=waited)
+
+
+def _waited(vm: Reading, symbol: Callable[[str], int | None]) -> float | None:
+    """From the safepoint's begin to the first error's report, both of os::javaTimeNanos(); 0 if it began later."""
+    begun = vm.word(
+        symbol("_ZN16SafepointTracing29_last_safepoint_begin_time_nsE")
+        or symbol("_ZN20SafepointSynchronize21_safepoint_begin_timeE")
+    )
+    reported = vm.word(symbol("_ZN7VMError21_reporting_start_timeE"))
+    if not begun or reported is None or not 0 < reported < _NO_TIME:
+        return None
+    return max(reported - begun, 0) / 1e9
 
 
 def vm_operation(

@@ -75,10 +75,14 @@ class Metaspace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Safepoint(msgspec.Struct, frozen=True, kw_only=True):
-    """state: not synchronized, synchronizing, synchronized."""
+    """state: not synchronized, synchronizing, synchronized.
+
+    waited: seconds for which the VM had been synchronizing when it began to report an error.
+    """
 
     state: str | None = None
     waiting_to_block: int | None = None
+    waited: float | None = None
 
 
 class Compilation(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ Why it matters: until the last one stops, none of the others runs: the whole pro
 Evidence it needs: the safepoint's state, how many threads it waits for, and which threads run Java code.
 False alarms: every safepoint passes through this state; a core may hit that moment, which lasts microseconds. A signal
 that was sent because the process hung makes it the cause. A thread that waits in a signal handler, as those do that
-fault while the VM reports an error, is not counted.
+fault while the VM reports an error, is not counted. Where the VM reported an error, it must have waited for half a
+second when that began; where the time is not known, the stall is possible only.
 What to do: give the loop that does not stop a place to stop.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from postmortem.model import Finding, Report, Thread
+from postmortem.model import Finding, Report
 from postmortem.rules import jvm_frames, jvm_views, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _RUNNING = ("_thread_in_Java", "_thread_in_Java_trans", "_thread_in_vm", "_thread_in_native_trans", "_thread_new_trans")
 _MOST = 5
+_LEAST_WAITED = 0.5
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -36,15 +38,25 @@ def check(report: Report) -> Iterator[Finding]:
         for index, thread in enumerate(report.threads)
         if thread.java is not None and thread.java.thread_state in _RUNNING
     ]
-    handling = [index for index, thread in late if _handles_signal(report, thread)]
+    # While an error is reported, threads that fault wait in their handlers.
+    handling = [
+        index
+        for index, thread in late
+        if views.in_signal_handler(report, thread) and not (thread.crashed and _picked(report))
+    ]
     late = [(index, thread) for index, thread in late if index not in handling]
     if not late and (point.waiting_to_block or 0) <= len(handling):
+        return
+    # What was written after an error is of a moment when the VM was about to end.
+    afterwards = (report.crash.unwrapped or views.is_log(report)) and not _picked(report)
+    if afterwards and point.waited is not None and point.waited < _LEAST_WAITED:
         return
     described = []
     evidence = [
         ("jvm.safepoint.state", "the safepoint"),
         ("jvm.safepoint.waiting_to_block", "threads it still waits for"),
         ("jvm.vm_operation", "what it is for"),
+        ("jvm.safepoint.waited", "seconds that it had waited when the error came"),
     ]
     for index, thread in late[:_MOST]:
         at = next((n for n, frame in enumerate(thread.frames) if jvm_frames.is_java(frame)), None)
@@ -54,17 +66,17 @@ def check(report: Report) -> Iterator[Finding]:
         if at is not None:
             evidence.append((f"threads[{index}].frames[{at}].function", "this"))
     operation = f" for {jvm.vm_operation}" if jvm.vm_operation else ""
+    since = f" It had waited for {point.waited:.1f} s when the error was reported." if point.waited else ""
     who = "; ".join(described) or "which threads, their states do not tell"
     yield Finding(
         rule=RULE.id,
         title=f"Safepoint{operation} not reached: {described[0] if described else 'a thread does not stop'}"[:200],
         severity="critical",
-        # A log is written while the others run on: their states are of no one moment.
-        confidence="likely" if late and not views.is_log(report) else "possible",
+        confidence="likely" if late and (point.waited or not afterwards) else "possible",
         explanation=(
             f"The VM stops all Java threads{operation} and waits for {point.waiting_to_block or len(late) or 'some'} of"
-            f" them: {who}. Compiled code looks for the request at polls; a counted loop without one, a large array"
-            " copy, or a page that is slow to come keeps everyone waiting."
+            f" them: {who}.{since} Compiled code looks for the request at polls; a counted loop without one, a large"
+            " array copy, or a page that is slow to come keeps everyone waiting."
         ),
         evidence=proof(report, *evidence),
         remedies=(
@@ -75,15 +87,10 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-def _handles_signal(report: Report, thread: Thread) -> bool:
-    """Whether it stands in a signal handler: while an error is reported, other threads that fault wait there.
-
-    Not so the thread that the VM itself picked as the late one (AbortVMOnSafepointTimeout).
-    """
-    if thread.crashed and (report.crash.unwrapped or views.is_log(report)):
-        sender = None if report.crash.signal is None else report.crash.signal.sender_pid
-        return sender is None or sender != report.process.pid
-    return any(frame.kind == "signal" for frame in thread.frames)
+def _picked(report: Report) -> bool:
+    """Whether the VM itself sent the signal, to the thread that is late: AbortVMOnSafepointTimeout."""
+    signal = report.crash.signal
+    return signal is not None and signal.sender_pid is not None and signal.sender_pid == report.process.pid
 
 
 RULE = Rule(id="jvm-safepoint-stall", group="jvm", specificity=86, check=check, documentation=__doc__ or "")

@@ -5,7 +5,7 @@ Why it matters: the process is as slow as that owner; what the owner does while 
 cause.
 Evidence it needs: what each thread waits for, and the owner recorded in the lock's memory.
 False alarms: a snapshot may catch a short queue; so at least four waiters and a quarter of the threads
-count.
+count. Whoever is interrupted by a signal keeps its locks as long as the handler runs, a crash reporter for example.
 What to do: shorten what is done under the lock; no input/output while holding it.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.rules import locks
+from postmortem.rules import locks, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -40,6 +40,8 @@ def check(report: Report) -> Iterator[Finding]:
         ):
             continue
         thread = report.threads[holder]
+        if views.in_signal_handler(report, thread):
+            continue
         doing = locks.place(thread)
         blocked = f", blocked in the system call {thread.wait.syscall}" if thread.wait else ""
         yield Finding(

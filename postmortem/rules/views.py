@@ -29,6 +29,13 @@ def is_log(report: Report) -> bool:
     return report.core.format.startswith("hs_err")
 
 
+def in_signal_handler(report: Report, thread: Thread) -> bool:
+    """Whether a signal's handler had interrupted a thread. Of a log's crashing thread, that writes it, always."""
+    if thread.crashed and (report.crash.unwrapped or is_log(report)):
+        return True
+    return any(frame.kind == "signal" for frame in thread.frames)
+
+
 def signal_is(report: Report, *numbers: int) -> bool:
     """The fault's signal (the unwrapped one) is one of `numbers`."""
     return report.crash.signal is not None and report.crash.signal.number in numbers

@@ -221,7 +221,9 @@ def log_threads(report: Json, log: HsErr) -> list[str]:
             found.append(f"thread {thread.tid} {thread.name!r}: daemon ours {java['daemon']} | log {thread.daemon}")
         if thread.java and mine["java"] is None:
             found.append(f"thread {thread.tid} {thread.name!r}: not a Java thread in the report")
-        if thread.current and thread.state is not None and java.get("thread_state") != thread.state:
+        # Where a signal was sent, it came in the middle of anything, and the reporter has changed states since.
+        changed = java.get("thread_state") != thread.state and not log.sent
+        if thread.current and thread.state is not None and changed:
             found.append(f"crashing thread's state: ours {java.get('thread_state')} | log {thread.state}")
     return found
 

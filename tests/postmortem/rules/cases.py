@@ -476,6 +476,12 @@ CASES: dict[str, Cases] = {
         (
             report(threads=(thread("sleep", tid=1), waiting(2, 0x1000, 1))),
             report(threads=tuple(waiting(n, 0x1000, 99, in_core=False) for n in range(2, 22))),
+            report(
+                threads=(
+                    thread("write", frame("x", kind="signal"), "query_backend", tid=1),
+                    *(waiting(n, 0x1000, 1) for n in range(2, 22)),
+                )
+            ),
         ),
         (report(threads=tuple(thread("pthread_mutex_lock", tid=n) for n in range(20))), report()),
     ),

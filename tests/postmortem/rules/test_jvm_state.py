@@ -47,6 +47,16 @@ def test_a_thread_in_a_signal_handler_stalls_no_safepoint() -> None:
     assert "pricing-1 (101)" in finding.explanation and "held-up" not in finding.explanation
 
 
+@pytest.mark.parametrize(("waited", "expected"), [(0.004, None), (None, "possible"), (12.5, "likely")])
+def test_a_stall_must_have_lasted_when_an_error_was_reported(waited: float | None, expected: str | None) -> None:
+    point = msgspec.structs.replace(cases.WAITED_FOR, waited=waited)
+    report = cases.killed(state(safepoint=point), cases.SPINNING)
+    report = msgspec.structs.replace(report, crash=msgspec.structs.replace(report.crash, unwrapped=True))
+    found = findings(report, "jvm-safepoint-stall")
+    assert [finding.confidence for finding in found] == ([expected] if expected else [])
+    assert verdict(report) == ("jvm-safepoint-stall" if expected == "likely" else "killed-by-signal")
+
+
 def test_a_log_s_threads_run_on_while_it_is_written() -> None:
     report = cases.killed(state(safepoint=cases.WAITED_FOR), cases.SPINNING)
     report = msgspec.structs.replace(report, core=msgspec.structs.replace(report.core, format="hs_err"))
