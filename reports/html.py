@@ -231,6 +231,7 @@ class _Page:
         index, thread = self.crashing
         return self.part(
             "stack.html",
+            heading=view.stack_heading(self.report),
             index=index,
             thread=thread,
             rows=view.fold(thread.frames, thread.cycles, CRASH_ROWS),

@@ -137,7 +137,7 @@ def _answer(page: _Page, report: Report) -> None:
     lines = view.stack_lines(view.fold(thread.frames, thread.cycles, 60))
     if ended := view.ended_text(thread):
         lines.append(ended)
-    title = f"## Crashing stack: {prose(view.thread_title(thread), 120)}"
+    title = f"## {view.stack_heading(report)}: {prose(view.thread_title(thread), 120)}"
     page.fence([title, ""], lines or ["no frames"], 9000)
     if thread.handler_frames:
         lines = view.stack_lines(view.fold(thread.handler_frames, (), 12))

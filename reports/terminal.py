@@ -23,6 +23,8 @@ _STYLE = {
 }
 _WIDTH = 100
 _FRAMES = 40
+_GROUPS = 10
+_GROUP_FRAMES = 10
 
 
 def render(report: Report, width: int = _WIDTH) -> str:
@@ -74,7 +76,7 @@ def show(report: Report, console: Console) -> None:
     if found is not None:
         _, thread = found
         line("")
-        line(f"Crashing stack: {view.thread_title(thread)}", "bold")
+        line(f"{view.stack_heading(report)}: {view.thread_title(thread)}", "bold")
         grid = Table.grid(padding=(0, 1))
         grid.add_column(justify="right", no_wrap=True, style="dim")
         grid.add_column(overflow="fold", ratio=1)
@@ -91,6 +93,19 @@ def show(report: Report, console: Console) -> None:
             line(text, "dim", 2)
         if thread.handler_frames:
             line(f"{plural(len(thread.handler_frames), 'frame')} of the signal handler not shown.", "dim", 2)
+
+    if view.was_sent(report):
+        groups = view.telling_groups(report)
+        stacks = len(view.group_threads(report.threads, _FRAMES)) - 1
+        for group in groups[:_GROUPS]:
+            line("")
+            wait = f", waits for {group.wait}" if group.wait else ""
+            line(f"{view.group_title(group)}: {group.state}{wait}", "bold")
+            for text in view.stack_lines(view.telling_rows(group))[:_GROUP_FRAMES]:
+                line(text, indent=2)
+        if stacks > len(groups[:_GROUPS]):
+            line("")
+            line(f"{plural(stacks - len(groups[:_GROUPS]), 'further stack')} in HTML, JSON and Markdown", "dim")
 
     others = [
         finding for finding in view.findings_in_order(report) if finding is not view.verdict_finding(report)

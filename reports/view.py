@@ -374,6 +374,47 @@ def group_title(group: Group, names: int = 3) -> str:
     return ", ".join(shown) + (f" and {number(rest)} more" if rest else "")
 
 
+def was_sent(report: Report) -> bool:
+    """Whether another process sent the signal: then the thread that took it is no more telling than the others."""
+    signal = report.crash.signal
+    return signal is not None and signal.sender_pid is not None and signal.sender_pid != report.process.pid
+
+
+def stack_heading(report: Report) -> str:
+    """What the stack shown first is."""
+    return "Stack of the thread that took the signal" if was_sent(report) else "Crashing stack"
+
+
+def telling_groups(report: Report) -> list[Group]:
+    """Groups of the other threads that stand in the program's own code, else all: the waiting first, then by size."""
+    groups = [group for group in group_threads(report.threads, 40) if not group.crashed]
+    own = [group for group in groups if any(_is_programs(row.frame) for row in _shown(group))]
+    return sorted(own or groups, key=lambda group: (not group.wait, -len(group.threads)))
+
+
+def telling_rows(group: Group) -> tuple[Row, ...]:
+    """The stack from its first Java frame to its last, or the whole of it: what lies around is the same everywhere."""
+    java = [number for number, row in enumerate(group.rows) if _is_java(row)]
+    return group.rows[java[0] : java[-1] + 1] if java else group.rows
+
+
+def _is_java(row: Row) -> bool:
+    return isinstance(row, FrameRow) and row.frame.kind.startswith("java")
+
+
+def _shown(group: Group) -> list[FrameRow]:
+    return [row for row in group.rows if isinstance(row, FrameRow)]
+
+
+_JDK = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
+
+
+def _is_programs(frame: Frame) -> bool:
+    if frame.kind.startswith("java"):
+        return not (frame.function or "java.").startswith(_JDK)
+    return frame.kind == "native" and frame.function is not None and not is_system(frame)
+
+
 def crashing_thread(report: Report) -> tuple[int, Thread] | None:
     """The thread that crashed and its place in the report."""
     for index, thread in enumerate(report.threads):
@@ -408,11 +449,18 @@ def signal_text(signal: Signal, pid: int | None) -> str:
     return text
 
 
+def _touched(crash: Crash) -> int | None:
+    """The address of a memory fault. si_addr is the instruction's own for other signals, and 0 with SI_KERNEL."""
+    signal = crash.signal
+    if crash.fault_address is not None or signal is None:
+        return crash.fault_address
+    of_memory = signal.name in ("SIGSEGV", "SIGBUS") and signal.code_name != "SI_KERNEL"
+    return signal.fault_address if of_memory else None
+
+
 def fault_text(crash: Crash) -> str:
     """What failed: "Writing address 0x10 (page zero) at pc 0x4011d6 in thread 7"; "" if unknown."""
-    address = crash.fault_address
-    if address is None and crash.signal is not None:
-        address = crash.signal.fault_address
+    address = _touched(crash)
     parts = []
     if address is not None:
         doing = {"read": "Reading", "write": "Writing", "execute": "Executing"}.get(
@@ -726,9 +774,7 @@ def crash_facts(report: Report) -> tuple[Fact, ...]:
     """The fault as the kernel, the CPU and the instruction tell it."""
     crash = report.crash
     signal = crash.signal
-    address = crash.fault_address
-    if address is None and signal is not None:
-        address = signal.fault_address
+    address = _touched(crash)
     about = f" ({crash.fault_address_text})" if crash.fault_address_text else ""
     rows: list[tuple[str, object, str]] = [
         ("Signal", signal_text(signal, report.process.pid) if signal else None, "crash.signal"),

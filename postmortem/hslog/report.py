@@ -42,6 +42,8 @@ _UNKNOWN_SHOWN = 5
 _TID_BITS = 32
 _SCANNED = 64
 _SI_TKILL = -6
+_OF_INSTRUCTIONS = ("SIGILL", "SIGTRAP", "SIGFPE")
+"""Signals with whose siginfo comes the instruction's address, not one that it touched."""
 """Words of stack to look through for a caller."""
 _HEAD_ONLY = "the log has no stack; this frame is the one that its head names"
 _NO_STACK = "the log has no stack"
@@ -112,13 +114,14 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     pc = registers.get("rip", told.header.pc)
     if shown is None and not pc:
         pc = None  # printed as 0 where there was no fault
+    touched = None if shown is None or shown.name in _OF_INSTRUCTIONS else shown.fault_address
     if shown is None or info is None or info.code is None or tid is None or "rip" not in registers:
         return Crash(
             signal=shown,
             tid=tid,
             pc=None if pc is None else Address(pc),
-            fault_address=None if shown is None else shown.fault_address,
-            fault_address_source="the log" if shown is not None and shown.fault_address is not None else None,
+            fault_address=touched,
+            fault_address_source=None if touched is None else "the log",
             access=_windows_access(info),
         )
     found = space.mappings(told)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _PHASES = (
     (re.compile(r"[Vv]erif"), "verification of the heap"),
-    (re.compile(r"[Mm]ark(?!Word)|follow_|[Cc]oncurrentMark|push_objArray"), "marking of live objects"),
+    (re.compile(r"(?<!un)[Mm]ark(?!Word)|follow_|[Cc]oncurrentMark|push_objArray"), "marking of live objects"),
     (re.compile(r"[Ee]vacuat|ParScan|copy_to_survivor|Scaveng|DefNew|Promotion|do_copy"), "evacuation of live objects"),
     (re.compile(r"[Cc]ompact|[Aa]djust|Prepare|[Ff]orward|Relocat"), "compaction"),
     (re.compile(r"[Rr]efine|RemSet|Card"), "work on remembered sets"),
@@ -47,7 +47,7 @@ def check(report: Report) -> Iterator[Finding]:
     if jvm_frames.library_frame(report) is not None or jvm_stack.in_stack_guard(report):
         return
     found = jvm_threads.collecting(report)
-    if found is None:
+    if found is None or _protected(report):
         return
     where, words = found
     frames = jvm_frames.vm_frames(report)
@@ -98,6 +98,15 @@ def check(report: Report) -> Iterator[Finding]:
             "If it happens on one machine only, test its memory (memtest86+, edac-util, mcelog).",
         ),
     )
+
+
+def _protected(report: Report) -> bool:
+    """The access was to an address that is used in the heap; only its mapping does not permit it."""
+    address = views.fault_address(report)
+    if address is None or views.code(report) != views.SEGV_ACCERR:
+        return False
+    found = views.mapping_at(report, address)
+    return found is not None and found[1].kind == "java heap" and found[1].permissions.startswith("r")
 
 
 def _phase(names: list[str]) -> str | None:

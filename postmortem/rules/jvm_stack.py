@@ -71,13 +71,24 @@ def stack_size(report: Report) -> int | None:
     if mapping is None:
         stack = found[1].stack
         return stack.end - stack.start if stack is not None else None
-    start, end = mapping[1].start, mapping[1].end
-    kind = mapping[1].kind
-    for other in report.mappings:
-        if other.path is None and other.kind == kind and kind is not None:
-            start = other.start if other.end == start else start
-            end = other.end if other.start == end else end
-    return end - start
+    index, own = mapping
+    if own.kind is None:
+        return own.end - own.start
+    low = high = index
+    while (above := _next_to(report, high, 1)) is not None and not _closed(above):
+        high += 1  # The next closed one is the guard of the stack above.
+    while (below := _next_to(report, low, -1)) is not None and (_closed(below) or not _closed(report.mappings[low])):
+        low -= 1
+    return report.mappings[high].end - report.mappings[low].start
+
+
+def _next_to(report: Report, index: int, step: int) -> Mapping | None:
+    """The next mapping up (1) or down (-1), if it adjoins and is of the same kind."""
+    if not 0 <= index + step < len(report.mappings):
+        return None
+    own, other = report.mappings[index], report.mappings[index + step]
+    adjoins = other.start == own.end if step > 0 else other.end == own.start
+    return other if adjoins and other.path is None and other.kind == own.kind else None
 
 
 def stack_pointer(thread: Thread) -> int | None:

@@ -21,6 +21,9 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_GUARDS = 64 << 10
+"""Bytes by which a mapping may differ from the size that was asked for."""
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
@@ -31,6 +34,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     position, thread = found
     who = jvm_threads.role(report)
+    is_first = thread.tid == report.process.pid
     cycle = max(thread.cycles, key=lambda item: item.period * item.count, default=None)
     caller = jvm_frames.java_caller(report)
     library = jvm_frames.library_frame(report)
@@ -78,7 +82,7 @@ def check(report: Report) -> Iterator[Finding]:
                 if cycle
                 else f"Look at the large local variables and at deep recursion{where}."
             ),
-            _larger(who),
+            _larger(who, size, None if is_first else jvm_views.number_flag(report, "ThreadStackSize")),
             "If native code needs more stack than its Java callers leave it, run it on a thread of its own with a"
             " larger stack (new Thread(group, task, name, stackSize)), or raise -XX:StackShadowPages.",
         ),
@@ -99,11 +103,17 @@ def _unsent(unsent: bool) -> str:
     )
 
 
-def _larger(who: str | None) -> str:
+def _larger(who: str | None, size: int | None, usual: int | None) -> str:
+    """usual: -Xss in KiB, None for the first thread of the process, whose stack the system made."""
     if who == "compiler":
         return "Enlarge the compiler's stack with -XX:CompilerThreadStackSize (KiB), or leave the method out."
     if who in ("vm", "gc"):
         return "Enlarge the VM's own stacks with -XX:VMThreadStackSize (KiB)."
+    if size and usual and abs(size - (usual << 10)) > _GUARDS:
+        return (
+            f"If the depth is legitimate, enlarge the stack where the thread is made: its {views.size_text(size)} are"
+            f" not the {views.size_text(usual << 10)} of -Xss but a size of its own (the stackSize of its constructor)."
+        )
     return "If the depth is legitimate, enlarge the stack: -Xss (for the main thread of a native launcher ulimit -s)."
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.rules import views
+from postmortem.rules import jvm_views, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -23,6 +23,13 @@ _SUPERVISED = (
     " Supervisors send SIGABRT or SIGQUIT to a service that no longer answers, so the threads are worth a look for"
     " what they wait for."
 )
+
+
+_COMMANDED = (
+    " The JVM was told to run a command that sends a signal when an OutOfMemoryError is thrown; if it did, the memory"
+    " that was used up is the cause, and the thread that asked last may have ended since."
+)
+_LOOK_FOR_MEMORY = "Look for what used the memory up: the heap by space, the class histogram, a heap dump."
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -39,18 +46,21 @@ def check(report: Report) -> Iterator[Finding]:
         sender += ", its parent"
     elif signal.sender_pid == 1:
         sender += ", the init process"
+    command = _own_command(report)
+    guess = ", most likely the JVM's own OnOutOfMemoryError command" if command else ""
     user = f" of user {signal.sender_uid}" if signal.sender_uid is not None else ""
     where = views.inside(report)
     yield Finding(
         rule=RULE.id,
-        title=f"{signal.name} sent by {sender}: not a crash of its own",
+        title=f"{signal.name} sent by {sender}{guess}: not a crash of its own",
         severity="high",
         confidence="certain",
         explanation=(
             f"{signal.name} came from {sender}{user}. No instruction of this process faulted; its stacks show"
             " what it was doing when the signal"
             f" came{' (the first thread was' + where + ')' if where else ''}."
-            + (_SUPERVISED if signal.name in ("SIGABRT", "SIGQUIT") else "")
+            + (_SUPERVISED if signal.name in ("SIGABRT", "SIGQUIT") and not command else "")
+            + (_COMMANDED if command else "")
         ),
         evidence=proof(
             report,
@@ -58,8 +68,10 @@ def check(report: Report) -> Iterator[Finding]:
             ("crash.signal.sender_pid", "by this process"),
             ("crash.signal.sender_uid", "of this user"),
             ("process.pid", "this process"),
+            (command, "the command that the JVM runs when memory is used up"),
         ),
         remedies=(
+            *([_LOOK_FOR_MEMORY] if command else []),
             (
                 f"Find out what process {signal.sender_pid} is: journalctl _PID={signal.sender_pid}, the"
                 " supervisor's log, audit records (ausearch -sc kill)."
@@ -70,6 +82,12 @@ def check(report: Report) -> Iterator[Finding]:
             ),
         ),
     )
+
+
+def _own_command(report: Report) -> str:
+    """Where -XX:OnOutOfMemoryError stands, if it sends signals."""
+    found = jvm_views.flag(report, "OnOutOfMemoryError")
+    return found[0] if found is not None and "kill" in found[1] else ""
 
 
 RULE = Rule(id="killed-by-signal", group="fault", specificity=30, check=check, documentation=__doc__ or "")

@@ -26,6 +26,8 @@ MANY = 4096
 """Threads from which their number alone is worth a finding."""
 CAUSE = 94
 """Specificity when the failure itself is seen: above the exception that carries it."""
+THROWN = 32
+"""Where the JVM threw it to the program: above the signal that ended a service which could not go on."""
 _WHAT = ("Resource temporarily unavailable", "Cannot allocate memory")
 
 
@@ -84,10 +86,10 @@ def check(report: Report) -> Iterator[Finding]:
             ),
             (
                 "Check the limits: ulimit -u, ulimit -v, pids.max of the cgroup, kernel.threads-max; smaller"
-                " stacks with pthread_attr_setstacksize if address space is short."
+                f" stacks with {'-Xss' if said else 'pthread_attr_setstacksize'} if address space is short."
             ),
         ),
-        specificity=None if not failed or said == thrown else CAUSE,
+        specificity=None if not failed else THROWN if said == thrown else CAUSE,
     )
 
 

@@ -46,11 +46,7 @@ def check(report: Report) -> Iterator[Finding]:
             f"The mapping of {address:#x} permits {mapping.permissions!r}, so reading works and writing does"
             " not. "
         )
-        + (
-            "It comes from a file: constants and string literals, code, or a file mapped for reading."
-            if mapping.path
-            else "It was made or made read-only by the program itself."
-        ),
+        + _origin(mapping),
         evidence=proof(
             report,
             ("crash.signal.code_name", "mapped, but not for this access"),
@@ -71,9 +67,20 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+def _origin(mapping: Mapping) -> str:
+    if mapping.path:
+        return "It comes from a file: constants and string literals, code, or a file mapped for reading."
+    if mapping.kind == "java heap":
+        return (
+            "The JVM maps its heap for reading and writing, so something in the process has changed that with"
+            " mprotect(): a native library or an agent. The object itself need not be damaged."
+        )
+    return "It was made or made read-only by the program itself."
+
+
 def _whose(mapping: Mapping) -> str:
     if mapping.path is None:
-        return "read-only memory"
+        return "the Java heap, made read-only," if mapping.kind == "java heap" else "read-only memory"
     kind = "code" if "x" in mapping.permissions else "read-only data"
     return f"{kind} of {PurePosixPath(mapping.path).name}"
 
