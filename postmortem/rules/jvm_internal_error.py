@@ -61,6 +61,8 @@ def check(report: Report) -> Iterator[Finding]:
             ("jvm.version", "of this version"),
             (views.frame_path(report, frame[0]) if frame else "", "where the VM was"),
             ("jvm.vm_operation", "the VM operation"),
+            (views.frame_path(report, 0) if not frame else "", "the innermost function"),
+            ("crash.signal.name", "the signal"),
         ),
         remedies=(
             f"Search the JDK's bug database for the message and {place or 'the function'}: known ones name the release"

@@ -150,6 +150,16 @@ UNNAMED = Deadlock(threads=tuple(DeadlockMember(name=name, waiting_for=f"java.la
 WORKING = java_thread(103, "auditor", "_thread_in_Java", compiled("shop.Audit.sum"), state="RUNNABLE")
 SPINNING = java_thread(101, "pricing-1", "_thread_in_Java", compiled("shop.Prices.total"), *MAIN, state="RUNNABLE")
 STUCK = msgspec.structs.replace(SPINNING, tid=PID, crashed=True)
+HOLDER = java_thread(300, "archiver", "_thread_in_native", libc("poll"), *NATIVE_METHOD)
+
+
+def queue(holder: str) -> tuple[Thread, ...]:
+    """Twenty threads that want one monitor."""
+    return tuple(blocked(n, f"booking-{n}", holder, blocked_on="shop.Ledger@0xc1000000") for n in range(200, 220))
+
+
+QUEUE = queue("archiver")
+HANDLER = Frame(pc=Address(0x7F0000001000), sp=Address(0x7E0000002000), kind="signal", trust="cfi")
 WAITED_FOR = Safepoint(state="synchronizing", waiting_to_block=1)
 BAD_ALLOC = NativeFacts(exceptions=(CxxException(type="std::bad_alloc", address=Address(1 << 32), tid=PID),))
 METASPACE_FAILED = VmError(id=0xE0000002, detail="Failed to commit metaspace.", size=65536)
@@ -237,6 +247,20 @@ JVM_STATE_CASES: dict[str, Cases] = {
             killed(state(metaspace=Metaspace())),
             killed(state(metaspace=Metaspace(maximum=24 * MIB, class_maximum=16 * MIB))),
             from_log(),
+            report(jvm=Jvm()),
+            report(),
+        ),
+    ),
+    "jvm-lock-convoy": Cases(
+        (killed(state(), HOLDER, *QUEUE),),
+        (
+            killed(state(), HOLDER, *QUEUE[:3]),
+            killed(state(deadlocks=(circle(FIRST, SECOND),)), FIRST, *queue("transfer-1")),
+            killed(state(), *QUEUE),
+            killed(state(), java_thread(300, "archiver", "_thread_in_native", HANDLER, *MAIN), *QUEUE),
+        ),
+        (
+            killed(state(), HOLDER, *(java_thread(n, f"w-{n}", "_thread_blocked", *MAIN) for n in range(200, 220))),
             report(jvm=Jvm()),
             report(),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from postmortem.model import Address, Frame, Host, Memory, Report, Thread, VmError
+from postmortem.model import Host, Memory, Report, Thread, VmError
 from postmortem.model.jvm import Jvm, Metaspace
 from postmortem.rules import jvm_outdated
 from postmortem.rules.engine import run
@@ -38,8 +38,7 @@ def test_a_fault_is_no_stall_of_the_safepoint_that_it_holds_up() -> None:
 
 
 def test_a_thread_in_a_signal_handler_stalls_no_safepoint() -> None:
-    handler = Frame(pc=Address(0x7F0000001000), sp=Address(0x7E0000002000), kind="signal", trust="cfi")
-    held_up = cases.java_thread(102, "held-up", "_thread_in_Java", vm("os::infinite_sleep"), handler, *MAIN)
+    held_up = cases.java_thread(102, "held-up", "_thread_in_Java", vm("os::infinite_sleep"), cases.HANDLER, *MAIN)
     assert not findings(cases.killed(state(safepoint=cases.WAITED_FOR), held_up), "jvm-safepoint-stall")
     (finding,) = findings(
         cases.killed(state(safepoint=cases.WAITED_FOR), held_up, cases.SPINNING), "jvm-safepoint-stall"
