@@ -238,7 +238,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     )
     log.problems.extend(_module_problems(report))
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
-    if options.hs_err is not None or jvm is not None:
+    if options.hs_err is not None or modules.named("libjvm.so") is not None:
         with log.stage("log"):
             beside = options.hs_err or hslog.find(target.path, report.process.pid)
             if beside is not None:

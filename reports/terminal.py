@@ -119,7 +119,7 @@ def show(report: Report, console: Console) -> None:
         line("")
         line("What could not be done", "bold")
         for problem in report.problems[:6]:
-            line(f"{problem.what} {problem.hint or ''}".rstrip(), indent=2)
+            line(view.problem_text(problem), indent=2)
         if len(report.problems) > 6:
             line(f"and {len(report.problems) - 6} more", "dim", 2)
 

@@ -15,7 +15,7 @@ from reports.text import base_name, number, plural, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from postmortem.model import Crash, Cycle, Evidence, Finding, Frame, Module, Report, Signal, Thread
+    from postmortem.model import Crash, Cycle, Evidence, Finding, Frame, Module, Problem, Report, Signal, Thread
 
 ENDED = {
     "bottom": "the thread's first function",
@@ -372,6 +372,12 @@ def group_title(group: Group, names: int = 3) -> str:
     if rest == 1:
         shown, rest = shown[:-1], 2
     return ", ".join(shown) + (f" and {number(rest)} more" if rest else "")
+
+
+def problem_text(problem: Problem) -> str:
+    """ "hs_err.log: it is of another process; give the right one"."""
+    where = f"{problem.where}: " if problem.where else ""
+    return f"{where}{problem.what}{f'; {problem.hint}' if problem.hint else ''}"
 
 
 def was_sent(report: Report) -> bool:

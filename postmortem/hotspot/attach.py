@@ -63,12 +63,14 @@ def attach(
     names = LibjvmSymbols(libjvm, symbolication)
     tables = read_tables(space, names.address)
     if tables is None:
+        lost = "the VM's own tables can't be read, so there are no Java frames and no VM state: "
+        if libjvm.status == "matched":
+            return None, [problem(libjvm.path, f"{lost}the core lacks the pages of libjvm's data")]
         wanted = libjvm.build_id or "(not in the core)"
         return None, [
             problem(
                 libjvm.path,
-                f"the VM's own tables can't be read, so there are no Java frames and no VM state: its file is "
-                f"{libjvm.status} and the core lacks the pages; wanted is build-id {wanted}",
+                f"{lost}its file is {libjvm.status} and the core lacks the pages; wanted is build-id {wanted}",
                 "give the libjvm.so that crashed with --sysroot or --debug-dir",
             )
         ]

@@ -1,4 +1,7 @@
-"""What a log adds to the report of its core. The core is the witness: a log fills gaps and never replaces a fact."""
+"""What a log adds to the report of its core. The core is the witness: a log fills gaps and never replaces a fact.
+
+One gap is the crash itself: a core that was cut may hold no more than that the JVM aborted after its report.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import msgspec
 
 from postmortem.hslog.host import host
 from postmortem.hslog.jvm import jvm
+from postmortem.hslog.report import from_log
 from postmortem.model import Problem
 
 if TYPE_CHECKING:
@@ -28,12 +32,52 @@ def merged(report: Report, told: HsErrLog, path: str) -> Report:
         return msgspec.structs.replace(
             report, problems=(*report.problems, Problem(stage="log", where=path, what=what))
         )
+    report = _with_crash(report, told, path)
     return msgspec.structs.replace(
         report,
         host=report.host or host(told),
         jvm=_filled(report.jvm, jvm(told)),
         problems=(*report.problems, *_differences(report, told, path)),
     )
+
+
+def _with_crash(report: Report, told: HsErrLog, path: str) -> Report:
+    """With the log's crash and its thread's stack, where the core has lost the stack that would lead to it."""
+    if not _ended_by_reporter(report):
+        return report
+    logged = from_log(told, path, 0, "")
+    crash = logged.crash
+    witness = next((thread for thread in logged.threads if thread.crashed and thread.frames), None)
+    if witness is None or crash.signal is None or crash.tid not in {thread.tid for thread in report.threads}:
+        return report
+    own = next(thread for thread in report.threads if thread.tid == crash.tid)
+    taken = msgspec.structs.replace(
+        own,
+        crashed=True,
+        frames=witness.frames,
+        handler_frames=own.frames,
+        registers=witness.registers,
+        java=own.java or witness.java,
+        ended=witness.ended,
+        ended_detail=witness.ended_detail,
+    )
+    others = tuple(
+        msgspec.structs.replace(thread, crashed=False) for thread in report.threads if thread.tid != crash.tid
+    )
+    crash = msgspec.structs.replace(crash, unwrapped=True, handler_signal=report.crash.signal)
+    what = "the core has lost the stack of the crashing thread; the crash and its stack are the log's"
+    problem = Problem(stage="log", where=path, what=what)
+    return msgspec.structs.replace(
+        report, crash=crash, threads=(taken, *others), problems=(*report.problems, problem)
+    )
+
+
+def _ended_by_reporter(report: Report) -> bool:
+    """The core tells of the abort with which a report of the JVM ends, and of nothing that led to it."""
+    signal = report.crash.signal
+    if signal is None or signal.name != "SIGABRT" or report.crash.unwrapped or not report.threads:
+        return False
+    return signal.sender_pid == report.process.pid and report.threads[0].ended not in ("bottom", "limit")
 
 
 def _inner(report: Report, told: HsErrLog) -> bool:

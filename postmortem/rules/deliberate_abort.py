@@ -29,11 +29,17 @@ def check(report: Report) -> Iterator[Finding]:
     said = (
         f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
     )
+    reported = _after_report(report)
+    if reported:
+        said = (
+            " A JVM aborts so after it has reported a crash in hs_err_pid"
+            f"{report.process.pid or ''}.log; what led there is not in what is left of the stack."
+        )
     yield Finding(
         rule=RULE.id,
         title=f"abort() called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
         severity="high",
-        confidence="certain",
+        confidence="possible" if reported else "certain",
         explanation=f"The process ended itself with abort(){where}.{said}",
         evidence=proof(
             report,
@@ -42,9 +48,20 @@ def check(report: Report) -> Iterator[Finding]:
             (views.blamed_path(report), "the caller"),
         ),
         remedies=(
-            f"Read the condition before the call of abort(){where}, and what the program logged just before.",
+            f"Find the log hs_err_pid{report.process.pid or '<pid>'}.log (working directory, /tmp, -XX:ErrorFile) and"
+            " analyze it, or give it with --hs-err."
+            if reported
+            else f"Read the condition before the call of abort(){where}, and what the program logged just before.",
         ),
     )
+
+
+def _after_report(report: Report) -> bool:
+    """A JVM whose stack is lost right above abort(), which is how the report of a crash ends."""
+    found = views.crashing(report)
+    if found is None or not views.java_process(report) or found[1].ended == "bottom":
+        return False
+    return len({frame.module for frame in found[1].frames}) <= 1
 
 
 RULE = Rule(id="deliberate-abort", group="fault", specificity=20, check=check, documentation=__doc__ or "")

@@ -27,7 +27,7 @@ SHOWN = 5
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding, for all such modules together."""
-    found = [(index, module) for index, module in enumerate(report.modules) if _replaced(module)]
+    found = [(index, module) for index, module in enumerate(report.modules) if _replaced(report, module)]
     if not found:
         return
     deleted = [module for _, module in found if _deleted(module)]
@@ -72,10 +72,12 @@ def _deleted(module: Module) -> bool:
     return module.status == "deleted" or module.path.endswith(DELETED)
 
 
-def _replaced(module: Module) -> bool:
+def _replaced(report: Report, module: Module) -> bool:
     if module.path.startswith("["):
         return False
     if _deleted(module):
+        if not any("x" in mapping.permissions for mapping in report.mappings if mapping.path == module.path):
+            return False  # Data, not a program.
         # Deleted from the start: memory files and such are no program that was replaced.
         return not module.path.startswith(("/memfd:", "/dev/", "/SYSV", "/tmp/.", "anon_inode"))
     differs = bool(module.build_id and module.file_build_id and module.build_id != module.file_build_id)
