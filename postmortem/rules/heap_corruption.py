@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.rules import aborts, culprit, views
+from postmortem.rules import aborts, culprit, jvm_frames, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -118,7 +118,7 @@ def _said(report: Report, text: str) -> Finding:
             (views.frame_path(report, freeing[0]) if freeing else "", "the call that noticed"),
             (views.blamed_path(report), "its caller"),
         ),
-        remedies=_REMEDIES,
+        remedies=_remedies(report),
     )
 
 
@@ -143,10 +143,34 @@ def _crashed(report: Report) -> Finding:
             (views.fault_address_path(report), "the address it followed"),
             (views.blamed_path(report), "its caller"),
         ),
-        remedies=_REMEDIES,
+        remedies=_remedies(report),
     )
 
 
+def _remedies(report: Report) -> tuple[str, ...]:
+    """What to do; of a JVM's libraries those that do not come with it are suspects."""
+    if not views.java_process(report):
+        return _REMEDIES
+    foreign = {
+        jvm_frames.file_name(module.path)
+        for module in report.modules
+        if ".so" in module.path
+        and not module.path.startswith(_SYSTEM)
+        and not jvm_frames.is_jdk_library(report, module.path)
+    }
+    names = ", ".join(sorted(foreign)[:8])
+    return (
+        "Run with -Xcheck:jni: it finds writes beyond the buffers of GetStringUTFChars, Get…ArrayElements and"
+        " GetPrimitiveArrayCritical when they are released.",
+        f"Suspects are the native libraries that do not belong to the JDK or the system: {names}."
+        if names
+        else "No native library from outside of the JDK and the system is loaded now; look at those that were.",
+        "Start java with LD_PRELOAD=libc_malloc_debug.so.0 and GLIBC_TUNABLES=glibc.malloc.check=3 (glibc 2.34 and"
+        " newer), or build the suspects with -fsanitize=address and preload libasan.so.",
+    )
+
+
+_SYSTEM = ("/lib", "/usr/lib", "[")
 _REMEDIES = (
     (
         "Rebuild with -fsanitize=address -g and run the same input: it stops at the first bad write or second"

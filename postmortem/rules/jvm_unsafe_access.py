@@ -26,6 +26,24 @@ UNSAFE = re.compile(r"Unsafe_\w+")
 LARGEST_OFFSET = 1 << 16
 LARGEST_ADDRESS = 1 << 47
 
+_THROUGH = {
+    "java.nio.Direct": (
+        "It went through a direct buffer, which checks its index: the memory behind it was freed while it was in use"
+        " (Unsafe.invokeCleaner, an unmapped file), or native code made it with a wrong address or size"
+        " (NewDirectByteBuffer)."
+    ),
+    "jdk.internal.foreign.": (
+        "It went through a MemorySegment, which checks bounds and life: the segment claims more than there is, as after"
+        " reinterpret(), or native code freed what it stands for."
+    ),
+}
+"""What checks an access before it is made, by the start of its methods' names."""
+
+_SAFER = (
+    "Java 22 and newer: java.lang.foreign.MemorySegment checks bounds and life;"
+    " --sun-misc-unsafe-memory-access=deny finds the callers of Unsafe (Java 23)."
+)
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
@@ -49,6 +67,7 @@ def check(report: Report) -> Iterator[Finding]:
         caller = (index, frame)
         by = f", compiled into {jvm_frames.java_place(frame)},"
         title = f"{bad} in raw memory access (Unsafe or a direct buffer) of {culprit.label(frame)}"
+    through = _through(report)
     yield Finding(
         rule=RULE.id,
         title=title,
@@ -56,8 +75,13 @@ def check(report: Report) -> Iterator[Finding]:
         confidence=confidence,
         explanation=(
             f"{name}{by} made {views.an_access(report)}{at}, which raised {jvm_views.fault_name(report)}. {how}"
-            f" {_reading(address)} The address is a plain number that Java code computed; the JVM checks neither its"
-            " bounds nor its life."
+            f" {_reading(report, address)} "
+            + (
+                _THROUGH[through]
+                if through
+                else "The address is a plain number that Java code computed; the JVM checks neither its bounds nor its"
+                " life."
+            )
         ),
         evidence=proof(
             report,
@@ -75,10 +99,23 @@ def check(report: Report) -> Iterator[Finding]:
             " comes from, whether the block was freed (freeMemory, a Cleaner, a closed Arena), and how large it is.",
             "If a library does it (a serializer, a cache off the heap, Netty, a database driver), update it, or turn"
             " off its use of Unsafe (-Dio.netty.noUnsafe=true and the like).",
-            "Java 22 and newer: java.lang.foreign.MemorySegment checks bounds and life;"
-            " --sun-misc-unsafe-memory-access=deny finds the callers of Unsafe (Java 23).",
+            *([] if through else [_SAFER]),
         ),
     )
+
+
+def _through(report: Report) -> str | None:
+    """Which of _THROUGH called the accessor."""
+    for frame in views.crashing_frames(report):
+        if not jvm_frames.is_java(frame):
+            continue
+        name = frame.function or ""
+        if not name.startswith(("jdk.", "java.", "sun.")):
+            return None
+        for start in _THROUGH:
+            if name.startswith(start):
+                return start
+    return None
 
 
 def _accessor(report: Report) -> tuple[int, Frame, Confidence, str] | None:
@@ -141,7 +178,7 @@ def _name(frame: Frame) -> str:
     return f"{plain(frame.function)}() of the JVM"
 
 
-def _reading(address: int | None) -> str:
+def _reading(report: Report, address: int | None) -> str:
     if address is None:
         return "The CPU gives no address for it: it is not a canonical one, so it never came from allocateMemory."
     if LARGEST_ADDRESS <= address < (1 << 64) - LARGEST_ADDRESS:
@@ -151,7 +188,12 @@ def _reading(address: int | None) -> str:
             f"{address:#x} is a small number: an offset used without its object (the base was null), or an address that"
             " was never set."
         )
-    return "Nothing is mapped there, or not for this access: freed memory, a wild value, or an index beyond the block."
+    mapped = {
+        views.SEGV_MAPERR: "Nothing is mapped there",
+        views.SEGV_ACCERR: "Memory is mapped there, but not for this access",
+    }
+    known = mapped.get(views.code(report) or 0, "Nothing is mapped there, or not for this access")
+    return f"{known}: freed memory, a wild value, or an index beyond the block."
 
 
 RULE = Rule(id="jvm-unsafe-access", group="jvm", specificity=84, check=check, documentation=__doc__ or "")

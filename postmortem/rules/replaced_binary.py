@@ -76,7 +76,8 @@ def _replaced(report: Report, module: Module) -> bool:
     if module.path.startswith("["):
         return False
     if _deleted(module):
-        if not any("x" in mapping.permissions for mapping in report.mappings if mapping.path == module.path):
+        own = [mapping.permissions for mapping in report.mappings if mapping.path == module.path]
+        if own and not any("x" in permissions for permissions in own):
             return False  # Data, not a program.
         # Deleted from the start: memory files and such are no program that was replaced.
         return not module.path.startswith(("/memfd:", "/dev/", "/SYSV", "/tmp/.", "anon_inode"))

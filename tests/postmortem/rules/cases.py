@@ -539,6 +539,17 @@ CASES: dict[str, Cases] = {
                     _module("[vdso]"),
                 )
             ),
+            report(
+                modules=(_module("/tmp/hsperfdata_shop/7 (deleted)", status="deleted"),),
+                mappings=(
+                    Mapping(
+                        start=Address(1 << 20),
+                        end=Address(2 << 20),
+                        permissions="rw-s",
+                        path="/tmp/hsperfdata_shop/7 (deleted)",
+                    ),
+                ),
+            ),
         ),
         (report(modules=(_module("/opt/shop"),)), report()),
     ),
