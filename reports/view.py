@@ -473,7 +473,7 @@ def fault_text(crash: Crash) -> str:
             crash.access or "", "Touching"
         )
         text = f"{doing} address {address}"
-        if crash.fault_address_text:
+        if crash.fault_address_text and address:
             text += f" ({crash.fault_address_text})"
         parts.append(text)
     if crash.pc is not None:

@@ -50,7 +50,7 @@ class Describer:
         if value == 0:
             return "0"
         if value < 0x10000:
-            return f"small number {value}"
+            return f"small number {int(value)}"
         if value >= 1 << 64 - 16:
             return f"small negative number {value - (1 << 64)}"
         mapping = self.mapping(value)

@@ -4,7 +4,8 @@ What it finds: a fault in Java code, or in the JVM, that was given to a foreign 
 remark, a foreign handler for a signal that the JVM needs.
 Why it matters: the JVM takes faults on purpose, for null checks, safepoint polls and stack checks, and mends them. A
 handler in its place turns each of them into a crash.
-Evidence it needs: the handler's frames above the fault, or the log's list of signal handlers.
+Evidence it needs: the handler's frames above the fault, the JVM's own probe fault without a handler above it, or the
+log's list of signal handlers.
 False alarms: a handler that passes the signal on to the JVM, and libjsig, are none.
 What to do: start with LD_PRELOAD of the JDK's libjsig.so, or have the library chain.
 """
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
 
 NEEDED = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGPIPE", "SIGXFSZ")
 REMARK = 16
+_PROBES = ("VM_Version stub", "get_cpu_info_stub", "getPsrInfo_stub")
+"""Blobs of HotSpot cpu/x86/vm_version_x86.cpp, by the names that they had."""
 
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding of the stack, else at most one of the list of handlers."""
     if not jvm_views.is_jvm(report):
+        return
+    if _is_probe(report):
+        yield _unhandled(report)
         return
     found = jvm_views.foreign_handler(report)
     if found is None:
@@ -70,6 +76,41 @@ def check(report: Report) -> Iterator[Finding]:
             f"Have {library} keep the handler that sigaction returns and call it for faults that are not its own, or"
             " install none for SIGSEGV, SIGBUS, SIGFPE and SIGILL.",
             "-Xcheck:jni warns when a handler of the JVM has been replaced.",
+        ),
+    )
+
+
+def _is_probe(report: Report) -> bool:
+    """The fault that the JVM provokes at its start, to see what the system keeps in a signal frame, has ended it."""
+    frame = jvm_frames.top(report)
+    if frame is None or frame.kind != "stub" or report.crash.unwrapped or not jvm_views.own_fault(report):
+        return False
+    return views.signal_is(report, views.SIGSEGV) and (frame.function or "") in _PROBES
+
+
+def _unhandled(report: Report) -> Finding:
+    preloaded = report.process.environment.get("LD_PRELOAD")
+    suspect = f" LD_PRELOAD={preloaded} is the first suspect." if preloaded else ""
+    return Finding(
+        rule=RULE.id,
+        title="The JVM's handler for SIGSEGV was not in place: its own probe at the start ended it",
+        severity="critical",
+        confidence="certain",
+        explanation=(
+            "While it starts, the JVM faults on purpose in a stub of its own, to see whether the system keeps the wide"
+            " registers in a signal frame, and its handler goes on behind it. Here no handler took the fault: something"
+            f" has swallowed or undone its call of sigaction(), or blocks the signal.{suspect}"
+        ),
+        evidence=proof(
+            report,
+            (views.frame_path(report, 0), "the stub that faults on purpose"),
+            (views.fault_address_path(report), "the address that it touches"),
+            ("crash.instruction", "the faulting instruction"),
+            ("process.environment.LD_PRELOAD" if preloaded else "", "what was loaded before the JVM"),
+        ),
+        remedies=(
+            "Start without LD_PRELOAD and without agents; then add them one by one.",
+            "A library that wraps sigaction() must pass on what the JVM asks for; libjsig.so of the JDK does it right.",
         ),
     )
 

@@ -444,11 +444,13 @@ JVM_CASES: dict[str, Cases] = {
             ),
             java_crash(vm("SafeFetch32"), *MAIN, unwrapped=True, thread=FOREIGN),
             java_crash(vm("f"), *MAIN, jvm=state(signal_handlers=HANDLERS)),
+            java_crash(stub("VM_Version stub"), address=0),
         ),
         (
             java_crash(compiled("a.B.scaled"), *MAIN, address=0xC, unwrapped=True, thread=CHAINED),
             java_crash(native("parse"), *NATIVE_METHOD, unwrapped=True, thread=FOREIGN),
             java_crash(vm("f"), *MAIN, jvm=state(signal_handlers=OWN_HANDLERS)),
+            java_crash(stub("VM_Version stub"), address=0, unwrapped=True),
             crashed(address=8, unwrapped=True, handler_signal=signal(6, -6)),
         ),
         (java_crash(compiled("a.B.scaled"), *MAIN, unwrapped=True), report(jvm=Jvm()), report()),
