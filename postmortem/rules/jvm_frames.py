@@ -9,7 +9,7 @@ from postmortem.rules import culprit, views
 from postmortem.rules.names import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from postmortem.model import Frame, Report
 
@@ -75,6 +75,13 @@ def is_system(path: str) -> bool:
 
 def is_java(frame: Frame) -> bool:
     return frame.kind.startswith("java")
+
+
+def telling(frames: Sequence[Frame]) -> int | None:
+    """The innermost Java frame that is not the JDK's, else the innermost of all; None without any."""
+    java = [index for index, frame in enumerate(frames) if is_java(frame)]
+    own = (index for index in java if not (frames[index].function or "").startswith(_JDK_PACKAGES))
+    return next(own, java[0] if java else None)
 
 
 def is_wrapper(frame: Frame) -> bool:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from postmortem.model import Thread
 
-_JDK = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
-
-
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding, about the longest queue."""
     java = [(index, thread) for index, thread in enumerate(report.threads) if thread.java is not None]
@@ -45,7 +42,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 
 def _finding(report: Report, lock: str, waiters: list[int], holder: int, thread: Thread) -> Finding:
-    at = _own_frame(thread)
+    at = jvm_frames.telling(thread.frames)
     doing = "" if at is None else f" in {jvm_frames.java_place(thread.frames[at])}"
     state = f" ({thread.java.state})" if thread.java is not None and thread.java.state else ""
     wait = thread.java.blocked_on if thread.java is not None else None
@@ -74,13 +71,6 @@ def _finding(report: Report, lock: str, waiters: list[int], holder: int, thread:
             "Split the lock or its data, or use a ReadWriteLock or a concurrent collection if most only read.",
         ),
     )
-
-
-def _own_frame(thread: Thread) -> int | None:
-    """The innermost Java frame that is not the JDK's, else the innermost of all."""
-    java = [index for index, frame in enumerate(thread.frames) if jvm_frames.is_java(frame)]
-    own = (index for index in java if not (thread.frames[index].function or "").startswith(_JDK))
-    return next(own, java[0] if java else None)
 
 
 RULE = Rule(id="jvm-lock-convoy", group="jvm", specificity=35, check=check, documentation=__doc__ or "")

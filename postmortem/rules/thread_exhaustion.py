@@ -14,7 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report, Thread
-from postmortem.rules import culprit, jvm_exhaustion, views
+from postmortem.rules import culprit, jvm_exhaustion, jvm_frames, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 from postmortem.rules.uncaught_cxx_exception import in_flight
@@ -100,7 +100,8 @@ def _largest_group(report: Report) -> tuple[str, int]:
         return "", 0
     stack, size = stacks.most_common(1)[0]
     example = next(thread for thread in report.threads if thread.frames and _stack(thread) == stack)
-    found = culprit.first(example.frames)
+    java = jvm_frames.telling(example.frames)
+    found = culprit.first(example.frames) if java is None else (java, example.frames[java])
     return (f" in {culprit.label(found[1])}" if found else ""), size
 
 
