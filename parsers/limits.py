@@ -17,6 +17,7 @@ class Limits:
     symbols: int = 1 << 23
     string: int = 4096
     frames_per_thread: int = 200_000
+    named_frames_per_thread: int = 300_000
     cfa_instructions: int = 4096
     expression_operations: int = 1024
     link_map_entries: int = 65_536

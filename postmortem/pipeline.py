@@ -166,7 +166,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     with log.stage("symbols"):
         generated = GeneratedCode(core, search)
         namer = FrameNamer(modules, symbolication.locate, generated.name)
-        named = [[namer.name(raw) for raw in walk.walk.frames] for walk in walks]
+        named = [namer.all(walk.walk) for walk in walks]
         log.problems.extend(generated.problems)
     with log.stage("threads"):
         tids = frozenset(status.tid for status in core.threads)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from parsers.limits import LIMITS
 from postmortem.model import Address, Cycle, Frame, Thread
 from postmortem.model.thread import StackRange
 from postmortem.unwind.x86_64 import rules as machine
@@ -104,6 +105,7 @@ def thread_model(
     split = 0 if signal_frame is None else signal_frame.position + 1
     flat = tuple(frame for activation in frames[split:] for frame in activation)
     handler = tuple(frame for activation in frames[:split] for frame in activation)
+    whole = len(frames) == len(walk.frames)
     registers = fault.registers if signal_frame is not None and fault is not None else status.registers
     return Thread(
         tid=status.tid,
@@ -114,8 +116,8 @@ def thread_model(
         frames=flat,
         handler_frames=handler if signal_frame is not None else None,
         cycles=cycles(flat),
-        ended=walk.ended,
-        ended_detail=walk.detail,
+        ended=walk.ended if whole else "limit",
+        ended_detail=walk.detail if whole else f"stopped after {len(flat)} frames with the inlined ones",
         java=java,
         wait=wait,
     )
@@ -153,6 +155,18 @@ class FrameNamer:
                 known = _Place(module.path, module.bias, self._locate(module, lookup))
             self._places[lookup] = known
         return known
+
+    def all(self, walk: Walk) -> list[list[Frame]]:
+        """The named activations of a walk, as many as have LIMITS.named_frames_per_thread frames in all."""
+        named: list[list[Frame]] = []
+        total = 0
+        for raw in walk.frames:
+            frames = self.name(raw)
+            total += len(frames)
+            if total > LIMITS.named_frames_per_thread:
+                break
+            named.append(frames)
+        return named
 
     def name(self, raw: RawFrame) -> list[Frame]:
         """The frames of one activation, innermost inlined first."""

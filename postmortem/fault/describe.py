@@ -51,7 +51,7 @@ class Describer:
             return "0"
         if value < 0x10000:
             return f"small number {int(value)}"
-        if value >= 1 << 64 - 16:
+        if value >= (1 << 64) - (1 << 16):
             return f"small negative number {value - (1 << 64)}"
         mapping = self.mapping(value)
         if mapping is None:

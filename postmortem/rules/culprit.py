@@ -23,11 +23,13 @@ def _patterns(name: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{line})" for line in lines if line and not line.startswith("#")))
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def skipped_function(function: str) -> bool:
     """True for the functions of triage/lists/skip_functions.txt, by their plain name."""
     return _patterns("skip_functions.txt").fullmatch(plain(function)) is not None
 
 
+@functools.lru_cache(maxsize=1 << 12)
 def skipped_module(path: str) -> bool:
     """True for the modules of triage/lists/skip_modules.txt, by their file name."""
     name = PurePosixPath(path.removesuffix(" (deleted)")).name
@@ -45,14 +47,15 @@ def machinery(frame: Frame) -> bool:
 
 def first(frames: Iterable[Frame]) -> tuple[int, Frame] | None:
     """Index and frame of the function to name; None when every frame is machinery or unnamed."""
-    nameable = [
-        (index, frame)
-        for index, frame in enumerate(frames)
-        if not machinery(frame) and (frame.function is not None or frame.module is not None)
-    ]
-    # A frame found by scanning the stack names nobody while a better one is there.
-    trusted = [item for item in nameable if item[1].trust != "scan"]
-    return next(iter(trusted or nameable), None)
+    scanned: tuple[int, Frame] | None = None
+    for index, frame in enumerate(frames):
+        if machinery(frame) or (frame.function is None and frame.module is None):
+            continue
+        if frame.trust != "scan":
+            return index, frame
+        # A frame found by scanning the stack names nobody while a better one is there.
+        scanned = scanned or (index, frame)
+    return scanned
 
 
 def label(frame: Frame) -> str:

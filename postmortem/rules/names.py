@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _OPENING = {"(": ")", "<": ">", "{": "}", "[": "]"}
@@ -26,6 +27,7 @@ LONGEST_NAME = 4096
 """Characters of a symbol that are looked at; C++ names beyond are cut."""
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def plain(function: str) -> str:
     """The name without arguments, template arguments, return type, clone suffix and hash.
 

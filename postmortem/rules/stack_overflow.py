@@ -48,8 +48,9 @@ def check(report: Report) -> Iterator[Finding]:
     cycle = _cycle(thread)
     names = _names(thread, cycle) if cycle else ""
     where = views.inside(report)
+    least = "at least " if thread.ended == "limit" else ""
     title = (
-        f"Stack overflow by unbounded recursion: {names}, {cycle.count} times"
+        f"Stack overflow by unbounded recursion: {names}, {least}{cycle.count} times"
         if cycle
         else f"Stack overflow{where}"
     )
@@ -58,7 +59,7 @@ def check(report: Report) -> Iterator[Finding]:
     if cycle:
         deep = cycle.period * cycle.count
         text += (
-            f" The frames repeat with period {cycle.period}, {cycle.count} times ({deep} frames): {names}."
+            f" The frames repeat with period {cycle.period}, {least}{cycle.count} times ({deep} frames): {names}."
         )
     elif kind == _FAR:
         text += (
@@ -142,6 +143,20 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
         return _GUARD, above.end - above.start
     if "stack" in (above.kind or above.path or "") and above.start - sp <= LARGEST_JUMP:
         return (_BELOW if above.start - sp <= NEAR else _FAR), above.end - above.start
+    callers = _stack_of_callers(report, thread)
+    if callers is not None and 0 < callers.start - sp <= LARGEST_JUMP:
+        return _FAR, callers.end - callers.start
+    return None
+
+
+def _stack_of_callers(report: Report, thread: Thread) -> Mapping | None:
+    """The memory in which the frames above the faulting one lie, where the stack pointer has left it."""
+    for frame in thread.frames[1:]:
+        found = views.mapping_at(report, frame.sp) if frame.sp is not None else None
+        if found is not None and frame.trust in ("cfi", "frame-pointer"):
+            mapping = found[1]
+            anonymous = mapping.path is None and not (mapping.kind or "").startswith(("heap", "arena", "malloc"))
+            return mapping if anonymous and mapping.permissions.startswith("rw") else None
     return None
 
 
