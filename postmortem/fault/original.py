@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 """SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: what crash reporters catch."""
 
-_SIGABRT, _SI_TKILL, _SI_USER = 6, -6, 0
+_SIGABRT, _SIGBUS, _SIGSEGV = 6, 7, 11
+_SI_TKILL, _SI_USER, _SI_KERNEL = -6, 0, 128
+_SEGV_MAPERR, _SEGV_ACCERR = 1, 2
+_PF_W, _PF_R = 2, 4
 _DIVIDE_ERROR, _PAGE_FAULT = 0, 14
 _SYSCALL = b"\x0f\x05"
 _REACH = 64
@@ -51,7 +54,39 @@ def choose_fault(
         others = [other for walked in waiting if (other := _behind_handler(walked, core, space)) is not None]
         if len(others) == 1 and _is_raised(others[0]):
             return others[0]
-    return fault or _own(walks[0], core)
+    return fault or _raised_again(walks[0], core, space) or _own(walks[0], core)
+
+
+def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace) -> Fault | None:
+    """The fault of an instruction whose handler reset the signal and raised it: blocked while the handler runs, it
+    comes when that returns to the instruction. None unless the instruction must fault."""
+    signal, status = core.signal, walked.status
+    if signal is None or signal.number not in (_SIGSEGV, _SIGBUS) or not _is_own(core):
+        return None
+    pc = status.registers.get("rip", 0)
+    if _in_system_call(walked, space):
+        return None
+    decoded = instruction.decode(space, pc, status.registers, lambda address: _permits(core, address, 0))
+    for operand in () if decoded is None else decoded.operands:
+        code: int | None = None
+        if not operand.canonical:
+            code = _SI_KERNEL
+        elif not _permits(core, operand.address, 0):
+            code = _SEGV_MAPERR
+        elif not _permits(core, operand.address, _PF_W if operand.access == "write" else _PF_R):
+            code = _SEGV_ACCERR
+        if code is not None:
+            address = 0 if code == _SI_KERNEL else operand.address
+            info = notes.SignalInfo(signal.number, 0, code, address, None, None, None, None)
+            return Fault(status.tid, status.tid, signal, info, None, dict(status.registers), None, None)
+    return None
+
+
+def _permits(core: Core, address: int, flags: int) -> bool:
+    """Whether a mapping of the core holds an address and permits what `flags` (PF_*) ask for."""
+    return any(
+        segment.start <= address < segment.end and segment.flags & flags == flags for segment in core.segments
+    )
 
 
 def _own(walked: ThreadWalk, core: Core) -> Fault:
@@ -62,10 +97,14 @@ def _own(walked: ThreadWalk, core: Core) -> Fault:
 
 def _is_abort(core: Core) -> bool:
     """Whether the process ended itself."""
+    return core.signal is not None and core.signal.number == _SIGABRT and _is_own(core)
+
+
+def _is_own(core: Core) -> bool:
+    """Whether the process sent the signal itself."""
     signal = core.signal
     return (
         signal is not None
-        and signal.number == _SIGABRT
         and signal.code in (_SI_TKILL, _SI_USER)
         and core.process is not None
         and signal.pid == core.process.pid

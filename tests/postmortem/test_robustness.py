@@ -212,6 +212,15 @@ def test_deep_recursion_is_complete_and_folded() -> None:
 
 
 @pytest.mark.corpus
+def test_a_fault_whose_handler_raised_it_again() -> None:
+    place = corpus.directory() / "handler-reraises"
+    crash = postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", strict=True)).crash
+    assert crash.unwrapped and crash.signal is not None and crash.handler_signal is not None
+    assert (crash.signal.code_name, crash.handler_signal.code_name) == ("SEGV_MAPERR", "SI_TKILL")
+    assert (crash.fault_address, crash.access) == (0x60, "read")
+
+
+@pytest.mark.corpus
 @pytest.mark.parametrize(
     ("name", "address", "handler"),
     [("handler-aborts", 0x60, "SIGABRT"), ("crash-in-handler", 0x64, "SIGSEGV"), ("handler-thread", 0x60, "SIGABRT")],
