@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.rules import views
+from postmortem.rules.names import plain
 
 if TYPE_CHECKING:
     from postmortem.model import Report
+
+_MUSL_ALLOCATOR = re.compile(r"a_crash|get_meta|nontrivial_free|alloc_slot|(?:__libc_)?(?:free|realloc|malloc|calloc)")
+_MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
+
+
+def musl_crash(report: Report) -> bool | None:
+    """musl stops with hlt when a check fails, its allocator's in the first place: True where the function says that it
+    is that, False where only the library is known, None where it is neither."""
+    frames = views.crashing_frames(report)
+    if report.crash.mnemonic != "hlt" or views.code(report) != views.SI_KERNEL or not frames:
+        return None
+    name, module = frames[0].function, frames[0].module
+    if name is not None and _MUSL_ALLOCATOR.fullmatch(plain(name)):
+        return True
+    return False if module is not None and _MUSL.fullmatch(PurePosixPath(module).name) else None
 
 
 def aborted(report: Report) -> bool:

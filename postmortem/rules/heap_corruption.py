@@ -79,6 +79,10 @@ def check(report: Report) -> Iterator[Finding]:
     if text and _TEXT.search(text):
         yield _said(report, text)
         return
+    musl = aborts.musl_crash(report)
+    if musl is not None:
+        yield _stopped(report, musl)
+        return
     frames = views.crashing_frames(report)
     inside = frames and frames[0].function is not None and views.first_named(report, _is_allocator)
     if (
@@ -117,6 +121,32 @@ def _said(report: Report, text: str) -> Finding:
             ("native.runtime_message" if not report.native.abort_message else "", "what the allocator said"),
             (views.frame_path(report, freeing[0]) if freeing else "", "the call that noticed"),
             (views.blamed_path(report), "its caller"),
+        ),
+        remedies=_remedies(report),
+    )
+
+
+def _stopped(report: Report, allocator: bool) -> Finding:
+    caller = views.caller_of(report, 0)
+    by = f", called by {culprit.label(caller[1])}" if caller else ""
+    label = culprit.label(views.crashing_frames(report)[0])
+    return Finding(
+        rule=RULE.id,
+        title=f"musl's allocator stopped the process in {label}{by}",
+        severity="critical",
+        confidence="certain" if allocator else "likely",
+        explanation=(
+            f"{label} executed hlt{by}: so musl ends a process whose heap does not pass a check, after a double free, a"
+            " free of what was never allocated, or an overrun of a block's end. The function that made this call only"
+            " met the damage, unless it frees twice itself."
+            + ("" if allocator else " Without symbols of libc that it was the allocator's check is not proven.")
+        ),
+        evidence=proof(
+            report,
+            ("crash.instruction", "musl's stop"),
+            (views.frame_path(report, 0, "module"), "in this library"),
+            (views.frame_path(report, 0), "and function"),
+            (views.frame_path(report, caller[0]) if caller else "", "its caller"),
         ),
         remedies=_remedies(report),
     )

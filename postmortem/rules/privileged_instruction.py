@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.rules import views
+from postmortem.rules import aborts, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -59,7 +59,7 @@ def check(report: Report) -> Iterator[Finding]:
     if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SI_KERNEL:
         return
     mnemonic = report.crash.mnemonic or ""
-    if mnemonic not in PRIVILEGED:
+    if mnemonic not in PRIVILEGED or aborts.musl_crash(report) is not None:
         return
     yield Finding(
         rule=RULE.id,

@@ -253,6 +253,7 @@ CASES: dict[str, Cases] = {
             aborted(*FREE, native=_said("free(): invalid pointer\n")),
             aborted("malloc", native=_said("malloc.c:2617: sysmalloc: Assertion `(old_top == x)' failed.\n")),
             crashed(address=0x124C, threads=(thread("_int_free", "free", "main"),)),
+            crashed(11, 128, mnemonic="hlt", threads=(thread("get_meta", "__libc_free", "main"),)),
         ),
         (aborted("report", native=_said("shop: cart.c:3: total: Assertion `malloc_ok' failed.")), NULL_READ),
         (aborted(*FREE), report()),
@@ -360,7 +361,10 @@ CASES: dict[str, Cases] = {
     ),
     "privileged-instruction": Cases(
         (crashed(11, 128, mnemonic="hlt"),),
-        (crashed(11, 128, mnemonic="movaps"),),
+        (
+            crashed(11, 128, mnemonic="movaps"),
+            crashed(11, 128, mnemonic="hlt", threads=(thread("nontrivial_free", "__libc_free", "main"),)),
+        ),
         (crashed(11, 128), report()),
     ),
     "breakpoint-trap": Cases((crashed(5, 128),), (crashed(5, -6, sender=PID),), (crashed(5, None), report())),
