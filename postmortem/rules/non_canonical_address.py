@@ -44,6 +44,8 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
     looks = describe(address)
     if looks is None and operand is not None and operand.base_value is not None:
         looks = describe(operand.base_value)
+    if report.crash.mnemonic in ("ret", "retq"):
+        return _returned(report, address, where, looks)
     base = f"crash.operands[{index}]"
     execute = operand is not None and operand.access == "execute"
     deed = "Call or jump to" if execute else f"{views.access_word(report).capitalize()} through"
@@ -76,6 +78,34 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
                 "Rebuild with -fsanitize=address and run the same input, or run it under valgrind: both stop"
                 " at the write."
             ),
+        ),
+    )
+
+
+def _returned(report: Report, address: Address, where: str, looks: str | None) -> Finding:
+    """The function was about to return: what it took for its return address lay in its own frame's reach."""
+    inside = views.inside(report)
+    return Finding(
+        rule=RULE.id,
+        title=f"Return to {address:#x}{inside}: the return address was overwritten",
+        severity="critical",
+        confidence="certain",
+        explanation=(
+            f"The instruction is a return, and {address:#x}, which it took from the stack, is no address on x86-64."
+            f" {looks or 'Its bytes show no known pattern.'} Something wrote over the frame{inside}: most often a local"
+            " array was filled beyond its end. The callers can't be told any more."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the kernel gives no address with this code"),
+            ("crash.instruction", "the faulting instruction"),
+            (where, "what it took for the return address"),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            f"Look at the local arrays{inside} and at what fills them: copies without a bound, lengths that are trusted.",
+            "Build with -fstack-protector-strong, which stops at such a return, or with -fsanitize=address, which stops"
+            " at the write.",
         ),
     )
 

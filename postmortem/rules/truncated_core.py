@@ -26,6 +26,11 @@ def check(report: Report) -> Iterator[Finding]:
         return
     lost = report.core.lost
     blind = sum(1 for thread in report.threads if thread.ended in ("unreadable", "no-registers"))
+    head = (
+        "Registers and notes come first and are there; memory at high addresses, stacks among it, is lost."
+        if report.threads
+        else "Not even the notes with the threads and their registers are there."
+    )
     amount = f", {views.size_text(lost)} are missing" if lost > 0 else ""
     yield Finding(
         rule=RULE.id,
@@ -33,8 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="low",
         confidence="certain",
         explanation=(
-            f"The core ends before its segments do{amount}. Registers and notes come first and are there;"
-            f" memory at high addresses, stacks among it, is lost. {blind} of {len(report.threads)} threads"
+            f"The core ends before its segments do{amount}. {head} {blind} of {len(report.threads)} threads"
             " could not be unwound to the bottom for want of memory. RLIMIT_CORE, a size limit of"
             " systemd-coredump, a full disk or an interrupted copy cut it."
         ),
