@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.model.jvm import Deadlock, DeadlockMember
+from postmortem.hotspot.classinit import Initializations
+from postmortem.model.jvm import INITIALIZATION, Deadlock, DeadlockMember
 
 if TYPE_CHECKING:
     from postmortem.hotspot.oops import Oops
@@ -22,7 +23,8 @@ _MAX_LOCK_STACK = 4096
 
 
 class Wait(NamedTuple):
-    """What a thread waits for: an object, and its holder if it has one. text: "pkg.Class@0x…"."""
+    """What a thread waits for: an object, and its holder if it has one; or the end of a class' initialization, and the
+    thread that runs it. text: "pkg.Class@0x…", "initialization of pkg.Class"."""
 
     text: str
     held_by: VmThread | None
@@ -81,6 +83,7 @@ class _Monitors:
         self._weak = vm.offset("ObjectMonitor._next_om") is not None
         self._by_owner_id = vm.type_string("ObjectMonitor._owner") == "int64_t"
         self._anonymous = vm.constant("ObjectMonitor::ANONYMOUS_OWNER") or _ANONYMOUS
+        self._initializations = Initializations(vm, oops)
         self._owner_ids: dict[int, VmThread] | None = None
         self._held: dict[int, VmThread] | None = None
         self._blocker = oops.find_field(oops.well_known("Thread"), "parkBlocker")
@@ -93,6 +96,11 @@ class _Monitors:
             text = self._text(target)
             if text is None:
                 return None
+            initialization = self._initializations.behind(target)
+            if initialization is not None:
+                name, initializer = initialization
+                holder = self._table.by_address.get(initializer)
+                return Wait(INITIALIZATION + name, holder, self._name(holder, None))
             if not thread.pending:
                 # Object.wait() has let go of the monitor: a notification is what it wants, not the holder's leave.
                 return Wait(text, None, None)

@@ -96,8 +96,12 @@ class Compilation(msgspec.Struct, frozen=True, kw_only=True):
     compile_id: int | None = None
 
 
+INITIALIZATION = "initialization of "
+"""What a thread waits for begins so where it is not a lock but the end of a class' static initializer."""
+
+
 class DeadlockMember(msgspec.Struct, frozen=True, kw_only=True):
-    """A thread in a cycle: waits for an object held by the thread named."""
+    """A thread in a cycle: waits for an object held by the thread named, or for a class that it initializes."""
 
     name: str
     tid: int | None = None

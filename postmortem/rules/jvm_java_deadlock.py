@@ -1,10 +1,12 @@
 """Deadlock of Java threads.
 
-What it finds: threads that wait for one another in a circle, through monitors, java.util.concurrent locks, or both.
+What it finds: threads that wait for one another in a circle, through monitors, java.util.concurrent locks, or the
+initialization of classes.
 Why it matters: none of them ever goes on, nor does what waits behind them; the process hangs until it is killed.
-Evidence it needs: who wants which lock and who holds it, from the VM's monitors and the owners that locks note.
+Evidence it needs: who wants which lock and who holds it, from the VM's monitors and the owners that locks note; who
+initializes a class that is being initialized.
 False alarms: none; every edge of the circle is read from memory.
-What to do: take the locks in one order everywhere.
+What to do: take the locks in one order everywhere; break the cycle between static initializers.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
+from postmortem.model.jvm import INITIALIZATION
 from postmortem.rules import jvm_frames, jvm_views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
@@ -19,11 +22,22 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from postmortem.model import Deadlock
+    from postmortem.model import Deadlock, DeadlockMember
 
 _MOST = 8
 BESIDE = 37
 """Specificity where something else ended the process."""
+_LOCKS = (
+    "Take these locks in one order in all the places named, or hold only one of them at a time.",
+    "Where the order can't be fixed, use tryLock with a time-out and give up what is held.",
+    "Call nothing foreign (listeners, overridable methods) while a lock is held.",
+)
+_CLASSES = (
+    "Break the cycle between the static initializers of these classes: let one of them do without the other, or move"
+    " what both need into a third class.",
+    "Where the cycle can't be broken, create what needs it on first use (a holder class) instead of in a static field.",
+    "Until then, initialize these classes from one thread, in one order, before others use them.",
+)
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -62,11 +76,7 @@ def check(report: Report) -> Iterator[Finding]:
             + (f" There are {len(found)} such circles in all." if len(found) > 1 else "")
         ),
         evidence=proof(report, ("jvm.deadlocks[0].threads[0].name", "a thread of the circle"), *evidence),
-        remedies=(
-            "Take these locks in one order in all the places named, or hold only one of them at a time.",
-            "Where the order can't be fixed, use tryLock with a time-out and give up what is held.",
-            "Call nothing foreign (listeners, overridable methods) while a lock is held.",
-        ),
+        remedies=_remedies(first),
         specificity=BESIDE if ended_otherwise else None,
     )
 
@@ -77,12 +87,25 @@ def _timed(report: Report, tid: int | None) -> bool:
     return thread is not None and thread.java is not None and (thread.java.state or "").startswith("TIMED")
 
 
+def _initializes(member: DeadlockMember) -> bool:
+    return (member.waiting_for or "").startswith(INITIALIZATION)
+
+
+def _remedies(deadlock: Deadlock) -> tuple[str, ...]:
+    """For classes, for locks, or for both where both are in the circle."""
+    classes = [_initializes(member) for member in deadlock.threads]
+    return (*(_CLASSES if any(classes) else ()), *(() if all(classes) else _LOCKS))
+
+
 def _circle(deadlock: Deadlock) -> str:
-    return " ".join(
-        f"{member.name}{f' (thread {member.tid})' if member.tid is not None else ''} waits for"
-        f" {member.waiting_for or 'a lock'}, which {member.held_by or 'another'} holds."
-        for member in deadlock.threads[:_MOST]
-    )
+    return " ".join(_edge(member) for member in deadlock.threads[:_MOST])
+
+
+def _edge(member: DeadlockMember) -> str:
+    who = f"{member.name}{f' (thread {member.tid})' if member.tid is not None else ''}"
+    if _initializes(member):
+        return f"{who} waits for the {member.waiting_for}, which {member.held_by or 'another'} has begun."
+    return f"{who} waits for {member.waiting_for or 'a lock'}, which {member.held_by or 'another'} holds."
 
 
 def _place(report: Report, tid: int | None) -> tuple[str, str]:

@@ -75,6 +75,20 @@ def test_a_circle_with_a_time_out_may_open() -> None:
     assert verdict(report) == "killed-by-signal"
 
 
+def test_a_circle_of_class_initializers_is_broken_between_them() -> None:
+    report = cases.killed(state(deadlocks=(cases.circle(*cases.LOADING),)), *cases.LOADING)
+    (finding,) = findings(report, "jvm-java-deadlock")
+    assert "waits for the initialization of shop.C1, which loads-1 has begun." in finding.explanation
+    assert "static initializers" in finding.remedies[0]
+    assert not any("tryLock" in remedy for remedy in finding.remedies)
+    assert verdict(report) == "jvm-java-deadlock"
+    # With a lock in the circle, both may be what to change.
+    mixed = cases.circle(cases.LOADING[0], cases.SECOND)
+    (finding,) = findings(cases.killed(state(deadlocks=(mixed,))), "jvm-java-deadlock")
+    assert "static initializers" in finding.remedies[0]
+    assert any("tryLock" in remedy for remedy in finding.remedies)
+
+
 @pytest.mark.parametrize(("used", "expected"), [(None, "killed-by-signal"), (290 << 20, "jvm-memory-over-limit")])
 def test_a_limit_is_the_verdict_only_near_it(used: int | None, expected: str) -> None:
     report = cases.killed(state(heap=cases.java_heap(1 << 20, 512 << 20)))
