@@ -20,9 +20,10 @@ from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from postmortem.model import Deadlock, DeadlockMember
+    from postmortem.model import Deadlock, DeadlockMember, Frame
+    from postmortem.model.jvm import VirtualThread
 
 _MOST = 8
 BESIDE = 37
@@ -46,7 +47,7 @@ def check(report: Report) -> Iterator[Finding]:
     if not found:
         return
     first = found[0]
-    timed = any(_timed(report, member.tid) for member in first.threads)
+    timed = any(_timed(report, member) for member in first.threads)
     ended_otherwise = jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None
     names = ", ".join(member.name for member in first.threads[:_MOST])
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
@@ -60,7 +61,7 @@ def check(report: Report) -> Iterator[Finding]:
                 (f"{place}.held_by", "and who holds it"),
             ]
     for member in first.threads[:_MOST]:
-        path, words = _place(report, member.tid)
+        path, words = _place(report, member)
         if path:
             places.append(f"{member.name} in {words}")
             evidence.append((path, f"where {member.name} stands"))
@@ -81,9 +82,20 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-def _timed(report: Report, tid: int | None) -> bool:
+def _virtual(report: Report, member: DeadlockMember) -> tuple[int, VirtualThread] | None:
+    """(index, what is known) of a member that is a virtual thread without a carrier."""
+    if report.jvm is None or member.tid is not None or member.java_tid is None:
+        return None
+    found = enumerate(report.jvm.virtual_threads)
+    return next(((number, thread) for number, thread in found if thread.java_tid == member.java_tid), None)
+
+
+def _timed(report: Report, member: DeadlockMember) -> bool:
     """The thread waits with a time-out."""
-    thread = next((thread for thread in report.threads if thread.tid == tid), None)
+    virtual = _virtual(report, member)
+    if virtual is not None:
+        return (virtual[1].state or "").startswith("TIMED")
+    thread = next((thread for thread in report.threads if thread.tid == member.tid), None)
     return thread is not None and thread.java is not None and (thread.java.state or "").startswith("TIMED")
 
 
@@ -102,21 +114,32 @@ def _circle(deadlock: Deadlock) -> str:
 
 
 def _edge(member: DeadlockMember) -> str:
-    who = f"{member.name}{f' (thread {member.tid})' if member.tid is not None else ''}"
+    who = member.name
+    if member.tid is not None:
+        who += f" (thread {member.tid})"
+    elif member.java_tid is not None and "#" not in who:
+        who += f" (virtual thread #{member.java_tid})"
     if _initializes(member):
         return f"{who} waits for the {member.waiting_for}, which {member.held_by or 'another'} has begun."
     return f"{who} waits for {member.waiting_for or 'a lock'}, which {member.held_by or 'another'} holds."
 
 
-def _place(report: Report, tid: int | None) -> tuple[str, str]:
+def _place(report: Report, member: DeadlockMember) -> tuple[str, str]:
     """(path, words) of the first Java frame of a thread that is not the lock's own."""
+    virtual = _virtual(report, member)
+    if virtual is not None:
+        return _own_frame(virtual[1].frames, f"jvm.virtual_threads[{virtual[0]}]")
     for number, thread in enumerate(report.threads):
-        if thread.tid != tid:
-            continue
-        for index, frame in enumerate(thread.frames):
-            own = frame.function is None or frame.function.startswith(("java.", "jdk.", "sun."))
-            if jvm_frames.is_java(frame) and not own:
-                return f"threads[{number}].frames[{index}].function", jvm_frames.java_place(frame)
+        if thread.tid == member.tid:
+            return _own_frame(thread.frames, f"threads[{number}]")
+    return "", ""
+
+
+def _own_frame(frames: Sequence[Frame], where: str) -> tuple[str, str]:
+    for index, frame in enumerate(frames):
+        own = frame.function is None or frame.function.startswith(("java.", "jdk.", "sun."))
+        if jvm_frames.is_java(frame) and not own:
+            return f"{where}.frames[{index}].function", jvm_frames.java_place(frame)
     return "", ""
 
 

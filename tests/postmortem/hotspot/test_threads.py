@@ -165,6 +165,17 @@ def test_waiting_for_a_running_thread_or_for_itself_is_no_deadlock() -> None:
     assert cycles({1: 1}) == []
 
 
+def test_virtual_threads_without_a_carrier_are_members_too() -> None:
+    one, two = (VmThread(0x9000 + n, None, "", is_java=True, java_tid=n) for n in (21, 22))
+    carrier = named(1)._replace(virtual=0xA000, virtual_tid=23)
+    waiting = {one.address: two, two.address: carrier, carrier.address: one}
+    found = {start: Wait("Lock@1", end, None) for start, end in waiting.items()}
+    (deadlock,) = deadlocks(ThreadTable([carrier]), found, [one, two])
+    assert [(member.name, member.tid, member.java_tid) for member in deadlock.threads] == [
+        ("t1", 1, 23), ("virtual thread #21", None, 21), ("virtual thread #22", None, 22),
+    ]  # fmt: skip
+
+
 def test_vm_error_by_symbol() -> None:
     vm = FakeVm()
     symbols = {
