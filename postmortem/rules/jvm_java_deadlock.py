@@ -58,7 +58,7 @@ def check(report: Report) -> Iterator[Finding]:
             place = f"jvm.deadlocks[{number}].threads[{index}]"
             evidence += [
                 (f"{place}.waiting_for", f"what {member.name} waits for"),
-                (f"{place}.held_by", "and who holds it"),
+                (f"{place}.held_by", "and who runs it" if _initializes(member) else "and who holds it"),
             ]
     for member in first.threads[:_MOST]:
         path, words = _place(report, member)
