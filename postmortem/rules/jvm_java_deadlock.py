@@ -116,7 +116,8 @@ def _circle(deadlock: Deadlock) -> str:
 def _edge(member: DeadlockMember) -> str:
     who = member.name
     if member.tid is not None:
-        who += f" (thread {member.tid})"
+        carried = "" if member.java_tid is None else f", carrying virtual thread #{member.java_tid}"
+        who += f" (thread {member.tid}{carried})"
     elif member.java_tid is not None and "#" not in who:
         who += f" (virtual thread #{member.java_tid})"
     if _initializes(member):

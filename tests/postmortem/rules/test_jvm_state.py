@@ -87,6 +87,9 @@ def test_virtual_threads_without_a_carrier_stand_in_their_stacks() -> None:
     (finding,) = findings(cases.killed(state(deadlocks=circle, virtual_threads=(ours,))), "jvm-java-deadlock")
     assert finding.confidence == "certain"
     assert "order-1 (virtual thread #21) waits for shop.Account@0x10, which order-2 holds" in finding.explanation
+    carrier = msgspec.structs.replace(other, tid=101)
+    (mounted,) = findings(cases.killed(state(deadlocks=(Deadlock(threads=(member, carrier)),))), "jvm-java-deadlock")
+    assert "order-2 (thread 101, carrying virtual thread #22) waits for" in mounted.explanation
     assert "jvm.virtual_threads[0].frames[1].function" in [item.where for item in finding.evidence]
     (finding,) = findings(cases.killed(state(deadlocks=circle, virtual_threads=(ours, timed))), "jvm-java-deadlock")
     assert finding.confidence == "possible"
