@@ -39,6 +39,7 @@ class Activations:
         self._nmethods = nmethods
         # Since JDK 9 the mirror of the class has a slot of its own.
         self._bcp_slot = -7 if major(vm) == 8 else -8
+        self.deciding = (_METHOD_SLOT, self._bcp_slot)
         self._known: dict[tuple[int, bool], Compiled] = {}
 
     def compiled(self, blob: Blob, pc: int, sp: int, interrupted: bool) -> Compiled:

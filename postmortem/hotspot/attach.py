@@ -21,6 +21,7 @@ from postmortem.hotspot.reading import Reading, problem
 from postmortem.hotspot.state import jvm_state
 from postmortem.hotspot.stubs import StubNames
 from postmortem.hotspot.threads import read_threads
+from postmortem.hotspot.virtualthreads import VirtualThreads
 from postmortem.hotspot.vmerror import reported_fault, vm_error, vm_error_on_stack
 from postmortem.hotspot.vmstructs import read_tables
 from postmortem.model import Address, JavaThread
@@ -136,7 +137,9 @@ class HotSpot:
         self._crashed_sp = core.threads[0].registers.get("rsp", 0) if core.threads else 0
         cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
-        self._continuations = Continuations(self._vm, self._oops, cache, activations)
+        self._continuations = Continuations(self._vm, self._oops, cache, activations, names.address)
+        mounted = {thread.virtual for thread in self._threads.threads if thread.virtual}
+        self._virtual_threads = VirtualThreads(self._vm, self._oops, self._continuations, mounted)
         entries = ContinuationEntries(self._vm, cache, activations, names.address, is_code)
         self.unwinder = HotSpotUnwinder(
             self._vm,
@@ -160,7 +163,12 @@ class HotSpot:
 
     @cached_property
     def _waits(self) -> dict[int, Wait]:
-        return waits(self._vm, self._oops, self._threads)
+        return waits(self._vm, self._oops, self._threads, self._virtual_threads)
+
+    def _wait_of(self, address: int) -> tuple[str, str | None] | None:
+        """What a thread waits for, and the name of its holder."""
+        wait = self._waits.get(address)
+        return None if wait is None else (wait.text, wait.holder_name)
 
     def thread(self, tid: int) -> JavaThread | None:
         """What the VM knows of a thread of the core."""
@@ -203,9 +211,7 @@ class HotSpot:
         if fields["error"] is None and fields["tier"] == "tables" and self._crashed_sp:
             fields["error"] = vm_error_on_stack(self._vm, self._crashed_sp)
         fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
-        fields["deadlocks"] = deadlocks(self._threads, self._waits)
-        unmounted, problems = self._continuations.unmounted()
-        self.problems += problems
+        fields["deadlocks"] = deadlocks(self._threads, self._waits, self._virtual_threads.waiting)
         fields["virtual_threads"] = tuple(
             VirtualThread(
                 name=group.name,
@@ -213,7 +219,10 @@ class HotSpot:
                 state=group.state,
                 frames=tuple(frame for raw in group.frames for frame in frames_of(raw)),
                 count=group.number,
+                blocked_on=group.blocked_on,
+                blocked_by=group.blocked_by,
             )
-            for group in unmounted
+            for group in self._virtual_threads.unmounted(self._wait_of)
         )
+        self.problems += self._virtual_threads.problems
         return Jvm(**fields), uses

@@ -3,37 +3,45 @@
 Source: HotSpot share/runtime/{objectMonitor,synchronizer,lockStack}.hpp and java.util.concurrent's
 AbstractOwnableSynchronizer. What ObjectMonitor::_owner holds depends on the version: a thread, the address of a
 lock record on the owner's stack, the owner's java tid (JDK 24 and newer), or a mark that says the owner is
-whose lock stack has the object.
+whose lock stack has the object. A virtual thread without a carrier may wait and hold like any other; its lock stack
+is in the heap then.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.model.jvm import Deadlock, DeadlockMember
+from postmortem.hotspot.classinit import Initializations
+from postmortem.model.jvm import INITIALIZATION, Deadlock, DeadlockMember
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from postmortem.hotspot.oops import Oops
     from postmortem.hotspot.reading import Reading
     from postmortem.hotspot.threads import ThreadTable, VmThread
+    from postmortem.hotspot.virtualthreads import VirtualThreads
 
 _ANONYMOUS = 1
 _MAX_LOCK_STACK = 4096
+_VIRTUAL = "java.lang.VirtualThread"
 
 
 class Wait(NamedTuple):
-    """What a thread waits for: an object, and its holder if it has one. text: "pkg.Class@0x…"."""
+    """What a thread waits for: an object, and its holder if it has one; or the end of a class' initialization, and the
+    thread that runs it. text: "pkg.Class@0x…", "initialization of pkg.Class"."""
 
     text: str
     held_by: VmThread | None
     holder_name: str | None
 
 
-def waits(vm: Reading, oops: Oops, table: ThreadTable) -> dict[int, Wait]:
-    """By Thread*, for all threads that want a monitor, wait on one, or are parked on a synchronizer."""
-    reader = _Monitors(vm, oops, table)
+def waits(vm: Reading, oops: Oops, table: ThreadTable, virtual: VirtualThreads) -> dict[int, Wait]:
+    """By Thread*, for all threads that want a monitor, wait on one, or are parked on a synchronizer; by the object's
+    address for virtual threads without a carrier."""
+    reader = _Monitors(vm, oops, table, virtual)
     found = {}
-    for thread in table.threads:
+    for thread in (*table.threads, *virtual.waiting):
         if thread.is_java:
             wait = reader.wait(thread)
             if wait is not None:
@@ -41,11 +49,13 @@ def waits(vm: Reading, oops: Oops, table: ThreadTable) -> dict[int, Wait]:
     return found
 
 
-def deadlocks(table: ThreadTable, found: dict[int, Wait]) -> tuple[Deadlock, ...]:
-    """Every cycle of threads that wait for one another, each once."""
+def deadlocks(
+    table: ThreadTable, found: dict[int, Wait], virtual: Iterable[VmThread] = ()
+) -> tuple[Deadlock, ...]:
+    """Every cycle of threads that wait for one another, each once. virtual: virtual threads without a carrier."""
     finished: set[int] = set()
     cycles = []
-    for start in table.threads:
+    for start in (*table.threads, *virtual):
         path: list[VmThread] = []
         current: VmThread | None = start
         on_path: set[int] = set()
@@ -65,22 +75,35 @@ def deadlocks(table: ThreadTable, found: dict[int, Wait]) -> tuple[Deadlock, ...
 def _member(thread: VmThread, found: dict[int, Wait]) -> DeadlockMember:
     wait = found[thread.address]
     return DeadlockMember(
-        name=thread.name or f"thread {thread.tid}",
+        name=_label(thread),
         tid=thread.tid,
+        java_tid=thread.java_tid if thread.tid is None else thread.virtual_tid,
         waiting_for=wait.text,
         held_by=wait.holder_name,
     )
 
 
+def _label(thread: VmThread) -> str:
+    if thread.name or thread.tid is not None:
+        return thread.name or f"thread {thread.tid}"
+    return f"virtual thread #{thread.java_tid}"
+
+
 class _Monitors:
-    def __init__(self, vm: Reading, oops: Oops, table: ThreadTable) -> None:
+    def __init__(self, vm: Reading, oops: Oops, table: ThreadTable, virtual: VirtualThreads) -> None:
         self._vm = vm
         self._oops = oops
         self._table = table
+        self._virtual = virtual
+        self._by_oop = {thread.address: thread for thread in virtual.waiting}
+        # Who runs a virtual thread waits for what that waits for.
+        self._by_oop |= {thread.virtual: thread for thread in table.threads if thread.virtual}
+        self._by_oop |= table.by_oop
         # Since JDK 17 a monitor has its object behind a weak handle; the list of monitors in use came with it.
         self._weak = vm.offset("ObjectMonitor._next_om") is not None
         self._by_owner_id = vm.type_string("ObjectMonitor._owner") == "int64_t"
         self._anonymous = vm.constant("ObjectMonitor::ANONYMOUS_OWNER") or _ANONYMOUS
+        self._initializations = Initializations(vm, oops)
         self._owner_ids: dict[int, VmThread] | None = None
         self._held: dict[int, VmThread] | None = None
         self._blocker = oops.find_field(oops.well_known("Thread"), "parkBlocker")
@@ -93,17 +116,21 @@ class _Monitors:
             text = self._text(target)
             if text is None:
                 return None
+            initialization = self._initializations.behind(target)
+            if initialization is not None:
+                name, initializer = initialization
+                holder = self._table.by_address.get(initializer)
+                return Wait(INITIALIZATION + name, holder, self._name(holder, None))
             if not thread.pending:
                 # Object.wait() has let go of the monitor: a notification is what it wants, not the holder's leave.
                 return Wait(text, None, None)
             return Wait(text, *self._owner(monitor, target))
         if thread.oop and self._blocker is not None and thread.state in ("WAITING", "TIMED_WAITING"):
-            blocker = self._oops.load(thread.oop + self._blocker.offset)
+            blocker = self._oops.load((thread.virtual or thread.oop) + self._blocker.offset)
             text = self._text(blocker)
             if text is not None:
                 owner = self._oops.oop_field(blocker, "exclusiveOwnerThread")
-                holder = self._table.by_oop.get(owner) if owner else None
-                return Wait(text, holder, self._name(holder, owner))
+                return Wait(text, *self._of_oop(owner))
         return None
 
     def _object(self, monitor: int) -> int | None:
@@ -127,16 +154,33 @@ class _Monitors:
                 # With lock records on stacks (-XX:LockingMode=1 in JDK 24 and 25).
                 record = self._vm.field(monitor, "ObjectMonitor._stack_locker")
                 holder = self._table.holding(record) if record else None
+            if holder is None and target:
+                return self._of_oop(self._virtual.locking(target))
             return holder, self._name(holder, None)
         if self._by_owner_id:
             holder = self._ids().get(raw)
-            return holder, self._name(holder, None) or f"thread #{raw}"
+            if holder is None:
+                holder, name = self._of_oop(self._virtual.named(raw))
+                return holder, name or f"thread #{raw}"
+            return holder, self._name(holder, None)
         holder = self._table.by_address.get(raw) or self._table.holding(raw)
         return holder, self._name(holder, None)
 
+    def _of_oop(self, oop: int | None) -> tuple[VmThread | None, str | None]:
+        """The thread that a java.lang.Thread object is, if it may wait, and its name."""
+        if not oop:
+            return None, None
+        holder = self._by_oop.get(oop)
+        if holder is not None and holder.virtual != oop:
+            return holder, self._name(holder, None)
+        name = self._name(None, oop)
+        if not name and self._oops.class_of(oop) == _VIRTUAL:
+            name = f"virtual thread #{self._vm.word(self._oops.place(oop, 'tid'))}"
+        return holder, name
+
     def _name(self, holder: VmThread | None, oop: int | None) -> str | None:
         if holder is not None:
-            return holder.name or f"thread {holder.tid}"
+            return _label(holder)
         return self._oops.text(self._oops.oop_field(oop, "name"), 4096) if oop else None
 
     def _ids(self) -> dict[int, VmThread]:

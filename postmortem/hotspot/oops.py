@@ -317,12 +317,35 @@ class Oops:
                 yield JavaField(text, kind, ((high << 16) | low) >> tag_bits, bool(access & 8))
 
     def _declared_in_stream(self, klass: int) -> Iterator[JavaField]:
-        """JDK 21 and newer: UNSIGNED5 {java count, injected count, {name, signature, offset, access, flags, …}…}."""
+        pool = self._pool(klass)
+        if pool is None:
+            return
+        for injected, name, signature, offset, access in self._in_stream(klass):
+            text, kind = (None, None) if injected else (self._pool_text(pool, name), self._pool_text(pool, signature))
+            if text is not None and kind is not None:
+                yield JavaField(text, kind, offset, bool(access & 8))
+
+    def injected(self, klass: int, symbols: int | None) -> dict[str, int]:
+        """Offsets, by name, of the fields that the VM has added to a class; JDK 21 and newer.
+
+        symbols: the address of Symbol::_vm_symbols, in which the name of such a field is an index.
+        """
+        found = {}
+        for injected, number, _, offset, _ in self._in_stream(klass) if symbols else ():
+            name = self.symbol(self.vm.word((symbols or 0) + 8 * number)) if injected else None
+            if name is not None:
+                found[name] = offset
+        return found
+
+    def _in_stream(self, klass: int) -> Iterator[tuple[bool, int, int, int, int]]:
+        """(injected, name, signature, offset, access) of all fields: JDK 21 and newer.
+
+        UNSIGNED5 {java count, injected count, {name, signature, offset, access, flags, …}…}, the VM's own last.
+        """
         array = self.vm.field(klass, "InstanceKlass._fieldinfo_stream")
         data_at = self.vm.offset("Array<u1>._data")
-        pool = self._pool(klass)
         length = self.vm.u32(array)
-        if not array or data_at is None or pool is None or not length or length > 16 * _MAX_FIELDS:
+        if not array or data_at is None or not length or length > 16 * _MAX_FIELDS:
             return
         numbers = unsigned5(self.vm.read(array + data_at, length) or b"")
         extras = [
@@ -332,17 +355,15 @@ class Oops:
             for bit in (default if bit is None else bit,)
         ]
         try:
-            count = next(numbers)
-            next(numbers)
-            for _ in range(min(count, _MAX_FIELDS)):
+            declared = next(numbers)
+            count = declared + next(numbers)
+            for index in range(min(count, _MAX_FIELDS)):
                 name, signature, offset = next(numbers), next(numbers), next(numbers)
                 access, field_flags = next(numbers), next(numbers)
                 for extra in extras:
                     if field_flags & extra:
                         next(numbers)
-                text, kind = self._pool_text(pool, name), self._pool_text(pool, signature)
-                if text is not None and kind is not None:
-                    yield JavaField(text, kind, offset, bool(access & 8))
+                yield index >= declared, name, signature, offset, access
         except StopIteration:
             return
 

@@ -16,7 +16,7 @@ from postmortem.hotspot.histogram import java_threads
 from postmortem.hotspot.reading import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping
+    from collections.abc import Callable, Collection, Container, Iterator, Mapping
 
     from postmortem.hotspot.oops import Oops
     from postmortem.hotspot.reading import Reading
@@ -101,7 +101,7 @@ def read_threads(
     if others:
         found += [reader.other(address) for address in others]
     else:
-        found += reader.started({thread.tid for thread in found})
+        found += reader.started({thread.tid for thread in found}, {vm.word(thread.address) for thread in found})
     return ThreadTable(found), problems
 
 
@@ -182,9 +182,10 @@ class _Reader:
             name = self._vm.text(self._vm.field(address, "NamedThread._name"), _MAX_NAME)
         return VmThread(address, self._tid(address, 0, 0), name, kind)
 
-    def started(self, known: Container[int | None]) -> Iterator[VmThread]:
-        """The threads that run no Java, for want of a list of them: Thread* is what pthread_create passed on, so
-        it is in libc's descriptor of the thread, and it is proved by the tid in its OSThread."""
+    def started(self, known: Container[int | None], java: Collection[int | None]) -> Iterator[VmThread]:
+        """The threads that no list has: Thread* is what pthread_create passed on, so it is in libc's descriptor of
+        the thread, and it is proved by the tid in its OSThread. java: vtables of known Java threads; a thread that
+        runs Java is in no list, either, while the VM is being created."""
         vm = self._vm
         os_thread_at = vm.offset("Thread._osthread", "JavaThread._osthread")
         tid_at = vm.offset("OSThread._thread_id")
@@ -197,12 +198,19 @@ class _Reader:
             for (address,) in struct.iter_unpack("<Q", data[: len(data) & ~7]):
                 os_thread = vm.word(address + os_thread_at) if 0xFFFF < address < 1 << 47 else None
                 if os_thread and vm.u32(os_thread + tid_at) == tid:
-                    thread = self.other(address)
-                    if thread.name is None or not thread.name.isprintable() or not thread.name:
-                        # All have names but the one that is no NamedThread.
-                        thread = thread._replace(name=_WATCHER)
-                    yield thread._replace(tid=tid)
+                    yield self._started(address, java)._replace(tid=tid)
                     break
+
+    def _started(self, address: int, java: Collection[int | None]) -> VmThread:
+        table, kind = self._vm.word(address), self._kind(address)
+        if kind == "JavaThread" or (table and table in java):
+            return self.java(address)
+        thread = self.other(address)
+        if thread.name and thread.name.isprintable():
+            return thread
+        # All have names but the one that is no NamedThread; where no class is known it must not be a Java thread.
+        watcher = kind == "WatcherThread" or (kind is None and bool(java))
+        return thread._replace(name=_WATCHER if watcher else None)
 
     def java(self, address: int) -> VmThread:
         """A JavaThread."""

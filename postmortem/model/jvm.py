@@ -96,11 +96,19 @@ class Compilation(msgspec.Struct, frozen=True, kw_only=True):
     compile_id: int | None = None
 
 
+INITIALIZATION = "initialization of "
+"""What a thread waits for begins so where it is not a lock but the end of a class' static initializer."""
+
+
 class DeadlockMember(msgspec.Struct, frozen=True, kw_only=True):
-    """A thread in a cycle: waits for an object held by the thread named."""
+    """A thread in a cycle: waits for an object held by the thread named, or for a class that it initializes.
+
+    java_tid: Thread.threadId() of a virtual thread; one that is not mounted has no tid.
+    """
 
     name: str
     tid: int | None = None
+    java_tid: int | None = None
     waiting_for: str | None = None
     held_by: str | None = None
 
@@ -150,7 +158,8 @@ class VirtualThread(msgspec.Struct, frozen=True, kw_only=True):
     """A virtual thread that is not mounted on a carrier; state: of java.lang.VirtualThread.
 
     frames: innermost first, from its stack chunks in the heap. count: how many have this very stack and state;
-    name and java_tid are the first one's.
+    name and java_tid are the first one's. blocked_on, blocked_by: as of a JavaThread; those who wait for different
+    holders are listed apart.
     """
 
     name: str | None = None
@@ -158,6 +167,8 @@ class VirtualThread(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     frames: tuple[Frame, ...] = ()
     count: int = 1
+    blocked_on: str | None = None
+    blocked_by: str | None = None
 
 
 class ClassLoader(msgspec.Struct, frozen=True, kw_only=True):

@@ -103,7 +103,8 @@ def _returned(report: Report, address: Address, where: str, looks: str | None) -
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
-            f"Look at the local arrays{inside} and at what fills them: copies without a bound, lengths that are trusted.",
+            f"Look at the local arrays{inside} and at what fills them: copies without a bound, lengths that are"
+            " trusted.",
             "Build with -fstack-protector-strong, which stops at such a return, or with -fsanitize=address, which stops"
             " at the write.",
         ),

@@ -40,9 +40,20 @@ class Vm:
         self.made.append(address)
         return address
 
-    def read(self, native: dict[int, tuple[int, int]]) -> ThreadTable:
+    def started(self, tid: int, name: str | None = None, vtable: int = 0) -> int:
+        """The descriptor of a thread that no list has."""
+        vm = self.vm
+        descriptor, address, os_thread = vm.room(2304), vm.room(128), vm.room(32)
+        vm.put(address, "Q", vtable)
+        vm.put(address + 24, "Q", os_thread)
+        vm.put(os_thread + 4, "I", tid)
+        vm.put(address + 64, "Q", vm.text(name) if name else 0)
+        vm.put(descriptor + 0x640, "Q", address)
+        return descriptor
+
+    def read(self, native: dict[int, tuple[int, int]], kinds: dict[int, str] | None = None) -> ThreadTable:
         reading = self.vm.reading()
-        table, _ = read_threads(reading, Oops(reading, {}), lambda _: None, lambda _: None, native)
+        table, _ = read_threads(reading, Oops(reading, {}), lambda _: None, (kinds or {}).get, native)
         return table
 
 
@@ -88,6 +99,27 @@ def test_vm_threads_are_found_through_their_descriptors() -> None:
     assert 10 not in vm.read({7: (stack(0), 0), 10: (0x5000, descriptor)}).by_tid
 
 
+def test_a_thread_without_a_name_is_the_watcher_only_if_it_is_no_java_thread() -> None:
+    watcher = "VM Periodic Task Thread"
+    vm = Vm()
+    # Main, before it is in the list and has a java.lang.Thread.
+    main, other, unknown = vm.started(7, vtable=16), vm.started(8, vtable=32), vm.started(9, vtable=48)
+    native = {7: (0x1000, main), 8: (0x2000, other), 9: (0x3000, unknown)}
+    table = vm.read(native, {16: "JavaThread", 32: "WatcherThread"})
+    assert [(t.tid, t.name, t.kind, t.is_java) for t in table.threads] == [
+        (7, None, "JavaThread", True),
+        (8, watcher, "WatcherThread", False),
+        (9, None, None, False),
+    ]
+    # Without symbols a Java thread that is known tells what one looks like; its first word is the next one's here.
+    vm = Vm()
+    vm.thread(5)
+    like_a_java_thread = vm.thread(6)
+    native = {7: (0x1000, vm.started(7, vtable=16)), 8: (0x2000, vm.started(8, vtable=like_a_java_thread))}
+    table = vm.read(native)
+    assert [(t.tid, t.name, t.is_java) for t in table.threads[2:]] == [(7, watcher, False), (8, None, True)]
+
+
 @pytest.mark.parametrize(
     ("status", "state"),
     [
@@ -131,6 +163,17 @@ def test_cycles_are_deadlocks_and_chains_into_them_are_not() -> None:
 def test_waiting_for_a_running_thread_or_for_itself_is_no_deadlock() -> None:
     assert cycles({1: 2, 2: 3}) == []
     assert cycles({1: 1}) == []
+
+
+def test_virtual_threads_without_a_carrier_are_members_too() -> None:
+    one, two = (VmThread(0x9000 + n, None, "", is_java=True, java_tid=n) for n in (21, 22))
+    carrier = named(1)._replace(virtual=0xA000, virtual_tid=23)
+    waiting = {one.address: two, two.address: carrier, carrier.address: one}
+    found = {start: Wait("Lock@1", end, None) for start, end in waiting.items()}
+    (deadlock,) = deadlocks(ThreadTable([carrier]), found, [one, two])
+    assert [(member.name, member.tid, member.java_tid) for member in deadlock.threads] == [
+        ("t1", 1, 23), ("virtual thread #21", None, 21), ("virtual thread #22", None, 22),
+    ]  # fmt: skip
 
 
 def test_vm_error_by_symbol() -> None:

@@ -49,7 +49,7 @@ JUDGED = (
     *("jni-fatal", "jni-assert", "jni-double-free", "signal-chain", "mapped-jni", "mapped-bulk", "jar-replaced"),
     *("gc-verify", "vm-define-class", "metaspace", "class-space", "native-oom", "code-cache-full", "direct-memory"),
     *("safepoint-stall", "safepoint-timeout", "kill-segv", "kill-quit-gcore", "report-timeout-oom", "entry-barrier"),
-    "convoy",
+    *("convoy", "deadlock-class-init", "deadlock-virtual"),
     # Settings that a log tells of.
     *("container", "c2-xcomp", "epsilon"),
 )

@@ -25,7 +25,7 @@ WITHOUT_LOG = {
     *corpus.UNLOGGED,
     *corpus.ASKED,
     *("jni-fatal", "jni-assert", "jni-double-free", "signal-chain", "code-cache-full", "direct-memory"),
-    *("safepoint-stall", "kill-quit-gcore", "report-timeout-oom", "convoy"),
+    *("safepoint-stall", "kill-quit-gcore", "report-timeout-oom", "convoy", "deadlock-class-init", "deadlock-virtual"),
 }
 FEW_FRAMES = {(11, "jni-badref")}
 """The log shows one frame of libjvm and eight words of stack: nothing in it leads to the library that called the VM."""

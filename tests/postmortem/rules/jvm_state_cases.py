@@ -145,6 +145,10 @@ def flagged(*flags: Flag) -> Report:
 
 
 FIRST, SECOND = blocked(101, "transfer-1", "transfer-2"), blocked(102, "transfer-2", "transfer-1")
+LOADING = tuple(
+    blocked(105 + me, f"loads-{me}", f"loads-{other}", state="RUNNABLE", blocked_on=f"initialization of shop.C{other}")
+    for me, other in ((0, 1), (1, 0))
+)
 RING = tuple(blocked(110 + n, f"stage-{n}", f"stage-{(n + 1) % 3}", state="WAITING") for n in range(3))
 UNNAMED = Deadlock(threads=tuple(DeadlockMember(name=name, waiting_for=f"java.lang.Object@0x{name}0") for name in "ab"))
 WORKING = java_thread(103, "auditor", "_thread_in_Java", compiled("shop.Audit.sum"), state="RUNNABLE")
@@ -174,6 +178,7 @@ JVM_STATE_CASES: dict[str, Cases] = {
             killed(state(deadlocks=(circle(FIRST, SECOND),)), FIRST, SECOND),
             killed(state(deadlocks=(circle(*RING), circle(FIRST, SECOND))), *RING, FIRST, SECOND),
             report(jvm=state(deadlocks=(UNNAMED,))),
+            killed(state(deadlocks=(circle(*LOADING),)), *LOADING),
         ),
         (
             killed(state(), blocked(101, "transfer-1", "auditor"), WORKING),

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from postmortem.model import Host, Memory, Report, Thread, VmError
-from postmortem.model.jvm import Jvm, Metaspace
+from postmortem.model.jvm import Deadlock, DeadlockMember, Jvm, Metaspace, VirtualThread
 from postmortem.rules import jvm_outdated
 from postmortem.rules.engine import run
 from tests.postmortem.rules import jvm_state_cases as cases
-from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, java_abort, state, vm
+from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, interpreted, java_abort, state, vm
 from tests.postmortem.rules.reports import findings, verdict
 
 
@@ -72,6 +72,40 @@ def test_a_circle_with_a_time_out_may_open() -> None:
     (finding,) = findings(report, "jvm-java-deadlock")
     assert finding.confidence == "possible" and "time-out" in finding.explanation
     assert verdict(report) == "killed-by-signal"
+
+
+def test_virtual_threads_without_a_carrier_stand_in_their_stacks() -> None:
+    member, other = (
+        DeadlockMember(name=f"order-{me}", java_tid=20 + me, waiting_for="shop.Account@0x10", held_by=f"order-{3 - me}")
+        for me in (1, 2)
+    )
+    stack = (interpreted("java.util.concurrent.locks.LockSupport.park"), interpreted("shop.Order.place"))
+    ours = VirtualThread(java_tid=21, name="order-1", state="PARKED", frames=stack)
+    timed = VirtualThread(java_tid=22, name="order-2", state="TIMED_PARKED", frames=stack)
+    circle = (Deadlock(threads=(member, other)),)
+    (finding,) = findings(cases.killed(state(deadlocks=circle, virtual_threads=(ours,))), "jvm-java-deadlock")
+    assert finding.confidence == "certain"
+    assert "order-1 (virtual thread #21) waits for shop.Account@0x10, which order-2 holds" in finding.explanation
+    carrier = msgspec.structs.replace(other, tid=101)
+    (mounted,) = findings(cases.killed(state(deadlocks=(Deadlock(threads=(member, carrier)),))), "jvm-java-deadlock")
+    assert "order-2 (thread 101, carrying virtual thread #22) waits for" in mounted.explanation
+    assert "jvm.virtual_threads[0].frames[1].function" in [item.where for item in finding.evidence]
+    (finding,) = findings(cases.killed(state(deadlocks=circle, virtual_threads=(ours, timed))), "jvm-java-deadlock")
+    assert finding.confidence == "possible"
+
+
+def test_a_circle_of_class_initializers_is_broken_between_them() -> None:
+    report = cases.killed(state(deadlocks=(cases.circle(*cases.LOADING),)), *cases.LOADING)
+    (finding,) = findings(report, "jvm-java-deadlock")
+    assert "waits for the initialization of shop.C1, which loads-1 has begun." in finding.explanation
+    assert "static initializers" in finding.remedies[0]
+    assert not any("tryLock" in remedy for remedy in finding.remedies)
+    assert verdict(report) == "jvm-java-deadlock"
+    # With a lock in the circle, both may be what to change.
+    mixed = cases.circle(cases.LOADING[0], cases.SECOND)
+    (finding,) = findings(cases.killed(state(deadlocks=(mixed,))), "jvm-java-deadlock")
+    assert "static initializers" in finding.remedies[0]
+    assert any("tryLock" in remedy for remedy in finding.remedies)
 
 
 @pytest.mark.parametrize(("used", "expected"), [(None, "killed-by-signal"), (290 << 20, "jvm-memory-over-limit")])

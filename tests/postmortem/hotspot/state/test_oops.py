@@ -65,3 +65,28 @@ def test_nonsense_is_none() -> None:
     assert oops.klass_name(0x1000) is None
     assert oops.text(0x1000) is None
     assert oops.find_field(0x1000, "x") is None
+
+
+def test_fields_of_the_vm_s_own_are_named_by_its_symbols() -> None:
+    classes = Classes("narrow")
+    vm = classes.vm
+    vm.instance(InstanceKlass___constants=32, InstanceKlass___fieldinfo_stream=40)
+    vm.fields["Array<u1>", "_data"] = vm.fields["Symbol", "_length"]._replace(offset=4)
+    vm.sizes["ConstantPool"] = 16
+    klass = classes.klass("jdk/internal/vm/StackChunk", 48)
+    symbols = [vm.room(64) for _ in range(4)]
+    for symbol, text in zip(symbols, ("size", "I", "lockStackSize", "B"), strict=True):
+        vm.put(symbol, "IH", 0, len(text))
+        vm.put(symbol + 6, f"{len(text)}s", text.encode())
+    pool, table = vm.room(64), vm.room(64)
+    vm.put(pool + 16 + 8, "QQ", symbols[0], symbols[1])
+    vm.put(table + 8, "QQ", symbols[2], symbols[3])
+    # One field that Java declares, and one of the VM's: name, signature, offset, access, flags.
+    data = b"".join(_encode(value) for value in (1, 1, *(1, 2, 20, 0, 0), *(1, 2, 37, 0, 0)))
+    stream = vm.room(64)
+    vm.put(stream, f"I{len(data)}s", len(data), data)
+    vm.put(klass + 32, "QQ", pool, stream)
+    oops = classes.oops()
+    assert [(field.name, field.signature, field.offset) for field in oops.declared(klass)] == [("size", "I", 20)]
+    assert oops.injected(klass, table) == {"lockStackSize": 37}
+    assert oops.injected(klass, None) == {}
