@@ -29,17 +29,20 @@ def check(report: Report) -> Iterator[Finding]:
     said = (
         f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
     )
-    reported = _after_report(report)
+    lost = _is_lost(report)
+    reported = lost and views.java_process(report)
     if reported:
         said = (
             " A JVM aborts so after it has reported a crash in hs_err_pid"
             f"{report.process.pid or ''}.log; what led there is not in what is left of the stack."
         )
+    elif lost:
+        said = " What called it is not in what is left of the stack."
     yield Finding(
         rule=RULE.id,
         title=f"abort() called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
         severity="high",
-        confidence="possible" if reported else "certain",
+        confidence="possible" if lost else "certain",
         explanation=f"The process ended itself with abort(){where}.{said}",
         evidence=proof(
             report,
@@ -56,10 +59,10 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-def _after_report(report: Report) -> bool:
-    """A JVM whose stack is lost right above abort(), which is how the report of a crash ends."""
+def _is_lost(report: Report) -> bool:
+    """The stack can't be read right above abort()."""
     found = views.crashing(report)
-    if found is None or not views.java_process(report) or found[1].ended == "bottom":
+    if found is None or found[1].ended == "bottom":
         return False
     return len({frame.module for frame in found[1].frames}) <= 1
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CLOSE = 1 << 16
 """Bytes from a mapping within which an overrun or underrun of it is the first guess."""
+FAR = 1 << 30
+"""Bytes from a mapping beyond which it says nothing about an address."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -43,21 +45,20 @@ def check(report: Report) -> Iterator[Finding]:
         title = f"{word} the unmapped address {address:#x}{views.inside(report)}"
     below, above = views.neighbours(report, address)
     near: list[str] = []
-    if below:
+    if below and address - below[1].end <= FAR:
         near.append(
             f"{views.size_text(address - below[1].end)} past the end of {views.mapping_text(below[1])}"
         )
-    if above:
+    if above and above[1].start - address <= FAR:
         near.append(f"{views.size_text(above[1].start - address)} before {views.mapping_text(above[1])}")
-    close = below is not None and address - below[1].end < CLOSE
-    guess = (
-        "So close behind a mapping, an overrun of what lies at its end is the first guess."
-        if close
-        else (
-            "That is far from memory in use: the pointer was overwritten, never set, or its memory was"
-            " unmapped."
-        )
-    )
+    behind = None if below is None else address - below[1].end
+    before = None if above is None else above[1].start - address
+    if behind is not None and behind < CLOSE:
+        guess = "So close behind a mapping, an overrun of what lies at its end is the first guess."
+    else:
+        guess = "The pointer was overwritten, never set, or its memory was unmapped."
+        if all(distance is None or distance > FAR for distance in (behind, before)):
+            guess = f"That is far from memory in use. {guess}"
     if executing:
         guess = (
             "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
