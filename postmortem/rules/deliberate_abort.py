@@ -25,16 +25,18 @@ def check(report: Report) -> Iterator[Finding]:
     if not aborts.aborted(report) or views.code(report) is None:
         return
     where = views.inside(report)
+    caller = views.blamed(report)
+    call = (aborts.call(report, caller[0]) if caller else None) or "abort()"
     text = aborts.message(report)
     said = (
         f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
     )
     yield Finding(
         rule=RULE.id,
-        title=f"abort() called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
+        title=f"{call} called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
         severity="high",
         confidence="certain",
-        explanation=f"The process ended itself with abort(){where}.{said}",
+        explanation=f"The process ended itself with {call}{where}.{said}",
         evidence=proof(
             report,
             ("crash.signal.code_name", "sent by the process to itself"),
@@ -42,7 +44,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.blamed_path(report), "the caller"),
         ),
         remedies=(
-            f"Read the condition before the call of abort(){where}, and what the program logged just before.",
+            f"Read the condition before the call of {call}{where}, and what the program logged just before.",
         ),
     )
 
