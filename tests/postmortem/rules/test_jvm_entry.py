@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from postmortem.model import Address, Core, Frame, Report, Thread
@@ -9,6 +10,7 @@ from postmortem.model.jvm import Flag
 from postmortem.model.process import Process
 from postmortem.rules import jvm_frames
 from postmortem.rules.engine import run
+from tests.postmortem.rules.cases import CASES
 from tests.postmortem.rules.jvm_cases import (
     JAVA_THREAD,
     LIBC,
@@ -125,6 +127,14 @@ def test_a_fault_in_libc_without_names_is_said_to_be_there() -> None:
     assert "was raised in libc.so.6+0x16a499, which parse() of libcodec.so had called" in words(report)
     (finding,) = findings(report, "null-dereference")
     assert finding.title.endswith(" in libc.so.6+0x16a499, called by parse()")
+
+
+def test_every_plain_fault_in_libc_names_it_and_its_caller() -> None:
+    thread = on(NAMELESS_LIBC, native("parse"))
+    for rule in ("unmapped-address", "protected-page", "write-to-read-only"):
+        report = msgspec.structs.replace(CASES[rule].fires[0], threads=(thread,))
+        (finding,) = findings(report, rule)
+        assert finding.title.endswith(" in libc.so.6+0x16a499, called by parse()")
 
 
 def test_the_address_of_an_arithmetic_fault_is_no_jump() -> None:
