@@ -27,6 +27,9 @@ _KINDS: dict[str, Kind] = {
     "M": "java-interpreted",
     "v": "stub",
 }
+_METHODS = "jJAM"
+_GENERATED = "jJAMv"
+"""Kinds of lines that both lists have."""
 _STUB = re.compile(r"^~?(?:StubRoutines::|BufferBlob::|RuntimeStub::)?")
 
 
@@ -35,12 +38,39 @@ def stack(
 ) -> tuple[Frame, ...]:
     """One stack of the log's two lists.
 
-    `Native frames` goes on through Java frames where the VM could walk them, and then has what `Java frames`
-    repeats; else the second list is the first one's continuation.
+    `Native frames` goes on through Java frames where the VM could walk them, and then has most of what `Java frames`
+    repeats; else the second list is the first one's continuation. Without a frame pointer in the library the walk
+    misses its caller, the native method.
     """
-    lines = list(native) if any(line.kind in "jJAM" for line in native) else [*native, *java]
+    lines = _spliced(native, java)
     return tuple(_frame(line, modules, pc if index == 0 else None, sp if index == 0 else None)
                  for index, line in enumerate(lines))  # fmt: skip
+
+
+def _spliced(native: Sequence[log.Frame], java: Sequence[log.Frame]) -> list[log.Frame]:
+    """The first list, with what only the second has put before the frame that follows it there."""
+    lines: list[log.Frame] = []
+    following = 0
+    on_java = False
+    for line in native:
+        if line.kind in _GENERATED:
+            found = _position(java, line, following)
+            on_java = found is not None
+            if found is not None:
+                lines.extend(java[following:found])
+                following = found + 1
+        lines.append(line)
+    if on_java or not any(line.kind in _METHODS for line in native):
+        lines.extend(java[following:])
+    return lines
+
+
+def _position(java: Sequence[log.Frame], line: log.Frame, start: int) -> int | None:
+    return next((index for index in range(start, len(java)) if _same(java[index], line)), None)
+
+
+def _same(one: log.Frame, other: log.Frame) -> bool:
+    return one.kind == other.kind and one.text.split() == other.text.split()
 
 
 def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int | None) -> Frame:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MUSL_ALLOCATOR = re.compile(r"a_crash|get_meta|nontrivial_free|alloc_slot|(?:__libc_)?(?:free|realloc|malloc|calloc)")
 _MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
+_RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
 
 
 def musl_crash(report: Report) -> bool | None:
@@ -42,6 +43,18 @@ def own_signal(report: Report) -> bool:
     if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
         return False
     return signal.sender_pid is not None and signal.sender_pid == report.process.pid
+
+
+def call(report: Report, caller: int) -> str | None:
+    """ "abort()", "raise(SIGSEGV)": what sent the signal, as frame `caller` called it; None when it has no name."""
+    name = report.crash.signal.name if report.crash.signal is not None else ""
+    found = None
+    for frame in views.crashing_frames(report)[:caller]:
+        match = _RAISES.fullmatch(plain(frame.function)) if frame.function is not None else None
+        found = match[1] if match is not None else found
+    if found is None or found == "abort":
+        return "abort()" if aborted(report) else None
+    return f"{found}({name})"
 
 
 def message(report: Report) -> str:

@@ -25,6 +25,8 @@ def check(report: Report) -> Iterator[Finding]:
     if not aborts.aborted(report) or views.code(report) is None:
         return
     where = views.inside(report)
+    caller = views.blamed(report)
+    call = (aborts.call(report, caller[0]) if caller else None) or "abort()"
     text = aborts.message(report)
     said = (
         f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
@@ -40,10 +42,10 @@ def check(report: Report) -> Iterator[Finding]:
         said = " What called it is not in what is left of the stack."
     yield Finding(
         rule=RULE.id,
-        title=f"abort() called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
+        title=f"{call} called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
         severity="high",
         confidence="possible" if lost else "certain",
-        explanation=f"The process ended itself with abort(){where}.{said}",
+        explanation=f"The process ended itself with {call}{where}.{said}",
         evidence=proof(
             report,
             ("crash.signal.code_name", "sent by the process to itself"),
@@ -54,7 +56,7 @@ def check(report: Report) -> Iterator[Finding]:
             f"Find the log hs_err_pid{report.process.pid or '<pid>'}.log (working directory, /tmp, -XX:ErrorFile) and"
             " analyze it, or give it with --hs-err."
             if reported
-            else f"Read the condition before the call of abort(){where}, and what the program logged just before.",
+            else f"Read the condition before the call of {call}{where}, and what the program logged just before.",
         ),
     )
 

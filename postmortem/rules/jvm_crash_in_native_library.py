@@ -3,7 +3,8 @@
 What it finds: a fault or an abort in a library that is neither the JVM nor libc, in a process with a JVM; also
 one inside libc or inside a JNI function of the JVM that the library called.
 Why it matters: the JVM prints the report, but the fault is the library's; its owner is to be asked.
-Evidence it needs: a frame of the library above the innermost Java frame, or on a thread without Java frames.
+Evidence it needs: a frame of the library above the innermost Java frame, or on a thread without Java frames; the
+frames between tell whether a native method, java.lang.foreign or an agent's event led there.
 False alarms: a library that was handed damaged data by another one is only the place of the crash.
 What to do: read the named function, update or replace the library, run its tests under a sanitizer.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
-from postmortem.rules import aborts, culprit, jvm_frames, jvm_threads, jvm_views, views
+from postmortem.rules import aborts, culprit, jvm_entry, jvm_frames, jvm_jni_fatal_error, jvm_views, views
 from postmortem.rules.names import plain
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
@@ -29,6 +30,8 @@ def check(report: Report) -> Iterator[Finding]:
     found = jvm_frames.library_frame(report)
     if found is None or jvm_views.internal_error(report) is not None or jvm_views.foreign_handler(report) is not None:
         return
+    if jvm_jni_fatal_error.stopped_by_check(report):
+        return
     index, frame, in_vm = found
     assert frame.module is not None
     where = jvm_frames.site(report)
@@ -41,38 +44,40 @@ def check(report: Report) -> Iterator[Finding]:
         return
     library = jvm_frames.file_name(frame.module)
     agent = _agent(report, library)
+    program = agent is None and not from_jdk and _is_program(report, frame.module)
     what, how = _what(report, index, in_vm, entry)
     confidence: Confidence = "likely" if in_vm and entry is None else "certain"
-    native = where.java[1] if where.java is not None else None
-    caller = jvm_frames.java_caller(report, where.java[0]) if where.java is not None else None
-    called = ""
-    if native is not None:
-        called = f" Java entered it through the native method {_short(native)}"
-        called += f", called by {culprit.label(caller[1])}." if caller is not None else "."
-    elif jvm_threads.role(report) in (None, "other"):
-        called = " The thread has no Java frames: native code of the library's own, on a thread of its own."
+    way = jvm_entry.entry(report, index)
+    touched = views.fault_address_path(report) if jvm_views.memory_fault(report) else ""
+    leaving = jvm_entry.exit_call(report, index)
+    sentences = (how, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program))
     yield Finding(
         rule=RULE.id,
-        title=f"{what} {_kind(from_jdk, agent)} {library}: {culprit.label(frame)}",
+        title=f"{what} {_kind(from_jdk, agent, program)} {library}: {culprit.label(frame)}",
         severity="critical",
         confidence=confidence,
         explanation=(
-            f"{how}{called} {_verdict(library, from_jdk, agent)} Neither the JVM's settings nor its collector have"
-            " a part in it."
+            " ".join(sentence for sentence in sentences if sentence)
+            + " Neither the JVM's settings nor its collector have a part in it."
         ),
         evidence=proof(
             report,
             ("crash.signal.code_name", "the signal"),
-            (views.fault_address_path(report), "the address that was touched"),
+            (touched, "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
             (views.frame_path(report, index, "module_offset"), "offset in the library, for addr2line"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             ("crash.instruction", "the faulting instruction"),
-            (views.frame_path(report, where.java[0]) if where.java else "", "the native method"),
-            (views.frame_path(report, caller[0]) if caller else "", "its Java caller"),
+            (views.frame_path(report, leaving[0]) if leaving else "", "its destructors ran under it"),
+            (views.frame_path(report, way.event[0]) if way.event else "", "posts the event to the agent"),
+            (views.frame_path(report, way.method[0]) if way.method else "", "the native method"),
+            (
+                views.frame_path(report, way.caller[0]) if way.caller else "",
+                "its Java caller" if way.method else "the Java code",
+            ),
         ),
-        remedies=_remedies(library, frame, from_jdk, agent, native),
+        remedies=tuple(_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None)),
     )
 
 
@@ -93,7 +98,12 @@ def _jni_function(report: Report) -> tuple[int, str] | None:
 def _raises(report: Report, library: int) -> bool:
     """What lies above the library's frame is what raises a signal."""
     above = views.crashing_frames(report)[:library]
-    return any(frame.function is not None and culprit.skipped_function(frame.function) for frame in above)
+    return any(
+        frame.function is not None
+        and (frame.module is None or jvm_frames.is_system(frame.module))
+        and culprit.skipped_function(frame.function)
+        for frame in above
+    )
 
 
 def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None) -> tuple[str, str]:
@@ -112,9 +122,10 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
             through = " through the JVM (as JNI's FatalError does)"
         said = aborts.message(report)
         text = f" libc said {said!r}." if said else ""
-        verb = "abort()" if name == "SIGABRT" else name
-        return f"{verb} called by", f"{label} of {library} ended the process with {verb}{through}.{text}"
-    address = views.fault_address(report)
+        verb = aborts.call(report, index)
+        title = f"{verb} called by" if verb is not None else f"{name} raised by"
+        return title, f"{label} of {library} ended the process with {verb or name}{through}.{text}"
+    address = views.fault_address(report) if jvm_views.memory_fault(report) else None
     at = f" at {address:#x}" if address is not None else ""
     if in_vm:
         function = f"{entry[1]}()" if entry else "a function of the JVM"
@@ -125,29 +136,44 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
                 " library was bad, or the library had damaged the JVM's memory before."
             ),
         )
-    if views.pc_is_fault(report):
+    if address is not None and views.pc_is_fault(report):
         pc = report.crash.pc
         target = f"{pc:#x}" if pc is not None else "nowhere"
         return "Jump to nowhere in", f"{label} of {library} called {target}, where there is no code: {name}."
     inner = frames[0]
-    if index and inner.function is not None and inner.kind == "native":
+    if index and inner.kind == "native" and (inner.function is not None or inner.module is not None):
         libc = jvm_frames.file_name(inner.module or "") or "libc"
-        return (
-            f"{name} in",
-            f"{name}{at} was raised in {plain(inner.function)}() of {libc}, which {label} of {library} had called.",
-        )
+        place = f"{plain(inner.function)}() of {libc}" if inner.function is not None else culprit.label(inner)
+        return f"{name} in", f"{name}{at} was raised in {place}, which {label} of {library} had called."
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
     return f"{name} in", how
 
 
-def _short(frame: Frame) -> str:
-    return f"{frame.function}()" if frame.function is not None else culprit.label(frame)
+def _leaving(report: Report, call: tuple[int, Frame] | None) -> str:
+    if call is None:
+        return ""
+    caller = views.caller_of(report, call[0])
+    who = f", which {culprit.label(caller[1])} had called" if caller is not None else ""
+    return (
+        f"It ran under exit(){who}: that runs static destructors and atexit handlers while the JVM's other threads go"
+        " on, and destroys what they still use."
+    )
 
 
-def _kind(from_jdk: bool, agent: str | None) -> str:
+def _is_program(report: Report, module: str) -> bool:
+    """The executable; a log does not tell which that is, but libraries have a suffix."""
+    executable = report.process.executable
+    if executable is not None:
+        return jvm_frames.file_name(executable) == jvm_frames.file_name(module)
+    return views.is_log(report) and "." not in jvm_frames.file_name(module)
+
+
+def _kind(from_jdk: bool, agent: str | None, program: bool) -> str:
     if agent is not None:
         return "agent"
+    if program:
+        return "the program"
     return "the JDK's library" if from_jdk else "native library"
 
 
@@ -163,7 +189,7 @@ def _agent(report: Report, library: str) -> str | None:
     return None
 
 
-def _verdict(library: str, from_jdk: bool, agent: str | None) -> str:
+def _verdict(library: str, from_jdk: bool, agent: str | None, program: bool) -> str:
     if agent is not None:
         return f"{library} is an agent that {agent} loads: it is not part of the application."
     if from_jdk:
@@ -171,27 +197,54 @@ def _verdict(library: str, from_jdk: bool, agent: str | None) -> str:
             f"{library} belongs to the JDK itself; it fails when it is given damaged data (a file cut short, a"
             " buffer freed too early), or it has a defect that an update may mend."
         )
+    if program:
+        return f"{library} is the program that the JVM runs in."
     return f"{library} does not belong to the JDK."
 
 
-def _remedies(library: str, frame: Frame, from_jdk: bool, agent: str | None, native: Frame | None) -> tuple[str, ...]:
+def _remedies(
+    report: Report,
+    library: str,
+    frame: Frame,
+    from_jdk: bool,
+    agent: str | None,
+    program: bool,
+    way: jvm_entry.Entry,
+    leaving: bool,
+) -> Iterator[str]:
+    checkable = way.jni and not jvm_views.checks_jni(report)
     if from_jdk:
-        return (
-            "Update to the newest release of this JDK version and search its bug database for the function.",
-            f"Look at what the Java caller hands to {library}: a closed or mapped file, a buffer that is shared.",
-            "Run with -Xcheck:jni to see whether another native library misuses JNI.",
-        )
-    place = culprit.label(frame)
+        yield "Update to the newest release of this JDK version and search its bug database for the function."
+        yield f"Look at what the Java caller hands to {library}: a closed or mapped file, a buffer that is shared."
+        if checkable:
+            yield "Run with -Xcheck:jni to see whether another native library misuses JNI."
+        return
+    deliberate = jvm_views.ended_by_itself(report) and not aborts.message(report)
     offset = f" (addr2line -Cfie {library} {frame.module_offset:#x})" if frame.module_offset is not None else ""
-    first = f"Read {place}{offset}"
-    first += f" and what {_short(native)} passes to it." if native is not None else "."
-    return (
-        first,
-        f"Remove {agent}, or update the agent." if agent is not None else f"Update {library}, or ask who maintains it.",
-        "Run with -Xcheck:jni: it reports wrong use of JNI at the call that makes it.",
-        f"Build {library} with -fsanitize=address and start java with LD_PRELOAD of libasan.so to find the first bad"
-        " access.",
-    )
+    first = f"Read {culprit.label(frame)}{offset}"
+    if deliberate:
+        yield f"{first}, and the condition before the call that ended the process."
+    elif way.method is not None:
+        yield f"{first} and what {jvm_entry.name(way.method[1])} passes to it."
+    elif not way.jni and way.caller is not None:
+        yield f"{first} and what {culprit.label(way.caller[1])} passes to it."
+    else:
+        yield f"{first}."
+    if leaving:
+        yield (
+            "End a process with a JVM by System.exit() or _exit(), or keep static destructors and atexit handlers from"
+            " touching what running threads use."
+        )
+    if agent is not None:
+        yield f"Remove {agent}, or update the agent."
+    elif not program:
+        yield f"Update {library}, or ask who maintains it."
+    if deliberate:
+        return
+    if checkable:
+        yield "Run with -Xcheck:jni: it reports wrong use of JNI at the call that makes it."
+    start = "" if program else " and start java with LD_PRELOAD of libasan.so"
+    yield f"Build {library} with -fsanitize=address{start} to find the first bad access."
 
 
 RULE = Rule(id="jvm-crash-in-native-library", group="jvm", specificity=79, check=check, documentation=__doc__ or "")

@@ -37,6 +37,10 @@ _VM_ABORT = re.compile(
     r"(?:os::abort|os::die|VMError::\w+|report_(?:and_die|vm_error|fatal|unimplemented|should_not_\w+|vm_out_of_memory)"
     r"\w*|vm_exit_out_of_memory|crash_handler|JVM_handle_linux_signal|javaSignalHandler|signalHandler)"
 )
+_JNI_INLINE = re.compile(r"_?(?:JNIEnv|JavaVM)_?::\w+")
+"""The C++ wrappers of jni.h, compiled into every library that uses them."""
+_DOWNCALL = re.compile(r"nep_invoker\w*")
+"""The stub of java.lang.foreign's downcalls (downcallLinker of the CPU's folder)."""
 NATIVE_WRAPPER = "native wrapper"
 """In the note of a compiled frame that is the stub around a native method."""
 
@@ -89,6 +93,13 @@ def is_wrapper(frame: Frame) -> bool:
     return frame.kind == "java-compiled" and NATIVE_WRAPPER in (frame.note or "")
 
 
+def is_native_method(report: Report, frame: Frame) -> bool:
+    """A method without bytecodes. A log gives an interpreted one bci 0."""
+    if frame.kind != "java-interpreted":
+        return is_wrapper(frame)
+    return frame.line is None and (frame.bci is None or (frame.bci == 0 and views.is_log(report)))
+
+
 def is_generated(frame: Frame) -> bool:
     """Code that the VM generated."""
     return is_java(frame) or frame.kind == "stub"
@@ -129,12 +140,25 @@ def top(report: Report) -> Frame | None:
     return next((frame for frame in views.crashing_frames(report) if frame.kind != "signal"), None)
 
 
+def is_downcall(frame: Frame) -> bool:
+    """The stub through which java.lang.foreign calls native code."""
+    return frame.kind == "stub" and _DOWNCALL.fullmatch(frame.function or "") is not None
+
+
+def native_method(report: Report) -> tuple[int, Frame] | None:
+    """The innermost Java frame, if it is a native method's."""
+    java = site(report).java
+    return java if java is not None and is_native_method(report, java[1]) else None
+
+
 def library_frame(report: Report) -> tuple[int, Frame, int] | None:
     """The innermost frame in a library that is neither libc's kind nor the VM, above any Java frame.
 
     Index, frame, and how many frames of the VM lie above it. The VM's own ending of the process does not count. A
-    scanned word may be stale, but for one next to a native method, whose code it must be.
+    scanned word may be stale, but for one next to a native method, whose code it must be. jni.h's inline functions
+    stand for their caller.
     """
+    inline: tuple[int, Frame, int] | None = None
     in_vm = 0
     where = site(report)
     caller = where.java[0] if where.java is not None and where.java[1].kind == "java-interpreted" else None
@@ -144,10 +168,15 @@ def library_frame(report: Report) -> tuple[int, Frame, int] | None:
         if frame.trust == "scan" and index + 1 != caller:
             continue
         if is_vm(frame):
+            if inline is not None:
+                break
             in_vm += 0 if ends_process(frame) else 1
         elif not is_system(frame.module) and not frame.module.startswith("["):
-            return index, frame, in_vm
-    return None
+            if inline is None and frame.function is not None and _JNI_INLINE.fullmatch(plain(frame.function)):
+                inline = (index, frame, in_vm)
+                continue
+            return index, frame, in_vm if inline is None else inline[2]
+    return inline
 
 
 def vm_frames(report: Report) -> tuple[tuple[int, Frame], ...]:

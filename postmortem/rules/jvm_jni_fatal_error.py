@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHECKS = "checked_jni_"
+CHECKED = 80
+"""The check's own word for it: above the library that made the call."""
 CHECKER = ("ReportJNIFatalError", "jniCheck::", "NativeReportJNIFatalError")
 
 
@@ -29,24 +31,16 @@ def check(report: Report) -> Iterator[Finding]:
     if not aborts.aborted(report) or not jvm_views.is_jvm(report):
         return
     native = jvm_frames.site(report).native
-    found = next(
-        (
-            (index, name)
-            for index, frame in native
-            if jvm_frames.is_vm(frame)
-            and ((name := plain(frame.function or "")).endswith("jni_FatalError") or name.startswith(CHECKER))
-        ),
-        None,
-    )
+    found = _end(report)
     if found is None:
         return
     index, name = found
     checked = next((plain(f.function) for i, f in native if i >= index and f.function and CHECKS in f.function), None)
-    by_check = not name.endswith("jni_FatalError")
+    by_check = name.startswith(CHECKER)
     library = jvm_frames.library_frame(report)
     who = f"{jvm_frames.file_name(library[1].module or '')}, {culprit.label(library[1])}" if library else "native code"
-    caller = jvm_frames.java_caller(report)
-    method = jvm_frames.site(report).java
+    method = jvm_frames.native_method(report)
+    caller = jvm_frames.java_caller(report, method[0] if method else -1)
     during = f" during the native method {method[1].function}()" if method and method[1].function else ""
     java = f" Java code got there from {culprit.label(caller[1])}." if caller else ""
     function = (checked or name).removeprefix(CHECKS)
@@ -77,9 +71,30 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             'Find "FATAL ERROR in native method" in the program\'s output: the message and the Java stack follow.',
-            f"Read the condition before the call in {who}.",
+            (
+                f"Read the call of {function} in {who}: its object or class, its method or field, and whether an"
+                " exception was pending."
+                if by_check
+                else f"Read the condition before the call in {who}."
+            ),
         ),
+        specificity=CHECKED if by_check else RULE.specificity,
     )
+
+
+def stopped_by_check(report: Report) -> bool:
+    """-Xcheck:jni ended the process."""
+    found = _end(report) if aborts.aborted(report) and jvm_views.is_jvm(report) else None
+    return found is not None and found[1].startswith(CHECKER)
+
+
+def _end(report: Report) -> tuple[int, str] | None:
+    """Index and plain name of what ended the process."""
+    for index, frame in jvm_frames.site(report).native:
+        name = plain(frame.function or "")
+        if jvm_frames.is_vm(frame) and (name.endswith("jni_FatalError") or name.startswith(CHECKER)):
+            return index, name
+    return None
 
 
 RULE = Rule(id="jvm-jni-fatal-error", group="jvm", specificity=78, check=check, documentation=__doc__ or "")

@@ -156,6 +156,14 @@ def flag(report: Report, name: str) -> tuple[str, str] | None:
     return None
 
 
+def checks_jni(report: Report) -> bool:
+    """-Xcheck:jni is on."""
+    found = flag(report, "CheckJNICalls")
+    if found is not None and found[1] == "true":
+        return True
+    return report.jvm is not None and "-Xcheck:jni" in report.jvm.arguments
+
+
 def number_flag(report: Report, name: str) -> int | None:
     found = flag(report, name)
     return int(found[1]) if found is not None and found[1].isascii() and found[1].isdigit() else None

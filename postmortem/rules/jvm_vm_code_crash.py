@@ -92,7 +92,10 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=(
             *(("Stop the profiler or JFR recording and see whether the crashes stop; update it.",) if profiler else ()),
             f"Search the JDK's bug database for {label}, and update to the newest release of this version.",
-            "Run with -Xcheck:jni and without agents and native libraries that can be left out.",
+            (
+                f"Run {'' if jvm_views.checks_jni(report) else 'with -Xcheck:jni and '}without agents and native"
+                " libraries that can be left out."
+            ),
             "Run with -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC to see whether the heap is"
             " damaged, and test the machine's memory if only one is concerned.",
         ),
@@ -102,6 +105,8 @@ def check(report: Report) -> Iterator[Finding]:
 def _place(report: Report) -> tuple[int, Frame] | None:
     """The frame of the JVM that faulted, libc's own above it left out."""
     for index, frame in jvm_frames.site(report).native:
+        if jvm_frames.is_downcall(frame):
+            return None  # Native code that Java called faulted; its frames are missing.
         if frame.kind == "stub" or jvm_frames.is_vm(frame):
             return index, frame
         if frame.module is not None and not jvm_frames.is_system(frame.module):

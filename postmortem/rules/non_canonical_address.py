@@ -51,7 +51,7 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
     deed = "Call or jump to" if execute else f"{views.access_word(report).capitalize()} through"
     return Finding(
         rule=RULE.id,
-        title=f"{deed} the non-canonical pointer {address:#x}{views.inside(report)}",
+        title=f"{deed} the non-canonical pointer {address:#x}{views.at_fault(report)}",
         severity="critical",
         confidence="certain",
         explanation=(

@@ -47,7 +47,7 @@ def check(report: Report) -> Iterator[Finding]:
     operand = f"crash.operands[{found[0]}]" if found else "crash.operands[0]"
     yield Finding(
         rule=RULE.id,
-        title=f"Null pointer {access} {at}{where}",
+        title=f"Null pointer {access} {at}{views.at_fault(report)}",
         severity="critical",
         confidence=confidence,
         explanation=(

@@ -41,7 +41,7 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=(
             f"{views.access_word(report).capitalize()} of the protected page at"
-            f" {address:#x}{views.inside(report)}"
+            f" {address:#x}{views.at_fault(report)}"
         ),
         severity="critical",
         confidence="possible" if views.java_process(report) else "certain",

@@ -42,7 +42,7 @@ def check(report: Report) -> Iterator[Finding]:
         )
     else:
         word = {"read": "Read of", "write": "Write to"}.get(views.access_word(report), "Access to")
-        title = f"{word} the unmapped address {address:#x}{views.inside(report)}"
+        title = f"{word} the unmapped address {address:#x}{views.at_fault(report)}"
     below, above = views.neighbours(report, address)
     near: list[str] = []
     if below and address - below[1].end <= FAR:

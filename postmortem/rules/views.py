@@ -90,6 +90,18 @@ def inside(report: Report) -> str:
     return f" in {culprit.label(found[1])}" if found else ""
 
 
+def at_fault(report: Report) -> str:
+    """As `inside`, but a fault in libc is said to be there: " in libc.so.6+0x16a499, called by order_name()"."""
+    found = blamed(report)
+    inner = next(iter(crashing_frames(report)), None)
+    if inner is None or inner.kind != "native" or not culprit.skipped_module(inner.module or ""):
+        return inside(report)
+    if found is not None and found[0] == 0:
+        return inside(report)
+    by = f", called by {culprit.label(found[1])}" if found is not None and found[1].kind != "stub" else ""
+    return f" in {culprit.label(inner)}{by}"
+
+
 def first_named(report: Report, test: Callable[[str], bool]) -> tuple[int, Frame] | None:
     """The innermost frame of the crashing thread whose plain name passes `test`."""
     return next(_named(crashing_frames(report), test), None)

@@ -39,7 +39,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     yield Finding(
         rule=RULE.id,
-        title=f"Write to {_whose(mapping)} at {address:#x}{views.inside(report)}",
+        title=f"Write to {_whose(mapping)} at {address:#x}{views.at_fault(report)}",
         severity="critical",
         confidence="certain",
         explanation=(

@@ -217,3 +217,45 @@ def test_cut_and_corrupt_logs_give_a_report_within_a_second(tmp_path: Path) -> N
         assert report.core.format == "hs_err"
         assert run(report, strict=True).verdict == report.verdict
         assert time.process_time() - start < 1
+
+
+_WALKED = """C  0x0000000000001234
+j  crash.Library.parse(Ljava/lang/String;)V+18
+v  ~StubRoutines::call_stub
+V  [libjvm.so+0x8282d2]  JavaCalls::call_helper(JavaValue*, methodHandle*, JavaCallArguments*, Thread*)+0x302
+"""
+
+
+@pytest.mark.parametrize(
+    ("walked", "expected"),
+    [
+        (
+            _WALKED,
+            ["crash.Library.parse0", "crash.Library.parse", "call_stub", "JavaCalls::call_helper"],
+        ),
+        (
+            _WALKED.replace("\nj  ", "\nj  crash.Library.parse0(Ljava/lang/String;I)I+0\nj  "),
+            ["crash.Library.parse0", "crash.Library.parse", "call_stub", "JavaCalls::call_helper"],
+        ),
+        # Of the Java code only the stub that called it.
+        (
+            _WALKED.replace("j  crash.Library.parse(Ljava/lang/String;)V+18\n", ""),
+            ["crash.Library.parse0", "crash.Library.parse", "call_stub", "JavaCalls::call_helper"],
+        ),
+        # The walk ended early, below a frame that both lists have.
+        (
+            "C  0x0000000000001234\nj  crash.Library.parse0(Ljava/lang/String;I)I+0\n",
+            ["crash.Library.parse0", "crash.Library.parse", "call_stub"],
+        ),
+        # Nothing in common: what the first list has of Java stands alone.
+        ("C  0x0000000000001234\nj  crash.Other.run()V+3\n", ["crash.Other.run"]),
+    ],
+)
+def test_what_the_walk_of_native_frames_missed_is_put_where_it_belongs(
+    log: Path, walked: str, expected: list[str]
+) -> None:
+    head, _, rest = _LOG.partition("C  0x0000000000001234\n\n")
+    log.write_text(f"{head}{walked}\n{rest}")
+    frames = postmortem.analyze(log).threads[0].frames
+    functions = [frame.function.partition("(")[0] for frame in frames if frame.function is not None]
+    assert functions == expected

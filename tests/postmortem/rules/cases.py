@@ -406,7 +406,10 @@ CASES: dict[str, Cases] = {
         (crashed(11, -6), report()),
     ),
     "deliberate-abort": Cases(
-        (aborted("give_up", "main"),),
+        (
+            aborted("give_up", "main"),
+            crashed(6, -6, sender=PID, threads=(thread("raise", "give_up", "main"),)),
+        ),
         (crashed(6, 0, sender=7), aborted(*FREE, native=_said("free(): invalid pointer\n"))),
         (crashed(6, None), report()),
     ),

@@ -78,6 +78,10 @@ def on(*frames: Frame, kind: str | None = "JavaThread", name: str | None = "main
     return Thread(tid=PID, crashed=True, frames=frames, java=java, **rest)
 
 
+JAVA_THREAD = Thread(tid=7, java=JavaThread(name="main", kind="JavaThread"))
+"""Another thread, which the VM knows."""
+
+
 def java_crash(
     *frames: Frame, kind: str | None = "JavaThread", name: str | None = "main", jvm: Jvm | None = None, **rest: Any
 ) -> Report:
@@ -211,6 +215,7 @@ JVM_CASES: dict[str, Cases] = {
             ),
             java_crash(libc("strlen"), vm("jni_NewStringUTF"), native("parse"), *NATIVE_METHOD),
             java_crash(vm("jni_CallIntMethod"), native("parse"), *NATIVE_METHOD),
+            java_crash(threads=(on(vm("jni_FindClass"), native("worker"), kind=None, name=None), JAVA_THREAD)),
             java_crash(vm(None), native("parse"), *NATIVE_METHOD),
         ),
         (

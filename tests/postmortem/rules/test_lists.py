@@ -73,6 +73,8 @@ def test_plain_is_bounded() -> None:
         "rust_begin_unwind",
         "runtime.gopanic",
         "je_malloc",
+        "JNIEnv_::CallIntMethod(_jobject*, _jmethodID*, ...)",
+        "_JavaVM::AttachCurrentThread",
     ],
 )
 def test_machinery(function: str) -> None:
@@ -96,6 +98,7 @@ def test_machinery(function: str) -> None:
         "stream",
         "std::vector::at",
         "lock_account",
+        "JNIEnvironment::lookup",
     ],
 )
 def test_not_machinery(function: str) -> None:

@@ -110,3 +110,9 @@ def test_documentation_has_its_headings(rule: rules.Rule) -> None:
     assert lines[0].endswith(".") and len(lines[0]) < 80
     assert [h for line in lines for h in HEADINGS if line.startswith(h)] == list(HEADINGS)
     assert 0 <= rule.specificity <= 100
+
+
+@pytest.mark.parametrize(("number", "call"), [(0, "abort()"), (1, "raise(SIGABRT)")])
+def test_a_deliberate_end_is_named_by_its_call(number: int, call: str) -> None:
+    (finding,) = findings(CASES["deliberate-abort"].fires[number], "deliberate-abort")
+    assert finding.title == f"{call} called in give_up()"
