@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.rules import jvm_views, views
+from postmortem.rules import jvm_frames, jvm_views, views
 from postmortem.rules.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -28,6 +28,10 @@ _SUPERVISED = (
 _COMMANDED = (
     " The JVM was told to run a command that sends a signal when an OutOfMemoryError is thrown; if it did, the memory"
     " that was used up is the cause, and the thread that asked last may have ended since."
+)
+_LOOK_AT_PAUSES = (
+    "See in the GC log (-Xlog:gc,safepoint; JDK 8: -Xloggc, -XX:+PrintGCApplicationStoppedTime) how long such pauses"
+    " were: one longer than the supervisor's patience ends the service."
 )
 _LOOK_FOR_MEMORY = "Look for what used the memory up: the heap by space, the class histogram, a heap dump."
 
@@ -49,7 +53,8 @@ def check(report: Report) -> Iterator[Finding]:
     command = _own_command(report)
     guess = ", most likely the JVM's own OnOutOfMemoryError command" if command else ""
     user = f" of user {signal.sender_uid}" if signal.sender_uid is not None else ""
-    where = views.inside(report)
+    where = "" if _is_launcher(report) else views.inside(report)
+    operation = _operation(report)
     yield Finding(
         rule=RULE.id,
         title=f"{signal.name} sent by {sender}{guess}: not a crash of its own",
@@ -61,6 +66,7 @@ def check(report: Report) -> Iterator[Finding]:
             f" came{' (the first thread was' + where + ')' if where else ''}."
             + (_SUPERVISED if signal.name in ("SIGABRT", "SIGQUIT") and not command else "")
             + (_COMMANDED if command else "")
+            + (f" The VM was at a safepoint for {operation}: all Java threads stood still." if operation else "")
         ),
         evidence=proof(
             report,
@@ -69,9 +75,12 @@ def check(report: Report) -> Iterator[Finding]:
             ("crash.signal.sender_uid", "of this user"),
             ("process.pid", "this process"),
             (command, "the command that the JVM runs when memory is used up"),
+            ("jvm.vm_operation" if operation else "", "what the VM was at"),
+            ("jvm.safepoint.state" if operation else "", "with the Java threads"),
         ),
         remedies=(
             *([_LOOK_FOR_MEMORY] if command else []),
+            *([_LOOK_AT_PAUSES] if operation else []),
             (
                 f"Find out what process {signal.sender_pid} is: journalctl _PID={signal.sender_pid}, the"
                 " supervisor's log, audit records (ausearch -sc kill)."
@@ -82,6 +91,22 @@ def check(report: Report) -> Iterator[Finding]:
             ),
         ),
     )
+
+
+def _is_launcher(report: Report) -> bool:
+    """The signal went to the first thread of a `java` process, which only waits for the thread that runs main()."""
+    found = views.crashing(report)
+    if found is None or not views.java_process(report):
+        return False
+    return found[1].tid == report.process.pid and jvm_frames.telling(found[1].frames) is None
+
+
+def _operation(report: Report) -> str | None:
+    """The VM operation that held all Java threads when the signal came."""
+    jvm = report.jvm
+    if jvm is None or jvm.safepoint is None or jvm.safepoint.state != "synchronized" or report.crash.unwrapped:
+        return None
+    return jvm.vm_operation
 
 
 def _own_command(report: Report) -> str:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from postmortem.model import Host, Memory, Report, Thread, VmError
-from postmortem.model.jvm import Deadlock, DeadlockMember, Jvm, Metaspace, VirtualThread
+from postmortem.model.jvm import Deadlock, DeadlockMember, Jvm, Metaspace, Safepoint, VirtualThread
 from postmortem.rules import jvm_outdated
 from postmortem.rules.engine import run
 from tests.postmortem.rules import jvm_state_cases as cases
@@ -220,3 +220,12 @@ def test_a_known_defect_names_its_update() -> None:
 
 
 KNOWN = cases.JVM_STATE_CASES["jvm-outdated"].fires[-1]
+
+
+def test_a_jvm_that_was_shot_says_what_it_was_at() -> None:
+    stopped = operation("G1CollectFull", safepoint=Safepoint(state="synchronized", waiting_to_block=0))
+    (finding,) = findings(cases.killed(stopped), "killed-by-signal")
+    assert "safepoint for G1CollectFull" in finding.explanation and "GC log" in finding.remedies[0]
+    running = operation("G1CollectFull", safepoint=Safepoint(state="not synchronized", waiting_to_block=0))
+    (finding,) = findings(cases.killed(running), "killed-by-signal")
+    assert "safepoint" not in finding.explanation
