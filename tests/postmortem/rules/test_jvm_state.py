@@ -10,7 +10,7 @@ from postmortem.model.jvm import Deadlock, DeadlockMember, Jvm, Metaspace, Safep
 from postmortem.rules import jvm_outdated
 from postmortem.rules.engine import run
 from tests.postmortem.rules import jvm_state_cases as cases
-from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, interpreted, java_abort, state, vm
+from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, interpreted, java_abort, operation, state, vm
 from tests.postmortem.rules.reports import findings, verdict
 
 
