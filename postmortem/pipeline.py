@@ -216,6 +216,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             crashing,
             aborted=core.signal is not None and core.signal.number == _SIGABRT,
             may_throw=cxx and modules.named("libjvm.so") is None,
+            function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
         )
     report = Report(
         tool=Tool(name="postmortem", version=__version__),

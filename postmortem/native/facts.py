@@ -32,8 +32,10 @@ def native_facts(
     frames: Sequence[Frame],
     aborted: bool,
     may_throw: bool,
+    function: Callable[[int], str | None],
 ) -> NativeFacts:
     """frames: the crashing stack, innermost first. symbol: address in memory of a symbol of libc or the executable.
+    function: name of the function at an address.
 
     The searches of memory are made only for a process that aborted, since they cost. may_throw: an exception
     is worth looking for even when no terminate() is seen, as in a stripped C++ program.
@@ -52,7 +54,7 @@ def native_facts(
         assertion=messages.assertion(text),
         runtime=runtime,
         runtime_message=message,
-        exceptions=exceptions(core, content, space, demangle) if thrown else (),
+        exceptions=exceptions(core, content, space, demangle, function) if thrown else (),
         arenas=arenas(core, space),
         anonymous=sum(
             segment.end - segment.start

@@ -277,17 +277,28 @@ CASES: dict[str, Cases] = {
         (
             aborted(*TERMINATE, "Cart::pay(int)", "main", native=_exception()),
             aborted(*TERMINATE, native=_exception("int", None)),
+            aborted(*TERMINATE, "f", native=_exception("Deep", None, base_text="no route", tid=None)),
+            aborted("std::terminate()", "Cart::pay(int)", "main", native=_exception()),
         ),
         (
             aborted("main", native=_exception(handler_count=0)),
             aborted(*TERMINATE, "f", native=_exception("std::bad_alloc", "std::bad_alloc")),
+            aborted(*TERMINATE, "f", native=_exception(tid=PID + 1)),
+            aborted("std::terminate()", "std::thread::~thread()", "main", native=_exception()),
         ),
         (aborted(*TERMINATE, "main"), report(native=_exception())),
     ),
     "terminate-without-exception": Cases(
-        (aborted("std::terminate()", "std::thread::~thread()", "main"), aborted("std::terminate()", "main")),
+        (
+            aborted("std::terminate()", "std::thread::~thread()", "main"),
+            aborted("std::terminate()", "main"),
+            aborted("std::terminate()", "std::thread::~thread()", "Feed::~Feed()", "main", native=_exception()),
+            aborted("std::terminate()", "__cxa_rethrow", "f", "main"),
+            aborted("std::terminate()", "__cxa_rethrow", "f", native=_exception(tid=None, handler_count=0)),
+        ),
         (
             aborted(*TERMINATE, "main", native=_exception()),
+            aborted("std::terminate()", "__cxa_rethrow", "f", native=_exception()),
             aborted("std::terminate", "__cxa_pure_virtual", "f"),
         ),
         (aborted("main"), report()),
