@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 import postmortem
-from postmortem.model.report import CxxException
 from tests.postmortem.corpus import directory
+
+if TYPE_CHECKING:
+    from postmortem.model.report import CxxException
 
 pytestmark = pytest.mark.corpus
 
