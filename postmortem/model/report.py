@@ -84,6 +84,8 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str | None = None
     runtime_message: str | None = None
     exceptions: tuple[CxxException, ...] = ()
+    exceptions_attributed: bool = False
+    """Every thread's TLS was read: an exception without a tid is held as caught by none."""
     arenas: tuple[Arena, ...] = ()
     anonymous: int = 0
     stack_canary: Address | None = None

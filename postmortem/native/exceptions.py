@@ -70,10 +70,10 @@ def exceptions(
     space: AddressSpace,
     demangle: Callable[[str], str],
     function: Callable[[int], str | None],
-) -> tuple[CxxException, ...]:
+) -> tuple[tuple[CxxException, ...], bool]:
     """Exception objects that are alive: in flight, being handled, or kept by a std::exception_ptr.
 
-    Those that a thread is known to have caught are never left out.
+    And whether the lists of all threads could be read. Those that a thread is known to have caught are never left out.
     """
     found_hits = _hits(core, content, GNU_CLASS)
     hits = sorted(hit for hit in itertools.islice(found_hits, _HEADERS) if _alive(space, hit + _UNWIND - _HEADER))
@@ -83,7 +83,7 @@ def exceptions(
         primary = space.word(hit + _UNWIND - _HEADER)
         if primary is not None and primary in objects:
             headers[hit + _UNWIND - _HEADER] = primary
-    places = _places(core, space, headers)
+    places, attributed = _places(core, space, headers)
     older = {headers[after] for header in headers if (after := space.word(header + _NEXT)) in headers}
     reader = _Reader(space, demangle, function)
     found: list[CxxException] = []
@@ -94,7 +94,7 @@ def exceptions(
         exception = _exception(reader, thrown, places.get(thrown), thrown in older)
         if exception is not None:
             found.append(exception)
-    return tuple(sorted(found, key=lambda item: item.address))
+    return tuple(sorted(found, key=lambda item: item.address)), attributed
 
 
 def _hits(core: Core, content: Buffer, wanted: bytes) -> Iterator[int]:
@@ -111,36 +111,49 @@ def _alive(space: AddressSpace, header: int) -> bool:
     return references is not None and 0 < references <= _MOST_REFERENCES and padding == 0
 
 
-def _places(core: Core, space: AddressSpace, headers: dict[int, int]) -> dict[int, _Place]:
-    """By object: which thread holds it as caught."""
+def _places(core: Core, space: AddressSpace, headers: dict[int, int]) -> tuple[dict[int, _Place], bool]:
+    """By object: which thread holds it as caught; and whether the TLS of all threads could be read."""
     places: dict[int, _Place] = {}
-    if not headers:
-        return places
-    for status in core.threads:
-        header = _last_caught(space, status.registers.get("fs_base", 0), headers)
+    attributed = bool(headers)
+    for status in core.threads if headers else ():
+        header, known = _last_caught(space, status.registers.get("fs_base", 0), headers)
+        attributed = attributed and known
         for depth in range(_DEPTH):
             if header is None or header not in headers:
                 break
             places.setdefault(headers[header], _Place(status.tid, depth))
             header = space.word(header + _NEXT)
-    return places
+    return places, attributed
 
 
-def _last_caught(space: AddressSpace, base: int, headers: dict[int, int]) -> int | None:
-    """The only word of a thread's TLS that points at a header: the run-time keeps objects, not headers, elsewhere."""
+def _last_caught(space: AddressSpace, base: int, headers: dict[int, int]) -> tuple[int | None, bool]:
+    """The only word of a thread's TLS that points at a header: the run-time keeps objects, not headers, elsewhere.
+
+    And whether all of it could be read.
+    """
     vector = space.word(base + _DTV) if base else None
     count = space.word(vector - 16) if vector else None
-    if vector is None or count is None:
-        return None
-    entries = (space.word(vector + 16 * number) for number in range(1, min(count, _DTV_MOST) + 1))
-    blocks = sorted({entry for entry in entries if entry and entry % 8 == 0 and entry != (1 << 64) - 1})
-    for block, after in zip(blocks, [*blocks[1:], 0], strict=True):
-        end = min(block + _BLOCK, base if block < base else block + _BLOCK, after or block + _BLOCK)
-        raw = space.read_some(block, end - block)
+    if vector is None or count is None or not 0 < count <= _DTV_MOST:
+        return None, False
+    blocks: dict[int, int] = {}
+    for number in range(1, count + 1):
+        block, allocated = space.word(vector + 16 * number), space.word(vector + 16 * number + 8)
+        if block and block % 8 == 0 and block != (1 << 64) - 1:
+            blocks[block] = allocated or 0
+    starts = sorted(blocks)
+    known = bool(starts)
+    for block, after in zip(starts, [*starts[1:], 1 << 64], strict=True):
+        if blocks[block]:
+            # Allocated for a module that was loaded later: what lies behind its chunk may be the next exception.
+            end = blocks[block] + ((space.word(blocks[block] - 8) or 0) & ~7) - 8
+        else:
+            end = min(base, after) if block < base else block
+        raw = space.read_some(block, max(min(end - block, _BLOCK), 0))
+        known = known and len(raw) == end - block
         for (word,) in struct.iter_unpack("<Q", raw[: len(raw) & ~7]):
             if word in headers:
-                return int(word)
-    return None
+                return int(word), True
+    return None, known
 
 
 def _exception(reader: _Reader, thrown: int, place: _Place | None, older: bool) -> CxxException | None:

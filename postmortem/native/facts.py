@@ -51,13 +51,15 @@ def native_facts(
     thrown = aborted and (
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
     )
+    living, attributed = exceptions(core, content, space, demangle, function) if thrown else ((), False)
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     return NativeFacts(
         abort_message=text,
         assertion=messages.assertion(text),
         runtime=runtime,
         runtime_message=message,
-        exceptions=exceptions(core, content, space, demangle, function) if thrown else (),
+        exceptions=living,
+        exceptions_attributed=attributed,
         arenas=arenas(core, space),
         anonymous=sum(
             segment.end - segment.start

@@ -85,6 +85,10 @@ def in_flight(report: Report) -> tuple[int, CxxException] | None:
     candidates = [item for item in numbered if item[1].tid is None]
     # terminate() takes the exception as caught once: its handler count is 1 then, 0 or stale elsewhere.
     handled = [item for item in candidates if item[1].handler_count > 0]
+    if report.native.exceptions_attributed:
+        # No thread holds them. The search for a handler would have caught it; what was handled before is kept only.
+        candidates = [] if by_search(report) else [item for item in candidates if item[1].handler_count == 0]
+        handled = []
     if not handled and views.first_named(report, lambda name: name == "__cxa_rethrow"):
         return None
     return next(iter(sorted(handled or candidates, key=lambda item: item[1].older)), None)
@@ -142,8 +146,8 @@ def check(report: Report) -> Iterator[Finding]:
 def _how(report: Report, searched: bool) -> str:
     if not searched:
         return (
-            " The program called std::terminate itself: from a handler, or from a noexcept function that the"
-            " exception was about to leave."
+            " The program called std::terminate itself: from a handler, from a noexcept function that the exception"
+            " was about to leave, or by destroying a std::thread that was still joinable."
         )
     if views.first_named(report, lambda name: name.startswith(("__gxx_personality", "__cxa_call_terminate"))):
         return " The search for a handler ended at a function that is noexcept (destructors are)."

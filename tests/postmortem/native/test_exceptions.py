@@ -53,6 +53,12 @@ def test_freed_exceptions_are_not_there() -> None:
     assert _report("cxx-rethrow-nothing").native.exceptions == ()
 
 
+def test_a_kept_exception_is_held_as_caught_by_no_thread() -> None:
+    native = _report("cxx-rethrow-kept").native
+    assert [(item.type, item.tid) for item in native.exceptions] == [("std::runtime_error", None)]
+    assert native.exceptions_attributed
+
+
 def test_a_destroyed_thread_counts_more_than_the_exception_that_leaves() -> None:
     report = _report("cxx-thread-unwound")
     assert [item.type for item in report.native.exceptions] == ["std::runtime_error"]

@@ -321,6 +321,7 @@ CASES: dict[str, Cases] = {
             aborted("main", native=_exception(handler_count=0)),
             aborted(*TERMINATE, "f", native=_exception("std::bad_alloc", "std::bad_alloc")),
             aborted(*TERMINATE, "f", native=_exception(tid=PID + 1)),
+            aborted(*TERMINATE, "f", native=msgspec.structs.replace(_exception(tid=None), exceptions_attributed=True)),
             aborted("std::terminate()", "std::thread::~thread()", "main", native=_exception()),
         ),
         (aborted(*TERMINATE, "main"), report(native=_exception())),
