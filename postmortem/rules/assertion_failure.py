@@ -32,7 +32,7 @@ _GLIB = re.compile(
     r"(?:[^\n:]*:)?ERROR:(?P<file>[^:\n]+):(?P<line>\d+):(?:(?P<function>[^\n]*?):)? (?P<said>.+)", re.DOTALL
 )
 _GLIB_FAILED = re.compile(r"assertion failed:? \((?P<expression>.*?)\)(?::(?P<values> .*))?$", re.DOTALL)
-_MUTEX = re.compile(r"^(?:pthread_)?(?:mutex|rwlock|tpp)[\w-]*\.[ch]:")
+_MUTEX = re.compile(r"(?:pthread_)?(?:mutex|rwlock|tpp)[\w-]*\.[ch]:")
 _FAILING = (
     "__assert",
     "__libc_assert",
@@ -64,7 +64,7 @@ def check(report: Report) -> Iterator[Finding]:
     caller = _user_of_header(report) if header else None
     caller = caller or (views.caller_of(report, frame[0]) if frame else views.blamed(report))
     where = f" in {culprit.label(caller[1])}" if caller else ""
-    mutex = _MUTEX.search(failed.place) is not None
+    mutex = _MUTEX.match(failed.place) is not None and failed.function.lstrip("_").startswith("pthread_")
     if failed.place and not mutex and not header:
         where = f" in {failed.function or 'an unnamed function'}, {failed.place}"
     yield Finding(
