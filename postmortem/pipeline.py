@@ -216,6 +216,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             crashing,
             aborted=core.signal is not None and core.signal.number == _SIGABRT,
             may_throw=cxx and modules.named("libjvm.so") is None,
+            function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
         )
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
@@ -258,8 +259,8 @@ def _crashing_frames(threads: tuple[Thread, ...]) -> Iterator[Frame]:
 
 
 def _libc_symbol(modules: ModuleMap, symbolication: Symbolication, name: str) -> int | None:
-    """Address of a symbol of libc, or of the executable when that has libc linked in."""
-    for module in (modules.named("libc.so"), *modules.modules[:1]):
+    """Address of a symbol of libc or GLib, or of the executable when that has them linked in."""
+    for module in (modules.named("libc.so"), modules.named("libglib-2.0.so"), *modules.modules[:1]):
         if module is not None:
             address = symbolication.address_of(module, name)
             if address is not None:

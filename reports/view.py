@@ -623,6 +623,8 @@ def native_facts(report: Report) -> tuple[Fact, ...]:
     for index, exception in enumerate(native.exceptions):
         thread = f" in thread {exception.tid}" if exception.tid is not None else ""
         what = f": {exception.what}" if exception.what else ""
+        if exception.base_text and not what:
+            what = f" (text of its base class: {exception.base_text})"
         rows.append(
             (
                 "C++ exception",

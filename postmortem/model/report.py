@@ -48,13 +48,21 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CxxException(msgspec.Struct, frozen=True, kw_only=True):
-    """A C++ exception object found in flight; type demangled, `what` if its layout is known."""
+    """A living C++ exception object, in flight, being handled or kept.
+
+    type: demangled. what: what() gives it. base_text: what() is not known, this is what the standard base class
+    holds. tid, depth: the thread that holds it as caught (terminate() catches what it ends for) and how many it
+    caught after it. older: another one was caught after it.
+    """
 
     type: str
     what: str | None = None
+    base_text: str | None = None
     address: Address
     tid: int | None = None
     handler_count: int = 0
+    depth: int | None = None
+    older: bool = False
 
 
 class Arena(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +84,8 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str | None = None
     runtime_message: str | None = None
     exceptions: tuple[CxxException, ...] = ()
+    exceptions_attributed: bool = False
+    """Every thread's TLS was read: an exception without a tid is held as caught by none."""
     arenas: tuple[Arena, ...] = ()
     anonymous: int = 0
     stack_canary: Address | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
 from postmortem.model import Address, NativeFacts
-from postmortem.native import golang, messages
+from postmortem.native import golang, messages, onstack
 from postmortem.native.arenas import arenas
 from postmortem.native.exceptions import exceptions
 from postmortem.symbols.demangle import demangle
@@ -32,27 +32,34 @@ def native_facts(
     frames: Sequence[Frame],
     aborted: bool,
     may_throw: bool,
+    function: Callable[[int], str | None],
 ) -> NativeFacts:
-    """frames: the crashing stack, innermost first. symbol: address in memory of a symbol of libc or the executable.
+    """frames: the crashing stack, innermost first. symbol: address in memory of a symbol of libc, GLib or
+    the executable.
+    function: name of the function at an address.
 
     The searches of memory are made only for a process that aborted, since they cost. may_throw: an exception
     is worth looking for even when no terminate() is seen, as in a stripped C++ program.
     """
     functions = [frame.function or "" for frame in frames]
     runtime, message = messages.runtime_message(core, content, functions) if aborted else (None, None)
+    if runtime is None and aborted:
+        runtime, message = onstack.words(space, symbol, frames)
     if runtime is None and any(name.startswith(_GO) for name in functions) and symbol(_GO_VERSION) is not None:
         runtime, message = golang.NAME, golang.message(space, symbol, frames)
     text = messages.abort_message(space, symbol("__abort_msg"))
     thrown = aborted and (
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
     )
+    living, attributed = exceptions(core, content, space, demangle, function) if thrown else ((), False)
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     return NativeFacts(
         abort_message=text,
         assertion=messages.assertion(text),
         runtime=runtime,
         runtime_message=message,
-        exceptions=exceptions(core, content, space, demangle) if thrown else (),
+        exceptions=living,
+        exceptions_attributed=attributed,
         arenas=arenas(core, space),
         anonymous=sum(
             segment.end - segment.start

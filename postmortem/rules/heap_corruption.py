@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEANINGS = (
+    (r"already deallocated", "A block was freed twice, or the word before it was overwritten"),
+    (r"never been allocated", "A pointer was freed that the allocator never gave out"),
+    (r"deallocation mismatch", "A block was freed by another kind of function than allocated it (delete for malloc)"),
+    (r"memory stomping", "The word before or behind a block was overwritten: a block was overrun"),
     (
         r"double free detected in tcache|double free or corruption",
         "A block was freed twice, or its header was overwritten",
@@ -62,13 +66,16 @@ _TEXT = re.compile(
     r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk)\(\): |double free|corrupted"
     r" (?:size|double|top|unsorted)"
     r"|malloc\.c|\bsysmalloc\b|invalid fastbin entry|tcache_thread_shutdown|Attempt to free invalid"
-    r" pointer|<jemalloc>: "
+    r" pointer|<jemalloc>: |memory (?:allocation|stomping) bug|allocation/deallocation mismatch"
 )
 _INSIDE = re.compile(
     r"(?:__libc_)?(?:malloc|free|calloc|realloc)|_int_(?:malloc|free|realloc|memalign).*|unlink_chunk.*|malloc_consolidate"
     r"|tcache_(?:get|put).*|sysmalloc|(?:je|tc|mi)_\w*(?:alloc|free)\w*"
 )
-_FREEING = re.compile(r"(?:__libc_)?(?:free|cfree|realloc)|operator delete(?:\[\])?|munmap_chunk|_int_free.*")
+_FREEING = re.compile(
+    r"(?:__libc_)?(?:free|cfree|realloc)|operator delete(?:\[\])?|munmap_chunk|_int_free.*"
+    r"|(?:je|tc|mi)_(?:c?free|delete)\w*"
+)
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -105,7 +112,7 @@ def _said(report: Report, text: str) -> Finding:
     freeing = views.first_named(report, lambda name: _FREEING.fullmatch(name) is not None)
     where = views.inside(report)
     deed = "freeing" if freeing else "allocating"
-    first_line = text.splitlines()[0][:120].rstrip(".")
+    first_line = text.splitlines()[0].partition("; or else")[0][:120].rstrip(". ")
     return Finding(
         rule=RULE.id,
         title=f"Heap corruption found while {deed}{where}: {first_line}",

@@ -17,6 +17,7 @@ _SUFFIX = re.compile(
 )
 _GO_RECEIVER = re.compile(r"\.\(\*([\w.]+)\)\.")
 _LAMBDA = re.compile(r"\{lambda\b.*?\}(?:#\d+)?|\$_\d+|'lambda\d*'")
+_CLOSURE = re.compile(r"\{\{closure\}\}|\{closure(?:#\d+|_env#\d+)?\}")
 _QUALIFIER = re.compile(r"\s+(?:const|volatile|noexcept|&&?|\[abi:\w+\])+$")
 _ARCH_VARIANT = re.compile(
     r"^_*((?:mem|str|wmem|wcs)[a-z]+)_(?:avx\w*|sse\w*|evex\w*|ssse\w*|erms|rtm|neon|sve|generic)\w*$"
@@ -31,12 +32,12 @@ LONGEST_NAME = 4096
 def plain(function: str) -> str:
     """The name without arguments, template arguments, return type, clone suffix and hash.
 
-    "std::vector<int>::at(unsigned long) const" is "std::vector::at". Lambdas lose their number, a libc
+    "std::vector<int>::at(unsigned long) const" is "std::vector::at". Lambdas and closures lose their number, a libc
     variant for one CPU its suffix ("__memmove_avx_unaligned_erms" is "memmove").
     """
     name = _RUST_HASH.sub("", _SUFFIX.sub("", function[:LONGEST_NAME].strip()))
     name = _GO_RECEIVER.sub(r".\1.", name)
-    name = _ANONYMOUS.sub("@anonymous@", _LAMBDA.sub("@lambda@", name))
+    name = _ANONYMOUS.sub("@anonymous@", _LAMBDA.sub("@lambda@", _CLOSURE.sub("@closure@", name)))
     operator = _OPERATOR.search(name)
     if operator:
         head = _without_groups(name[: operator.start()])
@@ -46,6 +47,7 @@ def plain(function: str) -> str:
     name = _QUALIFIER.sub("", name).strip()
     name = name.rsplit(" ", 1)[-1].lstrip("*&") or function[:LONGEST_NAME]
     name = name.replace("@anonymous@", "(anonymous namespace)").replace("@lambda@", "{lambda}")
+    name = name.replace("@closure@", "{closure}")
     name = name.replace("operator_", "operator ") if operator else name
     if variant := _ARCH_VARIANT.match(name):
         name = variant.group(1)

@@ -1,8 +1,9 @@
 """Out of memory.
 
-What it finds: an uncaught std::bad_alloc, or an abort whose text says that an allocation failed.
+What it finds: an uncaught std::bad_alloc, an abort whose text says that an allocation failed, or Rust's
+handle_alloc_error.
 Why it matters: either a limit was reached, or the size asked for was nonsense; they need opposite answers.
-Evidence it needs: the exception in flight, or libc's or a runtime's text.
+Evidence it needs: the exception in flight, libc's or a runtime's text, or Rust's functions for it on the stack.
 False alarms: none known for these; a null pointer after malloc is not counted.
 What to do: compare the mapped memory with RLIMIT_AS, the cgroup's limit and the machine.
 """
@@ -27,6 +28,16 @@ _TEXT = re.compile(
     r"|virtual memory exhausted|failed to allocate",
     re.IGNORECASE,
 )
+_RUST = (
+    "alloc::alloc::handle_alloc_error",
+    "alloc::alloc::rust_oom",
+    "std::alloc::rust_oom",
+    "std::alloc::handle_alloc_error",
+    "__rustc::__rust_alloc_error_handler",
+    "__rust_alloc_error_handler",
+    "__rg_oom",
+    "__rdl_oom",
+)
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -40,7 +51,8 @@ def check(report: Report) -> Iterator[Finding]:
             ("native.runtime_message", report.native.runtime_message),
         )
         said = next((where for where, text in texts if text and _TEXT.search(text)), "")
-    if not thrown and not said:
+    rust = views.last_named(report, _is_rust) if not thrown and not said and aborts.aborted(report) else None
+    if not thrown and not said and rust is None:
         return
     total = sum(m.end - m.start for m in report.mappings)
     mapped = (
@@ -71,6 +83,7 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             (f"native.exceptions[{found[0]}].type" if thrown and found else "", "the exception in flight"),
             (said, "what was said"),
+            (views.frame_path(report, rust[0]) if rust else "", "Rust's end after a failed allocation"),
             ("native.errno", "errno of the crashing thread (12 is ENOMEM)"),
             ("mappings", "mappings of the process"),
             ("memory.by_kind", "kinds of memory"),
@@ -91,6 +104,10 @@ def check(report: Report) -> Iterator[Finding]:
             ),
         ),
     )
+
+
+def _is_rust(name: str) -> bool:
+    return name.startswith(_RUST)
 
 
 RULE = Rule(id="out-of-memory", group="fault", specificity=93, check=check, documentation=__doc__ or "")

@@ -34,6 +34,7 @@ SILENCES: dict[str, tuple[str, ...]] = {
     "buffer-overflow-detected": ("deliberate-abort",),
     "terminate-without-exception": ("deliberate-abort",),
     "rust-panic": ("deliberate-abort", "illegal-instruction"),
+    "integer-overflow": ("deliberate-abort",),
     "go-fatal": ("deliberate-abort", "raised-signal"),
     "stack-overflow": (*_BAD_ADDRESS, "write-to-read-only", "use-after-free"),
     "null-function-call": (*_BAD_ADDRESS, "execute-non-executable"),

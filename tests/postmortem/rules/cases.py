@@ -254,9 +254,19 @@ CASES: dict[str, Cases] = {
             aborted("malloc", native=_said("malloc.c:2617: sysmalloc: Assertion `(old_top == x)' failed.\n")),
             crashed(address=0x124C, threads=(thread("_int_free", "free", "main"),)),
             crashed(11, 128, mnemonic="hlt", threads=(thread("get_meta", "__libc_free", "main"),)),
+            aborted(
+                "RAW_LOG(int, char const*, ...)",
+                "tc_free",
+                "drop",
+                native=NativeFacts(runtime="tcmalloc", runtime_message="memory allocation bug: object at 0x5648020"),
+            ),
         ),
-        (aborted("report", native=_said("shop: cart.c:3: total: Assertion `malloc_ok' failed.")), NULL_READ),
-        (aborted(*FREE), report()),
+        (
+            aborted("report", native=_said("shop: cart.c:3: total: Assertion `malloc_ok' failed.")),
+            aborted("tc_free", native=NativeFacts(runtime="tcmalloc", runtime_message="statistics of the heap")),
+            NULL_READ,
+        ),
+        (aborted(*FREE), aborted("RAW_LOG", "tc_free", native=NativeFacts(runtime="tcmalloc")), report()),
     ),
     "assertion-failure": Cases(
         (
@@ -267,6 +277,33 @@ CASES: dict[str, Cases] = {
             ),
             aborted("x", native=NativeFacts(assertion="sum >= 0")),
             aborted("__assert_fail_base", "__assert_fail", "Cart::total"),
+            aborted("std::__glibcxx_assert_fail(char const*, int, char const*, char const*)", "Cart::total"),
+            aborted(
+                "std::__glibcxx_assert_fail(char const*, int, char const*, char const*)",
+                "std::vector<int>::operator[](unsigned long)",
+                "Cart::total",
+                native=NativeFacts(
+                    runtime="libstdc++",
+                    runtime_message="stl_vector.h:1123: int std::vector<_Tp>::operator[](size_type) [with _Tp = int]:"
+                    " Assertion '__n < this->size()' failed.",
+                ),
+            ),
+            aborted(
+                "g_assertion_message_cmpnum",
+                "load",
+                native=NativeFacts(
+                    runtime="GLib", runtime_message="ERROR:a.c:2:load: assertion failed (n > 5): (3 > 5)"
+                ),
+            ),
+            aborted(
+                "__assert_fail",
+                "pthread_mutex_lock",
+                "enter",
+                native=_said(
+                    "shop: pthread_mutex_lock.c:94: ___pthread_mutex_lock: Assertion `mutex->__data.__owner == 0'"
+                    " failed."
+                ),
+            ),
         ),
         (
             aborted("malloc", native=_said("malloc.c:2617: sysmalloc: Assertion `x' failed.\n")),
@@ -278,17 +315,29 @@ CASES: dict[str, Cases] = {
         (
             aborted(*TERMINATE, "Cart::pay(int)", "main", native=_exception()),
             aborted(*TERMINATE, native=_exception("int", None)),
+            aborted(*TERMINATE, "f", native=_exception("Deep", None, base_text="no route", tid=None)),
+            aborted("std::terminate()", "Cart::pay(int)", "main", native=_exception()),
         ),
         (
             aborted("main", native=_exception(handler_count=0)),
             aborted(*TERMINATE, "f", native=_exception("std::bad_alloc", "std::bad_alloc")),
+            aborted(*TERMINATE, "f", native=_exception(tid=PID + 1)),
+            aborted(*TERMINATE, "f", native=msgspec.structs.replace(_exception(tid=None), exceptions_attributed=True)),
+            aborted("std::terminate()", "std::thread::~thread()", "main", native=_exception()),
         ),
         (aborted(*TERMINATE, "main"), report(native=_exception())),
     ),
     "terminate-without-exception": Cases(
-        (aborted("std::terminate()", "std::thread::~thread()", "main"), aborted("std::terminate()", "main")),
+        (
+            aborted("std::terminate()", "std::thread::~thread()", "main"),
+            aborted("std::terminate()", "main"),
+            aborted("std::terminate()", "std::thread::~thread()", "Feed::~Feed()", "main", native=_exception()),
+            aborted("std::terminate()", "__cxa_rethrow", "f", "main"),
+            aborted("std::terminate()", "__cxa_rethrow", "f", native=_exception(tid=None, handler_count=0)),
+        ),
         (
             aborted(*TERMINATE, "main", native=_exception()),
+            aborted("std::terminate()", "__cxa_rethrow", "f", native=_exception()),
             aborted("std::terminate", "__cxa_pure_virtual", "f"),
         ),
         (aborted("main"), report()),
@@ -300,6 +349,7 @@ CASES: dict[str, Cases] = {
     ),
     "out-of-memory": Cases(
         (
+            aborted("std::alloc::rust_oom::{closure#0}", "alloc::alloc::handle_alloc_error", "shop::load"),
             aborted(*TERMINATE, "load", native=_exception("std::bad_alloc", "std::bad_alloc")),
             aborted(
                 "load",
@@ -338,6 +388,11 @@ CASES: dict[str, Cases] = {
         (aborted("main"),),
         (aborted("main", native=NativeFacts(runtime="go")), report()),
     ),
+    "integer-overflow": Cases(
+        (aborted("__addvsi3", "sum", "main"), aborted("__mulvdi3", "main")),
+        (aborted("report", "__addvsi3_caller", "main"), aborted("f", "__addvsi3", "main")),
+        (crashed(8, 1), crashed(threads=(thread("__addvsi3", "sum"),)), report()),
+    ),
     "integer-division": Cases(
         (
             crashed(8, 1, mnemonic="idiv", operand_values={"divisor": 0, "dividend": 7}),
@@ -367,7 +422,11 @@ CASES: dict[str, Cases] = {
         ),
         (crashed(11, 128), report()),
     ),
-    "breakpoint-trap": Cases((crashed(5, 128),), (crashed(5, -6, sender=PID),), (crashed(5, None), report())),
+    "breakpoint-trap": Cases(
+        (crashed(5, 128), crashed(5, 128, threads=(thread("g_log_structured_array", "g_logv", "g_log", "load"),))),
+        (crashed(5, -6, sender=PID),),
+        (crashed(5, None), report()),
+    ),
     "truncated-mapping": Cases(
         (
             crashed(7, 2, address=DATA.start + 0x9000, mappings=(*MAPPINGS, DATA), access="read"),

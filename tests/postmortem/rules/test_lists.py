@@ -29,6 +29,8 @@ from tests.postmortem.rules.reports import frame
         ("__memmove_avx_unaligned_erms", "memmove"),
         ("core::option::unwrap_failed::h0123456789abcdef", "core::option::unwrap_failed"),
         ("<T as core::fmt::Debug>::fmt", "core::fmt::Debug::fmt"),
+        ("std::alloc::rust_oom::{closure#0}", "std::alloc::rust_oom::{closure}"),
+        ("shop::main::{{closure}}::h0123456789abcdef", "shop::main::{closure}"),
         ("main.(*order).item", "main.order.item"),
         ("unbalanced<((", "unbalanced"),
     ],
@@ -75,6 +77,16 @@ def test_plain_is_bounded() -> None:
         "je_malloc",
         "JNIEnv_::CallIntMethod(_jobject*, _jmethodID*, ...)",
         "_JavaVM::AttachCurrentThread",
+        "__addvsi3",
+        "RAW_LOG(int, char const*, ...)",
+        "g_log",
+        "g_logv",
+        "g_log_default_handler",
+        "g_log_structured_array",
+        "g_assertion_message_cmpnum",
+        "std::__replacement_assert",
+        "std::alloc::rust_oom::{closure#0}",
+        "__rustc::__rust_alloc_error_handler",
     ],
 )
 def test_machinery(function: str) -> None:
@@ -99,6 +111,8 @@ def test_machinery(function: str) -> None:
         "std::vector::at",
         "lock_account",
         "JNIEnvironment::lookup",
+        "g_logger_new",
+        "g_hash_table_lookup",
     ],
 )
 def test_not_machinery(function: str) -> None:

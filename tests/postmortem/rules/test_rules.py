@@ -35,6 +35,7 @@ CONTRACT = [
     "rust-panic",
     "go-fatal",
     "integer-division",
+    "integer-overflow",
     "illegal-instruction",
     "truncated-mapping",
     "misaligned-access",
