@@ -52,7 +52,7 @@ def choose_fault(
         # A handler that is at work may be about to mend what it was called for.
         waiting = [walked for walked in walks[1:] if walked.walk.signal_frames and _in_system_call(walked, space)]
         others = [other for walked in waiting if (other := _behind_handler(walked, core, space)) is not None]
-        if len(others) == 1 and _is_raised(others[0]):
+        if len(others) == 1 and not _is_own_doing(others[0], core):
             return others[0]
     return fault or _raised_again(walks[0], core, space) or _own(walks[0], core)
 
@@ -115,9 +115,10 @@ def _in_system_call(walked: ThreadWalk, space: AddressSpace) -> bool:
     return space.read(walked.status.registers.get("rip", 0) - len(_SYSCALL), len(_SYSCALL)) == _SYSCALL
 
 
-def _is_raised(fault: Fault) -> bool:
-    """Whether the kernel raised the signal for an instruction."""
-    return fault.info is not None and fault.info.code > 0
+def _is_own_doing(fault: Fault, core: Core) -> bool:
+    """Whether the process sent the signal itself: neither did an instruction fault nor was it shot."""
+    info, process = fault.info, core.process
+    return info is None or (info.code <= 0 and (process is None or info.pid in (None, process.pid)))
 
 
 def _behind_handler(walked: ThreadWalk, core: Core, space: AddressSpace, context: int = 0) -> Fault | None:
