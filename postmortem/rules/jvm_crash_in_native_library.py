@@ -48,7 +48,6 @@ def check(report: Report) -> Iterator[Finding]:
     what, how = _what(report, index, in_vm, entry)
     confidence: Confidence = "likely" if in_vm and entry is None else "certain"
     way = jvm_entry.entry(report, index)
-    touched = views.fault_address_path(report) if jvm_views.memory_fault(report) else ""
     leaving = jvm_entry.exit_call(report, index)
     sentences = (how, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program))
     yield Finding(
@@ -63,7 +62,7 @@ def check(report: Report) -> Iterator[Finding]:
         evidence=proof(
             report,
             ("crash.signal.code_name", "the signal"),
-            (touched, "the address that was touched"),
+            (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
             (views.frame_path(report, index, "module_offset"), "offset in the library, for addr2line"),
@@ -125,7 +124,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         verb = aborts.call(report, index)
         title = f"{verb} called by" if verb is not None else f"{name} raised by"
         return title, f"{label} of {library} ended the process with {verb or name}{through}.{text}"
-    address = views.fault_address(report) if jvm_views.memory_fault(report) else None
+    address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
     if in_vm:
         function = f"{entry[1]}()" if entry else "a function of the JVM"
@@ -136,7 +135,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
                 " library was bad, or the library had damaged the JVM's memory before."
             ),
         )
-    if address is not None and views.pc_is_fault(report):
+    if views.pc_is_fault(report):
         pc = report.crash.pc
         target = f"{pc:#x}" if pc is not None else "nowhere"
         return "Jump to nowhere in", f"{label} of {library} called {target}, where there is no code: {name}."

@@ -130,18 +130,18 @@ def fault_address(report: Report) -> Address | None:
     """The address that was touched. si_addr counts only where the kernel fills it, not with SI_KERNEL, and where it
     is of memory: of an arithmetic error, a trap or an illegal instruction it is the instruction's own."""
     crash = report.crash
+    if signal_is(report, SIGILL, SIGTRAP, SIGFPE, SIGSYS):
+        return None
     if crash.fault_address is not None:
         return crash.fault_address
-    if crash.signal is None or crash.signal.code == SI_KERNEL or signal_is(report, SIGILL, SIGTRAP, SIGFPE, SIGSYS):
-        return None
-    return crash.signal.fault_address
+    return None if crash.signal is None or crash.signal.code == SI_KERNEL else crash.signal.fault_address
 
 
 def fault_address_path(report: Report) -> str:
     """Where `fault_address` was read; "" when there is none."""
-    if report.crash.fault_address is not None:
-        return "crash.fault_address"
-    return "" if fault_address(report) is None else "crash.signal.fault_address"
+    if fault_address(report) is None:
+        return ""
+    return "crash.signal.fault_address" if report.crash.fault_address is None else "crash.fault_address"
 
 
 def pc_is_fault(report: Report) -> bool:
