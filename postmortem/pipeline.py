@@ -12,26 +12,27 @@ import msgspec
 
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError
-from postmortem import __version__, hslog
-from postmortem.callframes import CallFrames
+from postmortem import __version__
+from postmortem import hs_err as hslog
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
 from postmortem.fault.original import choose_fault
-from postmortem.generated import GeneratedCode
-from postmortem.hotspot.attach import attach
-from postmortem.memory import AddressSpace, Piece
 from postmortem.model import Core, Crash, Problem, Report, Tool
-from postmortem.modules import SearchPath, load_modules
-from postmortem.native.facts import native_facts
-from postmortem.native.mappings import mappings, memory
-from postmortem.native.waits import wait
-from postmortem.process import describe as describe_process
+from postmortem.program.identity import describe as describe_process
+from postmortem.program.memory import AddressSpace, Piece
+from postmortem.program.modules import SearchPath, load_modules
 from postmortem.rules.engine import run as run_rules
-from postmortem.symbolication import Symbolication
-from postmortem.target import opened
-from postmortem.threads import FrameNamer, crashed_first, thread_model, walk_threads
-from postmortem.triage.signature import signature
+from postmortem.runtimes.hotspot.attach import attach
+from postmortem.runtimes.mappings import mappings, memory
+from postmortem.runtimes.native.facts import native_facts
+from postmortem.runtimes.native.waits import wait
+from postmortem.signature.signature import signature
+from postmortem.symbols.perfmap import GeneratedCode
+from postmortem.symbols.symbolication import Symbolication
+from postmortem.targets.target import opened
+from postmortem.unwind.callframes import CallFrames
+from postmortem.unwind.threads import FrameNamer, crashed_first, thread_model, walk_threads
 from postmortem.unwind.walker import Mode, Walker
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
     from parsers.hs_err import HsErrLog
     from postmortem.model import Frame, Jvm, Thread
-    from postmortem.modules import ModuleMap
-    from postmortem.target import Target
+    from postmortem.program.modules import ModuleMap
+    from postmortem.targets.target import Target
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
 _SIGABRT = 6

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from reports import view
 from reports.text import number, plural, size, visible
+from reports.words import facts as view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

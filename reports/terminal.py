@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from reports import view
 from reports.text import plural, visible
+from reports.words import facts as view
 
 if TYPE_CHECKING:
     from rich.console import Console

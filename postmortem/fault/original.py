@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsers.elf import notes
-from postmortem.fault import instruction
-from postmortem.threads import Fault
+from postmortem.machines.x86_64 import instruction
+from postmortem.machines.x86_64 import steps as machine
 from postmortem.unwind.frame import PC
-from postmortem.unwind.x86_64 import rules as machine
+from postmortem.unwind.threads import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parsers.elf.core import Core
-    from postmortem.memory import AddressSpace
-    from postmortem.threads import ThreadWalk
+    from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ReportedFault
+    from postmortem.unwind.threads import ThreadWalk
 
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 """SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: what crash reporters catch."""

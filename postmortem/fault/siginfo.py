@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from postmortem.fault.syscalls import NAMES
+from postmortem.machines.x86_64.syscalls import NAMES
 from postmortem.model import Address, Signal
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.elf.symbols import Sections
 from parsers.errors import ParseError
-from postmortem.modules import open_regular
+from postmortem.program.modules import open_regular
 
 if TYPE_CHECKING:
     import mmap

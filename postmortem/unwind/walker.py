@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from parsers.dwarf import cfi
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
+from postmortem.machines.x86_64 import steps as machine
 from postmortem.unwind.frame import PC, RBP, RSP, RawFrame, Registers, SignalFrame, Walk
-from postmortem.unwind.x86_64 import rules as machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from postmortem.memory import AddressSpace
     from postmortem.model.thread import Ended, Trust
+    from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ForeignUnwinder
 
 Mode = Literal["auto", "cfi", "fp"]

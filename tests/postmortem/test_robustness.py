@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import postmortem
 from parsers.limits import LIMITS
-from postmortem.cli import cli
+from postmortem.cli.group import cli
 from postmortem.errors import AnalysisError
 from reports import FORMATS
 from tests.build.core import CoreBuilder

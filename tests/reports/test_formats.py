@@ -12,8 +12,9 @@ from itertools import pairwise
 import pytest
 
 from postmortem.model import Cycle, Evidence, Finding, Report, Thread, Verdict, from_json
-from reports import FORMATS, terminal, view
+from reports import FORMATS, terminal
 from reports.anchors import ancestors, anchor
+from reports.words import facts as view
 from tests.build import reports as build
 
 SAMPLES = {

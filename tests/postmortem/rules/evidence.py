@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from postmortem.rules import ALL, evidence
+from postmortem.rules import ALL
+from postmortem.rules import proven as evidence
 from tests.postmortem.corpus import cases
 from tests.postmortem.jvm import corpus
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postmortem import rules
+from postmortem.model.queries.paths import resolve, show
 from postmortem.rules.engine import run
-from postmortem.rules.paths import resolve, show
 from tests.postmortem.rules.cases import CASES, each
 from tests.postmortem.rules.reports import findings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from postmortem.model import Address, Cycle
 from postmortem.model.report import NativeFacts
 from postmortem.rules.engine import run
-from postmortem.triage.signature import signature
+from postmortem.signature.signature import signature
 from tests.postmortem.rules.reports import aborted, crashed, frame, report, thread, waiting
 
 
