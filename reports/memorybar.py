@@ -72,9 +72,7 @@ def anatomy(report: Report) -> Anatomy | None:
     return Anatomy(total, kinds, tuple(parts), stripes, marks)
 
 
-def _by_address(
-    report: Report, colours: dict[str, int]
-) -> tuple[tuple[Part, ...], tuple[tuple[float, str], ...]]:
+def _by_address(report: Report, colours: dict[str, int]) -> tuple[tuple[Part, ...], tuple[tuple[float, str], ...]]:
     mappings = sorted((one for one in report.mappings if one.end > one.start), key=lambda one: one.start)
     total = sum(one.end - one.start for one in mappings)
     if not total:
@@ -103,9 +101,7 @@ def _by_address(
         else:
             runs.append((x, width, kind, [one]))
         at += length
-    parts = tuple(
-        Part(x, width, colours.get(kind, COLOURS), _title(kind, members)) for x, width, kind, members in runs
-    )
+    parts = tuple(Part(x, width, colours.get(kind, COLOURS), _title(kind, members)) for x, width, kind, members in runs)
     return parts[: 4 * STRIPES], tuple(marks)
 
 

@@ -10,10 +10,10 @@ from postmortem.model import Address, Crash, RegisterNote
 
 if TYPE_CHECKING:
     from postmortem.fault.describe import Describer
+    from postmortem.fault.fault import Fault
     from postmortem.machines.x86_64.instruction import Decoded
     from postmortem.model import Operand, Signal
     from postmortem.program.memory import AddressSpace
-    from postmortem.unwind.threads import Fault
 
 SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP = 11, 7, 8, 4, 5
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
@@ -134,11 +134,7 @@ def _touched(
 
 def _plain(operand: Operand) -> Access:
     return (
-        "write"
-        if operand.access in ("write", "read-write")
-        else "execute"
-        if operand.access == "execute"
-        else "read"
+        "write" if operand.access in ("write", "read-write") else "execute" if operand.access == "execute" else "read"
     )
 
 

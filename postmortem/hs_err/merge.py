@@ -29,9 +29,7 @@ def merged(report: Report, told: HsErrLog, path: str) -> Report:
     pid = told.header.pid
     if pid is not None and report.process.pid is not None and pid != report.process.pid and not _inner(report, told):
         what = f"it is the log of process {pid}, the core's is {report.process.pid}: it is not used"
-        return msgspec.structs.replace(
-            report, problems=(*report.problems, Problem(stage="log", where=path, what=what))
-        )
+        return msgspec.structs.replace(report, problems=(*report.problems, Problem(stage="log", where=path, what=what)))
     report = _with_crash(report, told, path)
     return msgspec.structs.replace(
         report,
@@ -67,9 +65,7 @@ def _with_crash(report: Report, told: HsErrLog, path: str) -> Report:
     crash = msgspec.structs.replace(crash, unwrapped=True, handler_signal=report.crash.signal)
     what = "the core has lost the stack of the crashing thread; the crash and its stack are the log's"
     problem = Problem(stage="log", where=path, what=what)
-    return msgspec.structs.replace(
-        report, crash=crash, threads=(taken, *others), problems=(*report.problems, problem)
-    )
+    return msgspec.structs.replace(report, crash=crash, threads=(taken, *others), problems=(*report.problems, problem))
 
 
 def _ended_by_reporter(report: Report) -> bool:

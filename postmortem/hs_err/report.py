@@ -9,6 +9,7 @@ from parsers.elf.notes import SignalInfo
 from postmortem.fault import siginfo
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
+from postmortem.fault.fault import Fault
 from postmortem.hs_err import frames, space
 from postmortem.hs_err.host import host
 from postmortem.hs_err.jvm import jvm
@@ -26,9 +27,9 @@ from postmortem.model import (
     Thread,
     Tool,
 )
+from postmortem.model.queries.recursion import cycles
 from postmortem.model.thread import StackRange
 from postmortem.program.modules import ModuleMap
-from postmortem.unwind.threads import Fault, cycles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,6 @@ build-id, when its first page does).
 
 from __future__ import annotations
 
-import mmap
-import os
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,39 +15,16 @@ from parsers.elf import module as image_parser
 from parsers.elf.notes import AT_PHDR, AT_SYSINFO_EHDR
 from postmortem.model import Address, Module, ModuleCandidate
 from postmortem.program.memory import AddressSpace, Piece
+from postmortem.targets.files import DELETED, SearchPath, basename, open_regular, resolve_inside
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Iterable, Sequence
 
     from parsers.elf.core import Core
     from parsers.elf.module import Image
 
-DELETED = " (deleted)"
 _NOT_ELF = "not an ELF image"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchPath:
-    """Where module files may come from. Roots bound every path that a core names."""
-
-    executable: Path | None = None
-    sysroot: Path | None = None
-    debug_dirs: tuple[Path, ...] = ()
-
-    @property
-    def root(self) -> Path:
-        """The file system that the core's paths are taken in."""
-        return self.sysroot or Path("/")
-
-    def named(self, path: str) -> Path:
-        """A path of the dead process, to be taken in `root`.
-
-        A core that was written outside the container (gcore) has the paths as seen from there.
-        """
-        named = Path(path.removesuffix(DELETED))
-        if self.sysroot is not None and named.is_relative_to(self.sysroot.absolute()):
-            return Path("/") / named.relative_to(self.sysroot.absolute())
-        return named
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,60 +62,6 @@ class LoadedModule:
         )
 
 
-def open_regular(path: Path, root: Path) -> mmap.mmap | str:
-    """Map a file for reading, or say in words why not. Symbolic links are followed inside `root` only."""
-    resolved = resolve_inside(path, root)
-    if resolved is None:
-        return "leads outside the allowed root"
-    try:
-        descriptor = os.open(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        return "not there" if error.errno == 2 else (error.strerror or "can't be opened")
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return "not a regular file"
-        if status.st_size == 0:
-            return "empty"
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        return str(error)
-    finally:
-        os.close(descriptor)
-
-
-def resolve_inside(path: Path, root: Path) -> Path | None:
-    """`path` (absolute, as the process saw it) inside `root`, links resolved as if root were "/"."""
-    if root == Path("/"):
-        try:
-            return Path(os.path.realpath(path))
-        except (OSError, ValueError):
-            return None
-    current = root
-    pending = [part for part in reversed(path.parts) if part != "/"]
-    links = 0
-    while pending:
-        part = pending.pop()
-        if part == "..":
-            current = current.parent if current != root else root
-            continue
-        following = current / part
-        try:
-            if following.is_symlink():
-                links += 1
-                if links > 40:
-                    return None
-                target = Path(following.readlink())
-                if target.is_absolute():
-                    current = root
-                pending.extend(piece for piece in reversed(target.parts) if piece != "/")
-                continue
-        except (OSError, ValueError):
-            return None
-        current = following
-    return current
-
-
 class ModuleMap:
     """All modules by address."""
 
@@ -164,11 +84,6 @@ class ModuleMap:
             if (module.soname or "").startswith(name) or basename(module.path).startswith(name):
                 return module
         return None
-
-
-def basename(path: str) -> str:
-    """The last part of a path of the dead process, without " (deleted)"."""
-    return path.removesuffix(DELETED).rsplit("/", 1)[-1]
 
 
 def load_modules(core: Core, space: AddressSpace, search: SearchPath) -> ModuleMap:

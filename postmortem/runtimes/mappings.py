@@ -102,9 +102,7 @@ def _is_program_break(core: Core, segment: Segment, modules: ModuleMap) -> bool:
         or not executable.end <= segment.start < executable.end + (1 << 34)
     ):
         return False
-    for other in core.segments[
-        bisect_right(core.segments, executable.end - 1, key=lambda item: item.start) :
-    ]:
+    for other in core.segments[bisect_right(core.segments, executable.end - 1, key=lambda item: item.start) :]:
         if other.start >= segment.start:
             return True
         if other.permissions == "rw-" and other.start >= executable.end:

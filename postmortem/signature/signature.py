@@ -35,7 +35,7 @@ def signature(report: Report) -> Signature:
     """The signature of any report; one without a stack has its tag alone."""
     tag = cause_tag(report)
     cycles = locks.cycles(report) if tag.startswith("mutex-deadlock") else ()
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if cycles:
         frames = _of_cycle(report, cycles[0])
     elif found is not None:

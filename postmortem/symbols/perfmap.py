@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from parsers.perfmap import PerfMap, parse
 from postmortem.model import Problem
-from postmortem.program.modules import open_regular
+from postmortem.targets.files import open_regular
 
 if TYPE_CHECKING:
     from parsers.elf.core import Core
-    from postmortem.program.modules import SearchPath
+    from postmortem.targets.files import SearchPath
 
 _LARGEST = 1 << 30
 

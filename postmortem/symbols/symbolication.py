@@ -35,9 +35,7 @@ class Symbolication:
 
         symbols: SymbolFile | None = None
         if module.file is not None:
-            symbols = open_symbols(
-                module.file, module.build_id, debug_dirs=self._debug_dirs, cache_dir=self._cache_dir
-            )
+            symbols = open_symbols(module.file, module.build_id, debug_dirs=self._debug_dirs, cache_dir=self._cache_dir)
         if symbols is None and module.image is not None:
             entries = image_parser.dynamic_symbols(self._space.read, module.image)
             if entries:

@@ -66,9 +66,7 @@ def opened(path: Path) -> Iterator[Target]:
                     f"{path}: no byte of the {kind} stream can be decompressed", "the file is damaged or cut"
                 )
             with mmap.mmap(scratch.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                yield Target(
-                    path=path, size=status.st_size, content=content, compression=kind, problems=problems
-                )
+                yield Target(path=path, size=status.st_size, content=content, compression=kind, problems=problems)
 
 
 def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tuple[Problem, ...]:
@@ -80,9 +78,7 @@ def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tu
         for piece in compressed.chunks(source, kind):
             total += len(piece)
             if total > LIMITS.decompressed_bytes:
-                problems.append(
-                    Problem(stage="open", where=str(path), what=f"decompression stopped at {total} bytes")
-                )
+                problems.append(Problem(stage="open", where=str(path), what=f"decompression stopped at {total} bytes"))
                 break
             if len(piece) == _BLOCK and piece == zeros:
                 sink.seek(_BLOCK, os.SEEK_CUR)

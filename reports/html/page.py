@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup, escape
 
+from postmortem.model.queries import crash
 from reports import flamegraph, text
 from reports import memorybar as anatomy
 from reports.anchors import anchor, cited, resolve
 from reports.text import visible, visible_lines
+from reports.words import answer, stacks, threads
 from reports.words import facts as view
 
 if TYPE_CHECKING:
@@ -121,26 +123,26 @@ def _environment() -> jinja2.Environment:
         web=lambda url: bool(_WEB.fullmatch(url)),
     )
     environment.globals.update(
-        function_text=view.function_text,
-        source_text=view.source_text,
-        brief_source=view.brief_source,
-        frame_details=view.frame_details,
-        frame_tags=view.frame_tags,
-        thread_name=view.thread_name,
-        thread_title=view.thread_title,
-        virtual_text=view.virtual_text,
-        thread_state=view.thread_state,
-        wait_text=view.wait_text,
+        function_text=stacks.function_text,
+        source_text=stacks.source_text,
+        brief_source=stacks.brief_source,
+        frame_details=stacks.frame_details,
+        frame_tags=stacks.frame_tags,
+        thread_name=threads.thread_name,
+        thread_title=threads.thread_title,
+        virtual_text=threads.virtual_text,
+        thread_state=threads.thread_state,
+        wait_text=threads.wait_text,
         base_name=text.base_name,
         plural=text.plural,
         share_of=view.share,
-        is_row=lambda row: isinstance(row, view.FrameRow),
-        is_cycle=lambda row: isinstance(row, view.CycleRow),
-        quiet=view.is_system,
-        telling_function=view.telling_function,
-        TRUST=view.TRUST,
+        is_row=lambda row: isinstance(row, stacks.FrameRow),
+        is_cycle=lambda row: isinstance(row, stacks.CycleRow),
+        quiet=threads.is_system,
+        telling_function=threads.telling_function,
+        TRUST=stacks.TRUST,
         STATUS=view.MODULE_STATUS,
-        CONFIDENCE=view.CONFIDENCE,
+        CONFIDENCE=answer.CONFIDENCE,
     )
     return environment
 
@@ -151,7 +153,7 @@ class _Page:
         self.cited = cited(report)
         self.places: set[str] = set()
         self.leads: dict[int, int] = {}
-        self.crashing = view.crashing_thread(report)
+        self.crashing = crash.crashing_thread(report)
 
     # What templates call.
 
@@ -207,7 +209,7 @@ class _Page:
         sections = [section for section in self._sections() if section is not None]
         self.places |= {section.id for section in sections}
         findings = self._findings()
-        answer = self._answer(stack)
+        first_screen = self._answer(stack)
         shown = [*([findings] if findings else []), *sections]
         script = _read("report.js")
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -216,10 +218,10 @@ class _Page:
             .get_template("report.html")
             .render(
                 report=self.report,
-                title=view.title_text(self.report),
+                title=answer.title_text(self.report),
                 subject=text.base_name(self.report.process.executable or self.report.core.path),
                 severity=self.report.verdict.severity if self.report.verdict else "none",
-                answer=answer,
+                answer=first_screen,
                 sections=shown,
                 style=Markup(_read("report.css")),
                 script=Markup(script),
@@ -233,12 +235,12 @@ class _Page:
         index, thread = self.crashing
         return self.part(
             "stack.html",
-            heading=view.stack_heading(self.report),
+            heading=threads.stack_heading(self.report),
             index=index,
             thread=thread,
-            rows=view.fold(thread.frames, thread.cycles, CRASH_ROWS),
-            handler=view.fold(thread.handler_frames or (), (), 64),
-            ended=view.ended_text(thread),
+            rows=stacks.fold(thread.frames, thread.cycles, CRASH_ROWS),
+            handler=stacks.fold(thread.handler_frames or (), (), 64),
+            ended=stacks.ended_text(thread),
         )
 
     def _answer(self, stack: Markup) -> Markup:
@@ -246,21 +248,21 @@ class _Page:
         return self.part(
             "answer.html",
             verdict=report.verdict,
-            title=view.title_text(report),
-            summary=view.summary_text(report),
-            signal=view.signal_text(report.crash.signal, report.process.pid) if report.crash.signal else "",
-            fault=view.fault_text(report.crash),
-            handler=view.handler_text(report),
-            why=view.why(report)[:24],
-            steps=view.next_steps(report)[:24],
+            title=answer.title_text(report),
+            summary=answer.summary_text(report),
+            signal=answer.signal_text(report.crash.signal, report.process.pid) if report.crash.signal else "",
+            fault=answer.fault_text(report.crash),
+            handler=answer.handler_text(report),
+            why=answer.why(report)[:24],
+            steps=answer.next_steps(report)[:24],
             stack=stack,
         )
 
     def _findings(self) -> Section | None:
-        found = view.findings_in_order(self.report)
+        found = answer.findings_in_order(self.report)
         if not found:
             return None
-        body = self.part("findings.html", findings=found[:200], first=view.verdict_finding(self.report))
+        body = self.part("findings.html", findings=found[:200], first=answer.verdict_finding(self.report))
         return Section("findings", "Findings", body, text.number(len(found)))
 
     def _sections(self) -> list[Section | None]:
@@ -283,10 +285,10 @@ class _Page:
         report = self.report
         if not report.threads:
             return None
-        groups = view.group_threads(report.threads, GROUP_ROWS)
+        groups = threads.group_threads(report.threads, GROUP_ROWS)
         limit = max(8, min(GROUP_ROWS, ALL_ROWS // max(1, len(groups))))
         if limit < GROUP_ROWS:
-            groups = view.group_threads(report.threads, limit)
+            groups = threads.group_threads(report.threads, limit)
         for group in groups:
             self.leads |= dict.fromkeys(group.indices, group.indices[0])
         crashing = self.crashing[0] if self.crashing else None
@@ -294,9 +296,7 @@ class _Page:
         waits = sorted({thread.wait.kind for thread in report.threads if thread.wait})
         body = self.part(
             "threads.html",
-            groups=[
-                (group, view.group_title(group), self._ended(group.threads[0])) for group in groups[:GROUPS]
-            ],
+            groups=[(group, threads.group_title(group), self._ended(group.threads[0])) for group in groups[:GROUPS]],
             left=len(groups) - GROUPS,
             crashing=crashing,
             states=states,
@@ -306,7 +306,7 @@ class _Page:
 
     @staticmethod
     def _ended(thread: Thread) -> str:
-        return view.ended_text(thread)
+        return stacks.ended_text(thread)
 
     def _fault(self) -> Section | None:
         crash = self.report.crash
@@ -339,7 +339,7 @@ class _Page:
             metaspace=view.metaspace_facts(self.report),
             direct=view.direct_memory_facts(self.report),
             virtual=[
-                (index, group, view.fold(group.frames))
+                (index, group, stacks.fold(group.frames))
                 for index, group in self.rows(jvm.virtual_threads, "jvm.virtual_threads", 300)
             ],
             set_flags=[(at, flag) for at, flag in flags if flag.origin not in (None, "default")],
@@ -365,9 +365,7 @@ class _Page:
         mappings = self.report.mappings
         if not mappings:
             return None
-        body = self.part(
-            "mappings.html", mappings=self.rows(mappings, "mappings"), left=len(mappings) - TABLE_ROWS
-        )
+        body = self.part("mappings.html", mappings=self.rows(mappings, "mappings"), left=len(mappings) - TABLE_ROWS)
         return Section("mappings", "Mappings", body, text.number(len(mappings)))
 
     def _native(self) -> Section | None:
@@ -375,9 +373,7 @@ class _Page:
         message = self.report.native.runtime_message
         if not facts and not message:
             return None
-        return Section(
-            "native", "C and C++ runtime", self.part("native.html", facts=facts, message=message or "")
-        )
+        return Section("native", "C and C++ runtime", self.part("native.html", facts=facts, message=message or ""))
 
     def _process(self) -> Section:
         environment = list(self.report.process.environment.items())[:400]

@@ -78,9 +78,7 @@ def canonical(address: int) -> bool:
     return address >> 47 in (0, 0x1FFFF)
 
 
-def decode(
-    space: AddressSpace, pc: int, registers: dict[str, int], mapped: Callable[[int], bool]
-) -> Decoded | None:
+def decode(space: AddressSpace, pc: int, registers: dict[str, int], mapped: Callable[[int], bool]) -> Decoded | None:
     """The instruction at pc, or None when its bytes are not at hand or make none."""
     code = space.read_some(pc, _LONGEST)
     if not code:

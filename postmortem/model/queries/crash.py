@@ -52,22 +52,14 @@ def raised_by_cpu(report: Report) -> bool:
     return value is not None and value > 0
 
 
-def crashing(report: Report) -> tuple[int, Thread] | None:
-    """Index and value of the crashing thread."""
-    for index, thread in enumerate(report.threads):
-        if thread.crashed or (report.crash.tid is not None and thread.tid == report.crash.tid):
-            return index, thread
-    return None
-
-
 def crashing_frames(report: Report) -> tuple[Frame, ...]:
-    found = crashing(report)
+    found = crashing_thread(report)
     return found[1].frames if found else ()
 
 
 def frame_path(report: Report, index: int, member: str = "function") -> str:
     """Path of a member of the crashing thread's frame `index`."""
-    found = crashing(report)
+    found = crashing_thread(report)
     return f"threads[{found[0] if found else 0}].frames[{index}].{member}"
 
 
@@ -219,9 +211,7 @@ def java_process(report: Report) -> bool:
 def in_java_code(report: Report) -> bool:
     """The fault lies in code that the JVM generated, where it takes faults on purpose."""
     frames = crashing_frames(report)
-    return bool(frames) and (
-        frames[0].kind.startswith("java") or (java_process(report) and frames[0].kind == "stub")
-    )
+    return bool(frames) and (frames[0].kind.startswith("java") or (java_process(report) and frames[0].kind == "stub"))
 
 
 def size_text(size: int) -> str:
@@ -232,3 +222,20 @@ def size_text(size: int) -> str:
         if size >= 1 << shift:
             return f"{size / (1 << shift):.4g} {unit}"
     return f"{size} bytes"
+
+
+def was_sent(report: Report) -> bool:
+    """Whether another process sent the signal: then the thread that took it is no more telling than the others."""
+    signal = report.crash.signal
+    return signal is not None and signal.sender_pid is not None and signal.sender_pid != report.process.pid
+
+
+def crashing_thread(report: Report) -> tuple[int, Thread] | None:
+    """The thread that crashed and its place in the report."""
+    for index, thread in enumerate(report.threads):
+        if thread.crashed:
+            return index, thread
+    for index, thread in enumerate(report.threads):
+        if report.crash.tid is not None and thread.tid == report.crash.tid:
+            return index, thread
+    return None

@@ -60,8 +60,5 @@ def describe(value: int) -> str | None:
     if (text := as_text(value)) is not None:
         return f"The bytes of {value:#x} are text, {text!r}: a string was written over the pointer."
     if (number := as_float(value)) is not None:
-        return (
-            f"The bits of {value:#x} are the floating-point number {number:g}: a number was taken for a"
-            " pointer."
-        )
+        return f"The bits of {value:#x} are the floating-point number {number:g}: a number was taken for a pointer."
     return None

@@ -80,11 +80,7 @@ def check(report: Report) -> Iterator[Finding]:
             ("native.assertion", "the assertion"),
             (views.frame_path(report, frame[0]) if frame else "", "the failing assert"),
             (
-                (
-                    views.frame_path(report, caller[0], "function" if caller[1].function else "pc")
-                    if caller
-                    else ""
-                ),
+                (views.frame_path(report, caller[0], "function" if caller[1].function else "pc") if caller else ""),
                 "the function that called" if mutex else "the function that asserts",
             ),
         ),

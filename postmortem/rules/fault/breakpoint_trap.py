@@ -59,10 +59,7 @@ def check(report: Report) -> Iterator[Finding]:
         if glib
         else (
             "Look at the source line of the crashing frame for the check that leads to the trap.",
-            (
-                "If nothing in the source traps, a debugger or tracer left a breakpoint in the code when it"
-                " detached."
-            ),
+            ("If nothing in the source traps, a debugger or tracer left a breakpoint in the code when it detached."),
         ),
     )
 

@@ -33,11 +33,7 @@ def check(report: Report) -> Iterator[Finding]:
     caller = views.caller_of(report, frame[0]) if frame else views.blamed(report)
     by = culprit.label(caller[1]) if caller else "a function that could not be named"
     function = plain(frame[1].function or "") if frame else ""
-    what = (
-        function.removeprefix("__").removesuffix("_chk")
-        if function.endswith("_chk")
-        else "A checked libc call"
-    )
+    what = function.removeprefix("__").removesuffix("_chk") if function.endswith("_chk") else "A checked libc call"
     yield Finding(
         rule=RULE.id,
         title=f"{what} would have overrun its destination in {by}",
@@ -52,11 +48,7 @@ def check(report: Report) -> Iterator[Finding]:
             ("native.abort_message", "what libc said"),
             (views.frame_path(report, frame[0]) if frame else "", "the checked function"),
             (
-                (
-                    views.frame_path(report, caller[0], "function" if caller[1].function else "pc")
-                    if caller
-                    else ""
-                ),
+                (views.frame_path(report, caller[0], "function" if caller[1].function else "pc") if caller else ""),
                 "its caller",
             ),
         ),
@@ -73,6 +65,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(
-    id="buffer-overflow-detected", group="fault", specificity=90, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="buffer-overflow-detected", group="fault", specificity=90, check=check, documentation=__doc__ or "")

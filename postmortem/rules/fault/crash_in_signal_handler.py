@@ -27,7 +27,7 @@ FAULTS = (views.SIGSEGV, views.SIGBUS, views.SIGFPE, views.SIGILL)
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if found is None or views.java_process(report):
         return
     first, second = report.crash.signal, report.crash.handler_signal
@@ -107,6 +107,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(
-    id="crash-in-signal-handler", group="fault", specificity=81, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="crash-in-signal-handler", group="fault", specificity=81, check=check, documentation=__doc__ or "")

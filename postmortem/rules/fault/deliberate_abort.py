@@ -29,9 +29,7 @@ def check(report: Report) -> Iterator[Finding]:
     caller = views.blamed(report)
     call = (aborts.call(report, caller[0]) if caller else None) or "abort()"
     text = aborts.message(report)
-    said = (
-        f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
-    )
+    said = f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
     lost = _is_lost(report)
     reported = lost and views.java_process(report)
     if reported:
@@ -64,7 +62,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 def _is_lost(report: Report) -> bool:
     """The stack can't be read right above abort()."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if found is None or found[1].ended == "bottom":
         return False
     return len({frame.module for frame in found[1].frames}) <= 1

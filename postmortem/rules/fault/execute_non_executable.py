@@ -38,9 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Execution of non-executable memory at {pc:#x} in {views.mapping_text(mapping)}{by}",
         severity="critical",
         confidence="certain",
-        explanation=(
-            f"The processor was to execute at {pc:#x}, in a mapping that permits {mapping.permissions!r}. "
-        )
+        explanation=(f"The processor was to execute at {pc:#x}, in a mapping that permits {mapping.permissions!r}. ")
         + (
             "That is a stack: an overwritten return address, a nested function without an executable stack,"
             " or an attack."
@@ -65,6 +63,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(
-    id="execute-non-executable", group="fault", specificity=70, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="execute-non-executable", group="fault", specificity=70, check=check, documentation=__doc__ or "")

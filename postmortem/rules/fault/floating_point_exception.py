@@ -56,14 +56,9 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             f"Check the operands{where} before the operation.",
-            (
-                "If traps are not wanted, find who enabled them: feenableexcept, fesetenv,"
-                " _MM_SET_EXCEPTION_MASK."
-            ),
+            ("If traps are not wanted, find who enabled them: feenableexcept, fesetenv, _MM_SET_EXCEPTION_MASK."),
         ),
     )
 
 
-RULE = Rule(
-    id="floating-point-exception", group="fault", specificity=75, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="floating-point-exception", group="fault", specificity=75, check=check, documentation=__doc__ or "")

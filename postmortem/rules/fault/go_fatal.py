@@ -51,21 +51,13 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if frame else "likely",
         explanation=f"The Go run-time ended the process{where}."
-        + (
-            f" Its message, from memory: {first_line!r}."
-            if first_line
-            else " Its message was not found in memory."
-        ),
+        + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
         evidence=proof(
             report,
             (views.frame_path(report, frame[0]) if frame else "", "the run-time's end of the process"),
             ("native.runtime_message" if text else "", "its message"),
             (
-                (
-                    views.frame_path(report, caller[0], "function" if caller[1].function else "pc")
-                    if caller
-                    else ""
-                ),
+                (views.frame_path(report, caller[0], "function" if caller[1].function else "pc") if caller else ""),
                 "the function",
             ),
         ),

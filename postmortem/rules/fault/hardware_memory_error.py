@@ -51,6 +51,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(
-    id="hardware-memory-error", group="fault", specificity=96, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="hardware-memory-error", group="fault", specificity=96, check=check, documentation=__doc__ or "")

@@ -33,10 +33,7 @@ MEANINGS = (
     ),
     (
         r"free\(\): invalid pointer|munmap_chunk\(\): invalid pointer|realloc\(\): invalid pointer",
-        (
-            "A pointer was freed that the allocator never gave out, or the header before the block was"
-            " overwritten"
-        ),
+        ("A pointer was freed that the allocator never gave out, or the header before the block was overwritten"),
     ),
     (
         r"invalid next size|invalid old size",
@@ -56,10 +53,7 @@ MEANINGS = (
             r"unaligned (tcache|fastbin) chunk|corrupted unsorted|double linked list corrupted|corrupted"
             r" double-linked list|unsorted"
         ),
-        (
-            "A list of free blocks is damaged: something wrote to a block after it was freed, or overran its"
-            " neighbour"
-        ),
+        ("A list of free blocks is damaged: something wrote to a block after it was freed, or overran its neighbour"),
     ),
     (r"unsorted|largebin|smallbin|memory corruption|corrupt", "A list of free blocks is damaged"),
     (r"sysmalloc|malloc\.c", "A consistency check of malloc failed: the end of the heap was overwritten"),
@@ -165,10 +159,7 @@ def _crashed(report: Report) -> Finding:
     frame = views.crashing_frames(report)[0]
     return Finding(
         rule=RULE.id,
-        title=(
-            f"Crash inside the allocator ({culprit.label(frame)}), called{views.inside(report)}: heap"
-            " corruption"
-        ),
+        title=(f"Crash inside the allocator ({culprit.label(frame)}), called{views.inside(report)}: heap corruption"),
         severity="critical",
         confidence="likely",
         explanation=(
@@ -211,10 +202,7 @@ def _remedies(report: Report) -> tuple[str, ...]:
 
 _SYSTEM = ("/lib", "/usr/lib", "[")
 _REMEDIES = (
-    (
-        "Rebuild with -fsanitize=address -g and run the same input: it stops at the first bad write or second"
-        " free."
-    ),
+    ("Rebuild with -fsanitize=address -g and run the same input: it stops at the first bad write or second free."),
     (
         "Without rebuilding: valgrind ./program, or GLIBC_TUNABLES=glibc.malloc.check=3 with"
         " LD_PRELOAD=libc_malloc_debug.so.0 (glibc 2.34 and newer)."

@@ -47,10 +47,7 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=(
             f"Check the divisor before the division{where}; decide what the result is to be when it is 0.",
             "For signed types also exclude the smallest value divided by -1, and the same for %.",
-            (
-                "Rebuild with -fsanitize=integer-divide-by-zero,signed-integer-overflow: it names the"
-                " expression."
-            ),
+            ("Rebuild with -fsanitize=integer-divide-by-zero,signed-integer-overflow: it names the expression."),
         ),
     )
 

@@ -97,7 +97,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 def _is_launcher(report: Report) -> bool:
     """The signal went to the first thread of a `java` process, which only waits for the thread that runs main()."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if found is None or not views.java_process(report):
         return False
     return found[1].tid == report.process.pid and jvm_frames.telling(found[1].frames) is None

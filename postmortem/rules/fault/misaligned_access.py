@@ -74,18 +74,9 @@ def _finding(report: Report, index: int | None) -> Finding:
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
-            (
-                "Look for a cast from a byte pointer to a vector or wider type; use memcpy or an unaligned"
-                " load instead."
-            ),
-            (
-                "Allocate with aligned_alloc or alignas as the type demands; -fsanitize=alignment names the"
-                " expression."
-            ),
-            (
-                "For a stack operand: check the assembly or the foreign caller for 16-byte alignment at the"
-                " call."
-            ),
+            ("Look for a cast from a byte pointer to a vector or wider type; use memcpy or an unaligned load instead."),
+            ("Allocate with aligned_alloc or alignas as the type demands; -fsanitize=alignment names the expression."),
+            ("For a stack operand: check the assembly or the foreign caller for 16-byte alignment at the call."),
         ),
     )
 

@@ -70,10 +70,7 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
-            (
-                "Look at the object that the pointer was read from, and at its neighbours: what wrote these"
-                " bytes?"
-            ),
+            ("Look at the object that the pointer was read from, and at its neighbours: what wrote these bytes?"),
             (
                 "Rebuild with -fsanitize=address and run the same input, or run it under valgrind: both stop"
                 " at the write."
@@ -111,6 +108,4 @@ def _returned(report: Report, address: Address, where: str, looks: str | None) -
     )
 
 
-RULE = Rule(
-    id="non-canonical-address", group="fault", specificity=64, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="non-canonical-address", group="fault", specificity=64, check=check, documentation=__doc__ or "")

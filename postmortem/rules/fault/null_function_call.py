@@ -40,11 +40,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if site else "likely",
         explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
-        + (
-            f"The call{through} made it; its target was null."
-            if site
-            else "The call instruction could not be read."
-        )
+        + (f"The call{through} made it; its target was null." if site else "The call instruction could not be read.")
         + (
             " A displacement in that operand is the slot of a table of functions or a vtable."
             if site and "[" in site

@@ -56,17 +56,12 @@ def check(report: Report) -> Iterator[Finding]:
     if not thrown and not said and rust is None:
         return
     total = sum(m.end - m.start for m in report.mappings)
-    mapped = (
-        f" The process had {views.size_text(total)} mapped in {len(report.mappings)} mappings."
-        if total
-        else ""
-    )
+    mapped = f" The process had {views.size_text(total)} mapped in {len(report.mappings)} mappings." if total else ""
     length = found is not None and found[1].type == "std::bad_array_new_length"
     where = views.inside(report)
     yield Finding(
         rule=RULE.id,
-        title=f"Out of memory{where}: "
-        + ("uncaught " + found[1].type if thrown and found else "an allocation failed"),
+        title=f"Out of memory{where}: " + ("uncaught " + found[1].type if thrown and found else "an allocation failed"),
         severity="critical",
         confidence="certain",
         explanation="An allocation failed and nobody handled it."
@@ -95,14 +90,8 @@ def check(report: Report) -> Iterator[Finding]:
                 f"Look at the size asked for{where}: is it computed from unchecked input, negative, or"
                 " multiplied beyond range?"
             ),
-            (
-                "Compare the mapped memory above with ulimit -v, memory.max of the cgroup and"
-                " vm.overcommit_memory."
-            ),
-            (
-                "If memory grew over time, take a heap profile: heaptrack, jemalloc's prof, or valgrind"
-                " --tool=massif."
-            ),
+            ("Compare the mapped memory above with ulimit -v, memory.max of the cgroup and vm.overcommit_memory."),
+            ("If memory grew over time, take a heap profile: heaptrack, jemalloc's prof, or valgrind --tool=massif."),
         ),
     )
 

@@ -85,6 +85,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(
-    id="privileged-instruction", group="fault", specificity=70, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="privileged-instruction", group="fault", specificity=70, check=check, documentation=__doc__ or "")

@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     address = views.fault_address(report)
-    if (
-        not views.signal_is(report, views.SIGSEGV)
-        or views.code(report) != views.SEGV_ACCERR
-        or address is None
-    ):
+    if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_ACCERR or address is None:
         return
     found = views.mapping_at(report, address)
     if found is None or found[1].permissions[:3] != "---" or views.pc_is_fault(report):
@@ -40,8 +36,7 @@ def check(report: Report) -> Iterator[Finding]:
     yield Finding(
         rule=RULE.id,
         title=(
-            f"{views.access_word(report).capitalize()} of the protected page at"
-            f" {address:#x}{views.at_fault(report)}"
+            f"{views.access_word(report).capitalize()} of the protected page at {address:#x}{views.at_fault(report)}"
         ),
         severity="critical",
         confidence="possible" if views.java_process(report) else "certain",

@@ -43,11 +43,7 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             (views.frame_path(report, frame[0]), "the placeholder was called"),
             (
-                (
-                    views.frame_path(report, caller[0], "function" if caller[1].function else "pc")
-                    if caller
-                    else ""
-                ),
+                (views.frame_path(report, caller[0], "function" if caller[1].function else "pc") if caller else ""),
                 "by this function",
             ),
         ),

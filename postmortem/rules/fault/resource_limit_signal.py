@@ -39,9 +39,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Limit on {'processor time' if cpu else 'file size'} reached{where}",
         severity="high",
         confidence="certain",
-        explanation=(
-            f"The kernel ended the process with {signal.name} because it reached its limit on {limit}."
-        )
+        explanation=(f"The kernel ended the process with {signal.name} because it reached its limit on {limit}.")
         + (
             " The stack shows where it was spending its time."
             if cpu
@@ -67,6 +65,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(
-    id="resource-limit-signal", group="fault", specificity=88, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="resource-limit-signal", group="fault", specificity=88, check=check, documentation=__doc__ or "")

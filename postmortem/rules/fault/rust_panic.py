@@ -34,9 +34,7 @@ def check(report: Report) -> Iterator[Finding]:
     # std::panicking::try is at the bottom of every Rust stack.
     frame = views.last_named(
         report,
-        lambda name: (
-            _PANIC.fullmatch(name) is not None and not re.search(r"::(?:r#)?(?:try|catch_unwind)\b", name)
-        ),
+        lambda name: _PANIC.fullmatch(name) is not None and not re.search(r"::(?:r#)?(?:try|catch_unwind)\b", name),
     )
     rust = (report.native.runtime or "").casefold().startswith("rust")
     text = (report.native.runtime_message or "").strip() if rust else ""
@@ -51,21 +49,13 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if frame else "likely",
         explanation=f"The program panicked{where} and is built or was forced to abort on that."
-        + (
-            f" Its message, from memory: {first_line!r}."
-            if first_line
-            else " Its message was not found in memory."
-        ),
+        + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
         evidence=proof(
             report,
             (views.frame_path(report, frame[0]) if frame else "", "the panic run-time"),
             ("native.runtime_message" if text else "", "the panic's message"),
             (
-                (
-                    views.frame_path(report, caller[0], "function" if caller[1].function else "pc")
-                    if caller
-                    else ""
-                ),
+                (views.frame_path(report, caller[0], "function" if caller[1].function else "pc") if caller else ""),
                 "what panicked",
             ),
         ),

@@ -48,10 +48,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     text = text if of_sanitizer else ""
     kind = _NAMES.get(found[1], "") if found else ""
-    kind = (
-        next((name for key, name in _NAMES.items() if runtime in (key, name.casefold())), kind)
-        or "A sanitizer"
-    )
+    kind = next((name for key, name in _NAMES.items() if runtime in (key, name.casefold())), kind) or "A sanitizer"
     summary = _SUMMARY.search(text)
     said = summary.group(1).strip()[:200] if summary else " ".join(text.split())[:200]
     where = views.inside(report)
@@ -64,9 +61,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain",
         explanation=f"{kind} found an error{where} and ended the process."
-        + (
-            f" It said: {said!r}." if said else " Its text was not found in memory; it was written to stderr."
-        ),
+        + (f" It said: {said!r}." if said else " Its text was not found in memory; it was written to stderr."),
         evidence=proof(
             report,
             (found[0] if found else "", "the sanitizer's run-time"),
@@ -85,7 +80,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 def _frame(report: Report) -> tuple[str, str] | None:
     """(path, sanitizer) of the innermost frame of a sanitizer that is reporting."""
-    crashing = views.crashing(report)
+    crashing = views.crashing_thread(report)
     if crashing is None:
         return None
     index, thread = crashing
@@ -93,9 +88,7 @@ def _frame(report: Report) -> tuple[str, str] | None:
         for position, frame in enumerate(frames):
             match = _FRAMES.match(plain(frame.function)) if frame.function else None
             if match:
-                return f"threads[{index}].{member}[{position}].function", _specific(
-                    frames[position:], match["a"]
-                )
+                return f"threads[{index}].{member}[{position}].function", _specific(frames[position:], match["a"])
     return None
 
 

@@ -35,7 +35,7 @@ LARGEST_GUARD = 1 << 20
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     address = views.fault_address(report)
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
         return
     if address is None or found is None:
@@ -59,9 +59,7 @@ def check(report: Report) -> Iterator[Finding]:
     text = f"The {views.access_word(report)} at {address:#x} {kind}: the stack{limit} is used up."
     if cycle:
         deep = cycle.period * cycle.count
-        text += (
-            f" The frames repeat with period {cycle.period}, {least}{cycle.count} times ({deep} frames): {names}."
-        )
+        text += f" The frames repeat with period {cycle.period}, {least}{cycle.count} times ({deep} frames): {names}."
     elif kind == _FAR:
         text += (
             " No recursion is seen: a large local array, a variable-length array or alloca took more than the"
@@ -122,11 +120,7 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
     stack = thread.stack
     if stack is not None and stack.start <= sp < stack.end and _is_stack(report, stack.start):
         size = stack.end - stack.start
-        if (
-            stack.guard is not None
-            and stack.guard <= address < stack.start
-            and stack.start - address <= LARGEST_GUARD
-        ):
+        if stack.guard is not None and stack.guard <= address < stack.start and stack.start - address <= LARGEST_GUARD:
             return (_GUARD, size) if near else None
         if stack.start - NEAR <= address < stack.start and near and views.mapping_at(report, address) is None:
             return _BELOW, size

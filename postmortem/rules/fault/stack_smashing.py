@@ -46,20 +46,13 @@ def check(report: Report) -> Iterator[Finding]:
             ("native.abort_message", "what libc said"),
             (views.frame_path(report, frame[0]) if frame else "", "the stack protector's check"),
             (
-                (
-                    views.frame_path(report, victim[0], "function" if victim[1].function else "pc")
-                    if victim
-                    else ""
-                ),
+                (views.frame_path(report, victim[0], "function" if victim[1].function else "pc") if victim else ""),
                 "whose canary it was",
             ),
             ("native.stack_canary", "what the guard word should hold"),
         ),
         remedies=(
-            (
-                f"Check every copy into a local array of {name}: strcpy, sprintf, read and loops without a"
-                " bound."
-            ),
+            (f"Check every copy into a local array of {name}: strcpy, sprintf, read and loops without a bound."),
             "Rebuild with -fsanitize=address -g and run the same input: it stops at the write.",
         ),
     )

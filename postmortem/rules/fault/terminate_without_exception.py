@@ -86,6 +86,4 @@ def _cause(report: Report, thread: bool, rethrow: bool) -> tuple[str, str]:
     )
 
 
-RULE = Rule(
-    id="terminate-without-exception", group="fault", specificity=80, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="terminate-without-exception", group="fault", specificity=80, check=check, documentation=__doc__ or "")

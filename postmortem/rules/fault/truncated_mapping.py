@@ -38,10 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
     name = PurePosixPath(mapping.path.removesuffix(DELETED)).name
     shared = mapping.path.startswith(("/dev/shm/", "/memfd:", "/run/shm/"))
     module = any(m.path == mapping.path for m in report.modules)
-    why = (
-        "The file is shorter than its mapping: it was truncated after it was mapped, or mapped beyond its"
-        " end."
-    )
+    why = "The file is shorter than its mapping: it was truncated after it was mapped, or mapped beyond its end."
     if shared:
         why = "The file lies in tmpfs: it was truncated, or the tmpfs is full and has no page to give."
     elif module:
@@ -54,8 +51,7 @@ def check(report: Report) -> Iterator[Finding]:
     yield Finding(
         rule=RULE.id,
         title=(
-            f"{name} ends before byte {offset:#x} that is {_verb(report)} through its"
-            f" mapping{views.inside(report)}"
+            f"{name} ends before byte {offset:#x} that is {_verb(report)} through its mapping{views.inside(report)}"
         ),
         severity="critical",
         confidence="certain",
@@ -73,15 +69,9 @@ def check(report: Report) -> Iterator[Finding]:
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
-            (
-                f"Find who truncates or rewrites {name}: it must write a new file and rename it over the old"
-                " one."
-            ),
+            (f"Find who truncates or rewrites {name}: it must write a new file and rename it over the old one."),
             "Check dmesg for input/output errors, and df for a full tmpfs (/dev/shm) or disk.",
-            (
-                "Have the reader compare fstat's size with the mapping before it reads, or use read() instead"
-                " of mmap."
-            ),
+            ("Have the reader compare fstat's size with the mapping before it reads, or use read() instead of mmap."),
         ),
     )
 

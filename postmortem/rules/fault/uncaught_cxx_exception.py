@@ -102,9 +102,7 @@ def check(report: Report) -> Iterator[Finding]:
     if found is None or terminate is None:
         return
     index, exception = found
-    thrower = views.first_named(
-        report, lambda name: name in ("__cxa_throw", "__cxa_rethrow", "_Unwind_RaiseException")
-    )
+    thrower = views.first_named(report, lambda name: name in ("__cxa_throw", "__cxa_rethrow", "_Unwind_RaiseException"))
     origin = views.caller_of(report, max(terminate[0], thrower[0] if thrower else 0))
     where = f" from {culprit.label(origin[1])}" if origin else ""
     searched = by_search(report)
@@ -126,11 +124,7 @@ def check(report: Report) -> Iterator[Finding]:
             (f"native.exceptions[{index}].tid", "the thread whose list of exceptions it heads"),
             (views.frame_path(report, terminate[0]), "the end of the process"),
             (
-                (
-                    views.frame_path(report, origin[0], "function" if origin[1].function else "pc")
-                    if origin
-                    else ""
-                ),
+                (views.frame_path(report, origin[0], "function" if origin[1].function else "pc") if origin else ""),
                 "where it was thrown" if searched else "what called terminate",
             ),
         ),
@@ -176,6 +170,4 @@ def _text(exception: CxxException) -> str:
     return ""
 
 
-RULE = Rule(
-    id="uncaught-cxx-exception", group="fault", specificity=88, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="uncaught-cxx-exception", group="fault", specificity=88, check=check, documentation=__doc__ or "")

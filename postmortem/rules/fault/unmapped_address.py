@@ -47,9 +47,7 @@ def check(report: Report) -> Iterator[Finding]:
     below, above = views.neighbours(report, address)
     near: list[str] = []
     if below and address - below[1].end <= FAR:
-        near.append(
-            f"{views.size_text(address - below[1].end)} past the end of {views.mapping_text(below[1])}"
-        )
+        near.append(f"{views.size_text(address - below[1].end)} past the end of {views.mapping_text(below[1])}")
     if above and above[1].start - address <= FAR:
         near.append(f"{views.size_text(above[1].start - address)} before {views.mapping_text(above[1])}")
     behind = None if below is None else address - below[1].end
@@ -61,9 +59,7 @@ def check(report: Report) -> Iterator[Finding]:
         if all(distance is None or distance > FAR for distance in (behind, before)):
             guess = f"That is far from memory in use. {guess}"
     if executing:
-        guess = (
-            "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
-        )
+        guess = "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
     yield Finding(
         rule=RULE.id,
         title=title,

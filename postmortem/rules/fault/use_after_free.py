@@ -156,9 +156,7 @@ def _unlink(value: int) -> int:
 
 def _is_heap(report: Report, index: int) -> bool:
     mapping = report.mappings[index]
-    return (
-        mapping.path is None and mapping.permissions.startswith("rw") and "stack" not in (mapping.kind or "")
-    )
+    return mapping.path is None and mapping.permissions.startswith("rw") and "stack" not in (mapping.kind or "")
 
 
 RULE = Rule(id="use-after-free", group="fault", specificity=72, check=check, documentation=__doc__ or "")

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     address = views.fault_address(report)
-    if (
-        not views.signal_is(report, views.SIGSEGV)
-        or views.code(report) != views.SEGV_ACCERR
-        or address is None
-    ):
+    if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_ACCERR or address is None:
         return
     found = views.mapping_at(report, address)
     if found is None or views.pc_is_fault(report) or views.access_word(report) == "read":
@@ -43,8 +39,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain",
         explanation=(
-            f"The mapping of {address:#x} permits {mapping.permissions!r}, so reading works and writing does"
-            " not. "
+            f"The mapping of {address:#x} permits {mapping.permissions!r}, so reading works and writing does not. "
         )
         + _origin(mapping),
         evidence=proof(

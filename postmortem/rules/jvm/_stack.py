@@ -19,7 +19,7 @@ FARTHEST_TOUCH = 1 << 17
 
 def in_stack_guard(report: Report) -> bool:
     """The fault is in the guard zones that the VM keeps at the low end of a stack, or just below the stack."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if found is None:
         return False
     thread = found[1]
@@ -52,7 +52,7 @@ def touched(report: Report) -> int | None:
 
 def stack_pointer_if_closed(report: Report) -> int | None:
     """The crashing thread's stack pointer if it lies in a mapping without access."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     sp = stack_pointer(found[1]) if found is not None else None
     mapping = views.mapping_at(report, sp) if sp is not None else None
     return sp if mapping is not None and _closed(mapping[1]) else None
@@ -64,7 +64,7 @@ def _closed(mapping: Mapping) -> bool:
 
 def stack_size(report: Report) -> int | None:
     """Bytes of the crashing thread's stack, the VM's guard zones included."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     sp = stack_pointer(found[1]) if found is not None else None
     if sp is None or found is None:
         return None

@@ -128,7 +128,7 @@ def foreign_handler(report: Report) -> tuple[str, Frame] | None:
     Only for a fault in code that the VM generated or in the VM: these it takes on purpose and mends. A handler
     that passed the signal on to the VM is none.
     """
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     faulted = jvm_frames.top(report)
     if found is None or faulted is None or not report.crash.unwrapped or not own_fault(report):
         return None

@@ -39,7 +39,7 @@ _COMPILER_THREAD = re.compile(r"(?:C1|C2|JVMCI|Graal)[- ]?Compiler ?Thre\w*|Comp
 
 def role(report: Report) -> Role | None:
     """What the crashing thread is to the VM; None when neither the VM, nor its name, nor its frames tell."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if found is None:
         return None
     thread = found[1]
@@ -80,7 +80,7 @@ def thread_name(thread: Thread) -> str | None:
 
 def thread_words(report: Report) -> str:
     """'thread "GC Thread#0" (GCTaskThread)'; "a thread that the JVM does not know" when it has no name."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if found is None:
         return "a thread that is not known"
     thread = found[1]
@@ -92,7 +92,7 @@ def thread_words(report: Report) -> str:
 
 def thread_path(report: Report, member: str) -> str:
     """Path of a member of the crashing thread."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     return f"threads[{found[0] if found else 0}].{member}"
 
 
@@ -100,7 +100,7 @@ def collecting(report: Report) -> tuple[str, str] | None:
     """(where, words) of what says that the crashing thread was at work for the collector; None if nothing does."""
     who = role(report)
     if who == "gc":
-        found = views.crashing(report)
+        found = views.crashing_thread(report)
         named = found is not None and found[1].java is not None and found[1].java.name is not None
         place = thread_path(report, "java.name" if named else "java.kind" if _has_kind(report) else "name")
         return place, "a thread of the collector"
@@ -118,7 +118,7 @@ def collecting(report: Report) -> tuple[str, str] | None:
 
 
 def _has_kind(report: Report) -> bool:
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     return found is not None and found[1].java is not None and found[1].java.kind is not None
 
 

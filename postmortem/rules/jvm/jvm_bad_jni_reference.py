@@ -112,7 +112,7 @@ def _unattached(report: Report) -> tuple[int, Frame] | None:
 
     A log that says so of its thread lists no others.
     """
-    crashing = views.crashing(report)
+    crashing = views.crashing_thread(report)
     if crashing is None or crashing[1].java is not None or jvm_frames.site(report).java is not None:
         return None
     listed = any(thread.java is not None and thread.java.kind == "JavaThread" for thread in report.threads)
@@ -128,7 +128,7 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
     function = plain(called[1].function or "")
     library = f"{culprit.label(found[1])} of {jvm_frames.file_name(found[1].module or '')}" if found else "Native code"
     place = f", in {culprit.label(found[1])}" if found else ""
-    crashing = views.crashing(report)
+    crashing = views.crashing_thread(report)
     tid = crashing[1].tid if crashing is not None else None
     return Finding(
         rule=RULE.id,

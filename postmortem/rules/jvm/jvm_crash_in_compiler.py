@@ -98,7 +98,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 def _task(report: Report) -> tuple[int, Compilation] | None:
     """The compilation that the crashing thread was at."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if report.jvm is None or found is None:
         return None
     thread = found[1]
@@ -111,7 +111,7 @@ def _task(report: Report) -> tuple[int, Compilation] | None:
 
 
 def _compiler(report: Report, task: Compilation | None) -> str:
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     name = (jvm_threads.thread_name(found[1]) if found else None) or ""
     for known in ("C1", "C2", "JVMCI", "Graal"):
         if name.startswith(known):

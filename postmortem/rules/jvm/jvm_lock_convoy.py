@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from postmortem.model import Thread
 
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding, about the longest queue."""
     java = [(index, thread) for index, thread in enumerate(report.threads) if thread.java is not None]

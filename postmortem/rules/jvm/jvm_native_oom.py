@@ -170,7 +170,9 @@ def _machine(host: Host, asked: int) -> Iterator[Cause]:
             f"{free}: too little for {amount(asked)} more." if large else f"{free}: it was out of memory.",
             "host.memory_available",
             "what was left of the machine's memory",
-            _LESS if large else "See what else took the machine's memory at that time; the JVM is the one that asked"
+            _LESS
+            if large
+            else "See what else took the machine's memory at that time; the JVM is the one that asked"
             " last, which need not be the one that holds most.",
         )
     else:

@@ -41,7 +41,7 @@ _GUARDS = 64 << 10
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
-    found = views.crashing(report)
+    found = views.crashing_thread(report)
     if found is None or not jvm_views.is_jvm(report) or not jvm_views.own_fault(report):
         return
     if _elsewhere(report):

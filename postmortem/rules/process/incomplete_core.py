@@ -29,18 +29,14 @@ def check(report: Report) -> Iterator[Finding]:
     blind = [
         (index, thread)
         for index, thread in enumerate(report.threads)
-        if thread.ended == "unreadable"
-        and thread.stack is not None
-        and _undumped_at(report, thread.stack.start)
+        if thread.ended == "unreadable" and thread.stack is not None and _undumped_at(report, thread.stack.start)
     ]
     if not missing or not (blind or _wanted(report) or not _any_kept(report)):
         return
     stack = next((item for item in missing if "stack" in (item[1].kind or "")), None)
     total = sum(m.end - m.start for _, m in missing)
     index, mapping = stack or max(missing, key=lambda item: item[1].end - item[1].start)
-    places = (
-        [(f"threads[{blind[0][0]}].ended", "the stack of this thread could not be read")] if blind else []
-    )
+    places = [(f"threads[{blind[0][0]}].ended", "the stack of this thread could not be read")] if blind else []
     yield Finding(
         rule=RULE.id,
         title=f"{views.size_text(total)} of writable memory are not in the core",
@@ -71,11 +67,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 def _left_out(mapping: Mapping) -> bool:
     """Writable and private or anonymous, and wholly absent; devices and the kernel's pages do not count."""
-    if (
-        not mapping.permissions.startswith("rw")
-        or mapping.dumped
-        or (mapping.path or "").startswith(("/dev/", "[v"))
-    ):
+    if not mapping.permissions.startswith("rw") or mapping.dumped or (mapping.path or "").startswith(("/dev/", "[v")):
         return False
     return mapping.path is None or mapping.path.startswith("[")
 

@@ -34,11 +34,7 @@ def check(report: Report) -> Iterator[Finding]:
     queues = sorted(locks.queues(report).items(), key=lambda item: len(item[1]), reverse=True)
     for (address, owner), waiters in queues:
         holder = by_tid.get(owner)
-        if (
-            len(waiters) < max(FEWEST_WAITERS, len(report.threads) // SHARE)
-            or holder is None
-            or holder in in_cycles
-        ):
+        if len(waiters) < max(FEWEST_WAITERS, len(report.threads) // SHARE) or holder is None or holder in in_cycles:
             continue
         thread = report.threads[holder]
         if views.in_signal_handler(report, thread):

@@ -52,15 +52,10 @@ def check(report: Report) -> Iterator[Finding]:
             ("threads", "threads of the process"),
         ),
         remedies=(
-            (
-                "Set MALLOC_ARENA_MAX=2 in the environment (or mallopt(M_ARENA_MAX, 2)) and compare the"
-                " resident memory."
-            ),
+            ("Set MALLOC_ARENA_MAX=2 in the environment (or mallopt(M_ARENA_MAX, 2)) and compare the resident memory."),
             "If allocation speed suffers, try jemalloc or tcmalloc, or call malloc_trim(0) at quiet times.",
         ),
     )
 
 
-RULE = Rule(
-    id="malloc-arena-growth", group="process", specificity=24, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="malloc-arena-growth", group="process", specificity=24, check=check, documentation=__doc__ or "")

@@ -60,6 +60,4 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-RULE = Rule(
-    id="mapping-exhaustion", group="process", specificity=36, check=check, documentation=__doc__ or ""
-)
+RULE = Rule(id="mapping-exhaustion", group="process", specificity=36, check=check, documentation=__doc__ or "")

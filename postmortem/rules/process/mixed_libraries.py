@@ -51,10 +51,7 @@ def check(report: Report) -> Iterator[Finding]:
             ),
             evidence=proof(report, *places),
             remedies=(
-                (
-                    "See who loads which (LD_DEBUG=libs, lddtree) and make it one: rpath, LD_LIBRARY_PATH,"
-                    " the package."
-                ),
+                ("See who loads which (LD_DEBUG=libs, lddtree) and make it one: rpath, LD_LIBRARY_PATH, the package."),
                 (
                     "If a plug-in needs its own copy, link it with -Wl,-Bsymbolic and hidden symbols, and"
                     " pass no objects across."

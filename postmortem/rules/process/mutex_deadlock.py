@@ -40,18 +40,13 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
             continue
         at = f" at {wait.address:#x}" if wait.address is not None else ""
         told.append(
-            f"{locks.name(thread)} waits{locks.place(thread)} for the {wait.kind}{at} held by thread"
-            f" {wait.owner}"
+            f"{locks.name(thread)} waits{locks.place(thread)} for the {wait.kind}{at} held by thread {wait.owner}"
         )
-        evidence.append(
-            (f"threads[{index}].wait.address", f"the {wait.kind} that {locks.name(thread)} waits for")
-        )
+        evidence.append((f"threads[{index}].wait.address", f"the {wait.kind} that {locks.name(thread)} waits for"))
         evidence.append((f"threads[{index}].wait.owner", "its owner, from the lock's memory"))
     more = f"; and {len(cycle) - SHOWN} more" if len(cycle) > SHOWN else ""
     if len(cycle) == 1:
-        title = (
-            f"Self-deadlock: {locks.name(threads[0])} waits for a lock that it holds{locks.place(threads[0])}"
-        )
+        title = f"Self-deadlock: {locks.name(threads[0])} waits for a lock that it holds{locks.place(threads[0])}"
         remedy = (
             "Do not take the lock again while it is held: split the function into a locked entry and an"
             " unlocked part; a recursive mutex only if the state is consistent at that point."
@@ -59,10 +54,7 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
     else:
         names = ", ".join(locks.name(thread) for thread in threads[:3])
         title = f"Deadlock of {len(cycle)} threads: {names}" + (", …" if len(cycle) > 3 else "")
-        remedy = (
-            "Take these locks in the same order in all threads, or all at once with std::scoped_lock or"
-            " std::lock."
-        )
+        remedy = "Take these locks in the same order in all threads, or all at once with std::scoped_lock or std::lock."
     return Finding(
         rule=RULE.id,
         title=title,

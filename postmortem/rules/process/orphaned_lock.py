@@ -37,8 +37,7 @@ def check(report: Report) -> Iterator[Finding]:
             severity="medium",
             confidence="likely",
             explanation=(
-                f"The {wait.kind} names thread {wait.owner} as its owner, and this process has no such"
-                " thread. "
+                f"The {wait.kind} names thread {wait.owner} as its owner, and this process has no such thread. "
             )
             + (
                 "The process has a single thread, so it is most likely a forked child whose parent's thread"

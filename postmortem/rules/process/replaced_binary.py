@@ -56,10 +56,7 @@ def check(report: Report) -> Iterator[Finding]:
         " some may be missing.",
         evidence=proof(report, *evidence),
         remedies=(
-            (
-                "Restart services after an upgrade (needrestart, dnf needs-restarting) before looking for"
-                " other causes."
-            ),
+            ("Restart services after an upgrade (needrestart, dnf needs-restarting) before looking for other causes."),
             (
                 "Fetch the binary that ran by its build-id (debuginfod-find executable BUILD_ID, or the old"
                 " package) and give it with --debug-dir or --sysroot."

@@ -37,11 +37,7 @@ _WHAT = ("Resource temporarily unavailable", "Cannot allocate memory")
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     flight = in_flight(report)
-    failed = (
-        flight is not None
-        and flight[1].type == "std::system_error"
-        and (flight[1].what or "").startswith(_WHAT)
-    )
+    failed = flight is not None and flight[1].type == "std::system_error" and (flight[1].what or "").startswith(_WHAT)
     creating = views.first_named(
         report,
         lambda name: name.startswith(("std::thread::_M_start_thread", "pthread_create", "__pthread_create")),
@@ -59,9 +55,7 @@ def check(report: Report) -> Iterator[Finding]:
     yield Finding(
         rule=RULE.id,
         title=(
-            f"No further thread could be created, with {count} threads"
-            if failed
-            else f"{count} threads in one process"
+            f"No further thread could be created, with {count} threads" if failed else f"{count} threads in one process"
         ),
         severity="critical" if failed else "medium",
         confidence="certain" if refused or (failed and creating) else ("likely" if failed else "possible"),

@@ -53,10 +53,7 @@ def check(report: Report) -> Iterator[Finding]:
                 "Set ulimit -c unlimited (LimitCORE=infinity), and in coredump.conf ProcessSizeMax= and"
                 " ExternalSizeMax=."
             ),
-            (
-                "Check the free space where cores are written (df), and compare the copy's size with the"
-                " original's."
-            ),
+            ("Check the free space where cores are written (df), and compare the copy's size with the original's."),
         ),
     )
 

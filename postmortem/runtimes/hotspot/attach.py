@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from parsers.elf.core import Core
     from postmortem.model import Frame, Problem
     from postmortem.program.memory import AddressSpace
-    from postmortem.program.modules import LoadedModule, ModuleMap, SearchPath
+    from postmortem.program.modules import LoadedModule, ModuleMap
     from postmortem.runtimes.hotspot.heap.histogram import Progress
     from postmortem.runtimes.hotspot.heap.uses import Use
     from postmortem.runtimes.hotspot.layout.vmstructs import VmStructs
     from postmortem.symbols.symbolication import Symbolication
+    from postmortem.targets.files import SearchPath
     from postmortem.unwind.frame import RawFrame, ReportedFault
 
 LIBJVM = "libjvm.so"

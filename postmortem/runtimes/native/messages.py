@@ -22,6 +22,7 @@ SCAN_LIMIT = 1 << 30
 """Bytes of writable memory that a search may touch."""
 _LONGEST = 4096
 
+
 class Runtime(NamedTuple):
     """signs: parts of function names that show it at work. needle: bytes to look for; text: the whole message."""
 

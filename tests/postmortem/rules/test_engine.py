@@ -184,9 +184,7 @@ FRAMES = st.builds(
 )
 THREADS = st.one_of(
     st.builds(waiting, st.integers(0, 4), NUMBERS, st.integers(0, 4)),
-    st.lists(FRAMES, max_size=4).map(
-        lambda frames: thread(*frames, registers={"rsp": Address(0x7FFFFFFDE000)})
-    ),
+    st.lists(FRAMES, max_size=4).map(lambda frames: thread(*frames, registers={"rsp": Address(0x7FFFFFFDE000)})),
 )
 SIGNALS = st.one_of(
     st.none(),

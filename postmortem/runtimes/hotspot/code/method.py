@@ -87,9 +87,7 @@ class Methods:
         if not const or class_name is None or not name or signature is None or size is None:
             return None
         flags = vm.u16(vm.at(const, "ConstMethod._flags", "ConstMethod._flags._flags")) or 0
-        has_lines = vm.constant(
-            "ConstMethod::_has_linenumber_table", "ConstMethodFlags::_misc_has_linenumber_table"
-        )
+        has_lines = vm.constant("ConstMethod::_has_linenumber_table", "ConstMethodFlags::_misc_has_linenumber_table")
         code = const + self._const_size
         access = vm.u16(vm.at(address, "Method._access_flags")) or 0
         return Method(

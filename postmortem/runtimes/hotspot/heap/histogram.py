@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from postmortem.model import HistogramEntry
 from postmortem.runtimes.hotspot.layout.reading import problem
+from postmortem.runtimes.hotspot.threads.list import java_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,24 +26,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 25
 _MAX_CLASSES = 1 << 20
-_MAX_THREADS = 1 << 17
 _MAX_RESYNCS = 10_000
 _MAX_ADDRESS = 1 << 56
-
-
-def java_threads(vm: Reading) -> Iterator[int]:
-    """All JavaThread*: ThreadsList (11 and newer where exported), else the linked list."""
-    threads = vm.static_word("ThreadsSMRSupport._java_thread_list")
-    array, count = vm.field(threads, "ThreadsList._threads"), vm.u32(vm.at(threads, "ThreadsList._length"))
-    if array and count is not None:
-        yield from (word for word in vm.memory.words(array, min(count, _MAX_THREADS)) or () if word)
-        return
-    thread = vm.static_word("Threads._thread_list")
-    seen: set[int] = set()
-    while thread and thread not in seen and len(seen) < _MAX_THREADS:
-        seen.add(thread)
-        yield thread
-        thread = vm.field(thread, "JavaThread._next")
 
 
 def allocation_gaps(vm: Reading, oops: Oops) -> list[tuple[int, int]]:

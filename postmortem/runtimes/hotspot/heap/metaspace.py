@@ -107,9 +107,7 @@ def _context_sizes(vm: Reading, symbol: Callable[[str], int | None]) -> _Sizes |
 def _old_sizes(vm: Reading, symbol: Callable[[str], int | None]) -> _Sizes | None:
     """JDK 9 to 15: words used by kind (class, other); VirtualSpaceList {…, reserved words @24, committed words @32}."""
     used_at = symbol("_ZN14MetaspaceUtils11_used_wordsE")
-    spaces = [
-        vm.word(symbol(name)) for name in ("_ZN9Metaspace11_space_listE", "_ZN9Metaspace17_class_space_listE")
-    ]
+    spaces = [vm.word(symbol(name)) for name in ("_ZN9Metaspace11_space_listE", "_ZN9Metaspace17_class_space_listE")]
     if used_at is None or not spaces[0]:
         return None
     class_used, other_used = vm.word(used_at), vm.word(used_at + 8)

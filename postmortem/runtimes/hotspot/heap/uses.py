@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.runtimes.hotspot.heap.histogram import java_threads
+from postmortem.runtimes.hotspot.threads.list import java_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,8 +57,9 @@ def uses(
     found.extend(_metaspace(vm, symbol))
     found.extend(_archive(vm))
     for thread in java_threads(vm):
-        base, size = vm.field(thread, "JavaThread._stack_base", "Thread._stack_base"), vm.field(
-            thread, "JavaThread._stack_size", "Thread._stack_size"
+        base, size = (
+            vm.field(thread, "JavaThread._stack_base", "Thread._stack_base"),
+            vm.field(thread, "JavaThread._stack_size", "Thread._stack_size"),
         )
         if base and size and size < min(base, _MAX_STACK):
             found.append(Use(base - size, base, STACK))

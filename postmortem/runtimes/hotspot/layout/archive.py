@@ -11,15 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.program.memory import Piece
-from postmortem.program.modules import DELETED, open_regular
 from postmortem.runtimes.hotspot.layout.reading import problem
+from postmortem.targets.files import DELETED, open_regular
 
 if TYPE_CHECKING:
     from parsers.elf.core import Core
     from postmortem.model import Problem
     from postmortem.program.memory import AddressSpace
-    from postmortem.program.modules import SearchPath
     from postmortem.runtimes.hotspot.layout.reading import Reading
+    from postmortem.targets.files import SearchPath
 
 _SUFFIX = ".jsa"
 _MAGICS = (0xF00BABA2, 0xF00BABA8)

@@ -49,9 +49,7 @@ def waits(vm: Reading, oops: Oops, table: ThreadTable, virtual: VirtualThreads) 
     return found
 
 
-def deadlocks(
-    table: ThreadTable, found: dict[int, Wait], virtual: Iterable[VmThread] = ()
-) -> tuple[Deadlock, ...]:
+def deadlocks(table: ThreadTable, found: dict[int, Wait], virtual: Iterable[VmThread] = ()) -> tuple[Deadlock, ...]:
     """Every cycle of threads that wait for one another, each once. virtual: virtual threads without a carrier."""
     finished: set[int] = set()
     cycles = []

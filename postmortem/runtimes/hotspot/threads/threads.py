@@ -11,8 +11,8 @@ import struct
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.runtimes.hotspot.heap.histogram import java_threads
 from postmortem.runtimes.hotspot.layout.reading import problem
+from postmortem.runtimes.hotspot.threads.list import java_threads
 from postmortem.runtimes.hotspot.x86_64.frames import Anchor
 
 if TYPE_CHECKING:

@@ -39,9 +39,7 @@ def _waited(vm: Reading, symbol: Callable[[str], int | None]) -> float | None:
     return max(reported - begun, 0) / 1e9
 
 
-def vm_operation(
-    vm: Reading, symbol: Callable[[str], int | None], vtables: Callable[[int], str | None]
-) -> str | None:
+def vm_operation(vm: Reading, symbol: Callable[[str], int | None], vtables: Callable[[int], str | None]) -> str | None:
     """The operation that the VM thread was executing, without its "VM_"; None when idle or not known."""
     operation = vm.word(symbol("_ZN8VMThread17_cur_vm_operationE"))
     table = vm.word(operation)

@@ -65,9 +65,7 @@ def jvm_state(
     problems.extend(heap_state.problems)
     state["heap"] = heap_state.heap
 
-    state["metaspace"], state["class_loaders"], found = metaspace(
-        reading, oops, symbol, by_name, state["counters"]
-    )
+    state["metaspace"], state["class_loaders"], found = metaspace(reading, oops, symbol, by_name, state["counters"])
     problems.extend(found)
     state["code_cache"], found = code_cache(reading, symbol)
     problems.extend(found)

@@ -10,13 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.machines.x86_64 import steps as machine
+from postmortem.machines.x86_64.registers import PC, RBP, RSP
 from postmortem.runtimes.hotspot.code.stubs import codelet_at
 from postmortem.runtimes.hotspot.x86_64.prologue import frame_state
-from postmortem.unwind.frame import PC, RBP, RSP, ForeignStep, RawFrame, Registers
+from postmortem.unwind.frame import ForeignStep, RawFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from postmortem.machines.machine import Registers
     from postmortem.runtimes.hotspot.code.activation import Activations, Compiled
     from postmortem.runtimes.hotspot.code.codecache import Blob, CodeCache
     from postmortem.runtimes.hotspot.code.stubs import StubNames
@@ -150,9 +152,7 @@ class HotSpotUnwinder:
 
     # Compiled methods
 
-    def _compiled(
-        self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool
-    ) -> ForeignStep:
+    def _compiled(self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool) -> ForeignStep:
         compiled = self._activations.compiled(blob, pc, sp, interrupted)
         caller = None
         if interrupted:
@@ -191,9 +191,7 @@ class HotSpotUnwinder:
 
     # Interpreter
 
-    def _interpreted(
-        self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool
-    ) -> ForeignStep:
+    def _interpreted(self, blob: Blob, registers: Registers, pc: int, sp: int, interrupted: bool) -> ForeignStep:
         fp = registers[RBP]
         codelet = codelet_at(self._vm, pc) if interrupted else None
         note = None if codelet is None else f"codelet {codelet}"

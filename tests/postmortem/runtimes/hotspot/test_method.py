@@ -34,9 +34,7 @@ def compressed(pairs: list[tuple[int, int]], excluded: int) -> bytes:
     return out + b"\0"
 
 
-tables = st.lists(
-    st.tuples(st.integers(0, 65535), st.integers(1, 65535)), max_size=40, unique_by=lambda pair: pair[0]
-)
+tables = st.lists(st.tuples(st.integers(0, 65535), st.integers(1, 65535)), max_size=40, unique_by=lambda pair: pair[0])
 
 
 @given(tables, st.sampled_from([0, 1]))

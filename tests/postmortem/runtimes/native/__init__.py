@@ -1,1 +1,1 @@
-"""Tests of postmortem/native."""
+"""Tests of postmortem.runtimes.native."""

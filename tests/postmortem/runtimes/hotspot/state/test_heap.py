@@ -16,9 +16,7 @@ def _serial(vm: FakeVm) -> int:
     vm.instance(ContiguousSpace___bottom=0, ContiguousSpace___end=8, ContiguousSpace___top=16)
     vm.instance(CollectedHeap___total_collections=16)
     young, old, top = vm.room(24), vm.room(8), vm.room(24)
-    vm.put(
-        young, "QQQ", _space(vm, 1000, 3000, 1500), _space(vm, 3000, 4000, 3100), _space(vm, 4000, 5000, 4000)
-    )
+    vm.put(young, "QQQ", _space(vm, 1000, 3000, 1500), _space(vm, 3000, 4000, 3100), _space(vm, 4000, 5000, 4000))
     vm.put(old, "Q", _space(vm, 5000, 9000, 7000))
     vm.put(top, "QQI", young, old, 7)
     vm.static("Universe._collectedHeap", top)

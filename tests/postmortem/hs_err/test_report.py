@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 import postmortem
-from parsers import hs_err
-from postmortem import hs_err as hslog
+from parsers import hs_err as parser
+from postmortem import hs_err
 from postmortem.errors import AnalysisError
 from postmortem.model import Report, from_json, to_json
 from postmortem.rules.engine import run
@@ -113,28 +113,28 @@ def _core(**changes: object) -> Report:
 
 
 def test_a_log_fills_gaps_and_replaces_nothing() -> None:
-    told = hs_err.parse(_LOG.encode())
+    told = parser.parse(_LOG.encode())
     report = _core(process=msgspec.structs.replace(_core().process, pid=21376))
-    both = hslog.merged(report, told, "log")
+    both = hs_err.merged(report, told, "log")
     assert both.threads == report.threads and both.crash == report.crash
     assert both.host is not None and both.jvm is not None
     assert any("pc: the core says" in problem.what for problem in both.problems)
 
 
 def test_a_log_of_another_process_is_not_used() -> None:
-    told = hs_err.parse(_LOG.encode())
+    told = parser.parse(_LOG.encode())
     report = _core(process=msgspec.structs.replace(_core().process, pid=7))
-    both = hslog.merged(report, told, "log")
+    both = hs_err.merged(report, told, "log")
     assert both.jvm == report.jvm and both.host is None
     assert "process 21376" in both.problems[-1].what
 
 
 def test_only_a_regular_file_beside_the_core_is_taken(tmp_path: Path, log: Path) -> None:
     core = log.parent / "core"
-    assert hslog.find(core, 21376) == log
-    assert hslog.find(core, 1) is None
+    assert hs_err.find(core, 21376) == log
+    assert hs_err.find(core, 1) is None
     (tmp_path / "hs_err.log").symlink_to(log)
-    assert hslog.find(core, 1) is None
+    assert hs_err.find(core, 1) is None
 
 
 @pytest.mark.parametrize("text", [b"", b"\x7fELF", b"no log at all\n"])
@@ -142,7 +142,7 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "hs_err.log"
     path.write_bytes(text)
     with pytest.raises(AnalysisError):
-        hslog.load(path)
+        hs_err.load(path)
 
 
 REAL = sorted((Path(__file__).resolve().parents[3] / "fixtures" / "logs").glob("*.log"))
@@ -151,7 +151,7 @@ REAL = sorted((Path(__file__).resolve().parents[3] / "fixtures" / "logs").glob("
 def _texts() -> list[bytes]:
     made = [value.encode() for value in vars(texts).values() if isinstance(value, str)]
     real = [path.read_bytes() for path in REAL]
-    return [_LOG.encode(), *(data for data in made if hs_err.looks_like(data)), *real]
+    return [_LOG.encode(), *(data for data in made if parser.looks_like(data)), *real]
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
