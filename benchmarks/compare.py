@@ -124,9 +124,7 @@ def _stacks(core: Path, exe: Path | None, repeat: int, timeout: float, jhsdb: st
 
 def main() -> None:
     """Parse arguments and compare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cores", nargs="+", type=Path)
     parser.add_argument("--exe", action="append", default=[], type=Path, help="one per core, in order")
     parser.add_argument("--sysroot", type=Path)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from postmortem.model import Finding, Report
+    from postmortem.model.queries.paths import proof
     from postmortem.pipeline import Options, analyze
-    from postmortem.rules.paths import proof
     from postmortem.rules.rule import Rule
 
 __version__ = "0.1.0"
@@ -22,7 +22,7 @@ _HOMES = {
     "Report": "postmortem.model",
     "Options": "postmortem.pipeline",
     "analyze": "postmortem.pipeline",
-    "proof": "postmortem.rules.paths",
+    "proof": "postmortem.model.queries.paths",
     "Rule": "postmortem.rules.rule",
 }
 

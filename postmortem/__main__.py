@@ -46,7 +46,7 @@ def main() -> None:
     # A run builds one large tree of values that lives until it ends: looking for cycles in it would take a
     # quarter of the time, and taking it apart some more.
     gc.disable()
-    from postmortem.cli import cli
+    from postmortem.cli.group import cli
 
     try:
         cli()

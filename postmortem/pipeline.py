@@ -12,26 +12,29 @@ import msgspec
 
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError
-from postmortem import __version__, hslog
-from postmortem.callframes import CallFrames
+from postmortem import __version__, hs_err
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
 from postmortem.fault.original import choose_fault
-from postmortem.generated import GeneratedCode
-from postmortem.hotspot.attach import attach
-from postmortem.memory import AddressSpace, Piece
+from postmortem.fault.threads import crashed_first, thread_model
 from postmortem.model import Core, Crash, Problem, Report, Tool
-from postmortem.modules import SearchPath, load_modules
-from postmortem.native.facts import native_facts
-from postmortem.native.mappings import mappings, memory
-from postmortem.native.waits import wait
-from postmortem.process import describe as describe_process
+from postmortem.program.identity import describe as describe_process
+from postmortem.program.memory import AddressSpace, Piece
+from postmortem.program.modules import load_modules
 from postmortem.rules.engine import run as run_rules
-from postmortem.symbolication import Symbolication
-from postmortem.target import opened
-from postmortem.threads import FrameNamer, crashed_first, thread_model, walk_threads
-from postmortem.triage.signature import signature
+from postmortem.runtimes.hotspot.attach import attach
+from postmortem.runtimes.mappings import mappings, memory
+from postmortem.runtimes.native.facts import native_facts
+from postmortem.runtimes.native.waits import wait
+from postmortem.signature.signature import signature
+from postmortem.symbols.naming import FrameNamer
+from postmortem.symbols.perfmap import GeneratedCode
+from postmortem.symbols.symbolication import Symbolication
+from postmortem.targets.files import SearchPath
+from postmortem.targets.target import opened
+from postmortem.unwind.callframes import CallFrames
+from postmortem.unwind.threads import walk_threads
 from postmortem.unwind.walker import Mode, Walker
 
 if TYPE_CHECKING:
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
 
     from parsers.hs_err import HsErrLog
     from postmortem.model import Frame, Jvm, Thread
-    from postmortem.modules import ModuleMap
-    from postmortem.target import Target
+    from postmortem.program.modules import ModuleMap
+    from postmortem.targets.target import Target
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
 _SIGABRT = 6
@@ -115,7 +118,7 @@ def _log_in(target: Target) -> HsErrLog | None:
 
 def _analyze_log(told: HsErrLog, target: Target, options: Options, log: _Log) -> Report:
     with log.stage("log"):
-        report = hslog.from_log(told, str(target.path), target.size, __version__)
+        report = hs_err.from_log(told, str(target.path), target.size, __version__)
         report = msgspec.structs.replace(report, problems=(*log.problems, *report.problems))
     return _judged(report, log, options)
 
@@ -138,9 +141,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             if segment.dumped
         )
     with log.stage("modules"):
-        search = SearchPath(
-            executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs
-        )
+        search = SearchPath(executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs)
         modules = load_modules(core, space, search)
         symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
     is_code = _executable_ranges(core, modules)
@@ -194,11 +195,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             found_mappings,
             modules,
             symbolication.symbol_at,
-            [
-                (thread.stack.start, thread.stack.end, thread.tid)
-                for thread in threads
-                if thread.stack is not None
-            ],
+            [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
         )
         crash = Crash()
         if fault is not None:
@@ -241,9 +238,9 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
     if options.hs_err is not None or modules.named("libjvm.so") is not None:
         with log.stage("log"):
-            beside = options.hs_err or hslog.find(target.path, report.process.pid)
+            beside = options.hs_err or hs_err.find(target.path, report.process.pid)
             if beside is not None:
-                report = hslog.merged(report, hslog.load(beside), str(beside))
+                report = hs_err.merged(report, hs_err.load(beside), str(beside))
     return _judged(report, log, options)
 
 
@@ -298,9 +295,7 @@ def _parse(target: Target) -> core_parser.Core:
     try:
         return core_parser.parse(target.content)
     except ParseError as error:
-        raise AnalysisError(
-            f"{target.path}: not a core this program can read: {error}", error.hint
-        ) from error
+        raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error
 
 
 def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
@@ -355,8 +350,6 @@ def _executable_ranges(core: core_parser.Core, modules: ModuleMap) -> Callable[[
         if module is None or module.image is None:
             return False
         offset = address - module.bias
-        return any(
-            load.flags & 1 and load.vaddr <= offset < load.vaddr + load.memsz for load in module.image.loads
-        )
+        return any(load.flags & 1 and load.vaddr <= offset < load.vaddr + load.memsz for load in module.image.loads)
 
     return is_code

@@ -25,7 +25,7 @@ def _format(module: str) -> Callable[[Report], str]:
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {
-    "html": _format("html"),
+    "html": _format("html.page"),
     "json": _format("json"),
     "markdown": _format("markdown"),
     "text": _format("terminal"),

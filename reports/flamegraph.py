@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from reports.text import plural, visible
-from reports.view import CutRow, CycleRow, FrameRow, fold, function_text
+from reports.words.stacks import CutRow, CycleRow, FrameRow, fold, function_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

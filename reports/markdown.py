@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from reports import view
+from postmortem.model.queries import crash
 from reports.text import number, plural, size, visible
+from reports.words import answer, stacks, threads
+from reports.words import facts as view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -99,9 +101,7 @@ def render(report: Report) -> str:
     _modules(page, report)
     _problems(page, report)
     facts = view.core_facts(report) + view.native_facts(report) + view.jvm_facts(report)
-    page.rows(
-        ["## Facts", "", "| | |", "|---|---|"], (f"| {fact.label} | {cell(fact.value)} |" for fact in facts)
-    )
+    page.rows(["## Facts", "", "| | |", "|---|---|"], (f"| {fact.label} | {cell(fact.value)} |" for fact in facts))
     if page.cut:
         page.lines += ["", "*Shortened to fit a ticket: the HTML or JSON report has the rest.*"]
     page.lines += ["", f"<sub>{prose(report.tool.name, 60)} {prose(report.tool.version, 60)}</sub>", ""]
@@ -109,38 +109,36 @@ def render(report: Report) -> str:
 
 
 def _answer(page: _Page, report: Report) -> None:
-    page.add(f"# {prose(view.title_text(report), 300)}", "")
-    if words := view.confidence_text(report):
-        page.add(f"**{words[0].upper()}{words[1:]}.** {prose(view.summary_text(report))}", "")
+    page.add(f"# {prose(answer.title_text(report), 300)}", "")
+    if words := answer.confidence_text(report):
+        page.add(f"**{words[0].upper()}{words[1:]}.** {prose(answer.summary_text(report))}", "")
     else:
-        page.add(prose(view.summary_text(report)), "")
+        page.add(prose(answer.summary_text(report)), "")
     signal = report.crash.signal
-    said = [code(view.signal_text(signal, report.process.pid))] if signal is not None else []
-    said += [
-        prose(text, 600) for text in (view.fault_text(report.crash), view.handler_text(report)) if text
-    ]
+    said = [code(answer.signal_text(signal, report.process.pid))] if signal is not None else []
+    said += [prose(text, 600) for text in (answer.fault_text(report.crash), answer.handler_text(report)) if text]
     if report.crash.instruction:
         said.append(f"Instruction: {code(report.crash.instruction)}")
     if said:
         page.add("  \n".join(said), "")
-    evidence = view.why(report)
+    evidence = answer.why(report)
     page.rows(
         ["## Why", ""],
         (f"- {code(item.value)} {prose(item.text, 400)} ({code(item.where, 120)})" for item in evidence[:12]),
     )
-    steps = view.next_steps(report)
+    steps = answer.next_steps(report)
     page.rows(["## What to do", ""], (f"{at}. {prose(step, 500)}" for at, step in enumerate(steps[:10], 1)))
-    found = view.crashing_thread(report)
+    found = crash.crashing_thread(report)
     if found is None:
         return
     _, thread = found
-    lines = view.stack_lines(view.fold(thread.frames, thread.cycles, 60))
-    if ended := view.ended_text(thread):
+    lines = stacks.stack_lines(stacks.fold(thread.frames, thread.cycles, 60))
+    if ended := stacks.ended_text(thread):
         lines.append(ended)
-    title = f"## {view.stack_heading(report)}: {prose(view.thread_title(thread), 120)}"
+    title = f"## {threads.stack_heading(report)}: {prose(threads.thread_title(thread), 120)}"
     page.fence([title, ""], lines or ["no frames"], 9000)
     if thread.handler_frames:
-        lines = view.stack_lines(view.fold(thread.handler_frames, (), 12))
+        lines = stacks.stack_lines(stacks.fold(thread.handler_frames, (), 12))
         head = ["<details><summary>Frames of the signal handler</summary>", ""]
         if sum(len(line.encode("utf-8", "replace")) for line in lines) < 3500:
             page.fence(head, lines, 4000)
@@ -152,13 +150,13 @@ def _findings(page: _Page, report: Report) -> None:
         ["## Findings", "", "| severity | confidence | finding | rule |", "|---|---|---|---|"],
         (
             f"| {found.severity} | {found.confidence} | {prose(found.title, 200)} | {cell(found.rule)} |"
-            for found in view.findings_in_order(report)[:30]
+            for found in answer.findings_in_order(report)[:30]
         ),
     )
 
 
 def _threads(page: _Page, report: Report) -> None:
-    groups = [group for group in view.group_threads(report.threads, 40) if not group.crashed]
+    groups = [group for group in threads.group_threads(report.threads, 40) if not group.crashed]
     if not groups:
         return
     count = sum(len(group.threads) for group in groups)
@@ -166,8 +164,8 @@ def _threads(page: _Page, report: Report) -> None:
     for group in sorted(groups, key=lambda group: -len(group.threads))[:20]:
         wait = f": {prose(group.wait, 160)}" if group.wait else ""
         head = f"**{plural(len(group.threads), 'thread')}** ({prose(group.state, 40)}{wait}): "
-        head += prose(view.group_title(group), 200)
-        page.fence([head, ""], view.stack_lines(group.rows)[:10] or ["no frames"], 1100)
+        head += prose(threads.group_title(group), 200)
+        page.fence([head, ""], stacks.stack_lines(group.rows)[:10] or ["no frames"], 1100)
     if len(groups) > 20:
         page.cut = True
 

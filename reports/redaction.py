@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from reports.walk import map_strings
+from reports.strings import map_strings
 
 if TYPE_CHECKING:
     from postmortem.model import Report
@@ -112,18 +112,14 @@ _SHAPES = re.compile(
     r"|\bnpm_[A-Za-z0-9]{30,}"
     r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{0,8192}(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
 )
-_BEARER = re.compile(
-    r"\b(Bearer|Basic)([ +]|%20)(?=[A-Za-z0-9+/._~-]*[0-9+/._~-])[A-Za-z0-9+/._~-]{8,}=*", re.I
-)
+_BEARER = re.compile(r"\b(Bearer|Basic)([ +]|%20)(?=[A-Za-z0-9+/._~-]*[0-9+/._~-])[A-Za-z0-9+/._~-]{8,}=*", re.I)
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{1,20}://)([^\s/?#@:\"'<>]{0,256}):([^\s/?#\"'<>]{1,512})@")
 # NAME=value and NAME: value in text; the value runs to a blank or a separator, or is quoted.
 _PAIR = re.compile(
     r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{1,128})(?P<join>=|: ?|\"\s{0,4}:\s{0,4})"
     r"(?P<value>\"[^\"]{1,4096}\"|'[^']{1,4096}'|[^\s,;&\"']{1,4096})"
 )
-_OPTION = re.compile(
-    r"(?P<name>(?<!\S)--?[A-Za-z][A-Za-z0-9-]{1,64})(?P<join>\s{1,4})(?P<value>(?!-)\S{1,4096})"
-)
+_OPTION = re.compile(r"(?P<name>(?<!\S)--?[A-Za-z][A-Za-z0-9-]{1,64})(?P<join>\s{1,4})(?P<value>(?!-)\S{1,4096})")
 
 # Fields that name code, files and machine state: changed by shape alone.
 _STRUCTURAL = frozenset(

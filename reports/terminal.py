@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from reports import view
+from postmortem.model.queries import crash
 from reports.text import plural, visible
+from reports.words import answer, stacks, threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,68 +49,66 @@ def show(report: Report, console: Console) -> None:
         console.print(Padding(Text(visible(text), style), (0, 0, 0, indent)), soft_wrap=False)
 
     severity = report.verdict.severity if report.verdict else "info"
-    line(view.title_text(report), _STYLE.get(severity, "bold"))
-    if words := view.confidence_text(report):
+    line(answer.title_text(report), _STYLE.get(severity, "bold"))
+    if words := answer.confidence_text(report):
         line(words, "dim")
-    line(view.summary_text(report))
+    line(answer.summary_text(report))
     if report.crash.signal is not None:
         line("")
-        line(view.signal_text(report.crash.signal, report.process.pid), "bold")
-    for text in (view.fault_text(report.crash), view.handler_text(report)):
+        line(answer.signal_text(report.crash.signal, report.process.pid), "bold")
+    for text in (answer.fault_text(report.crash), answer.handler_text(report)):
         if text:
             line(text)
     if report.crash.instruction:
         line(f"Instruction: {report.crash.instruction}")
 
-    if evidence := view.why(report):
+    if evidence := answer.why(report):
         line("")
         line("Why", "bold")
         for item in evidence[:10]:
             line(f"{item.value}  {item.text}".rstrip(), indent=2)
-    if steps := view.next_steps(report):
+    if steps := answer.next_steps(report):
         line("")
         line("What to do", "bold")
         for at, step in enumerate(steps[:8], 1):
             line(f"{at}. {step}", indent=2)
 
-    found = view.crashing_thread(report)
+    found = crash.crashing_thread(report)
     if found is not None:
         _, thread = found
         line("")
-        line(f"{view.stack_heading(report)}: {view.thread_title(thread)}", "bold")
+        line(f"{threads.stack_heading(report)}: {threads.thread_title(thread)}", "bold")
         grid = Table.grid(padding=(0, 1))
         grid.add_column(justify="right", no_wrap=True, style="dim")
         grid.add_column(overflow="fold", ratio=1)
-        for row in view.fold(thread.frames, thread.cycles, _FRAMES):
-            if isinstance(row, view.FrameRow):
+        for row in stacks.fold(thread.frames, thread.cycles, _FRAMES):
+            if isinstance(row, stacks.FrameRow):
                 grid.add_row(f"#{row.index}", _frame(row))
             else:
                 grid.add_row("", Text(visible(row.text), "italic yellow"))
-                if isinstance(row, view.CycleRow):
+                if isinstance(row, stacks.CycleRow):
                     for inner in row.rows[:_FRAMES]:
                         grid.add_row(f"│ #{inner.index}", _frame(inner))
         console.print(Padding(grid, (0, 0, 0, 2)))
-        if text := view.ended_text(thread):
+        if text := stacks.ended_text(thread):
             line(text, "dim", 2)
         if thread.handler_frames:
             line(f"{plural(len(thread.handler_frames), 'frame')} of the signal handler not shown.", "dim", 2)
 
-    if view.was_sent(report):
-        groups = view.telling_groups(report)
-        stacks = len(view.group_threads(report.threads, _FRAMES)) - 1
+    if crash.was_sent(report):
+        groups = threads.telling_groups(report)
+        distinct = len(threads.group_threads(report.threads, _FRAMES)) - 1
         for group in groups[:_GROUPS]:
             line("")
             wait = f", waits for {group.wait}" if group.wait else ""
-            line(f"{view.group_title(group)}: {group.state}{wait}", "bold")
-            for text in view.stack_lines(view.telling_rows(group))[:_GROUP_FRAMES]:
+            line(f"{threads.group_title(group)}: {group.state}{wait}", "bold")
+            for text in stacks.stack_lines(threads.telling_rows(group))[:_GROUP_FRAMES]:
                 line(text, indent=2)
-        if stacks > len(groups[:_GROUPS]):
+        if distinct > len(groups[:_GROUPS]):
             line("")
-            line(f"{plural(stacks - len(groups[:_GROUPS]), 'further stack')} in HTML, JSON and Markdown", "dim")
+            line(f"{plural(distinct - len(groups[:_GROUPS]), 'further stack')} in HTML, JSON and Markdown", "dim")
 
-    others = [
-        finding for finding in view.findings_in_order(report) if finding is not view.verdict_finding(report)
-    ]
+    others = [finding for finding in answer.findings_in_order(report) if finding is not answer.verdict_finding(report)]
     if others:
         line("")
         line("Other findings", "bold")
@@ -119,21 +118,21 @@ def show(report: Report, console: Console) -> None:
         line("")
         line("What could not be done", "bold")
         for problem in report.problems[:6]:
-            line(view.problem_text(problem), indent=2)
+            line(answer.problem_text(problem), indent=2)
         if len(report.problems) > 6:
             line(f"and {len(report.problems) - 6} more", "dim", 2)
 
 
-def _frame(row: view.FrameRow) -> Text:
+def _frame(row: stacks.FrameRow) -> Text:
     from rich.text import Text
 
     frame = row.frame
-    text = Text(visible(view.function_text(frame), 400), "bold" if frame.function else "")
-    if source := view.source_text(frame):
+    text = Text(visible(stacks.function_text(frame), 400), "bold" if frame.function else "")
+    if source := stacks.source_text(frame):
         text.append(f" at {visible(source, 200)}", "cyan")
-    if frame.function and (module := view.module_text(frame)):
+    if frame.function and (module := stacks.module_text(frame)):
         text.append(f" in {visible(module, 200)}", "dim")
-    if tags := view.frame_tags(frame):
+    if tags := stacks.frame_tags(frame):
         text.append(f" [{', '.join(tags)}]", "yellow")
     if frame.note:
         text.append(f" ({visible(frame.note, 200)})", "dim")

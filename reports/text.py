@@ -55,9 +55,7 @@ def size(count: int | None) -> str:
     for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
         value /= 1024
         if abs(value) < 1024 or unit == "PiB":
-            return (
-                f"{value:.0f} {unit}" if abs(value) >= 100 or value == int(value) else f"{value:.1f} {unit}"
-            )
+            return f"{value:.0f} {unit}" if abs(value) >= 100 or value == int(value) else f"{value:.1f} {unit}"
     raise AssertionError("the last unit returns")
 
 

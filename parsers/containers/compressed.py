@@ -58,9 +58,7 @@ def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
         stream = cast("IO[bytes]", lz4.frame.open(file))
         errors = (RuntimeError,)
     else:
-        raise Unsupported(
-            "compressed file", 0, f"{name} is not one of zst, xz, gz, lz4", hint="decompress it first"
-        )
+        raise Unsupported("compressed file", 0, f"{name} is not one of zst, xz, gz, lz4", hint="decompress it first")
     held = bytearray()
     while True:
         try:

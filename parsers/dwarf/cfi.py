@@ -382,9 +382,7 @@ class _State:
         while position < size:
             steps += 1
             if steps > LIMITS.cfa_instructions:
-                raise ParseError(
-                    "CFA program", position, f"has more than {LIMITS.cfa_instructions} instructions"
-                )
+                raise ParseError("CFA program", position, f"has more than {LIMITS.cfa_instructions} instructions")
             opcode = program[position]
             position += 1
             high, low = opcode & 0xC0, opcode & 0x3F
@@ -407,9 +405,7 @@ class _State:
                 if pc is not None and location > pc:
                     return
             elif low == 0x01:
-                raise ParseError(
-                    "CFA program", position, "DW_CFA_set_loc is not used by 64-bit Linux compilers"
-                )
+                raise ParseError("CFA program", position, "DW_CFA_set_loc is not used by 64-bit Linux compilers")
             elif low == 0x0C:
                 self.cfa_register, position = _uleb(program, position)
                 self.cfa_offset, position = _uleb(program, position)

@@ -101,15 +101,13 @@ def read_header(data: Buffer) -> Header:
         raise Unsupported("ELF identification", 5, f"data encoding {ident[5]} (big-endian)")
     if len(data) < _EHDR.size:
         raise Truncated("Elf64_Ehdr", 0, f"the file has {len(data)} bytes, {_EHDR.size} are needed")
-    (_, type_, machine, _, entry, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = (
-        _EHDR.unpack_from(data)
+    (_, type_, machine, _, entry, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = _EHDR.unpack_from(
+        data
     )
     return Header(type_, machine, entry, phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx)
 
 
-def read_program_headers(
-    data: Buffer, header: Header, limits: Limits = LIMITS
-) -> tuple[list[ProgramHeader], int]:
+def read_program_headers(data: Buffer, header: Header, limits: Limits = LIMITS) -> tuple[list[ProgramHeader], int]:
     """All program headers that the file still holds, and how many it claims.
 
     With PN_XNUM the real count is sh_info of section header 0 (gABI, extended numbering; kernel
@@ -125,9 +123,7 @@ def read_program_headers(
     if count == 0:
         return [], 0
     if header.phentsize != _PHDR.size:
-        raise ParseError(
-            "e_phentsize", 54, f"is {header.phentsize}, a 64-bit program header has {_PHDR.size}"
-        )
+        raise ParseError("e_phentsize", 54, f"is {header.phentsize}, a 64-bit program header has {_PHDR.size}")
     count = min(count, limits.program_headers)
     available = max(0, min(count, (len(data) - header.phoff) // _PHDR.size))
     end = header.phoff + available * _PHDR.size

@@ -130,6 +130,4 @@ def _interpreted(text: str, rest: str) -> Frame | None:
     if not m:
         plain = _PLAIN.match(rest)
         return Frame(kind="j", text=text, address=address(plain[1])) if plain else None
-    return Frame(
-        kind="j", text=text, method=m[1].strip(), signature=f"({m[2]}){m[3]}", bci=int(m[4]), java_module=m[5]
-    )
+    return Frame(kind="j", text=text, method=m[1].strip(), signature=f"({m[2]}){m[3]}", bci=int(m[4]), java_module=m[5])

@@ -168,16 +168,12 @@ class HeaderSection(Section):
 
     def _allocation(self, m: re.Match[str]) -> bool:
         detail = m[3].strip().rstrip(".") if m[3] else None
-        return self.facts.put(
-            allocation=Allocation(function=m[1] or "malloc", size=int(m[2]), detail=detail or None)
-        )
+        return self.facts.put(allocation=Allocation(function=m[1] or "malloc", size=int(m[2]), detail=detail or None))
 
     def _core(self, text: str) -> bool:
         text = text[:4096]
         written = (
-            None
-            if "may be" in text.split(".")[0]
-            else not text.startswith(("No ", "Failed", "Create", "Core dumps"))
+            None if "may be" in text.split(".")[0] else not text.startswith(("No ", "Failed", "Create", "Core dumps"))
         )
         _, found, location = text.partition("Default location: ")
         if not found:

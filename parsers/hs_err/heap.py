@@ -41,12 +41,8 @@ def space(text: str) -> HeapSpace | None:
     limits = tuple(int(a, 16) for a in re.findall(HEX, bounds[1])) if bounds else ()
     m = re.match(r"\s*(\w[\w -]{0,40}?)? {0,3}\bspace (\d{1,15})([BKMGT]), {1,4}(\d{1,3})% used", text)
     if m:
-        return HeapSpace(
-            name=(m[1] or "space").strip(), capacity=sized(m[2], m[3]), percent=int(m[4]), bounds=limits
-        )
-    m = re.match(
-        r"\s*([A-Za-z][\w -]{0,40}?)\s+(?=(?:total|used|capacity|reserved|max) (?:reserved )?\d)", text
-    )
+        return HeapSpace(name=(m[1] or "space").strip(), capacity=sized(m[2], m[3]), percent=int(m[4]), bounds=limits)
+    m = re.match(r"\s*([A-Za-z][\w -]{0,40}?)\s+(?=(?:total|used|capacity|reserved|max) (?:reserved )?\d)", text)
     if not m:
         return None
     sizes = {name: sized(number, unit) for name, number, unit in _SIZED.findall(text[m.end() :])}
@@ -61,9 +57,7 @@ def space(text: str) -> HeapSpace | None:
     )
 
 
-_G1 = re.compile(
-    rf"\| {{0,6}}(\d{{1,9}})\|({HEX}), ({HEX}), ({HEX})\| {{0,3}}(\d{{1,3}})%\| ?(\w{{0,3}}) ?\|(.*)"
-)
+_G1 = re.compile(rf"\| {{0,6}}(\d{{1,9}})\|({HEX}), ({HEX}), ({HEX})\| {{0,3}}(\d{{1,3}})%\| ?(\w{{0,3}}) ?\|(.*)")
 _G1_OLD = re.compile(
     rf"\s*AC {{1,9}}\d{{1,9}}\s+(\w[\w ]{{0,30}}?)\s+TS\b(.{{0,200}}?), {{1,4}}(\d{{1,3}})% used "
     rf"\[({HEX}), ({HEX})\)"
@@ -152,9 +146,7 @@ class HeapSection(Section):
             rule(rf"Polling page: ({HEX})", lambda m: put(polling_page=address(m[1]))),
             rule(
                 r"\s*region size (\d{1,12})([KMG])(.*)",
-                lambda m: (
-                    put(region_size=sized(m[1], m[2])) and setting("region size", m.string.strip()[12:])
-                ),
+                lambda m: put(region_size=sized(m[1], m[2])) and setting("region size", m.string.strip()[12:]),
             ),
             rule(
                 r"\s*(\d{1,9}) x (\d{1,9}) ?([KMG])B? regions",
@@ -164,9 +156,7 @@ class HeapSection(Section):
             rule(rf"\s*(\w[\w ]{{0,40}}): \(\w+\*\) ?({HEX})", lambda m: setting(m[1], m[2])),
             rule(rf"\s*(\w[\w ]{{0,40}}) \(Prev, Next\): (.*{HEX}.*)", lambda m: setting(m[1], m[2])),
             rule(rf"\s*-? ?\[({HEX}, ?{HEX})[\])]", lambda m: setting(self._group or "range", f"[{m[1]})")),
-            rule(
-                r"\s*-? ?([A-Za-z][\w ()/,#%.-]{0,80}?) ?[:=] +(\S.*)", lambda m: setting(m[1].strip(), m[2])
-            ),
+            rule(r"\s*-? ?([A-Za-z][\w ()/,#%.-]{0,80}?) ?[:=] +(\S.*)", lambda m: setting(m[1].strip(), m[2])),
             rule(r"\s*([A-Za-z][\w ]{1,40}):\s*$", self._subheading),
             rule(r"\s*(Address Space|Heap|Metadata Bits|Partition \d{1,4})\s*$", self._subheading),
             rule(r"\s*-{5,40}\s*$", lambda m: True),
@@ -287,24 +277,16 @@ class MetaspaceSection(Section):
             return True
         m = re.match(r"((?:Non-)?[Cc]lass(?: space)?|Both|Total):\s+(.*)", words)
         if m:
-            sizes = tuple(
-                (label or "free", sized(number, unit)) for number, unit, label in _NUMBERS.findall(m[2])
-            )
-            return bool(sizes) and self.facts.add(
-                "rows", MetaspaceRow(part=self._part, name=m[1], sizes=sizes)
-            )
+            sizes = tuple((label or "free", sized(number, unit)) for number, unit, label in _NUMBERS.findall(m[2]))
+            return bool(sizes) and self.facts.add("rows", MetaspaceRow(part=self._part, name=m[1], sizes=sizes))
         m = re.match(r"-? ?([A-Za-z_][\w ]{1,60}): (.+)", words)
         if m:
-            return self.facts.add(
-                "settings", Setting(name=m[1], value=m[2].strip().rstrip("."), group=self._group())
-            )
+            return self.facts.add("settings", Setting(name=m[1], value=m[2].strip().rstrip("."), group=self._group()))
         m = re.match(r"(Metaspace|class space)\s+(?=(?:used|total) \d)", words)
         if m:
             sizes = tuple((label, sized(number, unit)) for label, number, unit in _SIZED.findall(words))
             return self.facts.add("rows", MetaspaceRow(part=None, name=m[1], sizes=sizes))
-        sizes = tuple(
-            (label or "free", sized(number, unit)) for number, unit, label in _NUMBERS.findall(words)
-        )
+        sizes = tuple((label or "free", sized(number, unit)) for number, unit, label in _NUMBERS.findall(words))
         if sizes and words[0].isdecimal():
             return self.facts.add("rows", MetaspaceRow(part=self._part, name="Non-class", sizes=sizes))
         return words in ("(none)", "no metaspace", "No class space")
@@ -383,9 +365,7 @@ class CodeCacheSection(Section):
 
     def any(self, text: str) -> bool:
         """Some tell themselves."""
-        return text.lstrip().startswith(("bounds [", "total_blobs=", "total blobs=")) and first(
-            self._rules, text
-        )
+        return text.lstrip().startswith(("bounds [", "total_blobs=", "total blobs=")) and first(self._rules, text)
 
     def _sizes(self, m: re.Match[str]) -> bool:
         heap = Draft(CodeHeap)

@@ -7,9 +7,7 @@ import re
 from parsers.hs_err.model import CrashedThread, Location, Words
 from parsers.hs_err.reader import HEX, Draft, address
 
-_ROW = re.compile(
-    rf"(?:=>|  )?({HEX}):[ \t]+([0-9a-fA-F?]{{1,16}}(?: [0-9a-fA-F?]{{1,16}}){{0,63}}) ?(?:  .*)?$"
-)
+_ROW = re.compile(rf"(?:=>|  )?({HEX}):[ \t]+([0-9a-fA-F?]{{1,16}}(?: [0-9a-fA-F?]{{1,16}}){{0,63}}) ?(?:  .*)?$")
 _SLOT = re.compile(r"stack at sp \+ (\d{1,4}) slots: (.*)")
 _REGISTER = re.compile(r"([A-Za-z]\w{0,7}) {0,3}=(.*)")
 _SYMBOL = re.compile(rf"({HEX}): (.*)")
@@ -61,9 +59,7 @@ def words(text: str) -> Words | None:
         return None
     digits = m[2].split()
     unit = max(1, max(len(d) for d in digits) // 2)
-    return Words(
-        address=address(m[1]), unit=unit, values=tuple(None if "?" in d else int(d, 16) for d in digits)
-    )
+    return Words(address=address(m[1]), unit=unit, values=tuple(None if "?" in d else int(d, 16) for d in digits))
 
 
 def location(where: str, text: str) -> Location:

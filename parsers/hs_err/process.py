@@ -58,9 +58,7 @@ class ProcessSection(Section):
             return self._mutex(text)
         if name == "counts":
             m = _COUNTS.match(text)
-            return m is not None and self.facts.add(
-                "exception_counts", ExceptionCount(name=m[1], count=int(m[2]))
-            )
+            return m is not None and self.facts.add("exception_counts", ExceptionCount(name=m[1], count=int(m[2])))
         return False
 
     def any(self, text: str) -> bool:
@@ -121,9 +119,7 @@ class PointersSection(Section):
         self._rules = (
             rule(
                 rf"[Hh]eap address: ({HEX}), size: (\d{{1,12}}) MB(?:, Compressed Oops mode: (.*))?",
-                lambda m: put(
-                    heap_address=address(m[1]), heap_size=int(m[2]) << 20, oops_mode=m[3] and m[3].strip()
-                ),
+                lambda m: put(heap_address=address(m[1]), heap_size=int(m[2]) << 20, oops_mode=m[3] and m[3].strip()),
             ),
             rule(
                 rf"(?:CDS archive\(s\)|AOT cache\S*|CDS archive) .*?\[({HEX})-{HEX}-({HEX})\)",
@@ -132,9 +128,7 @@ class PointersSection(Section):
             rule(r"(?:CDS|AOT) ", lambda m: put(archive_text=m.string)),
             rule(
                 rf"Compressed class space mapped at: ({HEX})-({HEX}), reserved size: (\d{{1,20}})",
-                lambda m: put(
-                    class_space=Range(start=address(m[1]), end=address(m[2])), class_space_size=int(m[3])
-                ),
+                lambda m: put(class_space=Range(start=address(m[1]), end=address(m[2])), class_space_size=int(m[3])),
             ),
             rule(
                 rf"Compressed class space size: (\d{{1,20}}) Address: ({HEX})",

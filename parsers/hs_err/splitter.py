@@ -140,9 +140,7 @@ class _Splitter:
             return False
         step = found[1] or found[2]
         self.errors.append(
-            ReportError(
-                text=text, step=step.strip() if step else None, id=int(found[3], 16) if found[3] else None
-            )
+            ReportError(text=text, step=step.strip() if step else None, id=int(found[3], 16) if found[3] else None)
         )
         return True
 
@@ -198,9 +196,7 @@ def parse(data: bytes) -> HsErrLog:
     for line in lines(data):
         splitter.line(line)
     log = splitter.make(cut=len(data) > MAX_BYTES)
-    if not looks_like(data) and not (
-        splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3
-    ):
+    if not looks_like(data) and not (splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3):
         raise ParseError(
             "hs_err log",
             0,

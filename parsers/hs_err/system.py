@@ -101,9 +101,7 @@ class SystemSection(Section):
             rule(r"OS:\s*$", lambda m: True),
             rule(_MEMORY.pattern, self._memory),
             rule(r"CPU: ?(.+)", self._cpu),
-            rule(
-                r"(.{1,40} virtualization.*|(?:Hyper-?V|VM[Ww]are|KVM|Xen|HyperV) .*)", one("virtualization")
-            ),
+            rule(r"(.{1,40} virtualization.*|(?:Hyper-?V|VM[Ww]are|KVM|Xen|HyperV) .*)", one("virtualization")),
             rule(r"(Steal ticks [\w ]{1,60}): +(\S+)", lambda m: self._add("steal", m[1], m[2])),
             rule(r"(/(?:sys|proc/sys)/[^:]{1,300}): *(.*)", self._kernel),
             rule(r"(Page Sizes): *(.*)", lambda m: self._add("memory_details", m[1], m[2])),

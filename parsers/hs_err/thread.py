@@ -26,17 +26,11 @@ _TASK = re.compile(
     r"((?:[%s!bn*M] {0,3}){0,6}) {0,30}(?:([0-4]) {1,30})?"
     r"(?<= )([^\s(@]{1,4096})(?: @ (-?\d{1,9}))?(?:\s+\((\d{1,9}) bytes\)| \(native\)| \(intrinsic\))"
 )
-_GLUED = re.compile(
-    r"^(C[12] CompilerThread\d)(\d{6,12} )"
-)  # a VM up for hours: the time fills its column (JDK 11)
-_CODE = re.compile(
-    r"\s|\[|;|#|-|=|\{|\w{1,40}:|[\w ]{0,60}0x|Compiled |Decoding |ImmutableOopMap|BFD|Argument "
-)
+_GLUED = re.compile(r"^(C[12] CompilerThread\d)(\d{6,12} )")  # a VM up for hours: the time fills its column (JDK 11)
+_CODE = re.compile(r"\s|\[|;|#|-|=|\{|\w{1,40}:|[\w ]{0,60}0x|Compiled |Decoding |ImmutableOopMap|BFD|Argument ")
 _REGISTER = re.compile(rf"\s*([A-Za-z][\w()]{{0,14}}?)\s?=\s?({HEX})\s*,?")
 _VECTOR = re.compile(rf"\s*([A-Za-z]+\[?\d{{1,2}}\]?)\s?=\s?({HEX}(?: {HEX}){{1,7}})\s*$")
-_STACK_LINE = re.compile(
-    rf"Stack: \[({HEX}),({HEX})\](?:,\s+sp=({HEX}))?(?:,\s+free space=(\d{{1,12}})k)?(.*)"
-)
+_STACK_LINE = re.compile(rf"Stack: \[({HEX}),({HEX})\](?:,\s+sp=({HEX}))?(?:,\s+free space=(\d{{1,12}})k)?(.*)")
 
 
 def thread_line(text: str) -> Thread | None:
@@ -50,9 +44,7 @@ def thread_line(text: str) -> Thread | None:
     )
 
 
-def describe(
-    rest: str, *, address: int | None, kind: str, current: bool, exited: bool, text: str
-) -> Thread | None:
+def describe(rest: str, *, address: int | None, kind: str, current: bool, exited: bool, text: str) -> Thread | None:
     """The part behind the kind: "name" daemon [state, id=…, stack(…)]; the name may have quotes and brackets
     in it."""
     bracket = max(rest.rfind(" [_thread"), rest.rfind("[id="), rest.rfind("[stack"))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from postmortem.fault import instruction as decoder
 from postmortem.fault.siginfo import describe
+from postmortem.machines.x86_64 import instruction as decoder
 from postmortem.model import Address, Crash, RegisterNote
 
 if TYPE_CHECKING:
     from postmortem.fault.describe import Describer
-    from postmortem.fault.instruction import Decoded
-    from postmortem.memory import AddressSpace
+    from postmortem.fault.fault import Fault
+    from postmortem.machines.x86_64.instruction import Decoded
     from postmortem.model import Operand, Signal
-    from postmortem.threads import Fault
+    from postmortem.program.memory import AddressSpace
 
 SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP = 11, 7, 8, 4, 5
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
@@ -134,11 +134,7 @@ def _touched(
 
 def _plain(operand: Operand) -> Access:
     return (
-        "write"
-        if operand.access in ("write", "read-write")
-        else "execute"
-        if operand.access == "execute"
-        else "read"
+        "write" if operand.access in ("write", "read-write") else "execute" if operand.access == "execute" else "read"
     )
 
 

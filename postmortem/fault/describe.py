@@ -6,14 +6,14 @@ import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from postmortem.fault.instruction import canonical
+from postmortem.machines.x86_64.instruction import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from postmortem.memory import AddressSpace
     from postmortem.model import Mapping
-    from postmortem.modules import ModuleMap
+    from postmortem.program.memory import AddressSpace
+    from postmortem.program.modules import ModuleMap
 
 _PREVIEW = 32
 _NEAR = 1 << 20

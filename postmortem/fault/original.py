@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsers.elf import notes
-from postmortem.fault import instruction
-from postmortem.threads import Fault
-from postmortem.unwind.frame import PC
-from postmortem.unwind.x86_64 import rules as machine
+from postmortem.fault.fault import Fault
+from postmortem.machines.x86_64 import instruction, signalframe
+from postmortem.machines.x86_64.registers import DWARF_NAMES, PC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parsers.elf.core import Core
-    from postmortem.memory import AddressSpace
-    from postmortem.threads import ThreadWalk
+    from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ReportedFault
+    from postmortem.unwind.threads import ThreadWalk
 
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 """SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: what crash reporters catch."""
@@ -84,9 +83,7 @@ def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace) -> Fault 
 
 def _permits(core: Core, address: int, flags: int) -> bool:
     """Whether a mapping of the core holds an address and permits what `flags` (PF_*) ask for."""
-    return any(
-        segment.start <= address < segment.end and segment.flags & flags == flags for segment in core.segments
-    )
+    return any(segment.start <= address < segment.end and segment.flags & flags == flags for segment in core.segments)
 
 
 def _own(walked: ThreadWalk, core: Core) -> Fault:
@@ -126,13 +123,11 @@ def _behind_handler(walked: ThreadWalk, core: Core, space: AddressSpace, context
     status, walk, _ = walked
     named = [frame for frame in walk.signal_frames if frame.context == context]
     for frame in named or reversed(walk.signal_frames):
-        restored = machine.restore_signal_frame(space, frame.context)
+        restored = signalframe.restore_signal_frame(space, frame.context)
         if restored is None:
             continue
         values, details = restored
-        registers = {
-            name: value for name, value in zip(machine.DWARF_NAMES, values, strict=True) if value is not None
-        }
+        registers = {name: value for name, value in zip(DWARF_NAMES, values, strict=True) if value is not None}
         registers["eflags"] = details["eflags"]
         for name in ("fs_base", "gs_base"):
             registers[name] = status.registers[name]
@@ -140,7 +135,7 @@ def _behind_handler(walked: ThreadWalk, core: Core, space: AddressSpace, context
         info = notes.signal_info(raw) if raw is not None else None
         if info is None or not 0 < info.number <= 64 or not -64 < info.code <= 128:
             # The kernel writes siginfo_t for handlers with SA_SIGINFO only; the trap is always there.
-            info = machine.signal_of_trap(details, values[PC] or 0)
+            info = signalframe.signal_of_trap(details, values[PC] or 0)
             if info is None or not _could_raise(space, registers, details):
                 continue
         if info is None or info.number not in _CRASH_SIGNALS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from postmortem.fault.syscalls import NAMES
+from postmortem.machines.x86_64.syscalls import NAMES
 from postmortem.model import Address, Signal
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ def describe(info: SignalInfo | None, number: int | None = None) -> Signal | Non
     """The signal of the report. Without siginfo only its number (pr_cursig) is known."""
     if info is None:
         return None if number is None else Signal(number=number, name=signal_name(number))
-    name, meaning = (
-        _CODES.get((info.number, info.code)) or _GENERAL.get(info.code) or (f"si_code {info.code}", "")
-    )
+    name, meaning = _CODES.get((info.number, info.code)) or _GENERAL.get(info.code) or (f"si_code {info.code}", "")
     return Signal(
         number=info.number,
         name=signal_name(info.number),

@@ -48,9 +48,7 @@ def run(report: Report, rules: Sequence[Rule] | None = None, strict: bool = Fals
                 )
             )
     ranked = ranking.order(ranking.silence(findings))
-    return msgspec.structs.replace(
-        report, findings=ranked, verdict=ranking.verdict(ranked), problems=tuple(problems)
-    )
+    return msgspec.structs.replace(report, findings=ranked, verdict=ranking.verdict(ranked), problems=tuple(problems))
 
 
 def _complete(finding: Finding, rule: Rule) -> Finding:

@@ -9,8 +9,9 @@ from parsers.errors import ParseError
 from postmortem.symbols import table as symbol_table
 from postmortem.symbols.cache import Cache
 from postmortem.symbols.demangle import demangle
-from postmortem.symbols.finder import find_debug_file, open_elf
+from postmortem.symbols.finder import open_elf
 from postmortem.symbols.lines import Lines
+from postmortem.symbols.sources.local import find_debug_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from postmortem.machines.machine import Registers
     from postmortem.model.thread import Ended, Kind, Trust
-
-Registers = list[int | None]
-"""Values by DWARF register number (x86-64 psABI, figure 3.36): 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi,
-6 rbp, 7 rsp, 8–15 r8–r15, 16 the return address column, which holds the frame's pc. None: not known."""
-
-RBP, RSP, PC = 6, 7, 16
 
 
 class VirtualFrame(NamedTuple):

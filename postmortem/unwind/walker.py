@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from parsers.dwarf import cfi
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
-from postmortem.unwind.frame import PC, RBP, RSP, RawFrame, Registers, SignalFrame, Walk
-from postmortem.unwind.x86_64 import rules as machine
+from postmortem.machines.x86_64 import signalframe
+from postmortem.machines.x86_64 import steps as machine
+from postmortem.machines.x86_64.registers import PC, RBP, REGISTER_COUNT, RSP
+from postmortem.unwind.frame import RawFrame, SignalFrame, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from postmortem.memory import AddressSpace
+    from postmortem.machines.machine import Registers
     from postmortem.model.thread import Ended, Trust
+    from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ForeignUnwinder
 
 Mode = Literal["auto", "cfi", "fp"]
@@ -87,7 +90,7 @@ class Walker:
             executable,
             rule,
             None if rule is None else _planned(rule),
-            self._space.read(pc, len(machine.TRAMPOLINE)) == machine.TRAMPOLINE,
+            self._space.read(pc, len(signalframe.TRAMPOLINE)) == signalframe.TRAMPOLINE,
         )
         self._places[pc << 1 | interrupted] = place
         return place
@@ -135,19 +138,15 @@ class Walker:
             place = places.get(pc << 1 | interrupted) or self._place(pc, interrupted)
             executable, rule, plan, is_trampoline = place
             if is_trampoline:
-                restored = machine.restore_signal_frame(self._space, sp)
+                restored = signalframe.restore_signal_frame(self._space, sp)
                 if restored is not None and sp not in seen_signal_contexts:
                     seen_signal_contexts.add(sp)
                     frames.append(RawFrame(pc, sp, registers[RBP], "signal", trust, True))
                     registers = restored[0]
-                    signal_frames.append(
-                        SignalFrame(len(frames) - 1, sp, sp + machine.CONTEXT_SIGINFO, registers)
-                    )
+                    signal_frames.append(SignalFrame(len(frames) - 1, sp, sp + signalframe.CONTEXT_SIGINFO, registers))
                     trust, interrupted = "context", True
                     continue
-            frames.append(
-                RawFrame(pc, sp, registers[RBP], "native" if executable else "unknown", trust, interrupted)
-            )
+            frames.append(RawFrame(pc, sp, registers[RBP], "native" if executable else "unknown", trust, interrupted))
             caller: Registers | None = None
             following: Trust = "cfi"
             reason = ""
@@ -155,9 +154,7 @@ class Walker:
                 if rule.bottom:
                     return end("bottom", "the CFI marks the outermost frame")
                 try:
-                    caller = (
-                        _apply(rule, registers, word) if plan is None else _follow(plan, registers, words)
-                    )
+                    caller = _apply(rule, registers, word) if plan is None else _follow(plan, registers, words)
                 except ParseError as damage:
                     self.damaged[pc if interrupted else pc - 1] = str(damage)
                 if caller is None:
@@ -284,8 +281,8 @@ class _Plan(NamedTuple):
 
 
 def _planned(rule: cfi.Rule) -> _Plan | None:
-    saved = [(register, offset) for register, offset in rule.saved if register < machine.REGISTER_COUNT]
-    if rule.cfa_expression is not None or rule.others or not saved or rule.cfa_register >= machine.REGISTER_COUNT:
+    saved = [(register, offset) for register, offset in rule.saved if register < REGISTER_COUNT]
+    if rule.cfa_expression is not None or rule.others or not saved or rule.cfa_register >= REGISTER_COUNT:
         return None
     low, high = min(offset for _, offset in saved), max(offset for _, offset in saved)
     if high - low > _LONGEST_PLAN or any((offset - low) & 7 for _, offset in saved):
@@ -294,9 +291,7 @@ def _planned(rule: cfi.Rule) -> _Plan | None:
     return _Plan(rule.cfa_register, rule.cfa_offset, low, ((high - low) >> 3) + 1, picks)
 
 
-def _follow(
-    plan: _Plan, registers: Registers, words: Callable[[int, int], tuple[int, ...] | None]
-) -> Registers | None:
+def _follow(plan: _Plan, registers: Registers, words: Callable[[int, int], tuple[int, ...] | None]) -> Registers | None:
     """As _apply, with one read; None when a value that is needed can't be had."""
     register, offset, low, span, picks = plan
     base = registers[register]
@@ -328,10 +323,10 @@ def _apply(rule: cfi.Rule, registers: Registers, word: Callable[[int], int | Non
     caller = list(registers)
     caller[RSP] = cfa
     for register, offset in rule.saved:
-        if register < machine.REGISTER_COUNT:
+        if register < REGISTER_COUNT:
             caller[register] = word(cfa + offset)
     for register, kind, argument in rule.others:
-        if register >= machine.REGISTER_COUNT:
+        if register >= REGISTER_COUNT:
             continue
         if kind == cfi.VAL_OFFSET:
             caller[register] = (cfa + int(argument)) & _MASK

@@ -68,7 +68,5 @@ class CoreBuilder:
             contents += content
             offset += len(content)
         ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
-        header = ident + struct.pack(
-            "<HHIQQQIHHHHHH", 4, self.machine, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0
-        )
+        header = ident + struct.pack("<HHIQQQIHHHHHH", 4, self.machine, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0)
         return header + headers + contents

@@ -103,9 +103,7 @@ def native() -> Report:
             inlined=True,
         ),
         frame(0x55D0_4A10_2F40, "ledger::Report::print(std::ostream&)", EXE, "/src/ledger/report.cpp", 130),
-        frame(
-            0x55D0_4A10_2A11, "ledger::Server::handle(ledger::Request&&)", EXE, "/src/ledger/server.cpp", 212
-        ),
+        frame(0x55D0_4A10_2A11, "ledger::Server::handle(ledger::Request&&)", EXE, "/src/ledger/server.cpp", 212),
         frame(0x7F3A_1000_0210, None, "/opt/vendor/libqueue.so.2", trust="frame-pointer"),
         frame(0x55D0_4A10_2200, "main", EXE, "/src/ledger/main.cpp", 31),
         frame(0x7F3A_2000_71CA, "__libc_start_call_main", LIBC, "../sysdeps/nptl/libc_start_call_main.h", 58),
@@ -126,25 +124,19 @@ def native() -> Report:
                 value="0x0",
                 text="the base register of the operand is null",
             ),
-            Evidence(
-                where="threads[0].frames[1].function", value="ledger::total", text="the caller passed it on"
-            ),
+            Evidence(where="threads[0].frames[1].function", value="ledger::total", text="the caller passed it on"),
         ),
         remedies=("Check what ledger::total() takes from the vector before calling balance() on it.",),
         references=("https://man7.org/linux/man-pages/man7/signal.7.html",),
         specificity=70,
     )
-    waiting = Wait(
-        syscall="futex", kind="mutex", address=Address(0x55D0_4B00_1040), owner=4711, owner_in_core=True
-    )
+    waiting = Wait(syscall="futex", kind="mutex", address=Address(0x55D0_4B00_1040), owner=4711, owner_in_core=True)
     workers = tuple(
         Thread(
             tid=4712 + at,
             name=f"worker-{at}",
             frames=(
-                frame(
-                    0x7F3A_2008_E0C1, "__futex_abstimed_wait_common64", LIBC, "./nptl/futex-internal.c", 57
-                ),
+                frame(0x7F3A_2008_E0C1, "__futex_abstimed_wait_common64", LIBC, "./nptl/futex-internal.c", 57),
                 frame(0x7F3A_2009_5001, "___pthread_mutex_lock", LIBC, "./nptl/pthread_mutex_lock.c", 93),
                 frame(0x55D0_4A10_4000, "ledger::Worker::run()", EXE, "/src/ledger/worker.cpp", 57),
                 frame(0x7F3A_2009_7AC3, "start_thread", LIBC, "./nptl/pthread_create.c", 442),
@@ -260,9 +252,7 @@ def native() -> Report:
         by_kind[str(mapping.kind)] = by_kind.get(str(mapping.kind), 0) + mapping.end - mapping.start
     return Report(
         tool=TOOL,
-        core=Core(
-            path="/var/crash/core.ledgerd.4711", size=212_000_000, format="elf-core.zst", machine="x86-64"
-        ),
+        core=Core(path="/var/crash/core.ledgerd.4711", size=212_000_000, format="elf-core.zst", machine="x86-64"),
         process=Process(
             pid=4711,
             ppid=1,
@@ -424,9 +414,7 @@ def java_stack(seed: int, depth: int) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
-def jvm(
-    threads: int = 40, depth: int = 14, different: int = 12, mappings: int = 900, flags: int = 700
-) -> Report:
+def jvm(threads: int = 40, depth: int = 14, different: int = 12, mappings: int = 900, flags: int = 700) -> Report:
     """A JVM 17 that crashed in native code called from Java."""
     fault = Signal(
         number=11,
@@ -491,9 +479,7 @@ def jvm(
         explanation="libcodec.so, called by com.example.shop.service0.OrderProcessor0.handleStep0, "
         "read 0xdead0000, where nothing is mapped.",
         evidence=(
-            Evidence(
-                where="crash.fault_address", value="0xdead0000", text="not mapped, and far from any mapping"
-            ),
+            Evidence(where="crash.fault_address", value="0xdead0000", text="not mapped, and far from any mapping"),
             Evidence(
                 where="threads[0].frames[0].function",
                 value="Java_com_example_Codec_decode",

@@ -128,9 +128,7 @@ def test_names_equal_gdbs(name: str) -> None:
         expected = [*expected[:1], *itertools.takewhile(lambda item: in_code(report, item[0]), expected[1:])]
         if name in GDB_STOPS and thread.crashed:
             expected = expected[:1]
-        known = [
-            (pc, function) for pc, function in expected if function is not None or pc in {f.pc for f in ours}
-        ]
+        known = [(pc, function) for pc, function in expected if function is not None or pc in {f.pc for f in ours}]
         wrong = [
             (index, frame.function, function)
             for index, (frame, (_, function)) in enumerate(zip(ours, known, strict=False))
@@ -150,8 +148,6 @@ def test_where_gdb_stops_we_go_on(name: str, functions: tuple[str, ...]) -> None
     place = corpus.directory() / name
     report = postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", strict=True))
     names = [plain(frame.function) for frame in report.threads[0].frames]
-    gdb_names = [
-        plain(function) for _, function in gdb_threads(place / "core", place / "exe")[report.threads[0].tid]
-    ]
+    gdb_names = [plain(function) for _, function in gdb_threads(place / "core", place / "exe")[report.threads[0].tid]]
     assert set(functions) <= set(names), names
     assert len([n for n in names if n]) > len([n for n in gdb_names if n]), (names, gdb_names)

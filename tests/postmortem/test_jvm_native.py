@@ -85,7 +85,7 @@ def test_memory_stays_small(crash: Path) -> None:
     """The core is hundreds of MB; only the pages of threads and tables are touched."""
     # VmHWM is of the new program alone; ru_maxrss would count the test process that it was forked from.
     script = (
-        "import atexit; from pathlib import Path; from postmortem.cli import cli; "
+        "import atexit; from pathlib import Path; from postmortem.cli.group import cli; "
         "atexit.register(lambda: print(Path('/proc/self/status').read_text())); cli()"
     )
     command = [sys.executable, "-c", script, "analyze", str(crash / "core"), "-o", str(crash / "report.json")]

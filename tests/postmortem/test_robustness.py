@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import postmortem
 from parsers.limits import LIMITS
-from postmortem.cli import cli
+from postmortem.cli.group import cli
 from postmortem.errors import AnalysisError
 from reports import FORMATS
 from tests.build.core import CoreBuilder
@@ -55,9 +55,7 @@ def test_the_shipped_core_gives_its_verdict(core: Path) -> None:
 @pytest.mark.parametrize("cut", range(CUTS))
 def test_a_core_cut_anywhere(core: Path, cut: int, tmp_path: Path) -> None:
     size = core.stat().st_size
-    length = random.Random(cut).choice(
-        [random.Random(cut).randrange(1, size), random.Random(cut).randrange(1, 20_000)]
-    )
+    length = random.Random(cut).choice([random.Random(cut).randrange(1, size), random.Random(cut).randrange(1, 20_000)])
     path = tmp_path / "core"
     with core.open("rb") as source:
         path.write_bytes(source.read(length))
@@ -82,9 +80,7 @@ def test_a_core_cut_anywhere(core: Path, cut: int, tmp_path: Path) -> None:
         ("executable", Path(sys.executable).resolve().read_bytes()[:4096], "not a core"),
     ],
 )
-def test_what_is_no_core_is_exit_3_and_one_line(
-    name: str, content: bytes, words: str, tmp_path: Path
-) -> None:
+def test_what_is_no_core_is_exit_3_and_one_line(name: str, content: bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     result = CliRunner().invoke(cli, ["analyze", str(path)])

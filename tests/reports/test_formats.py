@@ -12,8 +12,9 @@ from itertools import pairwise
 import pytest
 
 from postmortem.model import Cycle, Evidence, Finding, Report, Thread, Verdict, from_json
-from reports import FORMATS, terminal, view
+from reports import FORMATS, terminal
 from reports.anchors import ancestors, anchor
+from reports.words import stacks, threads
 from tests.build import reports as build
 
 SAMPLES = {
@@ -96,9 +97,7 @@ def test_nothing_is_loaded_or_run(pages: dict[str, Page], name: str) -> None:
             "image",
             "use",
         }
-        assert not any(
-            attribute.startswith("on") or attribute in {"src", "srcset", "action"} for attribute in attrs
-        )
+        assert not any(attribute.startswith("on") or attribute in {"src", "srcset", "action"} for attribute in attrs)
         href = attrs.get("href")
         if href is not None and not href.startswith("#"):
             assert tag == "a"
@@ -143,9 +142,7 @@ def test_a_frame_of_a_grouped_thread_links_to_the_stack_that_is_shown(pages: dic
 @pytest.mark.parametrize("form", ["html", "markdown", "text"])
 def test_unseen_characters_are_shown_as_codes(form: str) -> None:
     text = FORMATS[form](build.hostile())
-    assert not re.search(
-        "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]", text
-    )
+    assert not re.search("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]", text)
     assert "u202e" in text
     assert "x1b" in text
 
@@ -179,13 +176,9 @@ def test_markdown_says_what_it_left_out() -> None:
     long = "x" * 5000
     finding = Finding(rule="r", title=long, severity="low", confidence="likely", explanation=long)
     steps = tuple(f"{at} {'é`|' * 900}" for at in range(60))
-    verdict = Verdict(
-        rule="r", title=long, summary=long, severity="low", confidence="likely", next_steps=steps
-    )
+    verdict = Verdict(rule="r", title=long, summary=long, severity="low", confidence="likely", next_steps=steps)
     base = build.jvm(threads=300, different=290, depth=60)
-    text = FORMATS["markdown"](
-        _with(base, verdict=verdict, findings=(finding,) * 300, problems=base.problems * 400)
-    )
+    text = FORMATS["markdown"](_with(base, verdict=verdict, findings=(finding,) * 300, problems=base.problems * 400))
     assert len(text.encode()) < 30_000
     assert "Shortened to fit a ticket" in text
     fences = re.findall(r"^`{3,}(?:text)?$", text, re.M)
@@ -256,11 +249,11 @@ def test_without_the_script_all_is_there(pages: dict[str, Page]) -> None:
 
 def test_equal_stacks_are_one_group() -> None:
     report = build.native()
-    groups = view.group_threads(report.threads)
+    groups = threads.group_threads(report.threads)
     assert [len(group.threads) for group in groups] == [1, 8, 1, 1, 1]
     assert groups[0].crashed
-    assert view.group_title(groups[1]) == "worker-0, worker-1, worker-2 and 5 more"
-    assert view.telling_function(groups[1]) == "ledger::Worker::run()"
+    assert threads.group_title(groups[1]) == "worker-0, worker-1, worker-2 and 5 more"
+    assert threads.telling_function(groups[1]) == "ledger::Worker::run()"
 
 
 @pytest.mark.parametrize(
@@ -277,7 +270,7 @@ def test_equal_stacks_are_one_group() -> None:
 )
 def test_cycles_that_lie_do_no_harm(cycles: tuple[Cycle, ...]) -> None:
     frames = build.recursion(100).threads[0].frames
-    rows = view.fold(frames, cycles, 50)
+    rows = stacks.fold(frames, cycles, 50)
     assert 0 < len(rows) <= 51
     report = _with(build.recursion(100), threads=(Thread(tid=1, crashed=True, frames=frames, cycles=cycles),))
     for form in FORMATS.values():
@@ -287,16 +280,16 @@ def test_cycles_that_lie_do_no_harm(cycles: tuple[Cycle, ...]) -> None:
 def test_a_cycle_stored_once_hides_nothing_after_it() -> None:
     frames = build.recursion(100).threads[0].frames
     once = (*frames[:3], *frames[-2:])
-    rows = view.fold(once, (Cycle(start=1, period=2, count=50),))
+    rows = stacks.fold(once, (Cycle(start=1, period=2, count=50),))
     assert len(rows) == 4
-    assert isinstance(rows[1], view.CycleRow)
+    assert isinstance(rows[1], stacks.CycleRow)
     assert rows[1].hidden == 0
 
 
 def test_long_stacks_say_how_much_is_left_out() -> None:
     frames = build.java_stack(1, 500)
-    rows = view.fold(frames, (), 100)
-    cut = next(row for row in rows if isinstance(row, view.CutRow))
+    rows = stacks.fold(frames, (), 100)
+    cut = next(row for row in rows if isinstance(row, stacks.CutRow))
     assert len(rows) == 101
     assert cut.text == "400 frames not shown (75 to 474)"
 

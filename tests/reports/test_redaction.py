@@ -174,10 +174,7 @@ def test_code_is_not_touched() -> None:
 
 def test_credentials_in_the_core_s_own_address() -> None:
     core = msgspec.structs.replace(build.minimal().core, path="https://me:pw12@host/core.1")
-    assert (
-        redact(msgspec.structs.replace(build.minimal(), core=core)).core.path
-        == f"https://me:{MASK}@host/core.1"
-    )
+    assert redact(msgspec.structs.replace(build.minimal(), core=core)).core.path == f"https://me:{MASK}@host/core.1"
 
 
 @pytest.mark.parametrize("make", [build.native, build.jvm, build.minimal])

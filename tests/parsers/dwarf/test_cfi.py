@@ -65,9 +65,7 @@ def test_outside_of_every_entry_there_is_no_rule() -> None:
 def test_remember_and_restore_state() -> None:
     program = bytes([0x41, 0x0E, 16, 0x0A, 0x41, 0x0E, 8, 0x41, 0x0B])
     frames = table(eh_frame(program))
-    offsets = [
-        rule.cfa_offset for rule in (frames.rule(0x5001), frames.rule(0x5002), frames.rule(0x5003)) if rule
-    ]
+    offsets = [rule.cfa_offset for rule in (frames.rule(0x5001), frames.rule(0x5002), frames.rule(0x5003)) if rule]
     assert offsets == [16, 8, 16]
 
 
@@ -137,11 +135,7 @@ def test_every_row_of_libc_is_the_one_readelf_shows() -> None:
 
     def read(address: int, size: int) -> bytes | None:
         for entry in headers:
-            if (
-                entry.type == elf.PT_LOAD
-                and entry.vaddr <= address
-                and address + size <= entry.vaddr + entry.filesz
-            ):
+            if entry.type == elf.PT_LOAD and entry.vaddr <= address and address + size <= entry.vaddr + entry.filesz:
                 return data[entry.offset + address - entry.vaddr :][:size]
         return None
 

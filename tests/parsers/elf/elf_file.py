@@ -33,9 +33,7 @@ def symbol_table(symbols: list[Symbol]) -> tuple[bytes, bytes]:
     strings = bytearray(b"\0")
     rows = bytearray(24)
     for symbol in symbols:
-        rows += struct.pack(
-            "<IBBHQQ", len(strings), symbol.info, 0, symbol.section, symbol.value, symbol.size
-        )
+        rows += struct.pack("<IBBHQQ", len(strings), symbol.info, 0, symbol.section, symbol.value, symbol.size)
         strings += symbol.name.encode() + b"\0"
     return bytes(rows), bytes(strings)
 

@@ -40,9 +40,7 @@ def macos() -> HsErrLog:
 def test_every_line_is_understood(name: str) -> None:
     log = parse(ALL[name].encode())
     assert log.unknown == ()
-    assert (
-        log.coverage.understood == log.coverage.total == sum(bool(x.strip()) for x in ALL[name].split("\n"))
-    )
+    assert log.coverage.understood == log.coverage.total == sum(bool(x.strip()) for x in ALL[name].split("\n"))
     assert log.coverage.ratio == 1
 
 
@@ -211,9 +209,7 @@ def test_locations(linux: HsErrLog) -> None:
     assert at["RDX"].thread == 0x7F0010001000
     assert len(at["RSI"].details) == 2
     assert linux.thread.slot_locations[0].kind == "unknown"
-    nameless = location(
-        "R9", "0x00007f252daa1e20: <offset 0x10a6e20> in /x y/libjvm.so at 0x00007f252c9fb000"
-    )
+    nameless = location("R9", "0x00007f252daa1e20: <offset 0x10a6e20> in /x y/libjvm.so at 0x00007f252c9fb000")
     assert (nameless.symbol, nameless.offset, nameless.module) == (None, 0x10A6E20, "/x y/libjvm.so")
 
 
@@ -236,8 +232,7 @@ def test_process(linux: HsErrLog) -> None:
     "text",
     [
         '  0x00007f0000000001 (exited) JavaThread "a b" [_thread_new, id=7, stack(0x0000000000000010,0x20)]',
-        '  0x00007f0000000001 (exited) JavaThread "a b"      '
-        "[_thread_new, id=7, stack(0x10,0x20) (16B)] _x=0x1",
+        '  0x00007f0000000001 (exited) JavaThread "a b"      [_thread_new, id=7, stack(0x10,0x20) (16B)] _x=0x1',
         '  0x00007f0000000001 (exited) VMThread "a b" [stack: 0x0000000000000010,0x0000000000000020] [id=7]',
         '  0x00007f0000000001 (exited) WorkerThread "a b"    [id=7, stack(0x10,0x20) (1024K)]',
     ],
@@ -275,9 +270,7 @@ def test_heap_forms() -> None:
     eden = space("   eden space 196608K,  73% used [0x6c0000000, 0x6c8c37e98, 0x6cc000000)")
     assert eden is not None
     assert (eden.name, eden.capacity, eden.percent) == ("eden", 196608 << 10, 73)
-    total = space(
-        " garbage-first heap total reserved 1914880K, committed 122880K, used 1156K [0x8b200000, 0xc0000000)"
-    )
+    total = space(" garbage-first heap total reserved 1914880K, committed 122880K, used 1156K [0x8b200000, 0xc0000000)")
     assert total is not None
     assert (total.capacity, total.reserved, total.used) == (122880 << 10, 1914880 << 10, 1156 << 10)
     z = region(" Small   0x0000000000000000 0x0000000000040000 0x0000000000200000 Y/7     Allocating")
@@ -372,9 +365,7 @@ def test_thread_of_macos(macos: HsErrLog) -> None:
 
 def test_siginfo_forms() -> None:
     old = signal_info("ExceptionCode=0xc0000005, reading address 0x0000000000000018")
-    new = signal_info(
-        "EXCEPTION_ACCESS_VIOLATION (0xc0000005), data execution prevention violation at address 0x10"
-    )
+    new = signal_info("EXCEPTION_ACCESS_VIOLATION (0xc0000005), data execution prevention violation at address 0x10")
     assert (old.exception, old.access, old.address) == (0xC0000005, "reading", 0x18)
     assert (new.name, new.exception, new.access, new.address) == (
         "EXCEPTION_ACCESS_VIOLATION",
@@ -478,9 +469,7 @@ def test_any_damage(name: str, changes: list[tuple[int, bytes]]) -> None:
     _parse(bytes(data))
 
 
-@pytest.mark.parametrize(
-    "filler", ["a", " ", "(", "0", "0x1 ", " in ", "_", "@", "a 1K ", "RAX=0x1 ", "ab1("]
-)
+@pytest.mark.parametrize("filler", ["a", " ", "(", "0", "0x1 ", " in ", "_", "@", "a 1K ", "RAX=0x1 ", "ab1("])
 @pytest.mark.parametrize(
     "heading", ["Registers:", "Native frames:", "Heap:", "Register to memory mapping:", "OS:", "#"]
 )

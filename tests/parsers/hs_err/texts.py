@@ -1,4 +1,3 @@
-
 """Small logs in the forms that HotSpot's versions and systems print, written for the tests."""
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postmortem.fault.original import _could_raise
-from postmortem.memory import AddressSpace, Piece
+from postmortem.program.memory import AddressSpace, Piece
 
 PC = 0x401000
 IDIV, LOAD, SYSCALL, PUSH = "41f7f9", "488b4008", "0f05", "55"

@@ -449,7 +449,8 @@ def properties(report: Json, expected: dict[str, str]) -> list[str]:
             found.append(f"property {name}: ours {ours[name]!r} | JVM {value!r}")
     return found + [
         f"property {name}={ours[name]!r} is only ours"
-        for name in ours if name not in expected and name not in ON_DEMAND
+        for name in ours
+        if name not in expected and name not in ON_DEMAND
     ]
 
 

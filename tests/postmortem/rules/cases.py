@@ -37,9 +37,7 @@ class Cases(NamedTuple):
     lacks: tuple[Report, ...]
 
 
-def _exception(
-    type_: str = "shop::PaymentError", what: str | None = "card refused", **rest: Any
-) -> NativeFacts:
+def _exception(type_: str = "shop::PaymentError", what: str | None = "card refused", **rest: Any) -> NativeFacts:
     values: dict[str, Any] = {"tid": PID, "handler_count": 1}
     item = CxxException(type=type_, what=what, address=Address(HEAP + 0x300), **(values | rest))
     return NativeFacts(exceptions=(item,))
@@ -95,9 +93,7 @@ def _without_code(original: Report) -> Report:
     return msgspec.structs.replace(original, crash=msgspec.structs.replace(original.crash, signal=bare))
 
 
-NULL_READ = crashed(
-    address=0x40, operands=(operand(0x40, base="rax", base_value=0, displacement=0x40),), access="read"
-)
+NULL_READ = crashed(address=0x40, operands=(operand(0x40, base="rax", base_value=0, displacement=0x40),), access="read")
 FREED = 0x5A5A5A5A5A5A5A5A
 
 CASES: dict[str, Cases] = {
@@ -492,9 +488,7 @@ CASES: dict[str, Cases] = {
             ),
             aborted(
                 "f",
-                native=NativeFacts(
-                    runtime="ubsan", runtime_message="x.c:3:4: runtime error: signed integer overflow"
-                ),
+                native=NativeFacts(runtime="ubsan", runtime_message="x.c:3:4: runtime error: signed integer overflow"),
             ),
         ),
         (crashed(4, 2, mnemonic="ud2"), crashed(address=0x40, modules=(_module("/usr/lib/libasan.so.8"),))),
@@ -512,9 +506,7 @@ CASES: dict[str, Cases] = {
         ),
         (
             crashed(address=0x60, unwrapped=True, handler_signal=signal(6, -6)),
-            crashed(
-                6, -6, sender=PID, threads=(thread("abort", "watchdog", frame(None, kind="signal"), "poll"),)
-            ),
+            crashed(6, -6, sender=PID, threads=(thread("abort", "watchdog", frame(None, kind="signal"), "poll"),)),
         ),
         (crashed(address=0x64, unwrapped=True), report()),
     ),
@@ -586,11 +578,7 @@ CASES: dict[str, Cases] = {
                 )
             ),
         ),
-        (
-            report(
-                native=NativeFacts(arenas=(Arena(start=Address(1 << 26), size=1 << 20),), anonymous=1 << 20)
-            ),
-        ),
+        (report(native=NativeFacts(arenas=(Arena(start=Address(1 << 26), size=1 << 20),), anonymous=1 << 20)),),
         (report(),),
     ),
     "replaced-binary": Cases(
@@ -654,11 +642,7 @@ CASES: dict[str, Cases] = {
         (report(),),
     ),
     "missing-symbols": Cases(
-        (
-            crashed(
-                address=0x40, threads=(thread(frame(None)),), modules=(_module("/opt/shop", build_id="aa"),)
-            ),
-        ),
+        (crashed(address=0x40, threads=(thread(frame(None)),), modules=(_module("/opt/shop", build_id="aa"),)),),
         (NULL_READ, crashed(threads=(thread(frame(None, module=None)),))),
         (report(), crashed(threads=())),
     ),

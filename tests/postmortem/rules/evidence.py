@@ -3,7 +3,7 @@
     python -m tests.postmortem.rules.evidence        writes postmortem/rules/evidence.json anew
 
 That the crashes do get these diagnoses is what test_corpus.py, tests/postmortem/jvm/test_verdicts.py and
-tests/postmortem/hslog check.
+tests/postmortem/hs_err check.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from postmortem.rules import ALL, evidence
+from postmortem.rules import ALL
+from postmortem.rules import proven as evidence
 from tests.postmortem.corpus import cases
 from tests.postmortem.jvm import corpus
 
@@ -52,9 +53,7 @@ def gathered() -> dict[str, evidence.Evidence]:
             note(f"jvm/{kind.name}", kind.rules, corpus.recipe().NEAR_MISSES.get(kind.name, ()))
     for name, (found, missed) in LOGS.items():
         note(f"logs/{name}", found, missed)
-    return {
-        rule.id: evidence.Evidence(fires=tuple(fires[rule.id]), silent=tuple(silent[rule.id])) for rule in ALL
-    }
+    return {rule.id: evidence.Evidence(fires=tuple(fires[rule.id]), silent=tuple(silent[rule.id])) for rule in ALL}
 
 
 def written() -> str:

@@ -37,13 +37,9 @@ NAMES = {
     3: "SIGQUIT",
 }
 MAPPINGS = (
-    Mapping(
-        start=Address(0x400000), end=Address(0x401000), permissions="r--p", path="/opt/shop", dumped=4096
-    ),
+    Mapping(start=Address(0x400000), end=Address(0x401000), permissions="r--p", path="/opt/shop", dumped=4096),
     Mapping(start=Address(CODE), end=Address(0x410000), permissions="r-xp", path="/opt/shop"),
-    Mapping(
-        start=Address(HEAP), end=Address(HEAP + 0x21000), permissions="rw-p", kind="heap", dumped=0x21000
-    ),
+    Mapping(start=Address(HEAP), end=Address(HEAP + 0x21000), permissions="rw-p", kind="heap", dumped=0x21000),
     Mapping(
         start=Address(STACK),
         end=Address(STACK + 0x21000),
@@ -77,9 +73,7 @@ def signal(number: int, code: int | None = 1, **rest: Any) -> Signal:
     """A signal; fault_address as an int."""
     if "fault_address" in rest:
         rest["fault_address"] = Address(rest["fault_address"])
-    return Signal(
-        number=number, name=NAMES.get(number, str(number)), code=code, code_name=f"code {code}", **rest
-    )
+    return Signal(number=number, name=NAMES.get(number, str(number)), code=code, code_name=f"code {code}", **rest)
 
 
 def operand(address: int, **rest: Any) -> Operand:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postmortem.model.report import NativeFacts
-from postmortem.rules.assertion_failure import RULE
+from postmortem.rules.fault.assertion_failure import RULE
 from tests.postmortem.rules.reports import aborted, frame
 
 LIBSTDCXX = "std::__glibcxx_assert_fail(char const*, int, char const*, char const*)"

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from postmortem.model import Address, Finding, Problem, Report, from_json, to_json
 from postmortem.model.process import Process
+from postmortem.model.queries.paths import resolve
 from postmortem.model.report import CxxException, NativeFacts
-from postmortem.rules import ALL, null_dereference, ranking
+from postmortem.rules import ALL, ranking
 from postmortem.rules.engine import run
-from postmortem.rules.paths import resolve
+from postmortem.rules.fault import null_dereference
 from postmortem.rules.rule import Rule
 from tests.postmortem.rules.cases import CASES, NULL_READ, each
 from tests.postmortem.rules.reports import (
@@ -183,9 +184,7 @@ FRAMES = st.builds(
 )
 THREADS = st.one_of(
     st.builds(waiting, st.integers(0, 4), NUMBERS, st.integers(0, 4)),
-    st.lists(FRAMES, max_size=4).map(
-        lambda frames: thread(*frames, registers={"rsp": Address(0x7FFFFFFDE000)})
-    ),
+    st.lists(FRAMES, max_size=4).map(lambda frames: thread(*frames, registers={"rsp": Address(0x7FFFFFFDE000)})),
 )
 SIGNALS = st.one_of(
     st.none(),

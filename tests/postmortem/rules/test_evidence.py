@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import postmortem
-from postmortem.rules import ALL, evidence
+from postmortem.rules import ALL
+from postmortem.rules import proven as evidence
 from tests.postmortem.rules import evidence as gathering
 
 LOGS = Path(__file__).resolve().parents[3] / "fixtures" / "logs"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from postmortem.cli import cli
+from postmortem.cli.group import cli
 from postmortem.rules import ALL, external
 from postmortem.rules.engine import every_rule, run
 from tests.postmortem.rules.cases import NULL_READ

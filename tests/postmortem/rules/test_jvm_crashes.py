@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from postmortem import rules
 from postmortem.model import Address, Frame, Report, from_json, to_json
 from postmortem.model.jvm import Compilation, Flag, Heap, Jvm, SignalHandler, VmError
-from postmortem.rules import jvm_frames, jvm_threads, jvm_views
+from postmortem.model.queries.paths import resolve, show
 from postmortem.rules.engine import run
-from postmortem.rules.paths import resolve, show
+from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.jvm import _threads as jvm_threads
 from tests.postmortem.rules.jvm_cases import (
     BAD,
     DEEP,

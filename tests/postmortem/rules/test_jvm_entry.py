@@ -8,8 +8,8 @@ import pytest
 from postmortem.model import Address, Core, Frame, Report, Thread
 from postmortem.model.jvm import Flag
 from postmortem.model.process import Process
-from postmortem.rules import jvm_frames
 from postmortem.rules.engine import run
+from postmortem.rules.jvm import _frames as jvm_frames
 from tests.postmortem.rules.cases import CASES
 from tests.postmortem.rules.jvm_cases import (
     JAVA_THREAD,

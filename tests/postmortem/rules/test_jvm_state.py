@@ -7,8 +7,8 @@ import pytest
 
 from postmortem.model import Host, Memory, Report, Thread, VmError
 from postmortem.model.jvm import Deadlock, DeadlockMember, Jvm, Metaspace, Safepoint, VirtualThread
-from postmortem.rules import jvm_outdated
 from postmortem.rules.engine import run
+from postmortem.rules.jvm import jvm_outdated
 from tests.postmortem.rules import jvm_state_cases as cases
 from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, interpreted, java_abort, operation, state, vm
 from tests.postmortem.rules.reports import findings, verdict

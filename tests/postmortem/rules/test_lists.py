@@ -7,8 +7,9 @@ from importlib import resources
 
 import pytest
 
-from postmortem.rules import culprit, words
-from postmortem.rules.names import plain
+from postmortem.model.queries import culprit
+from postmortem.model.queries import pointers as words
+from postmortem.model.queries.names import plain
 from tests.postmortem.rules.reports import frame
 
 
@@ -128,7 +129,7 @@ def test_modules() -> None:
 
 def test_lists_compile_and_have_no_duplicates() -> None:
     for name in ("skip_functions.txt", "skip_modules.txt"):
-        text = resources.files("postmortem").joinpath("triage", "lists", name).read_text(encoding="utf-8")
+        text = resources.files("postmortem.model.queries").joinpath("lists", name).read_text(encoding="utf-8")
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
         assert len(lines) == len(set(lines))
         for line in lines:

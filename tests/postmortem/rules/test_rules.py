@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postmortem import rules
+from postmortem.model.queries.paths import resolve, show
 from postmortem.rules.engine import run
-from postmortem.rules.paths import resolve, show
 from tests.postmortem.rules.cases import CASES, each
 from tests.postmortem.rules.reports import findings
 
@@ -99,9 +99,11 @@ def test_contract() -> None:
 def test_table_matches_folder() -> None:
     folder = Path(rules.__file__).parent
     files = {
-        path.stem for path in folder.glob("*.py") if "\nRULE = Rule(" in path.read_text(encoding="utf-8")
+        (path.parent.name, path.stem)
+        for path in folder.glob("*/*.py")
+        if "\nRULE = Rule(" in path.read_text(encoding="utf-8")
     }
-    assert {rule.id.replace("-", "_") for rule in rules.ALL} == files
+    assert {(rule.group, rule.id.replace("-", "_")) for rule in rules.ALL} == files
     assert len({rule.id for rule in rules.ALL}) == len(rules.ALL)
 
 

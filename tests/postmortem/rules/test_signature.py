@@ -5,7 +5,7 @@ from __future__ import annotations
 from postmortem.model import Address, Cycle
 from postmortem.model.report import NativeFacts
 from postmortem.rules.engine import run
-from postmortem.triage.signature import signature
+from postmortem.signature.signature import signature
 from tests.postmortem.rules.reports import aborted, crashed, frame, report, thread, waiting
 
 
@@ -41,9 +41,7 @@ def test_deadlock_does_not_depend_on_thread_order() -> None:
 
 
 def test_text_and_id() -> None:
-    item = run(
-        aborted("total", native=NativeFacts(abort_message="shop: a.c:3: f: Assertion `n == 12' failed."))
-    )
+    item = run(aborted("total", native=NativeFacts(abort_message="shop: a.c:3: f: Assertion `n == 12' failed.")))
     found = signature(item)
     assert found.text == "assertion-failure:n == N | total"
     assert len(found.id) == 40

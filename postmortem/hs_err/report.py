@@ -1,0 +1,285 @@
+"""A report made of a log alone: the same facts under the same names as those of a core."""
+
+from __future__ import annotations
+
+import signal as signals
+from typing import TYPE_CHECKING
+
+from parsers.elf.notes import SignalInfo
+from postmortem.fault import siginfo
+from postmortem.fault.crash import crash as describe_crash
+from postmortem.fault.describe import Describer
+from postmortem.fault.fault import Fault
+from postmortem.hs_err import frames, space
+from postmortem.hs_err.host import host
+from postmortem.hs_err.jvm import jvm
+from postmortem.model import (
+    Address,
+    Core,
+    Crash,
+    Frame,
+    JavaThread,
+    Memory,
+    Problem,
+    Process,
+    Report,
+    Signal,
+    Thread,
+    Tool,
+)
+from postmortem.model.queries.recursion import cycles
+from postmortem.model.thread import StackRange
+from postmortem.program.modules import ModuleMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from parsers.hs_err import HsErrLog
+    from parsers.hs_err import model as log
+    from postmortem.model import Module
+    from postmortem.model.process import Access
+
+_UNKNOWN_SHOWN = 5
+_TID_BITS = 32
+_SCANNED = 64
+_SI_TKILL = -6
+_OF_INSTRUCTIONS = ("SIGILL", "SIGTRAP", "SIGFPE")
+"""Signals with whose siginfo comes the instruction's address, not one that it touched."""
+"""Words of stack to look through for a caller."""
+_HEAD_ONLY = "the log has no stack; this frame is the one that its head names"
+_NO_STACK = "the log has no stack"
+_LEFT_OUT = "the log leaves out further frames"
+_ACCESS: tuple[tuple[str, Access], ...] = (("read", "read"), ("writ", "write"), ("exec", "execute"))
+
+
+def from_log(told: HsErrLog, path: str, size: int, version: str) -> Report:
+    """The report of a log, its rules not yet run. size: bytes of the file."""
+    mappings, modules = space.mappings(told), space.modules(told)
+    registers = {register.name.lower(): register.value for register in told.thread.registers if not register.words}
+    fault = _crash(told, registers)
+    threads = _threads(told, fault, registers)
+    sizes: dict[str, int] = {}
+    for mapping in mappings:
+        kind = mapping.kind or "anonymous"
+        sizes[kind] = sizes.get(kind, 0) + mapping.end - mapping.start
+    return Report(
+        tool=Tool(name="postmortem", version=version),
+        core=Core(path=path, size=size, format="hs_err", machine=_machine(told), truncated=not told.ended),
+        problems=tuple(_problems(told, path)),
+        process=Process(pid=told.header.pid, command="java", environment=dict(told.vm.environment)),
+        crash=fault,
+        threads=threads,
+        modules=modules,
+        mappings=mappings,
+        memory=Memory(by_kind=sizes, mappings=len(mappings)),
+        jvm=jvm(told),
+        host=host(told),
+    )
+
+
+def _machine(told: HsErrLog) -> str | None:
+    platform = "" if told.header.vm is None else told.header.vm.platform or ""
+    return {"amd64": "x86_64", "aarch64": "aarch64"}.get(platform.rpartition("-")[2])
+
+
+def signal(told: HsErrLog) -> Signal | None:
+    """The signal, by its Linux number whatever system wrote the log; of Windows the exception's name and code."""
+    info, header = told.thread.siginfo, told.header
+    name = (None if info is None else info.name) or header.signal_name
+    if name is None or (info is None and header.kind in ("internal-error", "out-of-memory")):
+        return None  # INVALID (0xe0000002): VMError's own number where a signal's stands
+    number = getattr(signals, name, None)
+    if not isinstance(number, signals.Signals):
+        code = (None if info is None else info.exception) or header.error_id or 0
+        return Signal(number=code, name=name, fault_address=_address(info))
+    if info is None or info.code is None:
+        return Signal(number=int(number), name=name, fault_address=_address(info))
+    return siginfo.describe(_siginfo(info, int(number)))
+
+
+def _address(info: log.SignalInfo | None) -> Address | None:
+    return None if info is None or info.address is None else Address(info.address)
+
+
+def _siginfo(info: log.SignalInfo, number: int) -> SignalInfo:
+    code, address = info.code or 0, info.address
+    if code == _SI_TKILL and info.sender_pid is None and address is not None:
+        # JDK 8 prints the union's first word as an address here; it holds the sender's pid and uid.
+        return SignalInfo(number, 0, code, None, address & 0xFFFFFFFF, address >> 32, None, None)
+    return SignalInfo(number, 0, code, address, info.sender_pid, info.sender_uid, None, None)
+
+
+def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
+    shown, info = signal(told), told.thread.siginfo
+    tid = _tid(told)
+    pc = registers.get("rip", told.header.pc)
+    if shown is None and not pc:
+        pc = None  # printed as 0 where there was no fault
+    touched = None if shown is None or shown.name in _OF_INSTRUCTIONS else shown.fault_address
+    if shown is None or info is None or info.code is None or tid is None or "rip" not in registers:
+        return Crash(
+            signal=shown,
+            tid=tid,
+            pc=None if pc is None else Address(pc),
+            fault_address=touched,
+            fault_address_source=None if touched is None else "the log",
+            access=_windows_access(info),
+        )
+    found = space.mappings(told)
+    stacks = [
+        (thread.stack.start, thread.stack.end, thread.id)
+        for thread in (*told.process.java_threads, *told.process.other_threads)
+        if thread.stack is not None and thread.id is not None
+    ]
+    words = _siginfo(info, shown.number)
+    memory = space.memory(told)
+    fault = Fault(tid, tid, words, words, None, registers, registers.get("trapno"), registers.get("err"))
+    return describe_crash(fault, memory, Describer(memory, found, ModuleMap([]), lambda address: None, stacks), None)
+
+
+def _tid(told: HsErrLog) -> int | None:
+    """The kernel's number of the crashing thread.
+
+    The head of JDK 8's logs has its pthread_t instead; it stands in for a thread that the VM does not know.
+    """
+    crashed = _crashed(told)
+    return (None if crashed is None else crashed.id) or told.header.tid
+
+
+def _crashed(told: HsErrLog) -> log.Thread | None:
+    """The crashing thread: of its own section, else the one that the list of threads marks."""
+    listed = (*told.process.java_threads, *told.process.other_threads)
+    return told.thread.thread or next((thread for thread in listed if thread.current), None)
+
+
+def _windows_access(info: log.SignalInfo | None) -> Access | None:
+    words = "" if info is None else info.access or ""
+    return next((kind for start, kind in _ACCESS if words.startswith(start)), None)
+
+
+def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[Thread, ...]:
+    crashed, tid = _crashed(told), _tid(told)
+    found: dict[int, Thread] = {}
+    if tid is not None:
+        stack = told.thread.stack
+        sp = registers.get("rsp", registers.get("sp", None if stack is None else stack.sp))
+        modules = space.modules(told)
+        native, java = told.thread.native_frames, told.thread.java_frames
+        first = told.header.problematic_frame
+        alone = not native and not java and first is not None
+        if first is not None and alone:
+            native = (first,)
+        listed = frames.stack(native, java, modules, fault.pc, sp)
+        listed = listed if sp is None else _completed(listed, fault, sp, told, modules)
+        cut = told.thread.native_frames_cut or told.thread.java_frames_cut
+        found[tid] = Thread(
+            tid=tid,
+            name=None if crashed is None else crashed.name,
+            crashed=True,
+            registers={name: Address(value) for name, value in registers.items()},
+            stack=_range(crashed, stack),
+            frames=listed,
+            cycles=cycles(listed),
+            ended="unreadable" if alone or not listed else "limit" if cut else "bottom",
+            ended_detail=_HEAD_ONLY if alone else _NO_STACK if not listed else _LEFT_OUT if cut else None,
+            java=None if crashed is None else _java(crashed),
+        )
+    for thread in (*told.process.java_threads, *told.process.other_threads):
+        if thread.id is not None and thread.id not in found:
+            found[thread.id] = Thread(
+                tid=thread.id,
+                name=thread.name,
+                stack=_range(thread, None),
+                ended="unreadable",
+                ended_detail="a log shows the stack of the crashing thread only",
+                java=_java(thread),
+            )
+    return tuple(found.values())
+
+
+def _completed(
+    listed: tuple[Frame, ...], fault: Crash, sp: int, told: HsErrLog, modules: tuple[Module, ...]
+) -> tuple[Frame, ...]:
+    """The stack with what the VM could not walk.
+
+    After a call to nowhere the pc is a frame of its own; newer VMs list its caller first, older ones only the pc. A
+    libjvm without frame pointers ends the native frames after one, though a library called it. In both cases the
+    return address lies in the dump of the stack's top.
+    """
+    rest = listed
+    head: tuple[Frame, ...] = ()
+    if fault.access == "execute" and fault.pc is not None:
+        head = (Frame(pc=fault.pc, sp=Address(sp), kind="unknown", trust="context"),)
+        rest = listed[1:] if listed and listed[0].pc == fault.pc else listed
+        if not rest or rest[0].kind != "native":
+            return (*head, *_return_address(told, modules, sp, 1, None), *rest)
+    native = [frame for frame in rest if frame.kind == "native"]
+    if len(native) == 1 and len(rest) > 1 and rest[1].kind == "java-interpreted" and not head:
+        first = native[0]
+        return (first, *_return_address(told, modules, sp, _SCANNED, first.module), *rest[1:])
+    return (*head, *rest)
+
+
+def _return_address(
+    told: HsErrLog, modules: tuple[Module, ...], sp: int, words: int, besides: str | None
+) -> Iterator[Frame]:
+    """The nearest word of the stack that lies in the code of a module other than `besides`."""
+    memory = space.memory(told)
+    for slot in range(sp, sp + 8 * words, 8):
+        value = memory.word(slot)
+        module = next((item for item in modules if value is not None and item.start < value < item.end), None)
+        if value is None or module is None or module.path == besides or not _in_code(told, value):
+            continue
+        yield Frame(
+            pc=Address(value),
+            sp=Address(slot + 8),
+            trust="scan",
+            module=module.path,
+            module_offset=Address(value - module.bias),
+            note="a return address in the log's dump of the stack",
+        )
+        return
+
+
+def _in_code(told: HsErrLog, address: int) -> bool:
+    return any(
+        "x" in (row.permissions or "") and row.end is not None and row.start < address < row.end
+        for row in told.libraries.mappings
+    )
+
+
+def _range(thread: log.Thread | None, stack: log.Stack | None) -> StackRange | None:
+    if stack is not None and stack.low is not None and stack.high is not None:
+        return StackRange(start=Address(stack.low), end=Address(stack.high))
+    if thread is None or thread.stack is None:
+        return None
+    return StackRange(start=Address(thread.stack.start), end=Address(thread.stack.end))
+
+
+def _java(thread: log.Thread) -> JavaThread:
+    return JavaThread(
+        name=thread.name,
+        daemon=thread.daemon if thread.kind == "JavaThread" else None,
+        thread_state=thread.state,
+        kind=thread.kind,
+        address=None if thread.address is None else Address(thread.address),
+    )
+
+
+def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
+    if told.header.kind is None:
+        what = "the log has no head: what ended the JVM is told only as far as other sections do"
+        yield Problem(stage="log", where=path, what=what, hint="get the whole file, from its first line")
+    if not told.ended:
+        yield Problem(stage="log", where=path, what="the log ends early: sections that should follow are missing")
+    if told.unknown:
+        lines = ", ".join(str(line.number) for line in told.unknown[:_UNKNOWN_SHOWN])
+        share = f"{told.coverage.understood} of {told.coverage.total}"
+        yield Problem(stage="log", where=path, what=f"{share} lines were understood; not understood: line {lines}")
+    if (_tid(told) or 0) >> _TID_BITS:
+        what = "the VM does not know the crashing thread, so the log has its pthread_t instead of its tid"
+        yield Problem(stage="log", where=path, what=what)
+    for error in told.report_errors:
+        yield Problem(stage="log", where=path, what=f"the JVM failed while it wrote the log: {error.text}")
+    for name in told.limits_reached:
+        yield Problem(stage="log", where=path, what=f"{name}: more entries than are kept")

@@ -1,0 +1,3 @@
+"""What differs from processor to processor: one folder each, behind the protocol in machine.py."""
+
+from __future__ import annotations

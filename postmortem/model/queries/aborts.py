@@ -1,0 +1,64 @@
+"""Shared by the rules on abort texts: is this an abort, what did libc say, who called it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.names import plain
+
+if TYPE_CHECKING:
+    from postmortem.model import Report
+
+_MUSL_ALLOCATOR = re.compile(r"a_crash|get_meta|nontrivial_free|alloc_slot|(?:__libc_)?(?:free|realloc|malloc|calloc)")
+_MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
+_RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
+
+
+def musl_crash(report: Report) -> bool | None:
+    """musl stops with hlt when a check fails, its allocator's in the first place: True where the function says that it
+    is that, False where only the library is known, None where it is neither."""
+    frames = views.crashing_frames(report)
+    if report.crash.mnemonic != "hlt" or views.code(report) != views.SI_KERNEL or not frames:
+        return None
+    name, module = frames[0].function, frames[0].module
+    if name is not None and _MUSL_ALLOCATOR.fullmatch(plain(name)):
+        return True
+    return False if module is not None and _MUSL.fullmatch(PurePosixPath(module).name) else None
+
+
+def aborted(report: Report) -> bool:
+    """The process ended itself with SIGABRT."""
+    if not views.signal_is(report, views.SIGABRT):
+        return False
+    value = views.code(report)
+    return value is None or value == views.SI_TKILL or own_signal(report)
+
+
+def own_signal(report: Report) -> bool:
+    """kill, tgkill or sigqueue by the process itself."""
+    signal = report.crash.signal
+    if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
+        return False
+    return signal.sender_pid is not None and signal.sender_pid == report.process.pid
+
+
+def call(report: Report, caller: int) -> str | None:
+    """ "abort()", "raise(SIGSEGV)": what sent the signal, as frame `caller` called it; None when it has no name."""
+    name = report.crash.signal.name if report.crash.signal is not None else ""
+    found = None
+    for frame in views.crashing_frames(report)[:caller]:
+        match = _RAISES.fullmatch(plain(frame.function)) if frame.function is not None else None
+        found = match[1] if match is not None else found
+    if found is None or found == "abort":
+        return "abort()" if aborted(report) else None
+    return f"{found}({name})"
+
+
+def message(report: Report) -> str:
+    """libc's text, without the line end; "" when there is none or the process did not abort."""
+    if not aborted(report):
+        return ""
+    return (report.native.abort_message or "").strip()

@@ -1,0 +1,241 @@
+"""What rules ask of a report, each in one place. Nothing here raises on an absent fact."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from postmortem.model import Address, Frame, Mapping, Operand, Report, Thread
+
+SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV = 4, 5, 6, 7, 8, 11
+SIGXCPU, SIGXFSZ, SIGSYS = 24, 25, 31
+SEGV_MAPERR, SEGV_ACCERR = 1, 2
+BUS_ADRALN, BUS_ADRERR = 1, 2
+SI_USER, SI_KERNEL, SI_QUEUE, SI_TKILL = 0, 128, -1, -6
+
+FIRST_PAGE = 4096
+NEAR_NULL = 65536
+"""Addresses below are taken for a member of an object at address 0: vm.mmap_min_addr keeps them unmapped."""
+
+
+def is_log(report: Report) -> bool:
+    """The report is of a fatal error log alone."""
+    return report.core.format.startswith("hs_err")
+
+
+def in_signal_handler(report: Report, thread: Thread) -> bool:
+    """Whether a signal's handler had interrupted a thread. Of a log's crashing thread, that writes it, always."""
+    if thread.crashed and (report.crash.unwrapped or is_log(report)):
+        return True
+    return any(frame.kind == "signal" for frame in thread.frames)
+
+
+def signal_is(report: Report, *numbers: int) -> bool:
+    """The fault's signal (the unwrapped one) is one of `numbers`."""
+    return report.crash.signal is not None and report.crash.signal.number in numbers
+
+
+def code(report: Report) -> int | None:
+    """si_code of the fault."""
+    return report.crash.signal.code if report.crash.signal is not None else None
+
+
+def raised_by_cpu(report: Report) -> bool:
+    """The kernel raised the signal for an instruction; False for kill, raise and when it is unknown."""
+    value = code(report)
+    return value is not None and value > 0
+
+
+def crashing_frames(report: Report) -> tuple[Frame, ...]:
+    found = crashing_thread(report)
+    return found[1].frames if found else ()
+
+
+def frame_path(report: Report, index: int, member: str = "function") -> str:
+    """Path of a member of the crashing thread's frame `index`."""
+    found = crashing_thread(report)
+    return f"threads[{found[0] if found else 0}].frames[{index}].{member}"
+
+
+def blamed(report: Report) -> tuple[int, Frame] | None:
+    """Index and frame of the function to name on the crashing thread."""
+    return culprit.first(crashing_frames(report))
+
+
+def blamed_path(report: Report) -> str:
+    """Path of the blamed frame's name, or of its pc when it has none; a path to nowhere without one."""
+    found = blamed(report)
+    if found is None:
+        return "threads[0].frames[0].function"
+    return frame_path(report, found[0], "function" if found[1].function is not None else "pc")
+
+
+def inside(report: Report) -> str:
+    """ " in Cart::total(), checkout.cpp:42", or "" when nobody can be named."""
+    found = blamed(report)
+    return f" in {culprit.label(found[1])}" if found else ""
+
+
+def at_fault(report: Report) -> str:
+    """As `inside`, but a fault in libc is said to be there: " in libc.so.6+0x16a499, called by order_name()"."""
+    found = blamed(report)
+    inner = next(iter(crashing_frames(report)), None)
+    if inner is None or inner.kind != "native" or not culprit.skipped_module(inner.module or ""):
+        return inside(report)
+    if found is not None and found[0] == 0:
+        return inside(report)
+    by = f", called by {culprit.label(found[1])}" if found is not None and found[1].kind != "stub" else ""
+    return f" in {culprit.label(inner)}{by}"
+
+
+def first_named(report: Report, test: Callable[[str], bool]) -> tuple[int, Frame] | None:
+    """The innermost frame of the crashing thread whose plain name passes `test`."""
+    return next(_named(crashing_frames(report), test), None)
+
+
+def last_named(report: Report, test: Callable[[str], bool]) -> tuple[int, Frame] | None:
+    """The outermost frame of the crashing thread whose plain name passes `test`."""
+    return max(_named(crashing_frames(report), test), key=lambda item: item[0], default=None)
+
+
+def _named(frames: tuple[Frame, ...], test: Callable[[str], bool]) -> Iterator[tuple[int, Frame]]:
+    return (
+        (index, frame)
+        for index, frame in enumerate(frames)
+        if frame.function is not None and test(plain(frame.function))
+    )
+
+
+def caller_of(report: Report, index: int) -> tuple[int, Frame] | None:
+    """The function to name among the callers of frame `index`."""
+    found = culprit.first(crashing_frames(report)[index + 1 :])
+    return (found[0] + index + 1, found[1]) if found else None
+
+
+def fault_address(report: Report) -> Address | None:
+    """The address that was touched. si_addr counts only where the kernel fills it, not with SI_KERNEL, and where it
+    is of memory: of an arithmetic error, a trap or an illegal instruction it is the instruction's own."""
+    crash = report.crash
+    if signal_is(report, SIGILL, SIGTRAP, SIGFPE, SIGSYS):
+        return None
+    if crash.fault_address is not None:
+        return crash.fault_address
+    return None if crash.signal is None or crash.signal.code == SI_KERNEL else crash.signal.fault_address
+
+
+def fault_address_path(report: Report) -> str:
+    """Where `fault_address` was read; "" when there is none."""
+    if fault_address(report) is None:
+        return ""
+    return "crash.signal.fault_address" if report.crash.fault_address is None else "crash.fault_address"
+
+
+def pc_is_fault(report: Report) -> bool:
+    """The instruction fetch itself failed."""
+    pc = report.crash.pc
+    return pc is not None and (pc == fault_address(report) or report.crash.access == "execute")
+
+
+def faulting_operand(report: Report) -> tuple[int, Operand] | None:
+    """The memory operand that covers the fault address, else the only one, else None."""
+    operands = report.crash.operands
+    address = fault_address(report)
+    for index, operand in enumerate(operands):
+        if address is not None and operand.address <= address < operand.address + max(operand.size, 1):
+            return index, operand
+    return (0, operands[0]) if len(operands) == 1 and address is None else None
+
+
+def access_word(report: Report) -> str:
+    """ "read", "write" or "access" where it is unknown."""
+    if report.crash.access in ("read", "write"):
+        return str(report.crash.access)
+    found = faulting_operand(report)
+    if found and found[1].access in ("read", "write"):
+        return found[1].access
+    return "access"
+
+
+def an_access(report: Report) -> str:
+    """ "a read", "a write", "an access"."""
+    word = access_word(report)
+    return f"an {word}" if word == "access" else f"a {word}"
+
+
+def mapping_at(report: Report, address: int) -> tuple[int, Mapping] | None:
+    """The mapping that holds an address."""
+    for index, mapping in enumerate(report.mappings):
+        if mapping.start <= address < mapping.end:
+            return index, mapping
+    return None
+
+
+def neighbours(report: Report, address: int) -> tuple[tuple[int, Mapping] | None, tuple[int, Mapping] | None]:
+    """The mappings nearest below and above an address that is in none."""
+    below: tuple[int, Mapping] | None = None
+    above: tuple[int, Mapping] | None = None
+    for index, mapping in enumerate(report.mappings):
+        if mapping.end <= address and (below is None or mapping.end > below[1].end):
+            below = (index, mapping)
+        if mapping.start > address and (above is None or mapping.start < above[1].start):
+            above = (index, mapping)
+    return below, above
+
+
+def mapping_text(mapping: Mapping) -> str:
+    """ "libcart.so (r-xp)", "heap (rw-p)", "anonymous memory (rw-p)"."""
+    name = PurePosixPath(mapping.path).name if mapping.path else None
+    return f"{name or mapping.kind or 'anonymous memory'} ({mapping.permissions})"
+
+
+def has_module(report: Report, *parts: str) -> str | None:
+    """File name of the first module whose file name starts with one of `parts`."""
+    for module in report.modules:
+        name = PurePosixPath(module.path).name
+        if name.startswith(parts):
+            return name
+    return None
+
+
+def java_process(report: Report) -> bool:
+    """A JVM is mapped in the process."""
+    return report.jvm is not None or has_module(report, "libjvm.so") is not None
+
+
+def in_java_code(report: Report) -> bool:
+    """The fault lies in code that the JVM generated, where it takes faults on purpose."""
+    frames = crashing_frames(report)
+    return bool(frames) and (frames[0].kind.startswith("java") or (java_process(report) and frames[0].kind == "stub"))
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: "8 MiB", "1.5 GiB"; exact where it is small."""
+    if size < 1 << 14:
+        return f"{size} bytes"
+    for shift, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size >= 1 << shift:
+            return f"{size / (1 << shift):.4g} {unit}"
+    return f"{size} bytes"
+
+
+def was_sent(report: Report) -> bool:
+    """Whether another process sent the signal: then the thread that took it is no more telling than the others."""
+    signal = report.crash.signal
+    return signal is not None and signal.sender_pid is not None and signal.sender_pid != report.process.pid
+
+
+def crashing_thread(report: Report) -> tuple[int, Thread] | None:
+    """The thread that crashed and its place in the report."""
+    for index, thread in enumerate(report.threads):
+        if thread.crashed:
+            return index, thread
+    for index, thread in enumerate(report.threads):
+        if report.crash.tid is not None and thread.tid == report.crash.tid:
+            return index, thread
+    return None

@@ -1,0 +1,63 @@
+"""The graph of threads that wait for locks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from postmortem.model.queries import culprit
+
+if TYPE_CHECKING:
+    from postmortem.model import Report, Thread
+
+LOCKS = frozenset({"mutex", "rwlock", "futex"})
+
+
+def waits(report: Report) -> dict[int, tuple[int, int]]:
+    """tid → (index of the thread, tid of the owner), for threads whose lock names its owner."""
+    return {
+        thread.tid: (index, thread.wait.owner)
+        for index, thread in enumerate(report.threads)
+        if thread.wait is not None and thread.wait.kind in LOCKS and thread.wait.owner
+    }
+
+
+def cycles(report: Report) -> tuple[tuple[int, ...], ...]:
+    """Cycles of waiting threads, as indices of the report's threads in waiting order.
+
+    Each thread waits for one owner at most, so one walk from every thread finds all of them.
+    """
+    edges = waits(report)
+    done: set[int] = set()
+    found: list[tuple[int, ...]] = []
+    for start in edges:
+        path: list[int] = []
+        tid = start
+        while tid in edges and tid not in done:
+            done.add(tid)
+            path.append(tid)
+            tid = edges[tid][1]
+        if tid in path:
+            found.append(tuple(edges[member][0] for member in path[path.index(tid) :]))
+    return tuple(found)
+
+
+def queues(report: Report) -> dict[tuple[int, int], tuple[int, ...]]:
+    """(lock address, owner's tid) → indices of the threads that wait for it."""
+    grouped: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, owner in waits(report).values():
+        wait = report.threads[index].wait
+        if wait is not None and wait.address is not None:
+            grouped[wait.address, owner].append(index)
+    return {lock: tuple(members) for lock, members in grouped.items()}
+
+
+def name(thread: Thread) -> str:
+    """ "transfer" (4711), or thread 4711 when it has no name of its own."""
+    return f'"{thread.name}" ({thread.tid})' if thread.name else f"thread {thread.tid}"
+
+
+def place(thread: Thread) -> str:
+    """ " in audit(), ledger.c:30": what the thread was doing, or ""."""
+    found = culprit.first(thread.frames)
+    return f" in {culprit.label(found[1])}" if found else ""

@@ -1,0 +1,64 @@
+"""What the bytes of a bad pointer look like: text, a float, a known fill pattern."""
+
+from __future__ import annotations
+
+import functools
+import re
+import struct
+from importlib import resources
+
+POISON_FILE = "poison.txt"
+
+
+@functools.cache
+def _poison() -> tuple[tuple[bytes, str, str], ...]:
+    """(pattern bytes most significant first, allocator or "any", meaning) of triage/lists/poison.txt."""
+    text = resources.files("postmortem.model.queries").joinpath("lists", POISON_FILE).read_text(encoding="utf-8")
+    rows = (line.split(None, 2) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return tuple((bytes.fromhex(pattern), owner, meaning) for pattern, owner, meaning in rows)
+
+
+def poison(value: int) -> tuple[str, str, str] | None:
+    """(pattern in hex, allocator that writes it or "any", meaning) when `value` is made of a fill pattern.
+
+    The low 12 bits may differ: a member's offset was added to the pointer. Patterns of one byte must fill
+    the word, longer ones must repeat in it or fill its low or high half.
+    """
+    if value <= 0xFFFF or value >= 1 << 64:
+        return None
+    for pattern, owner, meaning in _poison():
+        for width in (8, 4):
+            filled = int.from_bytes(pattern * (width // len(pattern)), "big")
+            high = value >> 32
+            same_low = (value ^ filled) >> 12 == 0 or 0 <= value - filled < 4096
+            half = width == 4 and len(pattern) == 4 and high == filled
+            if len(pattern) <= width and ((same_low and (width == 8 or len(pattern) == 4)) or half):
+                return pattern.hex(), owner, meaning
+    return None
+
+
+def as_text(value: int) -> str | None:
+    """The word as little-endian text when at least six of its bytes are letters, digits or punctuation."""
+    raw = (value & (1 << 64) - 1).to_bytes(8, "little").rstrip(b"\0")
+    if len(raw) >= 6 and re.fullmatch(rb"[\x20-\x7e\t\n\r]+", raw):
+        return raw.decode("ascii")
+    return None
+
+
+def as_float(value: int) -> float | None:
+    """The word as a double when that is a number people write: 1e-6 to 1e12, with few significant digits."""
+    number: float = struct.unpack("<d", (value & (1 << 64) - 1).to_bytes(8, "little"))[0]
+    if 1e-6 <= abs(number) <= 1e12 and float(f"{number:.9g}") == number:
+        return number
+    return None
+
+
+def describe(value: int) -> str | None:
+    """A sentence on what the word looks like, or None."""
+    if found := poison(value):
+        return f"{value:#x} carries the pattern {found[0]}: {found[2]}."
+    if (text := as_text(value)) is not None:
+        return f"The bytes of {value:#x} are text, {text!r}: a string was written over the pointer."
+    if (number := as_float(value)) is not None:
+        return f"The bits of {value:#x} are the floating-point number {number:g}: a number was taken for a pointer."
+    return None

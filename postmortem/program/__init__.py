@@ -1,0 +1,3 @@
+"""The dead process: its memory, its modules, who it was."""
+
+from __future__ import annotations

@@ -1,0 +1,91 @@
+"""Who died: pid, command line, environment, from NT_PRPSINFO and the top of the main stack.
+
+At start the kernel lays argc, argv[], NULL, envp[], NULL, auxv on the stack and the strings above them
+(fs/binfmt_elf.c create_elf_tables); AT_EXECFN and AT_RANDOM point into that area.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from parsers.elf import notes
+from postmortem.model import Process
+
+if TYPE_CHECKING:
+    from parsers.elf.core import Core
+    from postmortem.program.memory import AddressSpace
+    from postmortem.program.modules import ModuleMap
+
+_SEARCH = 1 << 17
+_MOST_STRINGS = 4096
+
+
+def describe(core: Core, space: AddressSpace, modules: ModuleMap) -> Process:
+    """The process; what the core does not hold is None or empty."""
+    info = core.process
+    arguments, environment = _stack_strings(core, space)
+    phdr = core.auxv.get(notes.AT_PHDR)
+    executable = modules.at(phdr) if phdr else None
+    if not arguments and info is not None:
+        arguments = tuple(info.arguments.split(" "))
+    return Process(
+        pid=info.pid if info else None,
+        ppid=info.ppid if info else None,
+        uid=info.uid if info else None,
+        command=info.command if info else None,
+        arguments=arguments,
+        executable=executable.path if executable else None,
+        environment=environment,
+    )
+
+
+def _stack_strings(core: Core, space: AddressSpace) -> tuple[tuple[str, ...], dict[str, str]]:
+    """argv and envp: found below the copy of the auxiliary vector, which is searched for on the stack."""
+    anchor = core.auxv.get(notes.AT_RANDOM) or core.auxv.get(notes.AT_EXECFN)
+    if not anchor:
+        return (), {}
+    start = max(0, anchor - _SEARCH) & ~7
+    data = b""
+    while not data and start < anchor:
+        data = space.read_some(start, anchor - start)
+        if len(data) < anchor - start:
+            # The stack mapping may begin above: halve the distance.
+            data = b""
+            start = (start + anchor) // 2 & ~7
+            if anchor - start < 64:
+                return (), {}
+    first = next(iter(core.auxv.items()), None)
+    if first is None:
+        return (), {}
+    at = data.rfind(struct.pack("<QQ", *first))
+    if at < 0 or at % 8:
+        return (), {}
+    words = struct.unpack(f"<{at // 8}Q", data[:at])
+    # Backwards from the vector: NULL, envp, NULL, argv, argc.
+    index = len(words) - 1
+    if index < 0 or words[index] != 0:
+        return (), {}
+    environment: list[int] = []
+    index -= 1
+    while index >= 0 and words[index] and len(environment) < _MOST_STRINGS:
+        environment.append(words[index])
+        index -= 1
+    arguments: list[int] = []
+    index -= 1
+    while index >= 0 and words[index] != len(arguments) and len(arguments) < _MOST_STRINGS:
+        arguments.append(words[index])
+        index -= 1
+    if index < 0 or words[index] != len(arguments):
+        arguments = []
+    pairs = {}
+    for pointer in reversed(environment):
+        key, equals, value = _string(space, pointer).partition("=")
+        if equals:
+            pairs[key] = value
+    return tuple(_string(space, pointer) for pointer in reversed(arguments)), pairs
+
+
+def _string(space: AddressSpace, pointer: int) -> str:
+    raw = space.cstring(pointer, 1 << 17)
+    return "(not in the core)" if raw is None else notes.text(raw)

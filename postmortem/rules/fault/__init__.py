@@ -1,0 +1,3 @@
+"""Rules about the fault itself."""
+
+from __future__ import annotations

@@ -1,0 +1,71 @@
+"""Deliberate abort.
+
+What it finds: the process called abort(), and nothing says why.
+Why it matters: somebody wrote that call; the function that did is where to read on.
+Evidence it needs: SIGABRT sent by the process to itself.
+False alarms: any rule that knows the reason silences this one.
+What to do: read the condition before the abort, and the log just before the crash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import aborts
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if not aborts.aborted(report) or views.code(report) is None:
+        return
+    where = views.inside(report)
+    caller = views.blamed(report)
+    call = (aborts.call(report, caller[0]) if caller else None) or "abort()"
+    text = aborts.message(report)
+    said = f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
+    lost = _is_lost(report)
+    reported = lost and views.java_process(report)
+    if reported:
+        said = (
+            " A JVM aborts so after it has reported a crash in hs_err_pid"
+            f"{report.process.pid or ''}.log; what led there is not in what is left of the stack."
+        )
+    elif lost:
+        said = " What called it is not in what is left of the stack."
+    yield Finding(
+        rule=RULE.id,
+        title=f"{call} called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
+        severity="high",
+        confidence="possible" if lost else "certain",
+        explanation=f"The process ended itself with {call}{where}.{said}",
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "sent by the process to itself"),
+            ("native.abort_message", "what libc said"),
+            (views.blamed_path(report), "the caller"),
+        ),
+        remedies=(
+            f"Find the log hs_err_pid{report.process.pid or '<pid>'}.log (working directory, /tmp, -XX:ErrorFile) and"
+            " analyze it, or give it with --hs-err."
+            if reported
+            else f"Read the condition before the call of {call}{where}, and what the program logged just before.",
+        ),
+    )
+
+
+def _is_lost(report: Report) -> bool:
+    """The stack can't be read right above abort()."""
+    found = views.crashing_thread(report)
+    if found is None or found[1].ended == "bottom":
+        return False
+    return len({frame.module for frame in found[1].frames}) <= 1
+
+
+RULE = Rule(id="deliberate-abort", group="fault", specificity=20, check=check, documentation=__doc__ or "")

@@ -1,0 +1,71 @@
+"""Fatal error of the Go run-time.
+
+What it finds: a Go panic nobody recovered, or a fatal error of the run-time (deadlock, concurrent map
+write).
+Why it matters: the signal is only how Go ends with GOTRACEBACK=crash; the message is the cause.
+Evidence it needs: frames of the run-time's panic or throw on the crashing stack, or its message.
+False alarms: a signal sent from outside that Go passes on; that is killed-by-signal.
+What to do: read the message; recover or fix the panicking call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FATAL = (
+    "runtime.gopanic",
+    "runtime.throw",
+    "runtime.fatalthrow",
+    "runtime.fatalpanic",
+    "runtime.fatal",
+    "runtime.sigpanic",
+    "runtime.dopanic_m",
+    "runtime.panicmem",
+)
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if report.crash.signal is None:
+        return
+    frame = views.last_named(report, lambda name: name in _FATAL or name.startswith("runtime.goPanic"))
+    go = (report.native.runtime or "").casefold() in ("go", "golang")
+    text = (report.native.runtime_message or "").strip() if go else ""
+    if frame is None and not text.startswith(("panic: ", "fatal error: ")):
+        return
+    caller = views.caller_of(report, frame[0]) if frame else views.blamed(report)
+    where = f" in {culprit.label(caller[1])}" if caller else ""
+    first_line = (text.splitlines() or [""])[0][:200]
+    yield Finding(
+        rule=RULE.id,
+        title=f"Go run-time error{where}" + (f": {first_line}" if first_line else ""),
+        severity="critical",
+        confidence="certain" if frame else "likely",
+        explanation=f"The Go run-time ended the process{where}."
+        + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
+        evidence=proof(
+            report,
+            (views.frame_path(report, frame[0]) if frame else "", "the run-time's end of the process"),
+            ("native.runtime_message" if text else "", "its message"),
+            (
+                (views.frame_path(report, caller[0], "function" if caller[1].function else "pc") if caller else ""),
+                "the function",
+            ),
+        ),
+        remedies=(
+            f"Fix the panicking statement{where}, or recover where the work can be given up.",
+            "Build and test with -race; read all goroutines with dlv core EXE CORE.",
+        ),
+    )
+
+
+RULE = Rule(id="go-fatal", group="fault", specificity=90, check=check, documentation=__doc__ or "")

@@ -1,0 +1,117 @@
+"""Illegal instruction.
+
+What it finds: an instruction that the processor refuses: a trap the compiler placed, an extension that this
+processor lacks, or bytes that are no instruction.
+Why it matters: a compiler trap is a failed check in the program; a missing extension is a build problem.
+Evidence it needs: SIGILL and the decoded instruction; AT_HWCAP tells what the processor has.
+False alarms: code that was overwritten, or a jump into the middle of an instruction, can decode to
+anything.
+What to do: for a trap look at the source line; else build for the oldest processor in use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Confidence, Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRAPS = frozenset({"ud0", "ud1", "ud2", "ud2a", "ud2b", "brk", "udf", "hlt"})
+TRAP_BYTES = ("0f0b", "0fb9", "0fff", "670fb9", "67400fb9")
+_RETIRED = (
+    "vfmaddps",
+    "vfmaddpd",
+    "vfmaddss",
+    "vfmaddsd",
+    "vfmsub",
+    "vfnmadd",
+    "vfnmsub",
+    "vpcom",
+    "vpmacs",
+    "vprot",
+    "femms",
+    "pf",
+)
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if not views.signal_is(report, views.SIGILL) or not views.raised_by_cpu(report):
+        return
+    title, text, confidence, remedy = _reading(report)
+    where = views.inside(report)
+    yield Finding(
+        rule=RULE.id,
+        title=f"{title}{where}",
+        severity="critical",
+        confidence=confidence,
+        explanation=f"The processor refused the instruction at pc{where}. {text}",
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the kernel's answer"),
+            ("crash.instruction", "the refused instruction"),
+            ("crash.instruction_bytes", "its bytes"),
+            ("native.hwcap", "what the processor can (AT_HWCAP)"),
+            ("native.hwcap2", "what the processor can (AT_HWCAP2)"),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(remedy,),
+    )
+
+
+def _reading(report: Report) -> tuple[str, str, Confidence, str]:
+    """Title, sentence, confidence and remedy."""
+    mnemonic = (report.crash.mnemonic or (report.crash.instruction or "").split(" ", 1)[0]).casefold()
+    raw = "".join((report.crash.instruction_bytes or "").casefold().split())
+    if mnemonic in TRAPS or (raw and raw.startswith(TRAP_BYTES)):
+        return (
+            "Compiler trap reached",
+            (
+                f"{mnemonic or 'ud2'} is placed by the compiler where execution must not get: __builtin_trap,"
+                " __builtin_unreachable, a missing return, a check of -fsanitize-trap, or a run-time's abort."
+            ),
+            "certain",
+            (
+                "Look at the source line of the crashing frame: it holds the check that failed, or the code"
+                " that was promised never to run. Rebuild with -fsanitize=undefined (without trap) to have it"
+                " named."
+            ),
+        )
+    if mnemonic and not mnemonic.startswith((".byte", "(bad)")):
+        old = mnemonic.startswith(_RETIRED)
+        return (
+            f"Instruction {mnemonic} is not supported by this processor",
+            f"{mnemonic} is a valid instruction, so this processor or virtual machine lacks its extension"
+            + (" (current processors have dropped it)." if old else ", or the system does not enable it."),
+            "likely",
+            (
+                "Build for the oldest processor in use (-march=x86-64-v2, no -march=native), or choose the"
+                " code at run time by __builtin_cpu_supports; in a virtual machine check the CPU model that"
+                " it offers."
+            ),
+        )
+    if raw or mnemonic:
+        return (
+            "Execution of bytes that are no instruction",
+            (
+                f"The bytes {raw or 'at pc'} decode to nothing this tool knows: the jump went to data or into"
+                " the middle of an instruction, the code was overwritten, or the extension is newer than the"
+                " decoder."
+            ),
+            "likely",
+            "Compare the code in memory with the file; look at the caller for a damaged function pointer.",
+        )
+    return (
+        "Illegal instruction",
+        "The code is not in the core and no matching binary was found, so it could not be decoded.",
+        "likely",
+        "Give the analysis the matching binary (--exe, --sysroot): it decodes the instruction.",
+    )
+
+
+RULE = Rule(id="illegal-instruction", group="fault", specificity=75, check=check, documentation=__doc__ or "")

@@ -1,0 +1,84 @@
+"""Integer division by zero or overflow of a division.
+
+What it finds: SIGFPE for an integer division, with the values that were divided.
+Why it matters: INT_MIN / -1 raises the same signal as a zero divisor and is often overlooked.
+Evidence it needs: SIGFPE with FPE_INTDIV; the decoded operands tell which of the two it is.
+False alarms: none with FPE_INTDIV; floating-point exceptions have other codes.
+What to do: check the divisor before dividing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Confidence, Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FPE_INTDIV = 1
+_SIGNED = "idiv"
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if not views.signal_is(report, views.SIGFPE) or views.code(report) != FPE_INTDIV:
+        return
+    title, text, confidence = _reading(report)
+    where = views.inside(report)
+    yield Finding(
+        rule=RULE.id,
+        title=f"{title}{where}",
+        severity="critical",
+        confidence=confidence,
+        explanation=f"The processor refused an integer division{where}. {text}",
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "integer division"),
+            ("crash.instruction", "the faulting instruction"),
+            ("crash.operand_values.divisor", "divided by"),
+            ("crash.operand_values.dividend", "what was divided"),
+            ("crash.operand_values.dividend_high", "its upper half"),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            f"Check the divisor before the division{where}; decide what the result is to be when it is 0.",
+            "For signed types also exclude the smallest value divided by -1, and the same for %.",
+            ("Rebuild with -fsanitize=integer-divide-by-zero,signed-integer-overflow: it names the expression."),
+        ),
+    )
+
+
+def _reading(report: Report) -> tuple[str, str, Confidence]:
+    """Title, sentence and confidence from the operands."""
+    values = report.crash.operand_values
+    divisor = values.get("divisor")
+    bits = values.get("quotient_bits", 64)
+    if divisor is None:
+        return (
+            "Integer division error",
+            "The operands could not be read: a zero divisor is by far the usual cause.",
+            "likely",
+        )
+    if divisor == 0:
+        dividend = values.get("dividend")
+        of = f" of {dividend}" if dividend is not None else ""
+        return "Integer division by zero", f"The divisor was 0, in a division{of}.", "certain"
+    signed = divisor - (1 << bits) if 1 < bits <= 64 and divisor >= 1 << (bits - 1) else divisor
+    if signed == -1 and (report.crash.mnemonic or _SIGNED).startswith(_SIGNED):
+        return (
+            "Integer division overflow, smallest value divided by -1,",
+            f"The divisor was -1: the smallest {bits}-bit value divided by -1 has no {bits}-bit result.",
+            "certain",
+        )
+    return (
+        "Integer division overflow",
+        f"The divisor was {signed}, not 0: the quotient does not fit in {bits} bits.",
+        "certain",
+    )
+
+
+RULE = Rule(id="integer-division", group="fault", specificity=75, check=check, documentation=__doc__ or "")

@@ -1,0 +1,111 @@
+"""Use of a non-canonical address.
+
+What it finds: a general protection fault, for which the kernel reports address 0 and code SI_KERNEL.
+Why it matters: "null pointer" is the wrong reading; the pointer was overwritten, and its bytes say by what.
+Evidence it needs: SIGSEGV with SI_KERNEL, and the operand evaluated to a non-canonical address.
+False alarms: misaligned vector access and privileged instructions give the same siginfo; they have rules of
+their own, and without a decoded operand this rule is silent.
+What to do: recognise the bytes (text, a float, a fill pattern), then find the write that put them there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Address, Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.paths import proof
+from postmortem.model.queries.pointers import describe
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
+        return
+    for index, operand in enumerate(report.crash.operands):
+        if not operand.canonical:
+            yield _finding(report, operand.address, f"crash.operands[{index}].address", index)
+            return
+    address = report.crash.fault_address
+    if address is not None and _non_canonical(address) and report.crash.signal is not None:
+        yield _finding(report, address, "crash.fault_address", None)
+
+
+def _non_canonical(address: int) -> bool:
+    return 1 << 47 <= address < (1 << 64) - (1 << 47)
+
+
+def _finding(report: Report, address: Address, where: str, index: int | None) -> Finding:
+    operand = report.crash.operands[index] if index is not None else None
+    looks = describe(address)
+    if looks is None and operand is not None and operand.base_value is not None:
+        looks = describe(operand.base_value)
+    if report.crash.mnemonic in ("ret", "retq"):
+        return _returned(report, address, where, looks)
+    base = f"crash.operands[{index}]"
+    execute = operand is not None and operand.access == "execute"
+    deed = "Call or jump to" if execute else f"{views.access_word(report).capitalize()} through"
+    return Finding(
+        rule=RULE.id,
+        title=f"{deed} the non-canonical pointer {address:#x}{views.at_fault(report)}",
+        severity="critical",
+        confidence="certain",
+        explanation=(
+            f"{address:#x} is no address on x86-64: bits 63 to 47 must be equal. For this fault the kernel"
+            " reports address 0, which does not mean a null pointer; the address is computed from the"
+            f" operand and the registers. {looks or 'Its bytes show no known pattern.'} The memory that held"
+            " the pointer was overwritten, never set, or freed."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the kernel gives no address with this code"),
+            (where, "the address computed from the registers"),
+            ("crash.instruction", "the faulting instruction"),
+            (f"{base}.text", "its operand"),
+            (f"{base}.base_value", "the base register"),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            ("Look at the object that the pointer was read from, and at its neighbours: what wrote these bytes?"),
+            (
+                "Rebuild with -fsanitize=address and run the same input, or run it under valgrind: both stop"
+                " at the write."
+            ),
+        ),
+    )
+
+
+def _returned(report: Report, address: Address, where: str, looks: str | None) -> Finding:
+    """The function was about to return: what it took for its return address lay in its own frame's reach."""
+    inside = views.inside(report)
+    return Finding(
+        rule=RULE.id,
+        title=f"Return to {address:#x}{inside}: the return address was overwritten",
+        severity="critical",
+        confidence="certain",
+        explanation=(
+            f"The instruction is a return, and {address:#x}, which it took from the stack, is no address on x86-64."
+            f" {looks or 'Its bytes show no known pattern.'} Something wrote over the frame{inside}: most often a local"
+            " array was filled beyond its end. The callers can't be told any more."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the kernel gives no address with this code"),
+            ("crash.instruction", "the faulting instruction"),
+            (where, "what it took for the return address"),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            f"Look at the local arrays{inside} and at what fills them: copies without a bound, lengths that are"
+            " trusted.",
+            "Build with -fstack-protector-strong, which stops at such a return, or with -fsanitize=address, which stops"
+            " at the write.",
+        ),
+    )
+
+
+RULE = Rule(id="non-canonical-address", group="fault", specificity=64, check=check, documentation=__doc__ or "")

@@ -1,0 +1,68 @@
+"""Call through a null function pointer.
+
+What it finds: execution at an address in the first page.
+Why it matters: the crashing frame has no name; what counts is the caller and the pointer it called through.
+Evidence it needs: pc below 4096 with SIGSEGV; the caller comes from the return address on the stack.
+False alarms: a return to address 0 after the stack was overwritten looks the same; without a call
+instruction before the return address the finding is likely only.
+What to do: look for a callback never set, an unresolved weak symbol, an unchecked dlsym, a destroyed
+object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    pc = report.crash.pc
+    if pc is None or not 0 <= pc < views.FIRST_PAGE or not views.signal_is(report, views.SIGSEGV):
+        return
+    if not views.raised_by_cpu(report):
+        return
+    caller = views.caller_of(report, 0)
+    site = report.crash.call_site
+    by = f" by {culprit.label(caller[1])}" if caller else ""
+    through = f" through {site}" if site else ""
+    yield Finding(
+        rule=RULE.id,
+        title=f"Call of a null function pointer{by}",
+        severity="critical",
+        confidence="certain" if site else "likely",
+        explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
+        + (f"The call{through} made it; its target was null." if site else "The call instruction could not be read.")
+        + (
+            " A displacement in that operand is the slot of a table of functions or a vtable."
+            if site and "[" in site
+            else ""
+        ),
+        evidence=proof(
+            report,
+            ("crash.pc", "where execution went"),
+            ("crash.signal.name", "the kernel's answer"),
+            ("crash.call_site", "the call before the return address"),
+            (views.frame_path(report, caller[0]) if caller else "", "the caller"),
+            (views.frame_path(report, caller[0], "pc") if caller else "", "the return address"),
+        ),
+        remedies=(
+            (
+                f"Check the pointer that{by.replace(' by', '') or ' the caller'} calls through: a callback"
+                " never registered, a dlsym result not checked, a weak symbol that nothing defines, an"
+                " object already destroyed."
+            ),
+            "Rebuild with -fsanitize=address,undefined to see whether the object was overwritten or freed.",
+        ),
+    )
+
+
+RULE = Rule(id="null-function-call", group="fault", specificity=76, check=check, documentation=__doc__ or "")

@@ -1,0 +1,103 @@
+"""Out of memory.
+
+What it finds: an uncaught std::bad_alloc, an abort whose text says that an allocation failed, or Rust's
+handle_alloc_error.
+Why it matters: either a limit was reached, or the size asked for was nonsense; they need opposite answers.
+Evidence it needs: the exception in flight, libc's or a runtime's text, or Rust's functions for it on the stack.
+False alarms: none known for these; a null pointer after malloc is not counted.
+What to do: compare the mapped memory with RLIMIT_AS, the cgroup's limit and the machine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import aborts
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.paths import proof
+from postmortem.rules.fault.uncaught_cxx_exception import in_flight
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BAD_ALLOC = ("std::bad_alloc", "std::bad_array_new_length")
+_TEXT = re.compile(
+    r"out of memory|cannot allocate memory|memory exhausted|memory allocation of \d+ bytes failed"
+    r"|virtual memory exhausted|failed to allocate",
+    re.IGNORECASE,
+)
+_RUST = (
+    "alloc::alloc::handle_alloc_error",
+    "alloc::alloc::rust_oom",
+    "std::alloc::rust_oom",
+    "std::alloc::handle_alloc_error",
+    "__rustc::__rust_alloc_error_handler",
+    "__rust_alloc_error_handler",
+    "__rg_oom",
+    "__rdl_oom",
+)
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    found = in_flight(report)
+    thrown = found is not None and found[1].type in BAD_ALLOC
+    said = ""
+    if not thrown and aborts.aborted(report):
+        texts = (
+            ("native.abort_message", report.native.abort_message),
+            ("native.runtime_message", report.native.runtime_message),
+        )
+        said = next((where for where, text in texts if text and _TEXT.search(text)), "")
+    rust = views.last_named(report, _is_rust) if not thrown and not said and aborts.aborted(report) else None
+    if not thrown and not said and rust is None:
+        return
+    total = sum(m.end - m.start for m in report.mappings)
+    mapped = f" The process had {views.size_text(total)} mapped in {len(report.mappings)} mappings." if total else ""
+    length = found is not None and found[1].type == "std::bad_array_new_length"
+    where = views.inside(report)
+    yield Finding(
+        rule=RULE.id,
+        title=f"Out of memory{where}: " + ("uncaught " + found[1].type if thrown and found else "an allocation failed"),
+        severity="critical",
+        confidence="certain",
+        explanation="An allocation failed and nobody handled it."
+        + mapped
+        + (
+            " The size asked for was negative or beyond any address space: an error in a computation, not a"
+            " lack of memory."
+            if length
+            else (
+                " With little mapped, the size asked for is an error in a computation; with much, a limit was"
+                " reached: the address space (RLIMIT_AS), the cgroup, overcommit or the machine."
+            )
+        ),
+        evidence=proof(
+            report,
+            (f"native.exceptions[{found[0]}].type" if thrown and found else "", "the exception in flight"),
+            (said, "what was said"),
+            (views.frame_path(report, rust[0]) if rust else "", "Rust's end after a failed allocation"),
+            ("native.errno", "errno of the crashing thread (12 is ENOMEM)"),
+            ("mappings", "mappings of the process"),
+            ("memory.by_kind", "kinds of memory"),
+            (views.blamed_path(report), "the function that asked"),
+        ),
+        remedies=(
+            (
+                f"Look at the size asked for{where}: is it computed from unchecked input, negative, or"
+                " multiplied beyond range?"
+            ),
+            ("Compare the mapped memory above with ulimit -v, memory.max of the cgroup and vm.overcommit_memory."),
+            ("If memory grew over time, take a heap profile: heaptrack, jemalloc's prof, or valgrind --tool=massif."),
+        ),
+    )
+
+
+def _is_rust(name: str) -> bool:
+    return name.startswith(_RUST)
+
+
+RULE = Rule(id="out-of-memory", group="fault", specificity=93, check=check, documentation=__doc__ or "")

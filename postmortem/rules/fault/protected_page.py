@@ -1,0 +1,63 @@
+"""Access to a page without any permission.
+
+What it finds: a read or write of a mapping with permissions "---".
+Why it matters: such pages are guards: an overrun ran into one, or memory was given back by mprotect.
+Evidence it needs: SIGSEGV with SEGV_ACCERR and an address in a no-access mapping.
+False alarms: virtual machines protect pages on purpose; in a JVM the finding is possible only. A thread's
+stack guard belongs to stack-overflow.
+What to do: the mapping just below the page names what was overrun.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    address = views.fault_address(report)
+    if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_ACCERR or address is None:
+        return
+    found = views.mapping_at(report, address)
+    if found is None or found[1].permissions[:3] != "---" or views.pc_is_fault(report):
+        return
+    index, mapping = found
+    below = next((m for m in report.mappings if m.end == mapping.start), None)
+    into = address - mapping.start
+    beside = f" The mapping below it is {views.mapping_text(below)}." if below else ""
+    yield Finding(
+        rule=RULE.id,
+        title=(
+            f"{views.access_word(report).capitalize()} of the protected page at {address:#x}{views.at_fault(report)}"
+        ),
+        severity="critical",
+        confidence="possible" if views.java_process(report) else "certain",
+        explanation=(
+            f"{address:#x} lies {views.size_text(into)} inside a mapping that permits no access"
+            f" ({views.size_text(mapping.end - mapping.start)}).{beside} Such a page is a guard behind a"
+            " buffer or a stack, or memory taken away with mprotect."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "mapped, but not for this access"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (f"mappings[{index}].permissions", "what the mapping permits"),
+            ("crash.instruction", "the faulting instruction"),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            "Find who protects this page (mprotect or mmap with PROT_NONE), and what lies just below it.",
+            "Rebuild with -fsanitize=address to catch an overrun before it reaches the guard.",
+        ),
+    )
+
+
+RULE = Rule(id="protected-page", group="fault", specificity=45, check=check, documentation=__doc__ or "")

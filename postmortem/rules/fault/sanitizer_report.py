@@ -1,0 +1,101 @@
+"""Report of a sanitizer.
+
+What it finds: AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer or another ended the process.
+Why it matters: its report names the error, often with the stacks of allocation and free.
+Evidence it needs: the run-time's frames on the crashing stack or over the caught fault, or its text in
+memory.
+False alarms: a program only built with a sanitizer is not enough.
+What to do: read the report; the first frame after the sanitizer's own is the place.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Frame, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FRAMES = re.compile(
+    r"__(?P<a>asan|ubsan|tsan|msan|lsan|hwasan|sanitizer)(?:_report\w*|_handle\w*|::.*|_on_error|_die.*|_abort.*)"
+)
+_NAMES = {
+    "asan": "AddressSanitizer",
+    "ubsan": "UndefinedBehaviorSanitizer",
+    "tsan": "ThreadSanitizer",
+    "msan": "MemorySanitizer",
+    "lsan": "LeakSanitizer",
+    "hwasan": "HWAddressSanitizer",
+}
+_SUMMARY = re.compile(r"(?:SUMMARY: |ERROR: |WARNING: )?(\w+Sanitizer: [^\n]+|[^\n]*runtime error: [^\n]+)")
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    found = _frame(report)
+    text = (report.native.runtime_message or "").strip()
+    runtime = (report.native.runtime or "").casefold()
+    worded = not runtime and ("Sanitizer: " in text or "runtime error: " in text)
+    of_sanitizer = "sanitizer" in runtime or runtime in _NAMES or worded
+    if found is None and not (of_sanitizer and text and views.signal_is(report, views.SIGABRT)):
+        return
+    text = text if of_sanitizer else ""
+    kind = _NAMES.get(found[1], "") if found else ""
+    kind = next((name for key, name in _NAMES.items() if runtime in (key, name.casefold())), kind) or "A sanitizer"
+    summary = _SUMMARY.search(text)
+    said = summary.group(1).strip()[:200] if summary else " ".join(text.split())[:200]
+    where = views.inside(report)
+    title = said if said.startswith(kind) else f"{kind} ended the process" + (f": {said}" if said else "")
+    blamed = views.blamed(report)
+    named = blamed is not None and (plain(blamed[1].function or "") or culprit.label(blamed[1])) in title
+    yield Finding(
+        rule=RULE.id,
+        title=title if named else f"{title}{where}",
+        severity="critical",
+        confidence="certain",
+        explanation=f"{kind} found an error{where} and ended the process."
+        + (f" It said: {said!r}." if said else " Its text was not found in memory; it was written to stderr."),
+        evidence=proof(
+            report,
+            (found[0] if found else "", "the sanitizer's run-time"),
+            ("native.runtime_message" if text else "", "its report"),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            (
+                "Read the full report on stderr or in the file of log_path=: it has the stacks of the access,"
+                " the allocation and the free."
+            ),
+            f"Fix the access{where}; the first frame after the sanitizer's own is the place.",
+        ),
+    )
+
+
+def _frame(report: Report) -> tuple[str, str] | None:
+    """(path, sanitizer) of the innermost frame of a sanitizer that is reporting."""
+    crashing = views.crashing_thread(report)
+    if crashing is None:
+        return None
+    index, thread = crashing
+    for member, frames in (("frames", thread.frames), ("handler_frames", thread.handler_frames or ())):
+        for position, frame in enumerate(frames):
+            match = _FRAMES.match(plain(frame.function)) if frame.function else None
+            if match:
+                return f"threads[{index}].{member}[{position}].function", _specific(frames[position:], match["a"])
+    return None
+
+
+def _specific(frames: tuple[Frame, ...], first: str) -> str:
+    """The sanitizer's own name where the innermost frame is of the part that all share."""
+    names = (match["a"] for f in frames if f.function and (match := _FRAMES.match(plain(f.function))))
+    return next((name for name in names if name != "sanitizer"), first)
+
+
+RULE = Rule(id="sanitizer-report", group="fault", specificity=95, check=check, documentation=__doc__ or "")

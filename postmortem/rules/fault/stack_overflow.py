@@ -1,0 +1,184 @@
+"""Stack overflow.
+
+What it finds: a fault in the guard of the crashing thread's stack, just below its stack, or with the stack
+pointer outside any mapping just below one.
+Why it matters: the faulting instruction is innocent; unbounded recursion or a huge local array is the
+cause.
+Evidence it needs: the fault address, the stack pointer, and the thread's stack range or the mappings. A
+cycle of frames makes it a recursion.
+False alarms: coroutine stacks lie in the heap and have no guard known here; a wild pointer that happens to
+hit a guard page is told apart by the stack pointer, which must be near.
+What to do: bound the recursion or move the large object to the heap; a larger stack only moves the limit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Cycle, Finding, Frame, Mapping, Report, Thread
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NEAR = 1 << 16
+"""Bytes between stack pointer and fault address that one frame may span."""
+LARGEST_JUMP = 1 << 30
+"""Bytes below the stack to which one alloca or local array may throw the stack pointer."""
+LARGEST_GUARD = 1 << 20
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    address = views.fault_address(report)
+    found = views.crashing_thread(report)
+    if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
+        return
+    if address is None or found is None:
+        return
+    position, thread = found
+    sp = _stack_pointer(thread)
+    how = _how(report, thread, address, sp)
+    if how is None:
+        return
+    kind, size = how
+    cycle = _cycle(thread)
+    names = _names(thread, cycle) if cycle else ""
+    where = views.inside(report)
+    least = "at least " if thread.ended == "limit" else ""
+    title = (
+        f"Stack overflow by unbounded recursion: {names}, {least}{cycle.count} times"
+        if cycle
+        else f"Stack overflow{where}"
+    )
+    limit = f" of {views.size_text(size)}" if size else ""
+    text = f"The {views.access_word(report)} at {address:#x} {kind}: the stack{limit} is used up."
+    if cycle:
+        deep = cycle.period * cycle.count
+        text += f" The frames repeat with period {cycle.period}, {least}{cycle.count} times ({deep} frames): {names}."
+    elif kind == _FAR:
+        text += (
+            " No recursion is seen: a large local array, a variable-length array or alloca took more than the"
+            " stack holds."
+        )
+    else:
+        text += " No repeated cycle of frames was found on this stack."
+    yield Finding(
+        rule=RULE.id,
+        title=title,
+        severity="critical",
+        confidence="certain" if cycle or kind != _BELOW else "likely",
+        explanation=text,
+        evidence=proof(
+            report,
+            (views.fault_address_path(report), "the address that was touched"),
+            (f"threads[{position}].registers.rsp", "the stack pointer"),
+            (f"threads[{position}].registers.sp", "the stack pointer"),
+            (f"threads[{position}].stack.start", "lowest address of the stack"),
+            (f"threads[{position}].stack.guard", "the guard below it"),
+            (f"threads[{position}].cycles[0].period", "frames in the cycle"),
+            (f"threads[{position}].cycles[0].count", "repetitions"),
+            (views.blamed_path(report), "the innermost function"),
+        ),
+        remedies=(
+            (
+                f"Find why {names} does not end: a missing base case, a cycle in the data, or input nested"
+                " too deeply; bound the depth or make it a loop."
+                if cycle
+                else f"Look at the large local variables, arrays and alloca{where}; put them on the heap."
+            ),
+            (
+                "If the depth is legitimate, enlarge the stack: ulimit -s for the main thread,"
+                " pthread_attr_setstacksize for others (musl gives threads 128 KiB)."
+            ),
+            "Build with -fstack-usage or -Wframe-larger-than=16384 to see which frames are large.",
+        ),
+    )
+
+
+_GUARD = "hit the guard of this thread's stack"
+_BELOW = "hit the address just below this thread's stack"
+_FAR = "hit memory below the stack, where the stack pointer already was"
+
+
+def _stack_pointer(thread: Thread) -> int | None:
+    for name in ("rsp", "sp", "esp"):
+        if name in thread.registers:
+            return thread.registers[name]
+    return thread.frames[0].sp if thread.frames else None
+
+
+def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[str, int | None] | None:
+    """Which of the three forms this is, and the stack's size in bytes; None if it is none of them."""
+    if sp is None:
+        return None
+    near = abs(sp - address) <= NEAR
+    stack = thread.stack
+    if stack is not None and stack.start <= sp < stack.end and _is_stack(report, stack.start):
+        size = stack.end - stack.start
+        if stack.guard is not None and stack.guard <= address < stack.start and stack.start - address <= LARGEST_GUARD:
+            return (_GUARD, size) if near else None
+        if stack.start - NEAR <= address < stack.start and near and views.mapping_at(report, address) is None:
+            return _BELOW, size
+        return None
+    mapped = views.mapping_at(report, sp)
+    if mapped is not None and not mapped[1].permissions.startswith("---"):
+        return None
+    above = next(
+        (m for m in sorted(report.mappings, key=_start) if m.start > sp and m.permissions.startswith("rw")),
+        None,
+    )
+    if above is None or not near:
+        return None
+    if mapped is not None and above.start == mapped[1].end:
+        return _GUARD, above.end - above.start
+    if "stack" in (above.kind or above.path or "") and above.start - sp <= LARGEST_JUMP:
+        return (_BELOW if above.start - sp <= NEAR else _FAR), above.end - above.start
+    callers = _stack_of_callers(report, thread)
+    if callers is not None and 0 < callers.start - sp <= LARGEST_JUMP:
+        return _FAR, callers.end - callers.start
+    return None
+
+
+def _stack_of_callers(report: Report, thread: Thread) -> Mapping | None:
+    """The memory in which the frames above the faulting one lie, where the stack pointer has left it."""
+    for frame in thread.frames[1:]:
+        found = views.mapping_at(report, frame.sp) if frame.sp is not None else None
+        if found is not None and frame.trust in ("cfi", "frame-pointer"):
+            mapping = found[1]
+            anonymous = mapping.path is None and not (mapping.kind or "").startswith(("heap", "arena", "malloc"))
+            return mapping if anonymous and mapping.permissions.startswith("rw") else None
+    return None
+
+
+def _start(mapping: Mapping) -> int:
+    return mapping.start
+
+
+def _is_stack(report: Report, start: int) -> bool:
+    """False for a stack pointer in the heap (a coroutine): nothing tells where its stack ends."""
+    found = views.mapping_at(report, start)
+    if found is None:
+        return True
+    mapping = found[1]
+    if mapping.permissions.startswith("---"):
+        # The stack pointer is already in the guard, which is then what the thread's range names.
+        return False
+    return mapping.path in (None, "[stack]") and not (mapping.kind or "").startswith(("heap", "arena"))
+
+
+def _cycle(thread: Thread) -> Cycle | None:
+    return max(thread.cycles, key=lambda cycle: cycle.period * cycle.count, default=None)
+
+
+def _names(thread: Thread, cycle: Cycle) -> str:
+    frames: tuple[Frame, ...] = thread.frames[cycle.start : cycle.start + cycle.period]
+    names = [plain(f.function) + "()" if f.function else culprit.label(f) for f in frames[:4]]
+    return " → ".join(names or ["unnamed frames"]) + (" → …" if len(frames) > 4 else "")
+
+
+RULE = Rule(id="stack-overflow", group="fault", specificity=80, check=check, documentation=__doc__ or "")

@@ -1,0 +1,173 @@
+"""C++ exception that nobody caught.
+
+What it finds: std::terminate with an exception in flight; its type and what() are read from memory.
+Why it matters: the text went to stderr and is lost; the core still has it.
+Evidence it needs: std::terminate or its handler on the crashing stack, and an exception object.
+False alarms: exceptions that are kept or being handled; they count only while terminate is on the stack. Which of
+several ended the process is read from the thread's list of caught ones; where that is not in the core, or the
+program called std::terminate itself, the newest is a guess, and the finding likely. A std::thread destroyed while
+it is joinable ends the process too, whatever is in flight then.
+What to do: catch it where it can be handled, or remove the noexcept that stopped it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Frame, Report
+from postmortem.model.queries import aborts, culprit
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postmortem.model.report import CxxException
+
+TERMINATE = (
+    "std::terminate",
+    "__cxxabiv1::__terminate",
+    "__gnu_cxx::__verbose_terminate_handler",
+    "__verbose_terminate_handler",
+    "std::__terminate",
+    "demangling_terminate_handler",
+    # A stripped libstdc++ names only this: abort() above it means that it found a noexcept boundary.
+    "__gxx_personality_v0",
+)
+_SEARCH = ("__cxa_throw", "__cxa_rethrow", "__cxa_call_", "__gxx_personality", "_Unwind_", "std::rethrow_exception")
+_THREAD = ("std::thread::~thread", "std::thread::operator=")
+
+
+def terminating(report: Report) -> tuple[int, Frame] | None:
+    """The outermost terminate frame of a process that aborted."""
+    if not aborts.aborted(report):
+        return None
+    return views.last_named(report, lambda name: name in TERMINATE)
+
+
+def destroyed_thread(report: Report) -> tuple[int, Frame] | None:
+    """The destructor (or assignment) of a std::thread that called terminate()."""
+    return next(
+        (item for item in _callers(report) if plain(item[1].function or "").startswith(_THREAD)),
+        None,
+    )
+
+
+def by_search(report: Report) -> bool:
+    """terminate() was called by a throw or by the search for a handler, not by the program."""
+    return any(
+        plain(frame.function).startswith(_SEARCH) if frame.function else culprit.skipped_module(frame.module or "")
+        for _, frame in _callers(report)
+    )
+
+
+def _callers(report: Report) -> Iterator[tuple[int, Frame]]:
+    """terminate()'s outermost frame and the machinery that called it."""
+    terminate = terminating(report)
+    if terminate is None:
+        return
+    yield terminate
+    for index, frame in enumerate(views.crashing_frames(report)[terminate[0] + 1 :], terminate[0] + 1):
+        if not culprit.machinery(frame):
+            return
+        yield index, frame
+
+
+def in_flight(report: Report) -> tuple[int, CxxException] | None:
+    """Index and value of the exception that ended the process; None unless it is terminating because of one."""
+    if terminating(report) is None or destroyed_thread(report) is not None:
+        return None
+    numbered = list(enumerate(report.native.exceptions))
+    mine = [item for item in numbered if item[1].tid is not None and item[1].tid == report.crash.tid]
+    if mine:
+        return min(mine, key=lambda item: item[1].depth or 0)
+    candidates = [item for item in numbered if item[1].tid is None]
+    # terminate() takes the exception as caught once: its handler count is 1 then, 0 or stale elsewhere.
+    handled = [item for item in candidates if item[1].handler_count > 0]
+    if report.native.exceptions_attributed:
+        # No thread holds them. The search for a handler would have caught it; what was handled before is kept only.
+        candidates = [] if by_search(report) else [item for item in candidates if item[1].handler_count == 0]
+        handled = []
+    if not handled and views.first_named(report, lambda name: name == "__cxa_rethrow"):
+        return None
+    return next(iter(sorted(handled or candidates, key=lambda item: item[1].older)), None)
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    found = in_flight(report)
+    terminate = terminating(report)
+    if found is None or terminate is None:
+        return
+    index, exception = found
+    thrower = views.first_named(report, lambda name: name in ("__cxa_throw", "__cxa_rethrow", "_Unwind_RaiseException"))
+    origin = views.caller_of(report, max(terminate[0], thrower[0] if thrower else 0))
+    where = f" from {culprit.label(origin[1])}" if origin else ""
+    searched = by_search(report)
+    yield Finding(
+        rule=RULE.id,
+        title=f"Uncaught C++ exception {exception.type}{_short(exception)}{where}",
+        severity="critical",
+        confidence="certain" if exception.tid is not None and searched else "likely",
+        explanation=(
+            f"std::terminate ended the process while an exception of type {exception.type}{_said(exception)} was in"
+            f" flight.{_how(report, searched)}{_text(exception)}"
+        ),
+        evidence=proof(
+            report,
+            (f"native.exceptions[{index}].type", "type of the exception"),
+            (f"native.exceptions[{index}].what", "its text"),
+            (f"native.exceptions[{index}].base_text", "the text that its base class holds"),
+            (f"native.exceptions[{index}].address", "the exception object"),
+            (f"native.exceptions[{index}].tid", "the thread whose list of exceptions it heads"),
+            (views.frame_path(report, terminate[0]), "the end of the process"),
+            (
+                (views.frame_path(report, origin[0], "function" if origin[1].function else "pc") if origin else ""),
+                "where it was thrown" if searched else "what called terminate",
+            ),
+        ),
+        remedies=(
+            (
+                f"Catch {exception.type} where it can be handled; at the latest in main() and in each"
+                " thread's entry function."
+            ),
+            "If a handler exists, look for a noexcept function or a destructor between it and the throw.",
+        ),
+    )
+
+
+def _how(report: Report, searched: bool) -> str:
+    if not searched:
+        return (
+            " The program called std::terminate itself: from a handler, from a noexcept function that the exception"
+            " was about to leave, or by destroying a std::thread that was still joinable."
+        )
+    if views.first_named(report, lambda name: name.startswith(("__gxx_personality", "__cxa_call_terminate"))):
+        return " The search for a handler ended at a function that is noexcept (destructors are)."
+    return " No handler was found up to the bottom of the stack, or a noexcept function stood in between."
+
+
+def _short(exception: CxxException) -> str:
+    if exception.what:
+        return f": {exception.what}"
+    return f" (text of its base class: {exception.base_text})" if exception.base_text else ""
+
+
+def _said(exception: CxxException) -> str:
+    return f", whose what() is {exception.what!r}," if exception.what else ""
+
+
+def _text(exception: CxxException) -> str:
+    if exception.what:
+        return " The text itself went to stderr; it is read here from the exception object in memory."
+    if exception.base_text:
+        return (
+            f" Its base class holds the text {exception.base_text!r}; what() of {exception.type} is its own and may"
+            " have said something else on stderr."
+        )
+    return ""
+
+
+RULE = Rule(id="uncaught-cxx-exception", group="fault", specificity=88, check=check, documentation=__doc__ or "")

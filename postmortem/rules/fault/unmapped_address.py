@@ -1,0 +1,91 @@
+"""Access to unmapped memory.
+
+What it finds: a fault on an address that is in no mapping, when nothing more specific is known.
+Why it matters: the distance to the nearest mapping tells an overrun from a wild pointer.
+Evidence it needs: SIGSEGV with SEGV_MAPERR and an address of 64 KiB or more.
+False alarms: memory that another thread unmapped in between; a stack overflow has its own rule.
+What to do: an address just past a mapping is an overrun of it; a far one is a pointer that was overwritten,
+freed with its mapping, or never set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.paths import proof
+from postmortem.model.queries.pointers import describe
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLOSE = 1 << 16
+"""Bytes from a mapping within which an overrun or underrun of it is the first guess."""
+FAR = 1 << 30
+"""Bytes from a mapping beyond which it says nothing about an address."""
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    address = views.fault_address(report)
+    if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_MAPERR:
+        return
+    if address is None or address < views.NEAR_NULL:
+        return
+    executing = views.pc_is_fault(report)
+    caller = views.caller_of(report, 0) if executing else None
+    if executing:
+        title = f"Call or jump to the unmapped address {address:#x}" + (
+            f" from {culprit.label(caller[1])}" if caller else ""
+        )
+    else:
+        word = {"read": "Read of", "write": "Write to"}.get(views.access_word(report), "Access to")
+        title = f"{word} the unmapped address {address:#x}{views.at_fault(report)}"
+    below, above = views.neighbours(report, address)
+    near: list[str] = []
+    if below and address - below[1].end <= FAR:
+        near.append(f"{views.size_text(address - below[1].end)} past the end of {views.mapping_text(below[1])}")
+    if above and above[1].start - address <= FAR:
+        near.append(f"{views.size_text(above[1].start - address)} before {views.mapping_text(above[1])}")
+    behind = None if below is None else address - below[1].end
+    before = None if above is None else above[1].start - address
+    if behind is not None and behind < CLOSE:
+        guess = "So close behind a mapping, an overrun of what lies at its end is the first guess."
+    else:
+        guess = "The pointer was overwritten, never set, or its memory was unmapped."
+        if all(distance is None or distance > FAR for distance in (behind, before)):
+            guess = f"That is far from memory in use. {guess}"
+    if executing:
+        guess = "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
+    yield Finding(
+        rule=RULE.id,
+        title=title,
+        severity="critical",
+        confidence="certain",
+        explanation=f"No mapping holds {address:#x}"
+        + (f"; it lies {' and '.join(near)}" if near else "")
+        + f". {describe(address) or ''} {guess}".replace("  ", " "),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the address is in no mapping"),
+            (views.fault_address_path(report), "the address that was touched"),
+            ("crash.instruction", "the faulting instruction"),
+            ("crash.call_site", "the call that led there"),
+            (f"mappings[{below[0]}].end" if below else "", "end of the mapping below"),
+            (f"mappings[{above[0]}].start" if above else "", "start of the mapping above"),
+            (views.frame_path(report, caller[0]) if caller else views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            (
+                "Follow the pointer back from the faulting instruction: which object was it read from, and is"
+                " that one intact?"
+            ),
+            "Rebuild with -fsanitize=address and run the same input, or run it under valgrind.",
+        ),
+    )
+
+
+RULE = Rule(id="unmapped-address", group="fault", specificity=40, check=check, documentation=__doc__ or "")

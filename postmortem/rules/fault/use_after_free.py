@@ -1,0 +1,162 @@
+"""Use of freed memory.
+
+What it finds: a bad pointer whose bits are what an allocator or a pool leaves in freed memory: a safe-
+linked list pointer of glibc's tcache or fastbins, or a fill pattern.
+Why it matters: the pointer itself was never wrong; the object it was read from had been freed.
+Evidence it needs: a fault with a computed address or base register, and the mappings.
+False alarms: fill patterns also mark memory never set, and other data can look like a safe-linked pointer
+by chance; so the finding is likely at most, and possible for patterns of one byte in part of a word.
+What to do: run under AddressSanitizer, which names where the object was freed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Confidence, Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.paths import proof
+from postmortem.model.queries.pointers import poison
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE_SHIFT = 12
+SMALLEST_CHUNK_ALIGNMENT = 16
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
+        return
+    for where, value in _suspects(report):
+        found = _pattern(report, value) or _safe_linked(report, value)
+        if found is None:
+            continue
+        confidence, short, reading, extra = found
+        yield Finding(
+            rule=RULE.id,
+            title=f"Use of freed memory{views.inside(report)}: the pointer {value:#x} is {short}",
+            severity="critical",
+            confidence=confidence,
+            explanation=(
+                f"{reading} So the faulting pointer was read from an object that had been freed before."
+                f" The {views.access_word(report)} through it faulted."
+            ),
+            evidence=proof(
+                report,
+                (where, "the pointer that was used"),
+                ("crash.instruction", "the faulting instruction"),
+                (extra, "matches the pattern"),
+                ("crash.signal.code_name", "the kernel's answer"),
+                (views.blamed_path(report), "the function that used it"),
+            ),
+            remedies=(
+                (
+                    "Rebuild with -fsanitize=address -g and run the same input: the report names where the"
+                    " object was freed."
+                ),
+                (
+                    "Without rebuilding: valgrind, or MALLOC_PERTURB_=165 in the environment to make such use"
+                    " fail early."
+                ),
+                (
+                    "Look for a second owner of the object that the pointer was read from: a stale iterator,"
+                    " a callback after destruction, a list node freed while it is walked."
+                ),
+            ),
+        )
+        return
+
+
+def _suspects(report: Report) -> Iterator[tuple[str, int]]:
+    """(path, value) of the base registers of the faulting operand, then of the address itself."""
+    found = views.faulting_operand(report)
+    operands = list(enumerate(report.crash.operands))
+    if found is not None:
+        operands = [found]
+    for index, operand in operands:
+        if operand.canonical and operand.mapped:
+            continue
+        if operand.base_value is not None:
+            yield f"crash.operands[{index}].base_value", operand.base_value
+        yield f"crash.operands[{index}].address", operand.address
+    address = views.fault_address(report)
+    if address is not None:
+        yield views.fault_address_path(report), address
+
+
+def _pattern(report: Report, value: int) -> tuple[Confidence, str, str, str] | None:
+    """(confidence, what it is, sentence, path of more evidence) of a fill pattern."""
+    perturb = report.process.environment.get("MALLOC_PERTURB_", "")
+    filled = int(perturb) & 0xFF if perturb.isdecimal() and len(perturb) < 10 else 0
+    if filled and 0 <= value - int.from_bytes(bytes([filled]) * 8, "big") < 4096:
+        return (
+            "likely",
+            "MALLOC_PERTURB_'s filling of freed memory",
+            (
+                f"MALLOC_PERTURB_={perturb} makes glibc fill freed memory with the byte {filled:#04x}, and"
+                f" the pointer {value:#x} is made of it."
+            ),
+            "process.environment.MALLOC_PERTURB_",
+        )
+    found = poison(value)
+    if found is None:
+        return None
+    pattern, owner, meaning = found
+    module = views.has_module(report, owner) if owner != "any" else None
+    confidence: Confidence = "likely" if len(pattern) > 2 or module or value >= 1 << 47 else "possible"
+    by = f" {module} is loaded, which writes it." if module else ""
+    return (
+        confidence,
+        f"filled with {pattern}",
+        f"{value:#x} carries the pattern {pattern}: {meaning}.{by}",
+        "",
+    )
+
+
+def _safe_linked(report: Report, value: int) -> tuple[Confidence, str, str, str] | None:
+    """As _pattern, for a list pointer that glibc 2.32 and newer stores xor (its own address >> 12)."""
+    if not 1 << 20 <= value < 1 << 47 or views.mapping_at(report, value) is not None:
+        return None
+    last = views.mapping_at(report, value << PAGE_SHIFT)
+    if last is not None and _is_heap(report, last[0]):
+        return (
+            "likely",
+            "the end of glibc's free list",
+            (
+                f"{value:#x} is a page number of the heap ({value << PAGE_SHIFT:#x} >> 12): glibc stores that"
+                " as the link of the last chunk in a list of freed chunks."
+            ),
+            f"mappings[{last[0]}].start",
+        )
+    target = _unlink(value)
+    found = views.mapping_at(report, target)
+    if found is not None and _is_heap(report, found[0]) and target % SMALLEST_CHUNK_ALIGNMENT == 0:
+        return (
+            "likely",
+            "a link of glibc's free list",
+            (
+                f"Undoing glibc's link protection turns {value:#x} into {target:#x}, an aligned address in"
+                " the heap: the link from one freed chunk to the next."
+            ),
+            f"mappings[{found[0]}].start",
+        )
+    return None
+
+
+def _unlink(value: int) -> int:
+    """The pointer p with value = p ^ (p >> 12), which holds when link and target share their page."""
+    target = value
+    for _ in range(4):
+        target = value ^ (target >> PAGE_SHIFT)
+    return target
+
+
+def _is_heap(report: Report, index: int) -> bool:
+    mapping = report.mappings[index]
+    return mapping.path is None and mapping.permissions.startswith("rw") and "stack" not in (mapping.kind or "")
+
+
+RULE = Rule(id="use-after-free", group="fault", specificity=72, check=check, documentation=__doc__ or "")

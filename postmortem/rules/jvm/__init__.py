@@ -1,0 +1,3 @@
+"""Rules about the JVM."""
+
+from __future__ import annotations

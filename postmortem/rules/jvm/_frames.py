@@ -1,0 +1,252 @@
+"""Frames of a process with a JVM: whose code each is, which method, which library."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from postmortem.model import Frame, Report
+
+_LIBJVM = re.compile(r"(?:libjvm\.(?:so|dylib)|jvm\.dll)")
+_LIBJSIG = re.compile(r"libjsig\.(?:so|dylib)")
+_JDK_NAMES = re.compile(
+    r"(?:lib)?(?:java|zip|nio|extnet|net|jimage|jli|verify|management(?:_\w+)?|instrument|jdwp|awt(?:_\w+)?|jawt"
+    r"|fontmanager|javajpeg|lcms|mlib_image|j2pkcs11|j2gss|j2pcsc|j2ucrypt|jaas\w*|saproc|prefs|rmi|attach"
+    r"|dt_socket|dt_shmem|jsound\w*|sctp|syslookup|jsvml|jsig|sunec|npt|unpack|hprof|java_crw_demo|splashscreen"
+    r"|freetype|w2k_lsa_auth|sunmscapi|le|simdsort|jabswitch|jpackage)\.(?:so|dylib|dll)"
+)
+"""Libraries that a JDK brings, for frames of logs that have no directory."""
+_SYSTEM_LIBRARY = re.compile(
+    r"libsystem_\w+\.dylib|libdyld\.dylib|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
+    re.IGNORECASE,
+)
+"""What libc's kind is called on macOS and Windows."""
+_JDK_PACKAGES = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
+_RAW_MEMORY = re.compile(
+    r"(?:sun\.misc\.Unsafe|jdk\.internal\.misc\.(?:Unsafe|ScopedMemoryAccess)|java\.nio\.Direct\w+"
+    r"|java\.nio\.Bits|jdk\.internal\.foreign\.\w+|java\.lang\.invoke\.VarHandle(?:Segment|ByteArray)\w*)(?:\$\w+)?"
+    r"\.[\w$<>]+"
+)
+_VM_ABORT = re.compile(
+    r"(?:os::abort|os::die|VMError::\w+|report_(?:and_die|vm_error|fatal|unimplemented|should_not_\w+|vm_out_of_memory)"
+    r"\w*|vm_exit_out_of_memory|crash_handler|JVM_handle_linux_signal|javaSignalHandler|signalHandler)"
+)
+_JNI_INLINE = re.compile(r"_?(?:JNIEnv|JavaVM)_?::\w+")
+"""The C++ wrappers of jni.h, compiled into every library that uses them."""
+_DOWNCALL = re.compile(r"nep_invoker\w*")
+"""The stub of java.lang.foreign's downcalls (downcallLinker of the CPU's folder)."""
+NATIVE_WRAPPER = "native wrapper"
+"""In the note of a compiled frame that is the stub around a native method."""
+
+
+class Site(NamedTuple):
+    """The crashing thread down to its innermost Java frame.
+
+    native: (index, frame) of what lies above that frame (stubs of the VM too), signal frames left out.
+    java: index and frame of the innermost Java activation's innermost method, None on a thread without Java.
+    """
+
+    native: tuple[tuple[int, Frame], ...]
+    java: tuple[int, Frame] | None
+
+
+def file_name(path: str) -> str:
+    """Last component of a Unix or Windows path, without " (deleted)"."""
+    return path.removesuffix(" (deleted)").replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def is_vm(frame: Frame) -> bool:
+    """C++ code of the VM."""
+    return frame.module is not None and _LIBJVM.fullmatch(file_name(frame.module)) is not None
+
+
+def is_vm_library(path: str | None) -> bool:
+    """libjvm or libjsig, which chains on the VM's behalf."""
+    name = file_name(path or "")
+    return _LIBJVM.fullmatch(name) is not None or _LIBJSIG.fullmatch(name) is not None
+
+
+def is_system(path: str) -> bool:
+    """libc and its like, which only pass on what their caller caused."""
+    return culprit.skipped_module(path) or _SYSTEM_LIBRARY.fullmatch(file_name(path)) is not None
+
+
+def is_java(frame: Frame) -> bool:
+    return frame.kind.startswith("java")
+
+
+def telling(frames: Sequence[Frame]) -> int | None:
+    """The innermost Java frame that is not the JDK's, else the innermost of all; None without any."""
+    java = [index for index, frame in enumerate(frames) if is_java(frame)]
+    own = (index for index in java if not (frames[index].function or "").startswith(_JDK_PACKAGES))
+    return next(own, java[0] if java else None)
+
+
+def is_wrapper(frame: Frame) -> bool:
+    """The compiled stub around a native method, not code of a Java method."""
+    return frame.kind == "java-compiled" and NATIVE_WRAPPER in (frame.note or "")
+
+
+def is_native_method(report: Report, frame: Frame) -> bool:
+    """A method without bytecodes. A log gives an interpreted one bci 0."""
+    if frame.kind != "java-interpreted":
+        return is_wrapper(frame)
+    return frame.line is None and (frame.bci is None or (frame.bci == 0 and views.is_log(report)))
+
+
+def is_generated(frame: Frame) -> bool:
+    """Code that the VM generated."""
+    return is_java(frame) or frame.kind == "stub"
+
+
+def is_jdk_library(report: Report, path: str) -> bool:
+    """The library came with the JDK: it lies in the home of libjvm, or is named as the JDK's are."""
+    home = _java_home(report)
+    text = path.replace("\\", "/")
+    if home is not None and "/" in text:
+        return text.startswith(home + "/")
+    return _JDK_NAMES.fullmatch(file_name(path)) is not None
+
+
+def _java_home(report: Report) -> str | None:
+    for module in report.modules:
+        path = module.path.removesuffix(" (deleted)").replace("\\", "/")
+        if _LIBJVM.fullmatch(file_name(path)) and "/" in path:
+            for marker in ("/lib/", "/bin/"):
+                if marker in path:
+                    return path[: path.rindex(marker)].removesuffix("/jre")
+    return None
+
+
+def site(report: Report) -> Site:
+    """Where the crashing thread was."""
+    native: list[tuple[int, Frame]] = []
+    for index, frame in enumerate(views.crashing_frames(report)):
+        if is_java(frame):
+            return Site(tuple(native), (index, frame))
+        if frame.kind != "signal":
+            native.append((index, frame))
+    return Site(tuple(native), None)
+
+
+def top(report: Report) -> Frame | None:
+    """The frame that faulted."""
+    return next((frame for frame in views.crashing_frames(report) if frame.kind != "signal"), None)
+
+
+def is_downcall(frame: Frame) -> bool:
+    """The stub through which java.lang.foreign calls native code."""
+    return frame.kind == "stub" and _DOWNCALL.fullmatch(frame.function or "") is not None
+
+
+def native_method(report: Report) -> tuple[int, Frame] | None:
+    """The innermost Java frame, if it is a native method's."""
+    java = site(report).java
+    return java if java is not None and is_native_method(report, java[1]) else None
+
+
+def library_frame(report: Report) -> tuple[int, Frame, int] | None:
+    """The innermost frame in a library that is neither libc's kind nor the VM, above any Java frame.
+
+    Index, frame, and how many frames of the VM lie above it. The VM's own ending of the process does not count. A
+    scanned word may be stale, but for one next to a native method, whose code it must be. jni.h's inline functions
+    stand for their caller.
+    """
+    inline: tuple[int, Frame, int] | None = None
+    in_vm = 0
+    where = site(report)
+    caller = where.java[0] if where.java is not None and where.java[1].kind == "java-interpreted" else None
+    for index, frame in where.native:
+        if frame.kind in ("stub", "unknown") or frame.module is None:
+            continue
+        if frame.trust == "scan" and index + 1 != caller:
+            continue
+        if is_vm(frame):
+            if inline is not None:
+                break
+            in_vm += 0 if ends_process(frame) else 1
+        elif not is_system(frame.module) and not frame.module.startswith("["):
+            if inline is None and frame.function is not None and _JNI_INLINE.fullmatch(plain(frame.function)):
+                inline = (index, frame, in_vm)
+                continue
+            return index, frame, in_vm if inline is None else inline[2]
+    return inline
+
+
+def vm_frames(report: Report) -> tuple[tuple[int, Frame], ...]:
+    """The VM's frames above the innermost library or Java frame; what ends the process is left out."""
+    found = library_frame(report)
+    limit = found[0] if found else None
+    return tuple(
+        (index, frame)
+        for index, frame in site(report).native
+        if is_vm(frame) and not ends_process(frame) and (limit is None or index < limit)
+    )
+
+
+def ends_process(frame: Frame) -> bool:
+    """A function with which the VM reports an error and ends the process."""
+    return is_vm(frame) and frame.function is not None and _VM_ABORT.fullmatch(plain(frame.function)) is not None
+
+
+def named_vm_frame(report: Report, test: re.Pattern[str]) -> tuple[int, Frame] | None:
+    """The innermost of the VM's frames above library and Java whose plain name matches from its start."""
+    for index, frame in vm_frames(report):
+        if frame.function is not None and test.match(plain(frame.function)):
+            return index, frame
+    return None
+
+
+def java_frames(report: Report) -> Iterator[tuple[int, Frame]]:
+    return ((index, frame) for index, frame in enumerate(views.crashing_frames(report)) if is_java(frame))
+
+
+def java_caller(report: Report, after: int = -1) -> tuple[int, Frame] | None:
+    """The innermost Java frame below frame `after` that is not the JDK's; else the innermost of all."""
+    frames = [item for item in java_frames(report) if item[0] > after]
+    for index, frame in frames:
+        if frame.function is not None and not frame.function.startswith(_JDK_PACKAGES):
+            return index, frame
+    return frames[0] if frames else None
+
+
+def raw_memory(frame: Frame) -> bool:
+    """A method that reads or writes an address it is given: Unsafe, direct buffers, memory segments."""
+    return frame.function is not None and _RAW_MEMORY.fullmatch(frame.function) is not None
+
+
+def activation(report: Report, start: int) -> tuple[tuple[int, Frame], ...]:
+    """The inlined methods from frame `start` to the compiled method that holds them, innermost first."""
+    chain = []
+    for index, frame in enumerate(views.crashing_frames(report)[start:], start):
+        if not is_java(frame):
+            break
+        chain.append((index, frame))
+        if not frame.inlined:
+            break
+    return tuple(chain)
+
+
+def java_place(frame: Frame) -> str:
+    """ "crash.Hot.inner(), Hot.java:61, bci 4": as much as is known."""
+    text = culprit.label(frame)
+    return f"{text}, bci {frame.bci}" if frame.bci is not None else text
+
+
+def compile_command(function: str) -> str:
+    """A method as -XX:CompileCommand wants it: "crash.Hot::inner"."""
+    owner, _, name = function.rpartition(".")
+    return f"{owner}::{name}" if owner else function
+
+
+def level_name(level: int | None) -> str:
+    """What compiled at a level (compilerDefinitions.hpp)."""
+    names = {1: "C1", 2: "C1, limited profile", 3: "C1, full profile", 4: "C2"}
+    return names.get(level or 0, "JIT")

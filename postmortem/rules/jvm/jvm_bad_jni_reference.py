@@ -1,0 +1,191 @@
+"""JNI function called with an argument that is none, or on a foreign thread.
+
+What it finds: a fault inside the JVM in a JNI function that a native library called, or that ran on a thread which is
+not attached to the JVM.
+Why it matters: JNI functions trust their arguments; a stale, deleted or made-up reference faults in the JVM,
+where it looks like the JVM's own defect.
+Evidence it needs: frames of the JVM directly above a frame of a library that is not the JDK's; the JNI
+function's name makes it likely, without names it is possible. Certain is that a thread which no JavaThread has as its
+own used a JNIEnv that is not its own.
+False alarms: heap damage done earlier can fault in the same place with a good reference.
+What to do: -Xcheck:jni names the wrong call; look for references kept across calls or threads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.jvm import _threads as jvm_threads
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postmortem.model import Frame
+
+MOST_FRAMES = 6
+"""Frames of the VM between the fault and the library; a longer stack has gone on to other work."""
+UNATTACHED = 80
+"""Above the crash of the library: that is proved by the list of threads."""
+_INVOCATION = re.compile(r"jni_(?:(?:At|De)tachCurrentThread\w*|DestroyJavaVM|GetEnv)")
+"""What a thread may call that is not attached: the functions of JavaVM."""
+_ELSEWHERE = re.compile(r"(?:JavaCalls|SystemDictionary|ClassFileParser|ClassLoader|(?:Interpreter|Shared)Runtime)::")
+_STRINGS = re.compile(r"NewString|FindClass|DefineClass|Get(?:Static)?(?:Method|Field)ID|ThrowNew|RegisterNatives")
+_MEMBERS = re.compile(
+    r"Call\w*Method|(?:Get|Set)(?:Static)?(?:Object|Boolean|Byte|Char|Short|Int|Long|Float|Double)Field"
+)
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    found = jvm_frames.library_frame(report)
+    if not jvm_views.memory_fault(report) or jvm_views.lost_page(report) or not jvm_views.is_jvm(report):
+        return
+    foreign = _unattached(report)
+    if foreign is not None:
+        yield _on_a_foreign_thread(report, foreign, found)
+        return
+    if found is None:
+        return
+    index, frame, _ = found
+    inside = jvm_frames.vm_frames(report)
+    assert frame.module is not None
+    if not inside or len(inside) > MOST_FRAMES or jvm_frames.is_jdk_library(report, frame.module):
+        return
+    if any(
+        not jvm_frames.is_system(item.module or "") for at, item in jvm_frames.site(report).native if at < inside[0][0]
+    ):
+        return
+    names = [plain(item.function) for _, item in inside if item.function is not None]
+    if any(_ELSEWHERE.match(name) for name in names):
+        return
+    entry = next((item for item in reversed(inside) if _is_jni(item[1].function)), None)
+    if entry is None and names:
+        return
+    if entry is None and jvm_frames.site(report).java is None:
+        return
+    method = jvm_frames.native_method(report)
+    library = jvm_frames.file_name(frame.module)
+    function = plain(entry[1].function or "") if entry else "a JNI function"
+    address = views.fault_address(report)
+    at = f" The fault is at {address:#x}" if address is not None else ""
+    if address is not None:
+        at += ", which no reference of this JVM can be." if address < views.NEAR_NULL else "."
+    called = f" The native method is {method[1].function}()." if method and method[1].function else ""
+    yield Finding(
+        rule=RULE.id,
+        title=f"{library} called {function} with {_argument(function)}, in {culprit.label(frame)}",
+        severity="critical",
+        confidence="likely" if entry else "possible",
+        explanation=(
+            f"{culprit.label(frame)} of {library} called {function}, and the JVM faulted as it used the"
+            f" arguments.{at}{called} JNI does not check what it is given. {_usual(function)}"
+        ),
+        evidence=proof(
+            report,
+            (views.fault_address_path(report), "the address that was touched"),
+            ("crash.fault_address_text", "what lies there"),
+            (views.frame_path(report, inside[0][0]), "in the JVM"),
+            (views.frame_path(report, entry[0]) if entry else "", "the JNI function"),
+            (views.frame_path(report, index), "its caller"),
+            (views.frame_path(report, index, "module"), "the library"),
+        ),
+        remedies=(
+            *_checks(report),
+            f"In {culprit.label(frame)}, check every reference that outlives a call or is used by another thread: it"
+            " must come from NewGlobalRef, and its JNIEnv from AttachCurrentThread of the same thread.",
+            "Check what JNI functions return (NULL, a pending exception) before it is used as an argument.",
+        ),
+    )
+
+
+def _unattached(report: Report) -> tuple[int, Frame] | None:
+    """Index and frame of the JNI function that a thread had called which is no thread of Java.
+
+    A log that says so of its thread lists no others.
+    """
+    crashing = views.crashing_thread(report)
+    if crashing is None or crashing[1].java is not None or jvm_frames.site(report).java is not None:
+        return None
+    listed = any(thread.java is not None and thread.java.kind == "JavaThread" for thread in report.threads)
+    if not listed and not views.is_log(report):
+        return None
+    functions = [(index, frame) for index, frame in jvm_frames.vm_frames(report) if _is_jni(frame.function)]
+    if not functions or _INVOCATION.fullmatch(plain(functions[-1][1].function or "")):
+        return None
+    return functions[-1]
+
+
+def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple[int, Frame, int] | None) -> Finding:
+    function = plain(called[1].function or "")
+    library = f"{culprit.label(found[1])} of {jvm_frames.file_name(found[1].module or '')}" if found else "Native code"
+    place = f", in {culprit.label(found[1])}" if found else ""
+    crashing = views.crashing_thread(report)
+    tid = crashing[1].tid if crashing is not None else None
+    return Finding(
+        rule=RULE.id,
+        title=f"{function} called on a thread that is not attached to the JVM{place}",
+        severity="critical",
+        confidence="likely" if views.is_log(report) else "certain",
+        explanation=(
+            f"{library} called {function} on thread {tid}, which the JVM does not know, so that it has no JNIEnv of its"
+            " own: the one that it used is another thread's, or was kept from before it was detached. A JNIEnv is valid"
+            " on its own thread only; the JVM takes the caller for that thread, and faults or damages its state."
+        ),
+        evidence=proof(
+            report,
+            (jvm_threads.thread_path(report, "tid"), "no JavaThread has this number"),
+            (views.frame_path(report, called[0]), "the JNI function"),
+            (views.frame_path(report, found[0]) if found else "", "its caller"),
+            (views.frame_path(report, found[0], "module") if found else "", "the library"),
+            (views.fault_address_path(report), "the address that was touched"),
+        ),
+        remedies=(
+            "Get the JNIEnv on the thread itself: keep the JavaVM of JNI_OnLoad, call AttachCurrentThread (or"
+            " AttachCurrentThreadAsDaemon), and DetachCurrentThread before the thread ends.",
+            "Look where the JNIEnv was stored or captured: threads must not share it, nor local references.",
+            *_checks(report),
+        ),
+        specificity=UNATTACHED,
+    )
+
+
+def _checks(report: Report) -> tuple[str, ...]:
+    if jvm_views.checks_jni(report):
+        return ()
+    return ("Run with -Xcheck:jni: it checks the arguments of every JNI call and stops at the wrong one.",)
+
+
+def _is_jni(function: str | None) -> bool:
+    return function is not None and plain(function).startswith(("jni_", "checked_jni_"))
+
+
+def _argument(function: str) -> str:
+    if _STRINGS.search(function):
+        return "a bad pointer"
+    return "a bad method, field or object reference" if _MEMBERS.search(function) else "a bad reference"
+
+
+def _usual(function: str) -> str:
+    if _STRINGS.search(function):
+        return "Usual causes: a string that was freed or is not terminated, or a class reference kept too long."
+    if _MEMBERS.search(function):
+        return (
+            "Usual causes: a jmethodID or jfieldID of a class that was unloaded or of another class, a local reference"
+            " kept after its native method returned, a deleted global reference."
+        )
+    return (
+        "Usual causes: a local reference kept after its native method returned or used by another thread, a deleted"
+        " global reference, a pointer or handle of the library taken for a jobject."
+    )
+
+
+RULE = Rule(id="jvm-bad-jni-reference", group="jvm", specificity=78, check=check, documentation=__doc__ or "")

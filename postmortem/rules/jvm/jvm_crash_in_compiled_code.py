@@ -1,0 +1,144 @@
+"""Crash in code that a JIT compiled.
+
+What it finds: a fault with the pc in a compiled Java method, or in a stub routine that one called.
+Why it matters: Java code can't fault by itself: either the object graph is damaged, or the compiler made a mistake.
+Evidence it needs: a compiled Java frame as the first one, and a signal raised by the CPU.
+False alarms: Unsafe compiled inline faults in the same way; its own rule then names it.
+What to do: exclude the method or lower the tier to see whether the crash goes with the compiler.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Frame, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _stack as jvm_stack
+from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_NAMED = 5
+"""Methods of an inlined chain that the explanation names."""
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if (
+        not jvm_views.own_fault(report)
+        or jvm_stack.in_stack_guard(report)
+        or jvm_views.foreign_handler(report) is not None
+    ):
+        return
+    found = _compiled(report)
+    if found is None:
+        return
+    start, stub = found
+    chain = jvm_frames.activation(report, start)
+    if not chain:
+        return
+    inner, root = chain[0][1], chain[-1][1]
+    index = chain[-1][0]
+    level = jvm_frames.level_name(root.compile_level).split(",")[0]
+    method = culprit.label(root)
+    in_stub = f" in the stub {stub.function}, called" if stub is not None and stub.function else ""
+    inlined = f", in {inner.function}() that is inlined there" if len(chain) > 1 and inner.function else ""
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    command = jvm_frames.compile_command(root.function) if root.function else "pkg.Class::method"
+    yield Finding(
+        rule=RULE.id,
+        title=f"{jvm_views.fault_name(report)} in {level}-compiled code of {method}{in_stub}{inlined}",
+        severity="critical",
+        confidence="certain",
+        explanation=(
+            f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in the machine code that {level} made of"
+            f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}{_reading(report, address)} Compiled Java"
+            " code faults only if an object it uses was damaged before (by Unsafe, JNI or hardware), or if the compiler"
+            " made wrong code."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "raised by the CPU"),
+            ("crash.pc", "in the code cache"),
+            (views.fault_address_path(report), "the address that was touched"),
+            ("crash.instruction", "the faulting instruction"),
+            (views.frame_path(report, index), "the compiled method"),
+            (views.frame_path(report, index, "compile_level"), "its compile level"),
+            (views.frame_path(report, index, "note"), "the nmethod"),
+            (views.frame_path(report, chain[0][0]) if len(chain) > 1 else "", "the innermost inlined method"),
+            (views.frame_path(report, chain[0][0], "bci"), "its bytecode index"),
+        ),
+        remedies=(
+            f"Probe the compiler: run with -XX:CompileCommand=exclude,{command}. If the crash goes away, it is a"
+            " compiler's defect; if it moves elsewhere, memory is damaged.",
+            *_tiers(root.compile_level),
+            "Look for damage: run with -Xcheck:jni, and with -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC"
+            " -XX:+VerifyAfterGC, which names the collection at which the heap was first found damaged.",
+            "Update to the newest release of this JDK version before a bug is reported; if it happens on one machine"
+            " only, test its memory.",
+        ),
+    )
+
+
+def _compiled(report: Report) -> tuple[int, Frame | None] | None:
+    """Index of the innermost method of the faulting compiled activation, and the stub that it had called."""
+    where = jvm_frames.site(report)
+    if where.java is None or where.java[1].kind != "java-compiled":
+        return None
+    index, frame = where.java
+    if not where.native:
+        return None if jvm_frames.is_wrapper(frame) and views.pc_is_fault(report) else (index, None)
+    above = [item for _, item in where.native]
+    if len(above) == 1 and above[0].kind == "stub" and not jvm_frames.is_wrapper(frame):
+        return index, above[0]
+    return None
+
+
+def _chain(chain: tuple[tuple[int, Frame], ...]) -> str:
+    if len(chain) < 2:
+        return ""
+    names = [jvm_frames.java_place(frame) for _, frame in chain[:MOST_NAMED]]
+    more = " ← …" if len(chain) > MOST_NAMED else ""
+    return f" Inlined there, innermost first: {' ← '.join(names)}{more}."
+
+
+def _notes(root: Frame) -> str:
+    tier = f"level {root.compile_level} ({jvm_frames.level_name(root.compile_level)})" if root.compile_level else ""
+    text = ", ".join(part for part in (tier, root.note) if part)
+    return f" About this code: {text}." if text else ""
+
+
+def _reading(report: Report, address: int | None) -> str:
+    """What the address says, in a sentence."""
+    operand = views.faulting_operand(report)
+    base = operand[1].base if operand and operand[1].base_value is not None else None
+    held = f" {base}, taken for an address, held {operand[1].base_value:#x}." if operand and base else ""
+    if address is None:
+        return f"{held} The address is not a canonical one, so what was taken for a pointer is none."
+    if address < views.FIRST_PAGE:
+        return (
+            f"{held} The JVM takes faults in the first page as null checks, but only at instructions that it has on"
+            " record; this is none of them."
+        )
+    heap = report.jvm.heap if report.jvm is not None else None
+    bounds = [(space.start, space.end) for space in heap.spaces if space.start and space.end] if heap else []
+    if bounds and not any(start <= address < end for start, end in bounds):
+        return f"{held} The address is outside of the Java heap, so it can't be that of an object."
+    return held
+
+
+def _tiers(level: int | None) -> tuple[str, ...]:
+    if level == 4:
+        return ("Run with -XX:TieredStopAtLevel=1 (C1 only, slower): it takes C2 out of the picture at once.",)
+    if level in (1, 2, 3):
+        return ("Run with -XX:-TieredCompilation (C2 only), then with -Xint: it takes C1 out of the picture.",)
+    return ("Run with -XX:TieredStopAtLevel=1, then with -Xint: it takes C2, then both compilers, out of the picture.",)
+
+
+RULE = Rule(id="jvm-crash-in-compiled-code", group="jvm", specificity=82, check=check, documentation=__doc__ or "")

@@ -1,0 +1,151 @@
+"""Crash of the garbage collector.
+
+What it finds: a fault or a failed check on a thread of the collector, or on the VM thread in a GC operation.
+Why it matters: the collector reads every object; it is the first to meet one that was damaged long before.
+Evidence it needs: the crashing thread's kind or name, the VM operation, a function of the collector, or a collection
+that was running while one of the VM's own threads faulted.
+False alarms: the collector itself is seldom at fault; the finding says where, the cause lies earlier.
+What to do: verify the heap around each collection to find when the damage is done; suspect JNI, Unsafe, hardware.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Frame, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import (
+    _frames as jvm_frames,
+)
+from postmortem.rules.jvm import (
+    _stack as jvm_stack,
+)
+from postmortem.rules.jvm import (
+    _state as jvm_views,
+)
+from postmortem.rules.jvm import (
+    _threads as jvm_threads,
+)
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PHASES = (
+    (re.compile(r"[Vv]erif"), "verification of the heap"),
+    (re.compile(r"(?<!un)[Mm]ark(?!Word)|follow_|[Cc]oncurrentMark|push_objArray"), "marking of live objects"),
+    (re.compile(r"[Ee]vacuat|ParScan|copy_to_survivor|Scaveng|DefNew|Promotion|do_copy"), "evacuation of live objects"),
+    (re.compile(r"[Cc]ompact|[Aa]djust|Prepare|[Ff]orward|Relocat"), "compaction"),
+    (re.compile(r"[Rr]efine|RemSet|Card"), "work on remembered sets"),
+    (re.compile(r"Reference(?:Processor|s)|WeakProcessor"), "work on references"),
+    (re.compile(r"ClassUnload|[Uu]nloading|CodeCache"), "class and code unloading"),
+    (re.compile(r"HeapDump|HeapInspection|object_iterate"), "a walk through the heap"),
+)
+_FLAGS = {
+    "g1": "-XX:+UseParallelGC",
+    "parallel": "-XX:+UseSerialGC",
+    "serial": "-XX:+UseParallelGC",
+}
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    failed = jvm_views.internal_error(report)
+    if not (jvm_views.own_fault(report) or failed is not None) or jvm_views.lost_page(report):
+        return
+    if jvm_frames.library_frame(report) is not None or jvm_stack.in_stack_guard(report):
+        return
+    found = jvm_threads.collecting(report)
+    if found is None or _protected(report):
+        return
+    where, words = found
+    frames = jvm_frames.vm_frames(report)
+    inside = next((item for item in frames if item[1].function is not None), None)
+    phase = _phase([plain(f.function) for _, f in frames if f.function is not None])
+    collector = jvm_views.collector(report)
+    operation = report.jvm.vm_operation if report.jvm is not None else None
+    name = jvm_views.fault_name(report) if failed is None else "Failed check"
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None and failed is None else ""
+    of = f"{collector} " if collector else ""
+    during = f" during {phase}" if phase else ""
+    words_said = jvm_views.error_words(failed) if failed is not None else ""
+    said = f" It said: {words_said}." if words_said else ""
+    yield Finding(
+        rule=RULE.id,
+        title=f"{name} in the {of}garbage collector{during}: the Java heap is damaged",
+        severity="critical",
+        confidence="likely" if where == "jvm.heap.gc_active" else "certain",
+        explanation=(
+            f"{name}{at} on {jvm_threads.thread_words(report)}{_in(inside)}{during}"
+            + (f", in the VM operation {operation}" if operation else "")
+            + f".{said} The collector follows every reference, so it is the first to meet one that was overwritten;"
+            f" whoever did it was at work earlier, often long before.{_reading(address)} Suspects, most usual first:"
+            " native code that writes beyond its buffer or keeps a pointer into the heap after release"
+            " (GetPrimitiveArrayCritical), Unsafe, the JIT, memory of the machine, the collector itself."
+        ),
+        evidence=proof(
+            report,
+            (where, words),
+            (jvm_threads.thread_path(report, "java.kind"), "the crashing thread's kind"),
+            ("jvm.vm_operation", "the VM operation"),
+            ("jvm.heap.collector", "the collector"),
+            ("jvm.heap.gc_active", "a collection was running"),
+            (views.frame_path(report, inside[0]) if inside else "", "where the collector was"),
+            (views.fault_address_path(report), "the address that was touched"),
+            ("crash.instruction", "the faulting instruction"),
+            ("jvm.error.message", "what the check said"),
+        ),
+        remedies=(
+            "Find when the damage is done: -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC"
+            + (" (ZGC: -XX:+ZVerifyRoots -XX:+ZVerifyObjects)" if (collector or "").lower().startswith("z") else "")
+            + ". Damage found before a collection was done by the program, after it by the collector.",
+            "Run with -Xcheck:jni, and without agents and native libraries that can be left out"
+            " (Modules lists those outside of the JDK).",
+            f"Run with another collector ({_other(collector)}): the same damage shown there clears the collector.",
+            "Run with -XX:TieredStopAtLevel=1 for a while: it clears C2.",
+            "If it happens on one machine only, test its memory (memtest86+, edac-util, mcelog).",
+        ),
+    )
+
+
+def _protected(report: Report) -> bool:
+    """The access was to an address that is used in the heap; only its mapping does not permit it."""
+    address = views.fault_address(report)
+    if address is None or views.code(report) != views.SEGV_ACCERR:
+        return False
+    found = views.mapping_at(report, address)
+    return found is not None and found[1].kind == "java heap" and found[1].permissions.startswith("r")
+
+
+def _phase(names: list[str]) -> str | None:
+    """What the innermost function that tells was for."""
+    for name in names:
+        for pattern, words in _PHASES:
+            if pattern.search(name):
+                return words
+    return None
+
+
+def _in(inside: tuple[int, Frame] | None) -> str:
+    return f", in {culprit.label(inside[1])}" if inside is not None else ""
+
+
+def _reading(address: int | None) -> str:
+    if address is None:
+        return ""
+    if address < views.NEAR_NULL * 16:
+        return f" {address:#x} is no address of an object: a small number was where a reference or class belongs."
+    return ""
+
+
+def _other(collector: str | None) -> str:
+    key = next((name for name in _FLAGS if name in (collector or "").lower()), None)
+    return _FLAGS[key] if key else "-XX:+UseParallelGC"
+
+
+RULE = Rule(id="jvm-crash-in-gc", group="jvm", specificity=85, check=check, documentation=__doc__ or "")

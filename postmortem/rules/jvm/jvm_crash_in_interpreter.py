@@ -1,0 +1,114 @@
+"""Crash in the bytecode interpreter.
+
+What it finds: a fault in the interpreter's code while it executed a bytecode of a named method.
+Why it matters: the interpreter is simple and well tested; a fault in it means that an object or a method's data was
+damaged before.
+Evidence it needs: an interpreted Java frame as the first one, and a signal raised by the CPU.
+False alarms: a stack overflow or a replaced signal handler faults here, too; their own rules come first.
+What to do: find who damaged the object: Unsafe, JNI, an agent that rewrites classes, hardware.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Frame, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _stack as jvm_stack
+from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BYTECODE = re.compile(r"codelet (\w+(?: \w+)*)")
+_MEANS = {
+    "getfield": "reads a field: the object reference on the operand stack was bad",
+    "fast_": "reads or writes a field: the object reference was bad",
+    "putfield": "writes a field: the object reference on the operand stack was bad",
+    "invoke": "calls a method: the receiver, or the class in its header, was bad",
+    "aaload": "reads an array element: the array reference was bad",
+    "aastore": "stores into an array: the array or the stored reference was bad",
+    "aload": "loads from an array or a local: the reference was bad",
+    "arraylength": "reads an array's length: the array reference was bad",
+    "checkcast": "checks a class: the object, or the class in its header, was bad",
+    "instanceof": "checks a class: the object, or the class in its header, was bad",
+    "monitor": "locks an object: the reference or its header was bad",
+    "athrow": "throws: the exception's reference was bad",
+}
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if (
+        not jvm_views.own_fault(report)
+        or jvm_stack.in_stack_guard(report)
+        or jvm_views.foreign_handler(report) is not None
+    ):
+        return
+    frame = jvm_frames.top(report)
+    where = jvm_frames.site(report)
+    if frame is None or frame.kind != "java-interpreted" or where.java is None or views.pc_is_fault(report):
+        return
+    index = where.java[0]
+    code = _BYTECODE.search(frame.note or "")
+    bytecode = code[1].strip() if code else None
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    doing = f" executing {bytecode}" if bytecode else ""
+    if bytecode is not None and " " in bytecode:
+        # No bytecode's code: a method's entry, a return, an exception's throw.
+        doing = f" at its {bytecode}"
+    caller = jvm_frames.java_caller(report, index)
+    yield Finding(
+        rule=RULE.id,
+        title=f"{jvm_views.fault_name(report)} in the interpreter{doing}: {jvm_frames.java_place(frame)}",
+        severity="critical",
+        confidence="certain",
+        explanation=(
+            f"The interpreter met {jvm_views.fault_name(report)}{at} in {jvm_frames.java_place(frame)}"
+            f"{_called(caller)}.{_meaning(bytecode)} Bytecode that was verified can't do that with whole objects: a"
+            " reference or an object header was overwritten before, by Unsafe, a native library, an agent, or by"
+            " hardware."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "raised by the CPU"),
+            (views.fault_address_path(report), "the address that was touched"),
+            ("crash.fault_address_text", "what lies there"),
+            (views.frame_path(report, index), "the method"),
+            (views.frame_path(report, index, "bci"), "the bytecode index"),
+            (views.frame_path(report, index, "note"), "the interpreter's code"),
+            ("crash.instruction", "the faulting instruction"),
+        ),
+        remedies=(
+            "Find the first damage: -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC names the"
+            " collection at which the heap was first found damaged.",
+            "Run with -Xcheck:jni, and once without agents and native libraries; look for code that uses Unsafe to"
+            " write into objects.",
+            f"javap -c -p of the class shows the bytecode{_at_bci(frame)} and so which reference it was.",
+            "If it happens on one machine only, test its memory.",
+        ),
+    )
+
+
+def _called(caller: tuple[int, Frame] | None) -> str:
+    return f", called by {culprit.label(caller[1])}" if caller else ""
+
+
+def _at_bci(frame: Frame) -> str:
+    return f" at index {frame.bci}" if frame.bci is not None else ""
+
+
+def _meaning(bytecode: str | None) -> str:
+    if bytecode is None or " " in bytecode:
+        return ""
+    means = next((text for start, text in _MEANS.items() if start in bytecode), None)
+    return f" {bytecode} {means}." if means else f" The bytecode is {bytecode}."
+
+
+RULE = Rule(id="jvm-crash-in-interpreter", group="jvm", specificity=82, check=check, documentation=__doc__ or "")

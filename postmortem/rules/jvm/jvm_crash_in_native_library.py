@@ -1,0 +1,254 @@
+"""Crash in a native library that Java code called.
+
+What it finds: a fault or an abort in a library that is neither the JVM nor libc, in a process with a JVM; also
+one inside libc or inside a JNI function of the JVM that the library called.
+Why it matters: the JVM prints the report, but the fault is the library's; its owner is to be asked.
+Evidence it needs: a frame of the library above the innermost Java frame, or on a thread without Java frames; the
+frames between tell whether a native method, java.lang.foreign or an agent's event led there.
+False alarms: a library that was handed damaged data by another one is only the place of the crash.
+What to do: read the named function, update or replace the library, run its tests under a sanitizer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Confidence, Finding, Frame, Report
+from postmortem.model.queries import aborts, culprit
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import _entry as jvm_entry
+from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.jvm import jvm_jni_fatal_error
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if not jvm_views.is_jvm(report) or not (jvm_views.own_fault(report) or jvm_views.ended_by_itself(report)):
+        return
+    found = jvm_frames.library_frame(report)
+    if found is None or jvm_views.internal_error(report) is not None or jvm_views.foreign_handler(report) is not None:
+        return
+    if jvm_jni_fatal_error.stopped_by_check(report):
+        return
+    index, frame, in_vm = found
+    assert frame.module is not None
+    where = jvm_frames.site(report)
+    entry = _jni_function(report) if in_vm else None
+    from_jdk = jvm_frames.is_jdk_library(report, frame.module)
+    if in_vm and (from_jdk or (where.java is None and entry is None)):
+        # The JDK's libraries and launchers call into the VM all the time; then the fault is the VM's.
+        return
+    if jvm_views.ended_by_itself(report) and not (aborts.aborted(report) or _raises(report, index)):
+        return
+    library = jvm_frames.file_name(frame.module)
+    agent = _agent(report, library)
+    program = agent is None and not from_jdk and _is_program(report, frame.module)
+    what, how = _what(report, index, in_vm, entry)
+    confidence: Confidence = "likely" if in_vm and entry is None else "certain"
+    way = jvm_entry.entry(report, index)
+    leaving = jvm_entry.exit_call(report, index)
+    sentences = (how, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program))
+    yield Finding(
+        rule=RULE.id,
+        title=f"{what} {_kind(from_jdk, agent, program)} {library}: {culprit.label(frame)}",
+        severity="critical",
+        confidence=confidence,
+        explanation=(
+            " ".join(sentence for sentence in sentences if sentence)
+            + " Neither the JVM's settings nor its collector have a part in it."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the signal"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, index, "module"), "the library"),
+            (views.frame_path(report, index), "its function"),
+            (views.frame_path(report, index, "module_offset"), "offset in the library, for addr2line"),
+            (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
+            ("crash.instruction", "the faulting instruction"),
+            (views.frame_path(report, leaving[0]) if leaving else "", "its destructors ran under it"),
+            (views.frame_path(report, way.event[0]) if way.event else "", "posts the event to the agent"),
+            (views.frame_path(report, way.method[0]) if way.method else "", "the native method"),
+            (
+                views.frame_path(report, way.caller[0]) if way.caller else "",
+                "its Java caller" if way.method else "the Java code",
+            ),
+        ),
+        remedies=tuple(_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None)),
+    )
+
+
+def _jni_function(report: Report) -> tuple[int, str] | None:
+    """Index and name of the JNI or JVMTI function that the library had called."""
+    for index, frame in reversed(jvm_frames.vm_frames(report)):
+        name = plain(frame.function or "")
+        if name.startswith(("jni_", "checked_jni_", "jvmti_", "JVM_")):
+            return index, name
+    # FatalError ends the process at once.
+    for index, frame in jvm_frames.site(report).native:
+        name = plain(frame.function or "")
+        if jvm_frames.is_vm(frame) and name.startswith(("jni_", "checked_jni_")):
+            return index, name
+    return None
+
+
+def _raises(report: Report, library: int) -> bool:
+    """What lies above the library's frame is what raises a signal."""
+    above = views.crashing_frames(report)[:library]
+    return any(
+        frame.function is not None
+        and (frame.module is None or jvm_frames.is_system(frame.module))
+        and culprit.skipped_function(frame.function)
+        for frame in above
+    )
+
+
+def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None) -> tuple[str, str]:
+    """The title's first words, and a sentence on how it ended there."""
+    frames = views.crashing_frames(report)
+    frame = frames[index]
+    assert frame.module is not None
+    library = jvm_frames.file_name(frame.module)
+    label = culprit.label(frame)
+    name = jvm_views.fault_name(report)
+    if jvm_views.ended_by_itself(report):
+        if entry is not None and entry[1].endswith("FatalError"):
+            return "JNI FatalError called by", f"{label} of {library} called JNI's FatalError, which ends the process."
+        through = f" through {entry[1]}" if entry else ""
+        if in_vm and entry is None:
+            through = " through the JVM (as JNI's FatalError does)"
+        said = aborts.message(report)
+        text = f" libc said {said!r}." if said else ""
+        verb = aborts.call(report, index)
+        title = f"{verb} called by" if verb is not None else f"{name} raised by"
+        return title, f"{label} of {library} ended the process with {verb or name}{through}.{text}"
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    if in_vm:
+        function = f"{entry[1]}()" if entry else "a function of the JVM"
+        return (
+            f"{name} in {function}, called by",
+            (
+                f"{label} of {library} called {function}, which met {name}{at}: an argument that it got from the"
+                " library was bad, or the library had damaged the JVM's memory before."
+            ),
+        )
+    if views.pc_is_fault(report):
+        pc = report.crash.pc
+        target = f"{pc:#x}" if pc is not None else "nowhere"
+        return "Jump to nowhere in", f"{label} of {library} called {target}, where there is no code: {name}."
+    inner = frames[0]
+    if index and inner.kind == "native" and (inner.function is not None or inner.module is not None):
+        libc = jvm_frames.file_name(inner.module or "") or "libc"
+        place = f"{plain(inner.function)}() of {libc}" if inner.function is not None else culprit.label(inner)
+        return f"{name} in", f"{name}{at} was raised in {place}, which {label} of {library} had called."
+    access = views.an_access(report).capitalize()
+    how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
+    return f"{name} in", how
+
+
+def _leaving(report: Report, call: tuple[int, Frame] | None) -> str:
+    if call is None:
+        return ""
+    caller = views.caller_of(report, call[0])
+    who = f", which {culprit.label(caller[1])} had called" if caller is not None else ""
+    return (
+        f"It ran under exit(){who}: that runs static destructors and atexit handlers while the JVM's other threads go"
+        " on, and destroys what they still use."
+    )
+
+
+def _is_program(report: Report, module: str) -> bool:
+    """The executable; a log does not tell which that is, but libraries have a suffix."""
+    executable = report.process.executable
+    if executable is not None:
+        return jvm_frames.file_name(executable) == jvm_frames.file_name(module)
+    return views.is_log(report) and "." not in jvm_frames.file_name(module)
+
+
+def _kind(from_jdk: bool, agent: str | None, program: bool) -> str:
+    if agent is not None:
+        return "agent"
+    if program:
+        return "the program"
+    return "the JDK's library" if from_jdk else "native library"
+
+
+def _agent(report: Report, library: str) -> str | None:
+    """The argument that loaded the library as an agent."""
+    stem = library.removeprefix("lib").split(".", 1)[0]
+    for argument in report.jvm.arguments if report.jvm is not None else ():
+        for option in ("-agentpath:", "-agentlib:"):
+            if argument.startswith(option):
+                value = jvm_frames.file_name(argument.removeprefix(option).split("=", 1)[0])
+                if value in (library, stem):
+                    return option + value
+    return None
+
+
+def _verdict(library: str, from_jdk: bool, agent: str | None, program: bool) -> str:
+    if agent is not None:
+        return f"{library} is an agent that {agent} loads: it is not part of the application."
+    if from_jdk:
+        return (
+            f"{library} belongs to the JDK itself; it fails when it is given damaged data (a file cut short, a"
+            " buffer freed too early), or it has a defect that an update may mend."
+        )
+    if program:
+        return f"{library} is the program that the JVM runs in."
+    return f"{library} does not belong to the JDK."
+
+
+def _remedies(
+    report: Report,
+    library: str,
+    frame: Frame,
+    from_jdk: bool,
+    agent: str | None,
+    program: bool,
+    way: jvm_entry.Entry,
+    leaving: bool,
+) -> Iterator[str]:
+    checkable = way.jni and not jvm_views.checks_jni(report)
+    if from_jdk:
+        yield "Update to the newest release of this JDK version and search its bug database for the function."
+        yield f"Look at what the Java caller hands to {library}: a closed or mapped file, a buffer that is shared."
+        if checkable:
+            yield "Run with -Xcheck:jni to see whether another native library misuses JNI."
+        return
+    deliberate = jvm_views.ended_by_itself(report) and not aborts.message(report)
+    offset = f" (addr2line -Cfie {library} {frame.module_offset:#x})" if frame.module_offset is not None else ""
+    first = f"Read {culprit.label(frame)}{offset}"
+    if deliberate:
+        yield f"{first}, and the condition before the call that ended the process."
+    elif way.method is not None:
+        yield f"{first} and what {jvm_entry.name(way.method[1])} passes to it."
+    elif not way.jni and way.caller is not None:
+        yield f"{first} and what {culprit.label(way.caller[1])} passes to it."
+    else:
+        yield f"{first}."
+    if leaving:
+        yield (
+            "End a process with a JVM by System.exit() or _exit(), or keep static destructors and atexit handlers from"
+            " touching what running threads use."
+        )
+    if agent is not None:
+        yield f"Remove {agent}, or update the agent."
+    elif not program:
+        yield f"Update {library}, or ask who maintains it."
+    if deliberate:
+        return
+    if checkable:
+        yield "Run with -Xcheck:jni: it reports wrong use of JNI at the call that makes it."
+    start = "" if program else " and start java with LD_PRELOAD of libasan.so"
+    yield f"Build {library} with -fsanitize=address{start} to find the first bad access."
+
+
+RULE = Rule(id="jvm-crash-in-native-library", group="jvm", specificity=79, check=check, documentation=__doc__ or "")

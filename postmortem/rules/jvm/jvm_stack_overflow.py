@@ -1,0 +1,161 @@
+"""Stack overflow that the JVM could not turn into a StackOverflowError.
+
+What it finds: a fault in the guard zones of a thread that runs Java, or just below its stack.
+Why it matters: in Java code the JVM throws StackOverflowError; in native code or in the VM it can't, and the process
+dies, often without a log.
+Evidence it needs: the fault address, the stack pointer, and the thread's stack or a mapping without access there.
+False alarms: a wild pointer into a guard zone is told apart by the stack pointer, which must be near.
+What to do: bound the recursion; a larger -Xss only helps if the depth is legitimate.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Cycle, Finding, Report, Thread
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.fault import stack_overflow
+from postmortem.rules.jvm import (
+    _frames as jvm_frames,
+)
+from postmortem.rules.jvm import (
+    _stack as jvm_stack,
+)
+from postmortem.rules.jvm import (
+    _state as jvm_views,
+)
+from postmortem.rules.jvm import (
+    _threads as jvm_threads,
+)
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_GUARDS = 64 << 10
+"""Bytes by which a mapping may differ from the size that was asked for."""
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    found = views.crashing_thread(report)
+    if found is None or not jvm_views.is_jvm(report) or not jvm_views.own_fault(report):
+        return
+    if _elsewhere(report):
+        return
+    position, thread = found
+    who = jvm_threads.role(report)
+    is_first = thread.tid == report.process.pid
+    cycle = max(thread.cycles, key=lambda item: item.period * item.count, default=None)
+    caller = jvm_frames.java_caller(report)
+    library = jvm_frames.library_frame(report)
+    names = _names(thread, cycle) if cycle else ""
+    place = jvm_frames.file_name(library[1].module or "") if library else "Java and the JVM"
+    size = jvm_stack.stack_size(report)
+    room = f" of {views.size_text(size)}" if size else ""
+    address = jvm_stack.touched(report)
+    unsent = views.fault_address(report) is None
+    at = f" at {address:#x}" if address is not None else ""
+    where = views.inside(report)
+    yield Finding(
+        rule=RULE.id,
+        title=(
+            f"Stack overflow by recursion in {place}: {names}, {cycle.count} times"
+            if cycle
+            else f"Stack overflow on {jvm_threads.thread_words(report)}{where}"
+        ),
+        severity="critical",
+        confidence="certain" if cycle or jvm_stack.in_stack_guard(report) else "likely",
+        explanation=(
+            f"The {views.access_word(report)}{at} is at the end of the stack{room} of"
+            f" {jvm_threads.thread_words(report)}: it is used up.{_cycle_words(cycle, names)}"
+            f"{_entered(report, library is not None)} In Java code the JVM turns this into a"
+            " StackOverflowError; here the thread was in"
+            f" {'native code' if library else 'code of the JVM or close to its last zone'}, where it can't."
+            f"{_unsent(unsent)}"
+        ),
+        evidence=proof(
+            report,
+            (views.fault_address_path(report), "the address that was touched"),
+            (f"threads[{position}].registers.rsp", "the stack pointer"),
+            (f"threads[{position}].registers.sp", "the stack pointer"),
+            (f"threads[{position}].stack.start", "lowest address of the stack"),
+            (f"threads[{position}].stack.guard", "the guard below it"),
+            (f"threads[{position}].cycles[0].period", "frames in the cycle"),
+            (f"threads[{position}].cycles[0].count", "repetitions"),
+            (views.blamed_path(report), "the innermost function"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code below"),
+            ((jvm_views.flag(report, "ThreadStackSize") or ("", ""))[0], "-Xss, KiB"),
+        ),
+        remedies=(
+            (
+                f"Find why {names} does not end: a missing base case, a cycle in the data, or input nested too deeply."
+                if cycle
+                else f"Look at the large local variables and at deep recursion{where}."
+            ),
+            _larger(who, size, None if is_first else jvm_views.number_flag(report, "ThreadStackSize")),
+            "If native code needs more stack than its Java callers leave it, run it on a thread of its own with a"
+            " larger stack (new Thread(group, task, name, stackSize)), or raise -XX:StackShadowPages.",
+        ),
+    )
+
+
+def _elsewhere(report: Report) -> bool:
+    """True when the fault is not at the end of a stack."""
+    return not jvm_stack.in_stack_guard(report) and next(stack_overflow.check(report), None) is None
+
+
+def _unsent(unsent: bool) -> str:
+    if not unsent:
+        return ""
+    return (
+        " The kernel could not even call the JVM's signal handler, whose frame belongs on the same stack: that is why"
+        " there is no hs_err log."
+    )
+
+
+def _larger(who: str | None, size: int | None, usual: int | None) -> str:
+    """usual: -Xss in KiB, None for the first thread of the process, whose stack the system made."""
+    if who == "compiler":
+        return "Enlarge the compiler's stack with -XX:CompilerThreadStackSize (KiB), or leave the method out."
+    if who in ("vm", "gc"):
+        return "Enlarge the VM's own stacks with -XX:VMThreadStackSize (KiB)."
+    if size and usual and abs(size - (usual << 10)) > _GUARDS:
+        return (
+            f"If the depth is legitimate, enlarge the stack where the thread is made: its {views.size_text(size)} are"
+            f" not the {views.size_text(usual << 10)} of -Xss but a size of its own (the stackSize of its constructor)."
+        )
+    return "If the depth is legitimate, enlarge the stack: -Xss (for the main thread of a native launcher ulimit -s)."
+
+
+def _cycle_words(cycle: Cycle | None, names: str) -> str:
+    if cycle is None:
+        return ""
+    deep = cycle.period * cycle.count
+    return f" The frames repeat with period {cycle.period}, {cycle.count} times ({deep} frames): {names}."
+
+
+def _entered(report: Report, native: bool) -> str:
+    where = jvm_frames.site(report).java
+    if where is None or where[1].function is None:
+        return ""
+    if not native:
+        return f" The innermost Java method is {where[1].function}()."
+    above = jvm_frames.java_caller(report, where[0])
+    by = f", called by {culprit.label(above[1])}" if above else ""
+    return f" Java entered the native code through {where[1].function}(){by}."
+
+
+def _names(thread: Thread, cycle: Cycle) -> str:
+    frames = thread.frames[cycle.start : cycle.start + cycle.period]
+    names = [
+        (f.function if jvm_frames.is_java(f) else plain(f.function)) + "()" if f.function else culprit.label(f)
+        for f in frames[:4]
+    ]
+    return " → ".join(names or ["unnamed frames"]) + (" → …" if len(frames) > 4 else "")
+
+
+RULE = Rule(id="jvm-stack-overflow", group="jvm", specificity=87, check=check, documentation=__doc__ or "")

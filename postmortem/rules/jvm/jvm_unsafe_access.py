@@ -1,0 +1,203 @@
+"""Bad address given to Unsafe.
+
+What it finds: a fault in Unsafe's accessors, in the VM's code for them or where a JIT compiled them inline; also in
+what stands on them: direct buffers, memory segments.
+Why it matters: the address came from Java code; neither the JVM nor the JIT is at fault.
+Evidence it needs: a function Unsafe_… of libjvm, or an Unsafe method as the innermost Java frame of the fault.
+False alarms: a compiled frame's innermost method is that of the next recorded position; it may be off by one.
+What to do: look at the Java caller: an address freed, never set, or computed beyond its block.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Confidence, Finding, Frame, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _stack as jvm_stack
+from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNSAFE = re.compile(r"Unsafe_\w+")
+LARGEST_OFFSET = 1 << 16
+LARGEST_ADDRESS = 1 << 47
+
+_THROUGH = {
+    "java.nio.Direct": (
+        "It went through a direct buffer, which checks its index: the memory behind it was freed while it was in use"
+        " (Unsafe.invokeCleaner, an unmapped file), or native code made it with a wrong address or size"
+        " (NewDirectByteBuffer)."
+    ),
+    "jdk.internal.foreign.": (
+        "It went through a MemorySegment, which checks bounds and life: the segment claims more than there is, as after"
+        " reinterpret(), or native code freed what it stands for."
+    ),
+}
+"""What checks an access before it is made, by the start of its methods' names."""
+
+_SAFER = (
+    "Java 22 and newer: java.lang.foreign.MemorySegment checks bounds and life;"
+    " --sun-misc-unsafe-memory-access=deny finds the callers of Unsafe (Java 23)."
+)
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if not jvm_views.memory_fault(report) or jvm_views.lost_page(report) or not jvm_views.is_jvm(report):
+        return
+    if jvm_stack.in_stack_guard(report) or jvm_views.foreign_handler(report) is not None:
+        return
+    found = _accessor(report)
+    if found is None:
+        return
+    index, frame, confidence, how = found
+    address = views.fault_address(report)
+    bad = f"Bad address {address:#x}" if address is not None else "Bad address"
+    at = f" at {address:#x}" if address is not None else ""
+    caller = jvm_frames.java_caller(report, index if jvm_frames.is_java(frame) else -1)
+    by = f", called by {jvm_frames.java_place(caller[1])}," if caller else ""
+    name = _name(frame)
+    title = f"{bad} given to {name}" + (f" by {culprit.label(caller[1])}" if caller else "")
+    if jvm_frames.is_java(frame) and not jvm_frames.raw_memory(frame):
+        name = "Raw memory access (Unsafe or a direct buffer)"
+        caller = (index, frame)
+        by = f", compiled into {jvm_frames.java_place(frame)},"
+        title = f"{bad} in raw memory access (Unsafe or a direct buffer) of {culprit.label(frame)}"
+    through = _through(report)
+    yield Finding(
+        rule=RULE.id,
+        title=title,
+        severity="critical",
+        confidence=confidence,
+        explanation=(
+            f"{name}{by} made {views.an_access(report)}{at}, which raised {jvm_views.fault_name(report)}. {how}"
+            f" {_reading(report, address)} "
+            + (
+                _THROUGH[through]
+                if through
+                else "The address is a plain number that Java code computed; the JVM checks neither its bounds nor its"
+                " life."
+            )
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the signal"),
+            (views.fault_address_path(report), "the address that was touched"),
+            ("crash.fault_address_text", "what lies there"),
+            (views.frame_path(report, index), "the accessor"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java caller"),
+            (views.frame_path(report, caller[0], "line") if caller else "", "its line"),
+            (views.frame_path(report, caller[0], "bci") if caller else "", "its bytecode index"),
+            ("crash.instruction", "the faulting instruction"),
+        ),
+        remedies=(
+            f"Look at {jvm_frames.java_place(caller[1]) if caller else 'the Java caller'}: where the address or offset"
+            " comes from, whether the block was freed (freeMemory, a Cleaner, a closed Arena), and how large it is.",
+            "If a library does it (a serializer, a cache off the heap, Netty, a database driver), update it, or turn"
+            " off its use of Unsafe (-Dio.netty.noUnsafe=true and the like).",
+            *([] if through else [_SAFER]),
+        ),
+    )
+
+
+def _through(report: Report) -> str | None:
+    """Which of _THROUGH called the accessor."""
+    for frame in views.crashing_frames(report):
+        if not jvm_frames.is_java(frame):
+            continue
+        name = frame.function or ""
+        if not name.startswith(("jdk.", "java.", "sun.")):
+            return None
+        for start in _THROUGH:
+            if name.startswith(start):
+                return start
+    return None
+
+
+def _accessor(report: Report) -> tuple[int, Frame, Confidence, str] | None:
+    """Index and frame of the accessor, how sure, and a sentence on where it ran."""
+    frames = views.crashing_frames(report)
+    if not frames:
+        return None
+    where = jvm_frames.site(report)
+    library = jvm_frames.library_frame(report)
+    entry = jvm_frames.named_vm_frame(report, UNSAFE)
+    if entry is not None and library is None:
+        return *entry, "certain", "The fault is in the JVM's own code for this accessor."
+    if where.java is None or library is not None:
+        return None
+    index, frame = where.java
+    above = [item for _, item in where.native]
+    if above and all(jvm_frames.is_vm(f) or f.kind == "stub" or _libc(f) for f in above):
+        # Natives of Unsafe in a libjvm without symbols: their native method is the innermost Java frame.
+        if jvm_frames.raw_memory(frame):
+            return index, frame, "certain", "The fault is below this native method, in code of the JVM."
+        if above[0].kind != "stub" or len(above) > 1:
+            return None
+    for position, item in jvm_frames.activation(report, index):
+        if jvm_frames.raw_memory(item):
+            level = jvm_frames.level_name(item.compile_level)
+            inline = f"The accessor was compiled inline ({level})." if frame.kind == "java-compiled" else ""
+            sure: Confidence = "certain" if position == index and "next recorded" not in (item.note or "") else "likely"
+            return position, item, sure, inline or "The interpreter ran it."
+    if above or frame.kind != "java-compiled" or jvm_frames.is_wrapper(frame):
+        return None
+    return _inlined(report, index)
+
+
+def _inlined(report: Report, index: int) -> tuple[int, Frame, Confidence, str] | None:
+    """An access that leaves no trace in the debug information: told by the shape of its operand."""
+    found = jvm_views.raw_operand(report)
+    chain = jvm_frames.activation(report, index)
+    if found is None or not chain:
+        return None
+    operand, only = found
+    root = chain[-1]
+    return (
+        *root,
+        "likely" if only else "possible",
+        f"The instruction takes {operand.text} for the address as it is. Compiled code reaches objects at an offset"
+        " behind their header, and elements after it has read the array's length; only raw memory access compiled"
+        " inline (Unsafe, direct buffers, memory segments) uses a bare address.",
+    )
+
+
+def _libc(frame: Frame) -> bool:
+    return frame.module is not None and jvm_frames.is_system(frame.module)
+
+
+def _name(frame: Frame) -> str:
+    if frame.function is None:
+        return "Unsafe"
+    if jvm_frames.is_java(frame):
+        return f"{frame.function}()"
+    return f"{plain(frame.function)}() of the JVM"
+
+
+def _reading(report: Report, address: int | None) -> str:
+    if address is None:
+        return "The CPU gives no address for it: it is not a canonical one, so it never came from allocateMemory."
+    if LARGEST_ADDRESS <= address < (1 << 64) - LARGEST_ADDRESS:
+        return f"{address:#x} is not a canonical address, so it never came from allocateMemory: a wild value."
+    if address < LARGEST_OFFSET:
+        return (
+            f"{address:#x} is a small number: an offset used without its object (the base was null), or an address that"
+            " was never set."
+        )
+    mapped = {
+        views.SEGV_MAPERR: "Nothing is mapped there",
+        views.SEGV_ACCERR: "Memory is mapped there, but not for this access",
+    }
+    known = mapped.get(views.code(report) or 0, "Nothing is mapped there, or not for this access")
+    return f"{known}: freed memory, a wild value, or an index beyond the block."
+
+
+RULE = Rule(id="jvm-unsafe-access", group="jvm", specificity=84, check=check, documentation=__doc__ or "")

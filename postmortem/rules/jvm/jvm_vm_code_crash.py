@@ -1,0 +1,145 @@
+"""Crash in the JVM's own code.
+
+What it finds: a fault in libjvm or in a stub of the JVM that none of the more specific rules explains.
+Why it matters: it is a defect of the JVM, or the JVM met memory that somebody else had damaged.
+Evidence it needs: a frame of libjvm, or generated code that belongs to no method, as the place of the fault.
+False alarms: the collector, the compilers, Unsafe and JNI arguments have rules of their own and are left out here.
+What to do: update; name the function in a search; look for agents and profilers that drive this part of the JVM.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Frame, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import (
+    _frames as jvm_frames,
+)
+from postmortem.rules.jvm import (
+    _stack as jvm_stack,
+)
+from postmortem.rules.jvm import (
+    _state as jvm_views,
+)
+from postmortem.rules.jvm import (
+    _threads as jvm_threads,
+)
+from postmortem.rules.jvm import (
+    jvm_bad_jni_reference,
+    jvm_crash_in_compiled_code,
+    jvm_truncated_mapped_file,
+    jvm_unsafe_access,
+)
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WORK = (
+    (re.compile(r"AsyncGetCallTrace|JFR|Jfr|forte_"), "sampling of stacks, for a profiler or JFR"),
+    (re.compile(r"Jvmti|jvmti_|VM_RedefineClasses"), "work for an agent (JVMTI)"),
+    (re.compile(r"ClassFileParser|SystemDictionary|ClassLoader|KlassFactory|Verifier|Rewriter"), "loading of a class"),
+    (re.compile(r"LinkResolver|ConstantPool|InterpreterRuntime::resolve|Bytecode"), "resolution of a call or field"),
+    (re.compile(r"Deoptimiz|vframe|frame::|StackWalk|RegisterMap"), "a walk of Java stacks or deoptimization"),
+    (re.compile(r"ObjectSynchronizer|ObjectMonitor|Lightweight"), "locking of an object"),
+    (re.compile(r"CodeCache|nmethod|CompiledIC|SharedRuntime::resolve"), "work on compiled code"),
+    (re.compile(r"Exceptions|java_lang_Throwable"), "making of an exception"),
+    (re.compile(r"HeapDumper|VM_HeapDump"), "a heap dump"),
+    (re.compile(r"[ZX]Barrier|Shenandoah(?:Barrier|Runtime)|G1BarrierSet|oop_iterate"), "a barrier of the collector"),
+    (re.compile(r"CollectedHeap|MemAllocator|TLAB|OptoRuntime::new|Runtime1::new"), "allocation"),
+    (re.compile(r"before_exit|VM_Exit|destroy_vm|exit_globals"), "the end of the JVM"),
+)
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if not jvm_views.own_fault(report) or not jvm_views.is_jvm(report):
+        return
+    found = _place(report)
+    if found is None or _explained(report):
+        return
+    index, frame = found
+    names = [plain(item.function) for _, item in jvm_frames.vm_frames(report) if item.function is not None]
+    work = next((words for name in names for pattern, words in _WORK if pattern.search(name)), None)
+    doing = f" during {work}" if work else ""
+    operation = report.jvm.vm_operation if report.jvm is not None else None
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    caller = jvm_frames.java_caller(report)
+    java = f" The Java code below is {jvm_frames.java_place(caller[1])}." if caller else ""
+    label = f"the stub {frame.function}" if frame.kind == "stub" else culprit.label(frame)
+    profiler = work is not None and work.startswith("sampling")
+    yield Finding(
+        rule=RULE.id,
+        title=f"{jvm_views.fault_name(report)} in the JVM itself{doing}: {label}",
+        severity="critical",
+        confidence="likely",
+        explanation=(
+            f"{jvm_views.fault_name(report)}{at} was raised in {label}, code of the JVM, on"
+            f" {jvm_threads.thread_words(report)}{doing}."
+            + (f" The VM operation was {operation}." if operation else "")
+            + f"{java} Either the JVM has a defect there, or it met memory that native code, an agent, Unsafe or"
+            " hardware had damaged."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "raised by the CPU"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, index), "where the JVM was"),
+            (views.frame_path(report, index, "module_offset"), "offset in libjvm"),
+            (views.frame_path(report, index, "module"), "the library"),
+            ("jvm.vm_operation", "the VM operation"),
+            ("jvm.version", "the version"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code below"),
+        ),
+        remedies=(
+            *(("Stop the profiler or JFR recording and see whether the crashes stop; update it.",) if profiler else ()),
+            f"Search the JDK's bug database for {label}, and update to the newest release of this version.",
+            (
+                f"Run {'' if jvm_views.checks_jni(report) else 'with -Xcheck:jni and '}without agents and native"
+                " libraries that can be left out."
+            ),
+            "Run with -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC to see whether the heap is"
+            " damaged, and test the machine's memory if only one is concerned.",
+        ),
+    )
+
+
+def _place(report: Report) -> tuple[int, Frame] | None:
+    """The frame of the JVM that faulted, libc's own above it left out."""
+    for index, frame in jvm_frames.site(report).native:
+        if jvm_frames.is_downcall(frame):
+            return None  # Native code that Java called faulted; its frames are missing.
+        if frame.kind == "stub" or jvm_frames.is_vm(frame):
+            return index, frame
+        if frame.module is not None and not jvm_frames.is_system(frame.module):
+            return None
+    return None
+
+
+def _explained(report: Report) -> bool:
+    """A rule of its own says more about this place."""
+    return (
+        jvm_threads.role(report) == "compiler"
+        or jvm_threads.collecting(report) is not None
+        or jvm_stack.in_stack_guard(report)
+        or jvm_views.foreign_handler(report) is not None
+        or jvm_views.internal_error(report) is not None
+        or any(
+            next(check(report), None) is not None
+            for check in (
+                jvm_bad_jni_reference.check,
+                jvm_crash_in_compiled_code.check,
+                jvm_truncated_mapped_file.check,
+                jvm_unsafe_access.check,
+            )
+        )
+    )
+
+
+RULE = Rule(id="jvm-vm-code-crash", group="jvm", specificity=77, check=check, documentation=__doc__ or "")

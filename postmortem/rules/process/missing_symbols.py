@@ -1,0 +1,75 @@
+"""Modules without symbols on the crashing stack.
+
+What it finds: frames of the crashing thread whose function could not be named, and their modules.
+Why it matters: the stack names no function there, and rules that look for functions are blind.
+Evidence it needs: the crashing thread's frames and the modules.
+False alarms: code without a module (generated code) cannot have symbols and does not count.
+What to do: install the debug packages, or let debuginfod fetch them by build-id.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHOWN = 6
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding, for all modules together."""
+    if views.is_log(report):
+        return  # Files would not help: the JVM wrote the names.
+    nameless: dict[str, int] = {}
+    count = 0
+    for number, frame in enumerate(views.crashing_frames(report)):
+        if frame.function is None and frame.module is not None and frame.kind == "native":
+            count += 1
+            nameless.setdefault(frame.module, number)
+    if not nameless:
+        return
+    modules = {module.path: index for index, module in enumerate(report.modules)}
+    names = ", ".join(PurePosixPath(path).name for path in list(nameless)[:SHOWN])
+    places: list[tuple[str, str]] = []
+    commands: list[str] = []
+    for path, position in list(nameless.items())[:SHOWN]:
+        places.append((views.frame_path(report, position, "module"), "a frame without a name"))
+        if path not in modules:
+            continue
+        index = modules[path]
+        module = report.modules[index]
+        places += [
+            (f"modules[{index}].symbols", "where names came from"),
+            (f"modules[{index}].status", "the file found for it"),
+        ]
+        if module.build_id:
+            commands.append(f"debuginfod-find debuginfo {module.build_id}  # {PurePosixPath(path).name}")
+    yield Finding(
+        rule=RULE.id,
+        title=f"No symbols for {names} on the crashing stack",
+        severity="info",
+        confidence="certain",
+        explanation=(
+            f"{count} frames of the crashing thread lie in {len(nameless)} modules without a symbol for them:"
+            f" {names}. They are shown as module and offset."
+        ),
+        evidence=proof(report, *places),
+        remedies=(
+            *commands,
+            (
+                "Install the debug packages of these modules, or run with --debuginfod"
+                " https://debuginfod.elfutils.org; for your own builds keep the unstripped file and give it"
+                " with --exe or --debug-dir."
+            ),
+        ),
+    )
+
+
+RULE = Rule(id="missing-symbols", group="process", specificity=2, check=check, documentation=__doc__ or "")

@@ -1,0 +1,109 @@
+"""Too many threads.
+
+What it finds: creation of a thread that failed, or a number of threads near the usual limits.
+Why it matters: the limit is reached by a leak of threads or an unbounded pool, not by the thread that
+failed.
+Evidence it needs: the exception of std::thread in flight, or the number of threads and their stacks.
+False alarms: servers with very many threads by design; by number alone the finding is possible only.
+What to do: look at the largest group of identical idle stacks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report, Thread
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.paths import proof
+from postmortem.rules.fault.uncaught_cxx_exception import in_flight
+from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
+from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANY = 4096
+"""Threads from which their number alone is worth a finding."""
+CAUSE = 94
+"""Specificity when the failure itself is seen: above the exception that carries it."""
+THROWN = 32
+"""Where the JVM threw it to the program: above the signal that ended a service which could not go on."""
+_WHAT = ("Resource temporarily unavailable", "Cannot allocate memory")
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    flight = in_flight(report)
+    failed = flight is not None and flight[1].type == "std::system_error" and (flight[1].what or "").startswith(_WHAT)
+    creating = views.first_named(
+        report,
+        lambda name: name.startswith(("std::thread::_M_start_thread", "pthread_create", "__pthread_create")),
+    )
+    failed = failed and (creating is not None or len(report.threads) > 100)
+    refused = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.THREADS)
+    thrown = jvm_exhaustion.thrown(report, jvm_exhaustion.THREADS)
+    said = refused[0] if refused is not None else thrown or ""
+    failed = failed or bool(said)
+    if not failed and len(report.threads) < MANY:
+        return
+    group, size = _largest_group(report)
+    alike = f" {size} of them have the same stack{group}." if size > 1 else ""
+    count = len(report.threads)
+    yield Finding(
+        rule=RULE.id,
+        title=(
+            f"No further thread could be created, with {count} threads" if failed else f"{count} threads in one process"
+        ),
+        severity="critical" if failed else "medium",
+        confidence="certain" if refused or (failed and creating) else ("likely" if failed else "possible"),
+        explanation=f"The process has {count} threads.{alike} "
+        + (
+            "Creating one more failed: the address space, the limit on threads or their memory is used up."
+            if failed
+            else (
+                "Limits on threads (pids.max of the cgroup, RLIMIT_NPROC, kernel.threads-max) and their"
+                " stacks may be near."
+            )
+        ),
+        evidence=proof(
+            report,
+            ("threads", "threads of the process"),
+            (said, "what the JVM said"),
+            (f"native.exceptions[{flight[0]}].what" if failed and flight else "", "the failure"),
+            (views.frame_path(report, creating[0]) if creating else "", "the thread was being created"),
+            ("native.errno", "errno of the crashing thread (11 is EAGAIN)"),
+        ),
+        remedies=(
+            (
+                f"Look at the largest group of identical stacks{group}: are these threads ever joined, is"
+                " their pool bounded?"
+            ),
+            (
+                "Check the limits: ulimit -u, ulimit -v, pids.max of the cgroup, kernel.threads-max; smaller"
+                f" stacks with {'-Xss' if said else 'pthread_attr_setstacksize'} if address space is short."
+            ),
+        ),
+        specificity=None if not failed else THROWN if said == thrown else CAUSE,
+    )
+
+
+def _largest_group(report: Report) -> tuple[str, int]:
+    """Where the most threads with one stack are, in words, and how many they are."""
+    stacks = Counter(_stack(thread) for thread in report.threads if thread.frames)
+    if not stacks:
+        return "", 0
+    stack, size = stacks.most_common(1)[0]
+    example = next(thread for thread in report.threads if thread.frames and _stack(thread) == stack)
+    java = jvm_frames.telling(example.frames)
+    found = culprit.first(example.frames) if java is None else (java, example.frames[java])
+    return (f" in {culprit.label(found[1])}" if found else ""), size
+
+
+def _stack(thread: Thread) -> tuple[int | None, ...]:
+    return tuple(frame.pc for frame in thread.frames[:32])
+
+
+RULE = Rule(id="thread-exhaustion", group="process", specificity=24, check=check, documentation=__doc__ or "")

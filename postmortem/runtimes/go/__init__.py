@@ -1,0 +1,3 @@
+"""Go's runtime."""
+
+from __future__ import annotations

@@ -1,0 +1,229 @@
+"""One HotSpot VM in a core: found by its libjvm, its tables read, ready to unwind and to be asked for its state."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from postmortem.model import Address, JavaThread
+from postmortem.model.jvm import Jvm, VirtualThread
+from postmortem.runtimes.hotspot.code.activation import Activations
+from postmortem.runtimes.hotspot.code.codecache import CodeCache
+from postmortem.runtimes.hotspot.code.method import Methods
+from postmortem.runtimes.hotspot.code.nmethod import Nmethods
+from postmortem.runtimes.hotspot.code.stubs import StubNames
+from postmortem.runtimes.hotspot.layout import archive
+from postmortem.runtimes.hotspot.layout.oops import Oops
+from postmortem.runtimes.hotspot.layout.reading import Reading, problem
+from postmortem.runtimes.hotspot.layout.vmstructs import read_tables
+from postmortem.runtimes.hotspot.stack.continuation import Continuations
+from postmortem.runtimes.hotspot.threads.compiling import compilations
+from postmortem.runtimes.hotspot.threads.monitors import Wait, deadlocks, waits
+from postmortem.runtimes.hotspot.threads.threads import read_threads
+from postmortem.runtimes.hotspot.threads.virtualthreads import VirtualThreads
+from postmortem.runtimes.hotspot.vm.flags import flags
+from postmortem.runtimes.hotspot.vm.state import jvm_state
+from postmortem.runtimes.hotspot.vm.vmerror import reported_fault, vm_error, vm_error_on_stack
+from postmortem.runtimes.hotspot.x86_64.continuationentry import ContinuationEntries
+from postmortem.runtimes.hotspot.x86_64.frames import HotSpotUnwinder, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from parsers.elf.core import Core
+    from postmortem.model import Frame, Problem
+    from postmortem.program.memory import AddressSpace
+    from postmortem.program.modules import LoadedModule, ModuleMap
+    from postmortem.runtimes.hotspot.heap.histogram import Progress
+    from postmortem.runtimes.hotspot.heap.uses import Use
+    from postmortem.runtimes.hotspot.layout.vmstructs import VmStructs
+    from postmortem.symbols.symbolication import Symbolication
+    from postmortem.targets.files import SearchPath
+    from postmortem.unwind.frame import RawFrame, ReportedFault
+
+LIBJVM = "libjvm.so"
+_VTABLE = "vtable for "
+_VTABLE_HEADER = 16
+
+
+def attach(
+    core: Core,
+    space: AddressSpace,
+    modules: ModuleMap,
+    symbolication: Symbolication,
+    is_code: Callable[[int], bool],
+    search: SearchPath,
+) -> tuple[HotSpot | None, list[Problem]]:
+    """The VM of the process, or None with the reason when there's a libjvm whose tables can't be read.
+
+    A libjvm.so file of another build is never used: then its pages in the core must do. search: where files may
+    come from.
+    """
+    libjvm = modules.named(LIBJVM)
+    if libjvm is None:
+        return None, []
+    names = LibjvmSymbols(libjvm, symbolication)
+    tables = read_tables(space, names.address)
+    if tables is None:
+        lost = "the VM's own tables can't be read, so there are no Java frames and no VM state: "
+        if libjvm.status == "matched":
+            return None, [problem(libjvm.path, f"{lost}the core lacks the pages of libjvm's data")]
+        wanted = libjvm.build_id or "(not in the core)"
+        return None, [
+            problem(
+                libjvm.path,
+                f"{lost}its file is {libjvm.status} and the core lacks the pages; wanted is build-id {wanted}",
+                "give the libjvm.so that crashed with --sysroot or --debug-dir",
+            )
+        ]
+    return HotSpot(core, space, tables, names, is_code, search), []
+
+
+class LibjvmSymbols:
+    """Symbols of the libjvm that was loaded, as far as it or the core has them."""
+
+    def __init__(self, libjvm: LoadedModule, symbolication: Symbolication) -> None:
+        self._libjvm = libjvm
+        self._symbolication = symbolication
+
+    def address(self, name: str) -> int | None:
+        """The address in memory of a symbol by its linkage name."""
+        return self._symbolication.address_of(self._libjvm, name)
+
+    def with_prefix(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """(linkage name, address in memory) of all symbols that begin so."""
+        symbols = self._symbolication.file(self._libjvm)
+        if symbols is not None:
+            for name, address, _ in symbols.addresses_of(prefix):
+                yield name, address + self._libjvm.bias
+
+    def class_of_vtable(self, pointer: int) -> str | None:
+        """The C++ class whose vtable pointer this is."""
+        found = self._symbolication.symbol_at(pointer)
+        if found is None or found[1] != _VTABLE_HEADER or not found[0].startswith(_VTABLE):
+            return None
+        return found[0].removeprefix(_VTABLE)
+
+
+class HotSpot:
+    """A HotSpot VM whose tables could be read."""
+
+    def __init__(
+        self,
+        core: Core,
+        space: AddressSpace,
+        tables: VmStructs,
+        names: LibjvmSymbols,
+        is_code: Callable[[int], bool],
+        search: SearchPath,
+    ) -> None:
+        self._names = names
+        self._vm = Reading(space, tables)
+        self.problems: list[Problem] = archive.add_pages(core, space, self._vm, search)
+        self._flags, problems = flags(self._vm)
+        self.problems += problems
+        self._oops = Oops(self._vm, {flag.name: flag.value for flag in self._flags})
+        self._methods = Methods(self._oops)
+        self._threads, problems = read_threads(
+            self._vm,
+            self._oops,
+            names.address,
+            names.class_of_vtable,
+            {
+                status.tid: (status.registers.get("rsp", 0), status.registers.get("fs_base", 0))
+                for status in core.threads
+            },
+        )
+        self.problems += problems
+        self._crashed_sp = core.threads[0].registers.get("rsp", 0) if core.threads else 0
+        cache = CodeCache(self._vm)
+        activations = Activations(self._vm, self._methods, Nmethods(self._vm))
+        self._continuations = Continuations(self._vm, self._oops, cache, activations, names.address)
+        mounted = {thread.virtual for thread in self._threads.threads if thread.virtual}
+        self._virtual_threads = VirtualThreads(self._vm, self._oops, self._continuations, mounted)
+        entries = ContinuationEntries(self._vm, cache, activations, names.address, is_code)
+        self.unwinder = HotSpotUnwinder(
+            self._vm,
+            cache,
+            activations,
+            StubNames(self._vm, names.with_prefix),
+            [
+                Stack(thread.low, thread.high, thread.anchor, thread.address)
+                for thread in self._threads.threads
+                if thread.high
+            ],
+            is_code,
+            lambda stack: self._continuations.frozen(self._threads.by_address[stack.thread].virtual),
+            lambda stack, sp: entries.above(stack.thread, sp, stack.high),
+        )
+
+    @property
+    def reported(self) -> ReportedFault | None:
+        """What the VM was reporting when the process ended; None: not known."""
+        return reported_fault(self._vm, self._names.address)
+
+    @cached_property
+    def _waits(self) -> dict[int, Wait]:
+        return waits(self._vm, self._oops, self._threads, self._virtual_threads)
+
+    def _wait_of(self, address: int) -> tuple[str, str | None] | None:
+        """What a thread waits for, and the name of its holder."""
+        wait = self._waits.get(address)
+        return None if wait is None else (wait.text, wait.holder_name)
+
+    def thread(self, tid: int) -> JavaThread | None:
+        """What the VM knows of a thread of the core."""
+        thread = self._threads.by_tid.get(tid)
+        if thread is None:
+            return None
+        wait = self._waits.get(thread.address)
+        return JavaThread(
+            name=thread.name,
+            daemon=thread.daemon,
+            state=thread.state,
+            thread_state=thread.thread_state,
+            kind=thread.kind,
+            address=Address(thread.address),
+            java_tid=thread.java_tid,
+            virtual_name=thread.virtual_name,
+            virtual_tid=thread.virtual_tid,
+            blocked_on=None if wait is None else wait.text,
+            blocked_by=None if wait is None else wait.holder_name,
+            pending_exception=thread.pending_exception,
+        )
+
+    def state(
+        self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]], progress: Progress | None = None
+    ) -> tuple[Jvm, tuple[Use, ...]]:
+        """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""
+        fields: dict[str, Any]
+        fields, problems, uses = jvm_state(
+            self._vm,
+            self._oops,
+            self._flags,
+            self._names.address,
+            self._names.class_of_vtable,
+            histogram,
+            {thread.address: thread.name for thread in self._threads.threads if thread.name},
+            progress,
+        )
+        self.problems += problems
+        fields["error"] = vm_error(self._vm, self._names.address)
+        if fields["error"] is None and fields["tier"] == "tables" and self._crashed_sp:
+            fields["error"] = vm_error_on_stack(self._vm, self._crashed_sp)
+        fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
+        fields["deadlocks"] = deadlocks(self._threads, self._waits, self._virtual_threads.waiting)
+        fields["virtual_threads"] = tuple(
+            VirtualThread(
+                name=group.name,
+                java_tid=group.tid,
+                state=group.state,
+                frames=tuple(frame for raw in group.frames for frame in frames_of(raw)),
+                count=group.number,
+                blocked_on=group.blocked_on,
+                blocked_by=group.blocked_by,
+            )
+            for group in self._virtual_threads.unmounted(self._wait_of)
+        )
+        self.problems += self._virtual_threads.problems
+        return Jvm(**fields), uses

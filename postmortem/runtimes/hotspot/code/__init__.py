@@ -1,0 +1,3 @@
+"""Generated code: the code cache, nmethods, methods, stubs, and what a pc in them means."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Stacks that are not on a thread's stack."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Java threads, virtual threads, and what they wait for."""
+
+from __future__ import annotations

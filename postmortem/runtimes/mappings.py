@@ -1,0 +1,123 @@
+"""Every mapping of the process with what it is used for."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from parsers.elf.notes import AT_PHDR, AT_RANDOM, AT_SYSINFO_EHDR
+from postmortem.model import Address, Mapping, Memory
+from postmortem.runtimes.native.arenas import kind as malloc_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from parsers.elf.core import Core, Segment
+    from postmortem.program.memory import AddressSpace
+    from postmortem.program.modules import ModuleMap
+
+_LARGEST_GUARD = 1 << 20
+
+
+def mappings(
+    core: Core, modules: ModuleMap, space: AddressSpace, known: Iterable[tuple[int, int, str]]
+) -> tuple[Mapping, ...]:
+    """All mappings, ascending. known: (start, end, kind) of areas that another stage has named."""
+    areas = sorted(known)
+    area_starts = [area[0] for area in areas]
+    file_starts = [row.start for row in core.files]
+    main = core.process.pid if core.process is not None else None
+    stacks = {thread.registers["rsp"]: thread.tid for thread in core.threads}
+    start_strings = core.auxv.get(AT_RANDOM)
+    if start_strings is not None and main is not None:
+        # argv, environment and AT_RANDOM's bytes lie at the top of the main stack, wherever rsp has gone.
+        stacks[start_strings] = main
+    pointers = sorted(stacks)
+    result: list[Mapping] = []
+    for index, segment in enumerate(core.segments):
+        at = bisect_right(file_starts, segment.start) - 1
+        row = core.files[at] if at >= 0 and segment.start < core.files[at].end else None
+        path = row.path if row is not None else None
+        kind = None
+        at = bisect_right(area_starts, segment.start) - 1
+        if at >= 0 and segment.start < areas[at][1]:
+            kind = areas[at][2]
+        if kind is None:
+            at = bisect_right(pointers, segment.start)
+            if at < len(pointers) and pointers[at] < segment.end and row is None:
+                tid = stacks[pointers[at]]
+                kind = "stack of the main thread" if tid == main else f"stack of thread {tid}"
+        result.append(
+            Mapping(
+                start=Address(segment.start),
+                end=Address(segment.end),
+                permissions=segment.permissions,
+                offset=None if row is None else row.offset + segment.start - row.start,
+                path=path,
+                kind=kind or _kind(core, index, segment, path, modules) or malloc_kind(segment, space) or "anonymous",
+                dumped=segment.dumped,
+            )
+        )
+    return tuple(result)
+
+
+def _kind(core: Core, index: int, segment: Segment, path: str | None, modules: ModuleMap) -> str | None:
+    if path is not None:
+        if path.startswith(("/SYSV", "/dev/shm/", "/memfd:")):
+            return "shared memory"
+        module = modules.at(segment.start)
+        return "module" if module is not None and module.path == path else "file"
+    vdso = core.auxv.get(AT_SYSINFO_EHDR)
+    if vdso is not None and segment.start <= vdso < segment.end:
+        return "vdso"
+    if vdso is not None and segment.end <= vdso <= segment.end + 0x8000 and segment.permissions == "r--":
+        return "vvar"
+    if not segment.flags & 7:
+        following = core.segments[index + 1] if index + 1 < len(core.segments) else None
+        size = segment.end - segment.start
+        if size <= _LARGEST_GUARD and following is not None and following.start == segment.end:
+            return "guard"
+        return "reserved"
+    module = modules.at(segment.start)
+    if module is not None:
+        return "module"
+    previous = core.segments[index - 1] if index else None
+    if previous is not None:
+        owner = modules.at(previous.start)
+        if owner is not None and previous.end == segment.start and segment.start < owner.end:
+            return "module"
+    if _is_program_break(core, segment, modules):
+        return "heap"
+    return None
+
+
+def _is_program_break(core: Core, segment: Segment, modules: ModuleMap) -> bool:
+    """[heap]: the first anonymous rw- mapping above the executable, not too far: the gap is randomized."""
+    phdr = core.auxv.get(AT_PHDR)
+    executable = modules.at(phdr) if phdr else None
+    if (
+        executable is None
+        or segment.permissions != "rw-"
+        or not executable.end <= segment.start < executable.end + (1 << 34)
+    ):
+        return False
+    for other in core.segments[bisect_right(core.segments, executable.end - 1, key=lambda item: item.start) :]:
+        if other.start >= segment.start:
+            return True
+        if other.permissions == "rw-" and other.start >= executable.end:
+            return False
+    return False
+
+
+def memory(found: tuple[Mapping, ...]) -> Memory:
+    """Bytes of address space by kind; stacks of all threads together."""
+    sizes: Counter[str] = Counter()
+    for mapping in found:
+        kind = mapping.kind or "anonymous"
+        sizes["thread stacks" if kind.startswith("stack of") else kind] += mapping.end - mapping.start
+    return Memory(
+        by_kind=dict(sizes.most_common()),
+        mappings=len(found),
+        dumped=sum(mapping.dumped for mapping in found),
+    )

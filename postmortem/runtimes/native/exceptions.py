@@ -1,0 +1,256 @@
+"""C++ exceptions in memory, found without debug information.
+
+Itanium C++ ABI: Exception Handling, and libstdc++'s unwind-cxx.h. The thrown object follows struct
+__cxa_exception (112 bytes on x86-64), whose first word is the type_info and whose unwind header, 32 bytes
+before the object, begins with the exception class "GNUCC++\\0". nextException is at +32, handlerCount at +40; the
+latter keeps its value when the object is freed. The number of references lies 16 bytes before the header, where the
+allocator writes as soon as the object is freed: that tells living ones from remains. An exception that
+std::rethrow_exception threw has a header of its own, of class "GNUCC++\\1", whose first word is the object. The
+thread's __cxa_eh_globals in its TLS begin with the header that it caught last, from where nextException leads to
+those it caught before. What terminate() ends for is caught so too.
+
+A type_info holds its mangled name at +8. At +16 one of a class with one base has the base's type_info, one of a
+class with several has flags, their number and for each its type_info and its offset. The standard classes derived
+from logic_error and runtime_error keep a pointer to their text behind the vtable pointer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from postmortem.model import Address
+from postmortem.model.report import CxxException
+from postmortem.runtimes.native.messages import writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from parsers.elf.core import Core
+    from parsers.elf.header import Buffer
+    from postmortem.program.memory import AddressSpace
+
+GNU_CLASS = struct.pack("<Q", 0x474E5543432B2B00)
+_DEPENDENT_CLASS = struct.pack("<Q", 0x474E5543432B2B01)
+_HEADER, _UNWIND, _NEXT, _HANDLER_COUNT = 112, 32, 32, 40
+_WITH_TEXT = frozenset(
+    ("St11logic_error", "St13runtime_error", "St12out_of_range", "St16invalid_argument", "St12length_error",
+     "St12domain_error", "St11range_error", "St14overflow_error", "St15underflow_error", "St12system_error")
+)  # fmt: skip
+_FILESYSTEM_WHAT = "std::filesystem::__cxx11::filesystem_error::what() const"
+_FILESYSTEM_IMPL, _FILESYSTEM_TEXT = 32, 80
+"""Behind runtime_error and error_code a pointer to two paths of 40 bytes and the whole text."""
+_WHAT_SLOT = 16
+_FUNDAMENTAL = {"i": 4, "j": 4, "l": 8, "m": 8}
+_REFERENCES, _MOST_REFERENCES = 16, 1 << 16
+_MOST, _DEPTH, _BASES, _HEADERS = 16, 16, 16, 4096
+_DTV, _DTV_MOST, _BLOCK = 8, 1024, 1 << 14
+"""Where the thread control block has its vector of TLS blocks, how many and how much of each are looked at."""
+
+
+class _Place(NamedTuple):
+    """Whose list of caught exceptions holds an object, and how many were caught after it."""
+
+    tid: int
+    depth: int
+
+
+class _Reader(NamedTuple):
+    """function: name of the function at an address."""
+
+    space: AddressSpace
+    demangle: Callable[[str], str]
+    function: Callable[[int], str | None]
+
+
+def exceptions(
+    core: Core,
+    content: Buffer,
+    space: AddressSpace,
+    demangle: Callable[[str], str],
+    function: Callable[[int], str | None],
+) -> tuple[tuple[CxxException, ...], bool]:
+    """Exception objects that are alive: in flight, being handled, or kept by a std::exception_ptr.
+
+    And whether the lists of all threads could be read. Those that a thread is known to have caught are never left out.
+    """
+    found_hits = _hits(core, content, GNU_CLASS)
+    hits = sorted(hit for hit in itertools.islice(found_hits, _HEADERS) if _alive(space, hit + _UNWIND - _HEADER))
+    headers = {hit + _UNWIND - _HEADER: hit + _UNWIND for hit in hits}
+    objects = set(headers.values())
+    for hit in itertools.islice(_hits(core, content, _DEPENDENT_CLASS) if hits else (), _HEADERS):
+        primary = space.word(hit + _UNWIND - _HEADER)
+        if primary is not None and primary in objects:
+            headers[hit + _UNWIND - _HEADER] = primary
+    places, attributed = _places(core, space, headers)
+    older = {headers[after] for header in headers if (after := space.word(header + _NEXT)) in headers}
+    reader = _Reader(space, demangle, function)
+    found: list[CxxException] = []
+    for hit in sorted(hits, key=lambda hit: hit + _UNWIND not in places):
+        if len(found) >= _MOST:
+            break
+        thrown = hit + _UNWIND
+        exception = _exception(reader, thrown, places.get(thrown), thrown in older)
+        if exception is not None:
+            found.append(exception)
+    return tuple(sorted(found, key=lambda item: item.address)), attributed
+
+
+def _hits(core: Core, content: Buffer, wanted: bytes) -> Iterator[int]:
+    for address, offset, size in writable(core):
+        at = content.find(wanted, offset, offset + size)  # type: ignore[union-attr]
+        while at >= 0:
+            if (address + at - offset) % 8 == 0:
+                yield address + at - offset
+            at = content.find(wanted, at + 8, offset + size)  # type: ignore[union-attr]
+
+
+def _alive(space: AddressSpace, header: int) -> bool:
+    references, padding = space.word(header - _REFERENCES), space.word(header - _REFERENCES + 8)
+    return references is not None and 0 < references <= _MOST_REFERENCES and padding == 0
+
+
+def _places(core: Core, space: AddressSpace, headers: dict[int, int]) -> tuple[dict[int, _Place], bool]:
+    """By object: which thread holds it as caught; and whether the TLS of all threads could be read."""
+    places: dict[int, _Place] = {}
+    attributed = bool(headers)
+    for status in core.threads if headers else ():
+        header, known = _last_caught(space, status.registers.get("fs_base", 0), headers)
+        attributed = attributed and known
+        for depth in range(_DEPTH):
+            if header is None or header not in headers:
+                break
+            places.setdefault(headers[header], _Place(status.tid, depth))
+            header = space.word(header + _NEXT)
+    return places, attributed
+
+
+def _last_caught(space: AddressSpace, base: int, headers: dict[int, int]) -> tuple[int | None, bool]:
+    """The only word of a thread's TLS that points at a header: the run-time keeps objects, not headers, elsewhere.
+
+    And whether all of it could be read.
+    """
+    vector = space.word(base + _DTV) if base else None
+    count = space.word(vector - 16) if vector else None
+    if vector is None or count is None or not 0 < count <= _DTV_MOST:
+        return None, False
+    blocks: dict[int, int] = {}
+    for number in range(1, count + 1):
+        block, allocated = space.word(vector + 16 * number), space.word(vector + 16 * number + 8)
+        if block and block % 8 == 0 and block != (1 << 64) - 1:
+            blocks[block] = allocated or 0
+    starts = sorted(blocks)
+    known = bool(starts)
+    for block, after in zip(starts, [*starts[1:], 1 << 64], strict=True):
+        if blocks[block]:
+            # Allocated for a module that was loaded later: what lies behind its chunk may be the next exception.
+            end = blocks[block] + ((space.word(blocks[block] - 8) or 0) & ~7) - 8
+        else:
+            end = min(base, after) if block < base else block
+        raw = space.read_some(block, max(min(end - block, _BLOCK), 0))
+        known = known and len(raw) == end - block
+        for (word,) in struct.iter_unpack("<Q", raw[: len(raw) & ~7]):
+            if word in headers:
+                return int(word), True
+    return None, known
+
+
+def _exception(reader: _Reader, thrown: int, place: _Place | None, older: bool) -> CxxException | None:
+    space = reader.space
+    type_info = space.word(thrown - _HEADER)
+    handlers = space.signed(thrown - _HEADER + _HANDLER_COUNT, 4)
+    name = _type_name(space, type_info)
+    if type_info is None or name is None or handlers is None:
+        return None
+    what, held = _what(reader, thrown, type_info, name)
+    return CxxException(
+        type=_readable(name, reader.demangle),
+        what=what,
+        base_text=held,
+        address=Address(thrown),
+        handler_count=handlers,
+        tid=place.tid if place else None,
+        depth=place.depth if place else None,
+        older=older,
+    )
+
+
+def _readable(name: str, demangle: Callable[[str], str]) -> str:
+    plain = demangle(f"_Z{name}") if name[0].isdigit() else "_Z"
+    return demangle(f"_ZTI{name}").removeprefix("typeinfo for ") if plain.startswith("_Z") else plain
+
+
+def _type_name(space: AddressSpace, type_info: int | None) -> str | None:
+    pointer = space.word(type_info + 8) if type_info else None
+    raw = space.cstring(pointer, 512) if pointer else None
+    if not raw or not raw.isascii():
+        return None
+    name = raw.decode("ascii").removeprefix("*")
+    return name if name.replace("_", "a").isalnum() else None
+
+
+def _what(reader: _Reader, thrown: int, type_info: int, name: str) -> tuple[str | None, str | None]:
+    """(text of what(), else a text that the standard base class holds)."""
+    space = reader.space
+    if name in _FUNDAMENTAL:
+        value = space.signed(thrown, _FUNDAMENTAL[name])
+        return None if value is None else str(value), None
+    if name == "PKc":
+        return _text(space, space.word(thrown)), None
+    if name == "St9bad_alloc":
+        return "std::bad_alloc", None
+    part = _part_with_text(space, thrown, type_info, 0)
+    if part is None:
+        return None, None
+    held = _text(space, space.word(part + 8))
+    table = space.word(part)
+    slot = space.word(table + _WHAT_SLOT) if table else None
+    what = (reader.function(slot) if slot else None) or ""
+    if what == _FILESYSTEM_WHAT:
+        impl = space.word(part + _FILESYSTEM_IMPL)
+        whole = _text(space, space.word(impl + _FILESYSTEM_TEXT)) if impl else None
+        return (whole, None) if whole else (None, held)
+    # Every other what() of a class of std that has such a base returns the base's text.
+    return (held, None) if what.startswith("std::") or name in _WITH_TEXT else (None, held)
+
+
+def _part_with_text(space: AddressSpace, thrown: int, type_info: int, depth: int) -> int | None:
+    """Where in an object its logic_error or runtime_error lies."""
+    name = _type_name(space, type_info)
+    if name is None or depth > _DEPTH:
+        return None
+    if name in _WITH_TEXT:
+        return thrown
+    for base, offset in _bases(space, thrown, type_info):
+        part = _part_with_text(space, thrown + offset, base, depth + 1)
+        if part is not None:
+            return part
+    return None
+
+
+def _bases(space: AddressSpace, thrown: int, type_info: int) -> Iterator[tuple[int, int]]:
+    """(type_info, offset) of each base of the class of the object at `thrown`."""
+    only = space.word(type_info + 16)
+    if only is None:
+        return
+    flags, count = only & 0xFFFFFFFF, only >> 32
+    if flags > 3 or not 0 < count <= _BASES:
+        yield only, 0
+        return
+    for number in range(count):
+        base = space.word(type_info + 24 + 16 * number)
+        place = space.signed(type_info + 32 + 16 * number, 8)
+        if base is None or place is None:
+            return
+        offset: int | None = place >> 8
+        if place & 1:  # a virtual base: the offset is one into the vtable
+            table = space.word(thrown)
+            offset = space.signed(table + (place >> 8), 8) if table else None
+        if offset is not None:
+            yield base, offset
+
+
+def _text(space: AddressSpace, pointer: int | None) -> str | None:
+    raw = space.cstring(pointer, 4096) if pointer else None
+    return None if raw is None else raw.decode("utf-8", "backslashreplace")

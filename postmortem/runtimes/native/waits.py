@@ -1,0 +1,123 @@
+"""What a thread was blocked in: its system call, and for a futex the lock around it.
+
+Layouts: glibc struct __pthread_mutex_s (lock, count, owner, nusers, kind: five ints) and struct
+__pthread_rwlock_arch_t (readers, writers, wrphase_futex, writers_futex, two pads, cur_writer), x86-64
+sysdeps/x86/nptl/bits/struct_{mutex,rwlock}.h. A thread is in a system call when orig_rax is a call
+number and pc follows a syscall instruction.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from typing import TYPE_CHECKING
+
+from postmortem.machines.x86_64.syscalls import NAMES
+from postmortem.model import Address, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from postmortem.program.memory import AddressSpace
+
+FUTEX, FUTEX_WAITV = 202, 449
+_WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
+_SYSCALL = b"\x0f\x05"
+_LONG_NAMES = (
+    (
+        "mutex",
+        (
+            "pthread_mutex_lock",
+            "pthread_mutex_timedlock",
+            "pthread_mutex_clocklock",
+            "lll_lock_wait",
+            "lll_mutex_lock",
+        ),
+    ),
+    ("rwlock", ("rwlock_rdlock", "rwlock_wrlock", "rwlock_timed", "rwlock_clock")),
+    ("condvar", ("pthread_cond_", "cnd_wait", "cnd_timedwait")),
+    ("semaphore", ("sem_wait", "sem_timedwait", "sem_clockwait", "new_sem_wait")),
+    ("join", ("pthread_join", "pthread_timedjoin", "pthread_clockjoin", "thrd_join")),
+    ("barrier", ("pthread_barrier_wait",)),
+)
+
+
+def wait(
+    space: AddressSpace, registers: dict[str, int], functions: Sequence[str], tids: Collection[int]
+) -> Wait | None:
+    """The wait of a thread, or None when it was running. functions: names of its innermost frames."""
+    number = registers.get("orig_rax", 0)
+    if number >= 1 << 32:
+        return None
+    before = space.read(registers.get("rip", 0) - 2, 2)
+    if before is not None and before != _SYSCALL:
+        return None
+    name = NAMES.get(number, f"system call {number}")
+    if number != FUTEX or registers.get("rsi", 0) & 0x7F not in _WAITS:
+        return Wait(syscall=name, kind="syscall")
+    address = registers.get("rdi", 0)
+    kind = _kind(functions)
+    owner: int | None = None
+    if kind == "mutex":
+        owner = _mutex_owner(space, address, tids)
+        if owner is None and any("lll_lock_wait" in function for function in functions):
+            kind = "mutex" if _is_mutex(space, address) else "futex"
+    elif kind == "rwlock":
+        address, owner = _rwlock(space, address, tids)
+    elif kind == "join":
+        owner = space.signed(address, 4)
+    elif kind == "futex" and _is_mutex(space, address):
+        found = _mutex_owner(space, address, tids)
+        if found is not None and found in tids:
+            kind, owner = "mutex", found
+    return Wait(
+        syscall=name,
+        kind=kind,
+        address=Address(address),
+        owner=owner or None,
+        owner_in_core=(owner in tids) if owner else None,
+    )
+
+
+def _kind(functions: Sequence[str]) -> str:
+    # Threads of a pool wait in the same functions, so this is asked again and again.
+    return _kind_of(tuple(functions))
+
+
+@functools.lru_cache(maxsize=4096)
+def _kind_of(functions: tuple[str, ...]) -> str:
+    for kind, names in _LONG_NAMES:
+        if any(name in function for function in functions for name in names):
+            return kind
+    return "futex"
+
+
+def _fields(space: AddressSpace, address: int) -> tuple[int, ...] | None:
+    data = space.read(address, 20)
+    return None if data is None else struct.unpack("<iIiIi", data)
+
+
+def _is_mutex(space: AddressSpace, address: int) -> bool:
+    """Whether the five words can be those of a locked pthread_mutex_t."""
+    fields = _fields(space, address)
+    return fields is not None and fields[4] & 0x7F in range(4) and fields[2] >= 0 and 0 <= fields[3] < 1 << 20
+
+
+def _mutex_owner(space: AddressSpace, address: int, tids: Collection[int]) -> int | None:
+    """The tid in __owner, when the memory is a mutex that is held."""
+    fields = _fields(space, address)
+    if fields is None or not _is_mutex(space, address):
+        return None
+    lock, _, owner, _, _ = fields
+    if owner <= 0 or lock == 0:
+        return None
+    return owner if owner in tids or owner < 1 << 22 else None
+
+
+def _rwlock(space: AddressSpace, futex: int, tids: Collection[int]) -> tuple[int, int | None]:
+    """(address of the lock, its writer): the futex is one of three words of the lock."""
+    for offset in (8, 12, 0):
+        writer = space.signed(futex - offset + 24, 4)
+        if writer and writer in tids:
+            return futex - offset, writer
+    return futex - 8, None

@@ -1,0 +1,3 @@
+"""Where files with symbols are looked for: one file a kind of place."""
+
+from __future__ import annotations

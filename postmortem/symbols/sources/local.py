@@ -1,0 +1,49 @@
+"""Debug files on this machine: by build-id, by .gnu_debuglink."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from parsers.elf.symbols import Sections
+
+from postmortem.symbols.finder import DebugFile, open_elf
+
+
+def find_debug_file(
+    path: Path, sections: Sections | None, build_id: str | None, debug_dirs: Sequence[Path]
+) -> DebugFile | None:
+    """The separate debug file of the module at `path`, proved by build-id or CRC.
+
+    sections: of the module itself, None when only its build-id is known.
+    """
+    if build_id and len(build_id) > 2:
+        for directory in debug_dirs:
+            found = open_elf(directory / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug")
+            if found is not None and found.sections.build_id == build_id:
+                return DebugFile(found.path, found.sections, "build-id")
+    link = None if sections is None else sections.debug_link
+    if link is None:
+        return None
+    for candidate in _linked(path.absolute(), link.name, debug_dirs):
+        found = open_elf(candidate)
+        if found is None:
+            continue
+        identity = found.sections.build_id
+        if (identity == build_id) if build_id and identity else (zlib.crc32(found.content) == link.crc):
+            return DebugFile(found.path, found.sections, "debuglink")
+    return None
+
+
+def _linked(path: Path, name: str, debug_dirs: Sequence[Path]) -> Iterator[Path]:
+    """Where the file that .gnu_debuglink names may lie."""
+    folders = [path.parent, path.parent / ".debug"]
+    folders += [directory / path.parent.relative_to(path.anchor) for directory in debug_dirs]
+    folders += debug_dirs
+    for folder in folders:
+        if folder / name != path:
+            yield folder / name

@@ -1,0 +1,69 @@
+"""Names for addresses of modules: from their files, or from the core when a file is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parsers.elf import module as image_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from postmortem.program.memory import AddressSpace
+    from postmortem.program.modules import LoadedModule, ModuleMap
+    from postmortem.symbols.symbolizer import Location, SymbolFile
+
+
+class Symbolication:
+    """Symbol files of the modules of one process, opened when first asked for."""
+
+    def __init__(
+        self, modules: ModuleMap, space: AddressSpace, debug_dirs: Sequence[Path], cache_dir: Path | None
+    ) -> None:
+        self._modules = modules
+        self._space = space
+        self._debug_dirs = debug_dirs
+        self._cache_dir = cache_dir
+        self._files: dict[int, SymbolFile | None] = {}
+
+    def file(self, module: LoadedModule) -> SymbolFile | None:
+        """The symbols of a module, or None when there are none to be had."""
+        if module.start in self._files:
+            return self._files[module.start]
+        from postmortem.symbols.symbolizer import SymbolFile, open_symbols
+
+        symbols: SymbolFile | None = None
+        if module.file is not None:
+            symbols = open_symbols(module.file, module.build_id, debug_dirs=self._debug_dirs, cache_dir=self._cache_dir)
+        if symbols is None and module.image is not None:
+            entries = image_parser.dynamic_symbols(self._space.read, module.image)
+            if entries:
+                symbols = SymbolFile.from_table(
+                    [(entry.value, entry.size, entry.name, entry.info) for entry in entries]
+                )
+                module.symbols_source = "core"
+        if symbols is not None and module.symbols_source is None:
+            module.symbols_source = symbols.source
+        self._files[module.start] = symbols
+        return symbols
+
+    def locate(self, module: LoadedModule, address: int) -> tuple[Location, ...]:
+        """Names at an address in memory, innermost inlined function first; () when none covers it."""
+        symbols = self.file(module)
+        return () if symbols is None else symbols.lookup(address - module.bias)
+
+    def symbol_at(self, address: int) -> tuple[str, int, int] | None:
+        """(name, offset into it, its size) of the symbol that covers an address in memory."""
+        module = self._modules.at(address)
+        symbols = None if module is None else self.file(module)
+        if module is None or symbols is None:
+            return None
+        found = symbols.symbol_at(address - module.bias)
+        return None if found is None else (found[0], address - module.bias - found[1], found[2])
+
+    def address_of(self, module: LoadedModule, name: str) -> int | None:
+        """Where a symbol by its linkage name lies in memory."""
+        symbols = self.file(module)
+        value = None if symbols is None else symbols.address_of(name)
+        return None if value is None else value + module.bias

@@ -1,0 +1,3 @@
+"""What the reports say, independent of their format."""
+
+from __future__ import annotations

@@ -1,0 +1,138 @@
+"""The answer in words: what happened, how sure, what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from postmortem.model import Crash, Evidence, Finding, Problem, Report, Signal
+
+
+CONFIDENCE = {"certain": "Certain", "likely": "Likely", "possible": "Possible"}
+
+SEVERITIES = ("critical", "high", "medium", "low", "info")
+
+
+def problem_text(problem: Problem) -> str:
+    """ "hs_err.log: it is of another process; give the right one"."""
+    where = f"{problem.where}: " if problem.where else ""
+    return f"{where}{problem.what}{f'; {problem.hint}' if problem.hint else ''}"
+
+
+def signal_text(signal: Signal, pid: int | None) -> str:
+    """ "SIGSEGV (11), SEGV_MAPERR: address not mapped". pid: of the process that died."""
+    text = f"{signal.name} ({signal.number})"
+    if signal.code_name:
+        text += f", {signal.code_name}"
+    elif signal.code is not None:
+        text += f", code {signal.code}"
+    if signal.sender_pid is not None and signal.sender_pid == pid:
+        return f"{text}: sent by the process itself"
+    if signal.meaning:
+        text += f": {signal.meaning}"
+    if signal.sender_pid is not None:
+        text += f", sent by process {signal.sender_pid}"
+        if signal.sender_uid is not None:
+            text += f" of user {signal.sender_uid}"
+    if signal.syscall is not None:
+        text += f", system call {signal.syscall_name or signal.syscall}"
+    return text
+
+
+def _touched(crash: Crash) -> int | None:
+    """The address of a memory fault. si_addr is the instruction's own for other signals, and 0 with SI_KERNEL."""
+    signal = crash.signal
+    if crash.fault_address is not None or signal is None:
+        return crash.fault_address
+    of_memory = signal.name in ("SIGSEGV", "SIGBUS") and signal.code_name != "SI_KERNEL"
+    return signal.fault_address if of_memory else None
+
+
+def fault_text(crash: Crash) -> str:
+    """What failed: "Writing address 0x10 (page zero) at pc 0x4011d6 in thread 7"; "" if unknown."""
+    address = _touched(crash)
+    parts = []
+    if address is not None:
+        doing = {"read": "Reading", "write": "Writing", "execute": "Executing"}.get(crash.access or "", "Touching")
+        text = f"{doing} address {address}"
+        if crash.fault_address_text and address:
+            text += f" ({crash.fault_address_text})"
+        parts.append(text)
+    if crash.pc is not None:
+        at = f"at pc {crash.pc}"
+        parts.append(at if parts else at[0].upper() + at[1:])
+    if crash.tid is not None:
+        parts.append(f"in thread {crash.tid}" if parts else f"No signal is known; the thread is {crash.tid}")
+    return " ".join(parts)
+
+
+def handler_text(report: Report) -> str:
+    """How the fault shown relates to the signal that the core names and its thread; "" when it is the same."""
+    crash = report.crash
+    if not crash.unwrapped:
+        if crash.handler_tid is None:
+            return ""
+        return f"This thread reported an error; thread {crash.handler_tid} ended the process while it did."
+    signal = crash.handler_signal
+    own = f" The core itself names {signal_text(signal, report.process.pid)}." if signal else ""
+    if crash.handler_tid is not None:
+        return (
+            "This is the original fault: a signal handler ran after it, and while that was at work thread "
+            f"{crash.handler_tid} ended the process.{own}"
+        )
+    return f"This is the original fault: a signal handler ran after it and ended the process.{own}"
+
+
+def title_text(report: Report) -> str:
+    """The answer in a line."""
+    if report.verdict is not None:
+        return report.verdict.title
+    if report.crash.signal is not None:
+        return f"{report.crash.signal.name}, cause not determined"
+    return "Cause not determined"
+
+
+def summary_text(report: Report) -> str:
+    """The answer in a paragraph."""
+    if report.verdict is not None:
+        return report.verdict.summary
+    if report.problems:
+        return "No rule explains this crash with what could be read. What was missing is listed under Problems."
+    return "No rule explains this crash."
+
+
+def confidence_text(report: Report) -> str:
+    """ "critical, certain"; "" without a verdict."""
+    verdict = report.verdict
+    return f"{verdict.severity} severity, {verdict.confidence}" if verdict is not None else ""
+
+
+def verdict_finding(report: Report) -> Finding | None:
+    """The finding that the verdict was taken from."""
+    if report.verdict is None:
+        return None
+    for finding in report.findings:
+        if finding.rule == report.verdict.rule and finding.title == report.verdict.title:
+            return finding
+    return next((finding for finding in report.findings if finding.rule == report.verdict.rule), None)
+
+
+def why(report: Report) -> tuple[Evidence, ...]:
+    """Evidence for the verdict."""
+    finding = verdict_finding(report)
+    return () if finding is None else finding.evidence
+
+
+def next_steps(report: Report) -> tuple[str, ...]:
+    """What to do: the verdict's steps, else what would mend the analysis."""
+    if report.verdict is not None and report.verdict.next_steps:
+        return report.verdict.next_steps
+    if (finding := verdict_finding(report)) is not None and finding.remedies:
+        return finding.remedies
+    return tuple(dict.fromkeys(problem.hint for problem in report.problems if problem.hint))[:4]
+
+
+def findings_in_order(report: Report) -> tuple[Finding, ...]:
+    """Findings with the verdict's first, the others as the engine ranked them."""
+    first = verdict_finding(report)
+    return tuple(sorted(report.findings, key=lambda finding: finding is not first))

@@ -1,0 +1,183 @@
+"""Threads in words: names, states, what they wait for, groups of equal stacks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports.text import base_name, number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from postmortem.model import Frame, Report, Thread
+
+from postmortem.model.queries.crash import was_sent
+from reports.words.stacks import (
+    CutRow,
+    CycleRow,
+    FrameRow,
+    Row,
+    fold,
+    function_text,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Threads with the same stack, state and wait; `indices` are their places in the report."""
+
+    indices: tuple[int, ...]
+    threads: tuple[Thread, ...]
+    rows: tuple[Row, ...]
+    state: str
+    wait: str
+
+    @property
+    def crashed(self) -> bool:
+        return any(thread.crashed for thread in self.threads)
+
+
+def thread_name(thread: Thread) -> str:
+    """The Java name, else the kernel's, else the thread id."""
+    if thread.java is not None and thread.java.name:
+        return thread.java.name
+    return thread.name or f"thread {thread.tid}"
+
+
+def thread_title(thread: Thread) -> str:
+    """ "worker-1, thread 4712", or "thread 4712" without a name; with the virtual thread that it carries."""
+    name = thread_name(thread)
+    number_only = f"thread {thread.tid}"
+    title = number_only if name == number_only else f"{name}, {number_only}"
+    carried = virtual_text(thread)
+    return f"{title}, {carried}" if carried else title
+
+
+def virtual_text(thread: Thread) -> str:
+    """ "carrying virtual thread #31 order-7", or nothing."""
+    if thread.java is None or thread.java.virtual_tid is None:
+        return ""
+    name = f" {thread.java.virtual_name}" if thread.java.virtual_name else ""
+    return f"carrying virtual thread #{thread.java.virtual_tid}{name}"
+
+
+def thread_state(thread: Thread) -> str:
+    """The Java state, else what the thread does as far as the core tells."""
+    if thread.crashed:
+        return "crashed"
+    if thread.java is not None and (thread.java.state or thread.java.thread_state):
+        return thread.java.state or thread.java.thread_state or ""
+    if thread.wait is not None:
+        return "blocked in a system call" if thread.wait.kind == "syscall" else "waiting"
+    return "unknown" if thread.ended == "no-registers" else "running"
+
+
+def wait_text(thread: Thread) -> str:
+    """What the thread waits for: "mutex 0x… held by thread 12"."""
+    parts = []
+    if (wait := thread.wait) is not None:
+        what = wait.syscall if wait.kind == "syscall" else wait.kind
+        where = "" if wait.address is None or wait.kind == "syscall" else f" {wait.address}"
+        owner = ""
+        if wait.owner is not None:
+            gone = " (not in the core)" if wait.owner_in_core is False else ""
+            owner = f" held by thread {wait.owner}{gone}"
+        parts.append(f"{what}{where}{owner}")
+    if (java := thread.java) is not None and java.blocked_on:
+        held = f" held by “{java.blocked_by}”" if java.blocked_by else ""
+        parts.append(f"{java.blocked_on}{held}")
+    return ", ".join(parts)
+
+
+def _wait_kind(thread: Thread) -> str:
+    return "" if thread.wait is None else f"{thread.wait.kind}:{thread.wait.syscall}"
+
+
+def _place(row: Row) -> tuple[object, ...]:
+    if isinstance(row, CycleRow):
+        return (row.count, *(_place(inner) for inner in row.rows))
+    if isinstance(row, CutRow):
+        return (row.first, row.last)
+    frame = row.frame
+    where = frame.line if frame.function else (frame.module_offset if frame.module else frame.pc)
+    return (frame.function, frame.module, frame.file, where, frame.inlined, frame.kind)
+
+
+def group_threads(threads: Sequence[Thread], limit: int = 200) -> tuple[Group, ...]:
+    """Threads grouped by stack, state and wait: the crashing one first, then the report's order."""
+    groups: dict[tuple[object, ...], tuple[list[int], list[Thread], tuple[Row, ...]]] = {}
+    for index, thread in enumerate(threads):
+        rows = fold(thread.frames, thread.cycles, limit)
+        key: tuple[object, ...] = (thread_state(thread), _wait_kind(thread), thread.ended, *map(_place, rows))
+        if thread.crashed:
+            key = ("crashed", thread.tid, index)
+        indices, members, _ = groups.setdefault(key, ([], [], rows))
+        indices.append(index)
+        members.append(thread)
+    made = [
+        Group(tuple(indices), tuple(members), rows, thread_state(members[0]), wait_text(members[0]))
+        for indices, members, rows in groups.values()
+    ]
+    return tuple(sorted(made, key=lambda group: not group.crashed))
+
+
+_SYSTEM = re.compile(r"(libc|libpthread|ld-linux[\w-]*|libstdc\+\+|libgcc_s|linux-vdso|libjvm)[.-]")
+
+
+def is_system(frame: Frame) -> bool:
+    """Whether the frame is the C library's or the VM's, and may stand back behind the program's own."""
+    return frame.module is not None and bool(_SYSTEM.match(base_name(frame.module)))
+
+
+def telling_function(group: Group) -> str:
+    """The first function of the stack that is the program's own, else the first; "" without frames."""
+    frames = [row.frame for row in group.rows if isinstance(row, FrameRow)]
+    own = next((frame for frame in frames if frame.function and not is_system(frame)), None)
+    chosen = own or (frames[0] if frames else None)
+    return "" if chosen is None else function_text(chosen)
+
+
+def group_title(group: Group, names: int = 3) -> str:
+    """ "GC Thread#0, GC Thread#1 and 6 more"."""
+    shown = [thread_name(thread) for thread in group.threads[:names]]
+    rest = len(group.threads) - len(shown)
+    if rest == 1:
+        shown, rest = shown[:-1], 2
+    return ", ".join(shown) + (f" and {number(rest)} more" if rest else "")
+
+
+def stack_heading(report: Report) -> str:
+    """What the stack shown first is."""
+    return "Stack of the thread that took the signal" if was_sent(report) else "Crashing stack"
+
+
+def telling_groups(report: Report) -> list[Group]:
+    """Groups of the other threads that stand in the program's own code, else all: the waiting first, then by size."""
+    groups = [group for group in group_threads(report.threads, 40) if not group.crashed]
+    own = [group for group in groups if any(_is_programs(row.frame) for row in _shown(group))]
+    return sorted(own or groups, key=lambda group: (not group.wait, -len(group.threads)))
+
+
+def telling_rows(group: Group) -> tuple[Row, ...]:
+    """The stack from its first Java frame to its last, or the whole of it: what lies around is the same everywhere."""
+    java = [number for number, row in enumerate(group.rows) if _is_java(row)]
+    return group.rows[java[0] : java[-1] + 1] if java else group.rows
+
+
+def _is_java(row: Row) -> bool:
+    return isinstance(row, FrameRow) and row.frame.kind.startswith("java")
+
+
+def _shown(group: Group) -> list[FrameRow]:
+    return [row for row in group.rows if isinstance(row, FrameRow)]
+
+
+_JDK = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
+
+
+def _is_programs(frame: Frame) -> bool:
+    if frame.kind.startswith("java"):
+        return not (frame.function or "java.").startswith(_JDK)
+    return frame.kind == "native" and frame.function is not None and not is_system(frame)

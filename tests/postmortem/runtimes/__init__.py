@@ -1,0 +1,3 @@
+"""Tests of postmortem.runtimes."""
+
+from __future__ import annotations
