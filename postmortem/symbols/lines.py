@@ -30,7 +30,7 @@ class Lines:
     """
 
     def __init__(self, path: Path, identity: str, first_address: int, cache: Cache) -> None:
-        self._path = path
+        self.path = path
         self._first = first_address
         self._identity = identity
         self._cache = cache
@@ -76,7 +76,7 @@ class Lines:
             except SymbolicError:
                 self._kept = None  # of another version of the library
         try:
-            made: Any = next(Archive.open(str(self._path)).iter_objects()).make_symcache()
+            made: Any = next(Archive.open(str(self.path)).iter_objects()).make_symcache()
         except (SymbolicError, OSError, StopIteration):
             made = None
         if key is not None:
@@ -87,7 +87,7 @@ class Lines:
     def _key(self) -> str | None:
         """Hashing the DWARF would take as long as reading it, so the file's state stands for its content."""
         try:
-            status = self._path.stat()
+            status = self.path.stat()
         except OSError:
             return None
         state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
