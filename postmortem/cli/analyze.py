@@ -129,9 +129,7 @@ def _one(
     from postmortem.errors import AnalysisError
     from postmortem.guard import analysis
 
-    request = analysis.Request(
-        core=core, options=options, forms=(form,), terminal=_terminal() if wants_text else None
-    )
+    request = analysis.Request(core=core, options=options, forms=(form,), terminal=_terminal() if wants_text else None)
     try:
         with _heap_progress(bool(options["histogram"])) as progress:
             if in_process:

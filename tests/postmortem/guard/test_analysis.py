@@ -46,9 +46,7 @@ def test_the_same_report_with_and_without_a_worker() -> None:
 
 @pytest.mark.parametrize("stage", DEADLY)
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS])
-def test_a_stage_that_kills_is_left_out(
-    stage: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stage_that_kills_is_left_out(stage: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     def deadly(*arguments: object, **more: object) -> None:
         os.kill(os.getpid(), number)
 
