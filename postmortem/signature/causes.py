@@ -40,8 +40,10 @@ def fault(report: Report) -> str:
     if signal is None:
         return "no signal"
     if not jvm_views.memory_fault(report):
-        return signal.name if signal.code_name is None or signal.code in (None, 0, views.SI_TKILL) else (
-            f"{signal.name} {signal.code_name}"
+        return (
+            signal.name
+            if signal.code_name is None or signal.code in (None, 0, views.SI_TKILL)
+            else (f"{signal.name} {signal.code_name}")
         )
     address = views.fault_address(report)
     if views.pc_is_fault(report):

@@ -146,9 +146,7 @@ def test_native_callers_in_a_jni_library_do_not_count_since_logs_lose_them() -> 
 
 
 def test_offsets_within_the_vm_do_not_count() -> None:
-    one, other = (
-        crashed(threads=(thread(java("shop.Orders.store")),), address=offset) for offset in (8, 0xC)
-    )
+    one, other = (crashed(threads=(thread(java("shop.Orders.store")),), address=offset) for offset in (8, 0xC))
     assert signature(one) == signature(other)
     assert signature(one).text == "null | shop.Orders.store"
 
