@@ -206,9 +206,9 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         else:
             namer = FrameNamer(modules, symbolication.locate, generated.name)
         named = [namer.all(walk.walk) for walk in walks]
-        lost = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
+        lost_frames = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
         named = [
-            lost.restored(walk.walk.frames, frames, merged=walk.crashed)
+            lost_frames.restored(walk.walk.frames, frames, merged=walk.crashed)
             for walk, frames in zip(walks, named, strict=True)
         ]
         log.problems.extend(generated.problems)
