@@ -26,6 +26,12 @@ _WORDS: tuple[tuple[str, Name], ...] = (
     (r"\b(?:freebsd|netbsd|openbsd)\b", "bsd"),
     (r"\blinux\b", "linux"),
 )
+_SUFFIXES: tuple[tuple[str, Name], ...] = (
+    (".dll", "windows"),
+    (".exe", "windows"),
+    (".dylib", "macos"),
+    (".so", "linux"),
+)
 _NARROW = re.compile(r"-(?:x86|i386|i486|i586|i686|arm|ppc|sparc|s390|mips)(?:-|$)")
 _MUSL = re.compile(r"ld-musl-|libc\.musl-")
 _EMULATORS = (("qemu", "qemu"), ("rosetta", "Rosetta"), ("fex-emu", "FEX"), ("box64", "box64"))
@@ -75,7 +81,7 @@ def _name(report: Report, platform: str, paths: list[str]) -> Name | None:
     if signal is not None and signal.name.startswith("EXCEPTION_"):
         return "windows"
     paths = [*paths, *(frame.module for thread in report.threads[:1] for frame in thread.frames if frame.module)]
-    for suffix, found in ((".dll", "windows"), (".exe", "windows"), (".dylib", "macos"), (".so", "linux")):
+    for suffix, found in _SUFFIXES:
         if any(path.lower().endswith(suffix) or (suffix == ".so" and ".so." in path) for path in paths):
             return found
     return None
