@@ -28,8 +28,9 @@ _ESTABLISHED = ("certain", "likely")
 
 def cause(report: Report) -> tuple[str | None, str]:
     """(the rule that says so, the cause). The rule is None where the bare fault is the cause."""
+    beside = _STATE if jvm_views.own_fault(report) else frozenset()
     for finding in report.findings:
-        if finding.confidence in _ESTABLISHED and finding.rule in _SAID:
+        if finding.confidence in _ESTABLISHED and finding.rule in _SAID and finding.rule not in beside:
             return finding.rule, _SAID[finding.rule](report, finding)
     return None, fault(report)
 
@@ -195,3 +196,11 @@ _SAID: dict[str, Callable[[Report, Finding], str]] = {
     "snapshot": _words("snapshot"),
 }
 """Rules whose finding tells the cause; of any other rule the bare fault is it."""
+
+_STATE = frozenset(
+    {
+        "mutex-deadlock", "jvm-java-deadlock", "jvm-safepoint-stall", "jvm-direct-memory", "jvm-code-cache-full",
+        "thread-exhaustion", "mapping-exhaustion",
+    }
+)  # fmt: skip
+"""What merely was so at the time where an instruction of the process faulted."""

@@ -158,6 +158,13 @@ def test_deadlock_does_not_depend_on_thread_order() -> None:
     assert signature(one).text == "deadlock | worker_1 | worker_2"
 
 
+def test_a_deadlock_beside_a_fault_is_not_its_cause() -> None:
+    threads = (thread("total"), waiting(1, 0x1000, 2), waiting(2, 0x2000, 1))
+    found = run(crashed(threads=threads, **NULL))
+    assert "mutex-deadlock" in {finding.rule for finding in found.findings}
+    assert signature(found).text == "null+0x40 | total"
+
+
 def test_java_deadlocks_are_told_by_their_cycle_and_not_by_the_launcher() -> None:
     def deadlocked(*members: tuple[int, str, str, str]) -> str:
         cycle = tuple(DeadlockMember(name=f"t{tid}", tid=tid, waiting_for=lock) for tid, _, _, lock in members)
