@@ -6,10 +6,11 @@ whose DW_AT_high_pc is 0 bytes on. DWARF 5, 3.3.8.2; DW_AT_GNU_entry_view orders
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from parsers.elf.header import Buffer
 
 _LARGEST_UNIT = 1 << 17
 """Bytes of a compilation unit that is read: some 10,000 entries, a tenth of a second."""
@@ -24,7 +25,7 @@ class Merged(NamedTuple):
     line: int | None
 
 
-def merged_at(path: Path, address: int, line: int) -> list[Merged]:
+def merged_at(content: Buffer, address: int, line: int) -> list[Merged]:
     """The functions merged into the instruction at a link-time address, innermost first.
 
     line: of the instruction; a function counts only if that is the line it was called from. Empty when there is
@@ -34,21 +35,20 @@ def merged_at(path: Path, address: int, line: int) -> list[Merged]:
     from elftools.elf.elffile import ELFFile
 
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        if len(content) > _LARGEST_FILE:
             return []
-        with path.open("rb") as file:
-            elf = ELFFile(file)
-            if not elf.has_dwarf_info():
-                return []
-            dwarf = elf.get_dwarf_info(follow_links=False)
-            ranges = dwarf.get_aranges()
-            offset = None if ranges is None else ranges.cu_offset_at_addr(address)
-            if offset is None:
-                return []
-            unit = dwarf.get_CU_at(offset)
-            if unit["unit_length"] > _LARGEST_UNIT:
-                return []
-            return _in_unit(unit, address, line)
+        elf = ELFFile(io.BytesIO(bytes(content[:])))
+        if not elf.has_dwarf_info():
+            return []
+        dwarf = elf.get_dwarf_info(follow_links=False)
+        ranges = dwarf.get_aranges()
+        offset = None if ranges is None else ranges.cu_offset_at_addr(address)
+        if offset is None:
+            return []
+        unit = dwarf.get_CU_at(offset)
+        if unit["unit_length"] > _LARGEST_UNIT:
+            return []
+        return _in_unit(unit, address, line)
     except (ELFError, DWARFError, OSError, KeyError, ValueError, IndexError, AttributeError, AssertionError, TypeError):
         return []  # damaged debug information names nobody
 
