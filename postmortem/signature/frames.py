@@ -32,7 +32,7 @@ _LONGEST = 160
 
 
 def _entries(name: str) -> list[str]:
-    text = resources.files(__package__).joinpath("lists", name).read_text(encoding="utf-8")
+    text = resources.files("postmortem.signature").joinpath("lists", name).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
