@@ -64,8 +64,8 @@ def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace) -> Fault 
     if _in_system_call(walked, space):
         return None
     info = fault_at(core, space, status.registers, signal.number)
-    return None if info is None else Fault(
-        status.tid, status.tid, signal, info, None, dict(status.registers), None, None
+    return (
+        None if info is None else Fault(status.tid, status.tid, signal, info, None, dict(status.registers), None, None)
     )
 
 

@@ -66,9 +66,7 @@ def _unsigned(report: Report) -> Finding:
             " crashed is not known."
         ),
         evidence=proof(report, ("threads", "threads in the core, none with a signal")),
-        remedies=(
-            "Ask how the core was made; look at the threads of this report: which of them wait, and for what.",
-        ),
+        remedies=("Ask how the core was made; look at the threads of this report: which of them wait, and for what.",),
     )
 
 
