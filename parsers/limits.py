@@ -24,6 +24,7 @@ class Limits:
     section_bytes: int = 1 << 28
     decompressed_bytes: int = 1 << 42
     ranges_listed: int = 1 << 20
+    log_bytes: int = 1 << 23
 
 
 LIMITS = Limits()

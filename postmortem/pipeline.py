@@ -68,6 +68,7 @@ class Options:
 
 
 _LOG_HEAD = 4096
+_LOG_BYTES = 1 << 26
 _ELF = b"\x7fELF"
 
 
@@ -104,14 +105,10 @@ def _log_in(target: Target) -> HsErrLog | None:
     head = bytes(target.content[:_LOG_HEAD])
     if head.startswith(_ELF):
         return None
-    from parsers.hs_err import MAX_BYTES, looks_like, parse
+    from parsers.hs_err import parse
 
-    if b"\0" in head and not looks_like(head):
-        return None
-    if target.size > MAX_BYTES and not looks_like(head):
-        return None
     try:
-        return parse(target.content[:MAX_BYTES])
+        return parse(target.content[:_LOG_BYTES])
     except ParseError:
         return None
 

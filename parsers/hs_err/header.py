@@ -123,7 +123,7 @@ class HeaderSection(Section):
         frame = frames.parse(content)
         if frame:
             return facts.put(problematic_frame=frame)
-        if facts.values.get("kind") == "internal-error" and "runtime" not in facts.values and indent >= 2:
+        if facts.values.get("kind") == "internal-error" and "runtime" not in facts.values and indent >= 1:
             return self._message(content)
         return self._note(content)
 

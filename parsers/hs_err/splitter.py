@@ -12,8 +12,9 @@ from parsers.hs_err.heap import CodeCacheSection, HeapSection, MetaspaceSection
 from parsers.hs_err.maps import LibrariesSection
 from parsers.hs_err.model import Coverage, HsErrLog, Line, ReportError
 from parsers.hs_err.process import PointersSection, ProcessSection
-from parsers.hs_err.reader import HEX, MAX_BYTES, Section, lines
+from parsers.hs_err.reader import HEX, Section
 from parsers.hs_err.system import SystemSection
+from parsers.hs_err.text import Text, normalised
 from parsers.hs_err.thread import ThreadSection
 from parsers.hs_err.vm import NativeMemorySection, VmSection
 
@@ -25,6 +26,11 @@ _REPORT_ERROR = re.compile(
     rf"\[?(?:error occurred during error reporting|timeout occurred during error reporting)(?: in step)? ?"
     rf"(?:\(([^()]{{0,200}}(?:\([^()]{{0,100}}\))?[^()]{{0,100}})\)|\"([^\"]{{0,200}})\")?(?:, id ({HEX}))?"
 )
+_TELLS_ITSELF = re.compile(
+    r"[VCvJjAM][ \t]|\||[0-9a-f]{4,16}-|0x|=>|Event: |_java_thread_list|[ \t]*(?:SIG|AC |\(?(?:Small|Medium|Large)[ \t]|"
+    r"bounds \[|total[ _]blobs=)|.{0,300}(?:JavaThread|\[0x|committed|\}[ \t]*$)|.{0,80} kB[ \t]*$"
+)
+"""What every line has that a reader knows without its section (Section.any): a first look, for speed."""
 _HINT = "hand over the whole hs_err_pid*.log, with its first lines, as text"
 
 
@@ -107,7 +113,7 @@ class _Splitter:
             return known
         if self._section is not None and self._section.feed(self._name, text):
             return True
-        return any(reader.any(text) for reader in self.readers.all)
+        return _TELLS_ITSELF.match(text) is not None and any(reader.any(text) for reader in self.readers.all)
 
     def _heading(self, text: str) -> tuple[Section, str] | None:
         if text[0] in " \t|0" or text.startswith("Event: ") or self._continues(text):
@@ -144,11 +150,11 @@ class _Splitter:
         )
         return True
 
-    def make(self, cut: bool) -> HsErrLog:
+    def make(self, text: Text) -> HsErrLog:
         """The facts."""
         r = self.readers
         limits = set().union(*(reader.cut() for reader in r.all))
-        if cut:
+        if text.cut:
             limits.add("bytes")
         if self.total - self.understood > len(self.unknown):
             limits.add("unknown")
@@ -173,6 +179,9 @@ class _Splitter:
             coverage=Coverage(total=self.total, understood=self.understood),
             unknown=tuple(self.unknown),
             limits_reached=tuple(sorted(limits)),
+            normalised=text.changes,
+            logs=text.logs,
+            others=text.others,
         )
 
 
@@ -191,12 +200,13 @@ _HEADINGS, _PLACES = _headings()
 
 
 def parse(data: bytes) -> HsErrLog:
-    """All facts of a log, whole, cut or damaged. ParseError if it is no such log at all."""
+    """All facts of a log, whole, cut, damaged or pasted. ParseError if it is no such log at all."""
+    text = normalised(data)
     splitter = _Splitter()
-    for line in lines(data):
+    for line in text.lines:
         splitter.line(line)
-    log = splitter.make(cut=len(data) > MAX_BYTES)
-    if not looks_like(data) and not (splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3):
+    log = splitter.make(text)
+    if not text.told and not (splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3):
         raise ParseError(
             "hs_err log",
             0,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def load(path: Path) -> HsErrLog:
     """A log, of which at most 64 MiB are read. Raises AnalysisError when it is none, or no regular file."""
     from parsers import hs_err
+    from parsers.limits import LIMITS
 
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -25,7 +26,7 @@ def load(path: Path) -> HsErrLog:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise AnalysisError(f"{path}: is not a regular file", "name the log itself")
-        data = file.read(hs_err.MAX_BYTES)
+        data = file.read(LIMITS.log_bytes)
     if not hs_err.looks_like(data):
         raise AnalysisError(f"{path}: is not a fatal error log of HotSpot", "it begins with a block of # lines")
     return hs_err.parse(data)
