@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 
-
 @click.command()
 @click.argument("cores", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CORE...")
 @click.option(

@@ -42,8 +42,7 @@ def check(report: Report) -> Iterator[Finding]:
     chain = jvm_frames.activation(report, start)
     if not chain:
         return
-    inner, root = chain[0][1], chain[-1][1]
-    index = chain[-1][0]
+    (innermost, inner), (index, root) = chain[0], chain[-1]
     level = jvm_frames.level_name(root.compile_level).split(",")[0]
     method = culprit.label(root)
     in_stub = f" in the stub {stub.function}, called" if stub is not None and stub.function else ""
@@ -71,8 +70,8 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index), "the compiled method"),
             (views.frame_path(report, index, "compile_level"), "its compile level"),
             (views.frame_path(report, index, "note"), "the nmethod"),
-            (views.frame_path(report, chain[0][0]) if len(chain) > 1 else "", "the innermost inlined method"),
-            (views.frame_path(report, chain[0][0], "bci"), "its bytecode index"),
+            (views.frame_path(report, innermost) if len(chain) > 1 else "", "the innermost inlined method"),
+            (views.frame_path(report, innermost, "bci"), "its bytecode index"),
         ),
         remedies=(
             f"Probe the compiler: run with -XX:CompileCommand=exclude,{command}. If the crash goes away, it is a"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import functools
-import hashlib
 import importlib.util
 import json
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -95,11 +93,7 @@ def directory() -> Path:
     with built.with_suffix(".lock").open("w") as lock:
         # Test processes run side by side; one makes the cores, the others find them.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp = built / "recipe.sha256"
-        if built.exists() and not (stamp.exists() and stamp.read_text() == _recipe_digest()):
-            shutil.rmtree(built)
         built.mkdir(exist_ok=True)
-        stamp.write_text(_recipe_digest())
         for _ in range(2):
             # A crash that a busy machine made to end otherwise is tried once more; what is good, is left alone.
             jobs = os.cpu_count() or 1
@@ -108,13 +102,6 @@ def directory() -> Path:
             if not any(case.description["failure"] for case in made):
                 break
     return built
-
-
-def _recipe_digest() -> str:
-    digest = hashlib.sha256(RECIPE.read_bytes())
-    for source in sorted(RECIPE.parent.glob("src/**/*.*")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
 
 
 @functools.cache
