@@ -32,6 +32,7 @@ from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
+from postmortem.targets.foreign import foreign, refuse
 from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import walk_threads
@@ -95,6 +96,8 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
         log = _Log(problems=[*target.problems])
         with log.stage("log"):
             told = _log_in(target)
+        if told is None and (kind := foreign(target)) is not None:
+            refuse(target, kind)
         if told is not None:
             return _analyze_log(told, target, options or Options(), log)
         return _analyze_core(target, options or Options(), log)
@@ -103,12 +106,13 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
 def _log_in(target: Target) -> HsErrLog | None:
     """The fatal error log that a file is, whole or an excerpt without its head; None when it is none."""
     head = bytes(target.content[:_LOG_HEAD])
-    if head.startswith(_ELF):
+    kind = foreign(target)
+    if head.startswith(_ELF) or (kind is not None and not kind.text):
         return None
     from parsers.hs_err import parse
 
     try:
-        return parse(target.content[:_LOG_BYTES])
+        return parse(target.content[:_LOG_BYTES], excerpt=kind is None)
     except ParseError:
         return None
 

@@ -27,8 +27,9 @@ _REPORT_ERROR = re.compile(
     rf"(?:\(([^()]{{0,200}}(?:\([^()]{{0,100}}\))?[^()]{{0,100}})\)|\"([^\"]{{0,200}})\")?(?:, id ({HEX}))?"
 )
 _TELLS_ITSELF = re.compile(
-    r"[VCvJjAM][ \t]|\||[0-9a-f]{4,16}-|0x|=>|Event: |_java_thread_list|[ \t]*(?:SIG|AC |\(?(?:Small|Medium|Large)[ \t]|"
-    r"bounds \[|total[ _]blobs=)|.{0,300}(?:JavaThread|\[0x|committed|\}[ \t]*$)|.{0,80} kB[ \t]*$"
+    r"[VCvJjAM][ \t]|\||[0-9a-f]{4,16}-|0x|=>|Event: |_java_thread_list|[ \t]*(?:SIG|AC |"
+    r"\(?(?:Small|Medium|Large)[ \t]|bounds \[|"
+    r"total[ _]blobs=)|.{0,300}(?:JavaThread|\[0x|committed|\}[ \t]*$)|.{0,80} kB[ \t]*$"
 )
 """What every line has that a reader knows without its section (Section.any): a first look, for speed."""
 _HINT = "hand over the whole hs_err_pid*.log, with its first lines, as text"
@@ -199,14 +200,18 @@ def _headings() -> tuple[re.Pattern[str], dict[str, tuple[int, str]]]:
 _HEADINGS, _PLACES = _headings()
 
 
-def parse(data: bytes) -> HsErrLog:
-    """All facts of a log, whole, cut, damaged or pasted. ParseError if it is no such log at all."""
+def parse(data: bytes, *, excerpt: bool = True) -> HsErrLog:
+    """All facts of a log, whole, cut, damaged or pasted. ParseError if it is no such log at all.
+
+    excerpt: parts without any words that HotSpot alone uses (a list of processors, a memory map) will do.
+    """
     text = normalised(data)
     splitter = _Splitter()
     for line in text.lines:
         splitter.line(line)
     log = splitter.make(text)
-    if not text.told and not (splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3):
+    likely = excerpt and splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3
+    if not text.told and not likely:
         raise ParseError(
             "hs_err log",
             0,

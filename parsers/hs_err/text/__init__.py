@@ -19,13 +19,15 @@ __all__ = ["Text", "normalised"]
 
 _BEFORE = 1 << 14
 """Bytes kept before the first line that is a log's for certain: the VM's warnings stand there."""
+_LEAST_OF_LINE = 40
+"""Bytes that a line counts for at least: empty lines cost time, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
     """lines: of the first log, numbered as in the file. changes: what was undone, in words. logs: the lines at which
-    the file's logs begin. others: lines that another writer put between. told: HotSpot's own words are there, so it is a log or part of one. cut: bytes of the file
-    lie outside of what was read."""
+    the file's logs begin. others: lines that another writer put between. told: HotSpot's own words are there, so it
+    is a log or part of one. cut: bytes of the file lie outside of what was read."""
 
     lines: tuple[Line, ...]
     changes: tuple[str, ...] = ()
@@ -77,9 +79,12 @@ def normalised(data: bytes) -> Text:
 
 def _window(data: bytes) -> tuple[bytes, int, bool]:
     """The bytes to read, the number of their first line, and whether others are left out."""
-    limit = LIMITS.log_bytes
-    if len(data) <= limit:
+    limit, lines = LIMITS.log_bytes, LIMITS.log_bytes // _LEAST_OF_LINE
+    if len(data) <= limit and data.count(b"\n") <= lines:
         return data, 1, False
     at = min((found for found in (data.find(word.encode()) for word in anchors.HEADS) if found >= 0), default=0)
     start = data.rfind(b"\n", 0, max(0, at - _BEFORE)) + 1 if at > _BEFORE else 0
-    return data[start : start + limit], data.count(b"\n", 0, start) + 1, True
+    window = data[start : start + limit]
+    if window.count(b"\n") > lines:
+        window = b"\n".join(window.split(b"\n", lines)[:lines])
+    return window, data.count(b"\n", 0, start) + 1, True

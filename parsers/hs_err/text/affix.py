@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from parsers.hs_err.text.anchors import Hit
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
-_UNESCAPED = re.compile(r"\\(?![nrtbfu\"'\\/])[^\\]|(?<!\\)(?:\\\\)*\\u(?![0-9a-fA-F]{4})")
+_UNESCAPED = re.compile(r"(?<!\\)(?:\\\\){0,64}\\(?:(?![nrtbfu\"'\\/])|u(?![0-9a-fA-F]{4}))")
 """A backslash that begins no escape: the text has its quotation marks but was not escaped."""
 _LONGEST = 400
 _MOST_SHAPES = 16
@@ -114,7 +114,7 @@ def stripped(lines: list[str], found: Sequence[Hit]) -> tuple[list[str | None], 
         return _unsuffixed(lines, "", [])
     shapes = _shapes(prefixed, plain)
     if not shapes:
-        return ([*lines], []) if plain > _MOSTLY * len(texts) else _cut(lines, firsts)
+        return _unsuffixed(lines, "", []) if plain > _MOSTLY * len(texts) else _cut(lines, firsts)
     patterns = []
     for shape in shapes:
         # What follows may be indented, so that the fewest blanks are the prefix's own.
@@ -153,14 +153,14 @@ def _unsuffixed(lines: Sequence[str | None], quote: str, words: list[str]) -> tu
     rests: list[str] = []
     plain = 0
     for whole in anchors.WHOLE:
-        for line, column in located.find(whole, 200):
-            rest = (lines[line] or "")[column + len(whole) :].rstrip()
+        for index, column in located.find(whole, 200):
+            rest = (lines[index] or "")[column + len(whole) :].rstrip()
             if rest.strip() and len(rest) <= _LONGEST:
                 rests.append(rest)
             else:
                 plain += 1
-    for line, _ in located.find(anchors.HEADS[0], 200):
-        above = (lines[line - 1] or "").rstrip() if line else ""
+    for index, _ in located.find(anchors.HEADS[0], 200):
+        above = (lines[index - 1] or "").rstrip() if index else ""
         if above.startswith("#") and above[1:].strip() and len(above) <= _LONGEST:
             rests.append(above[1:])  # the empty line of a head
     shapes = _shapes(rests, plain) if rests and len(rests) >= plain else []
@@ -176,7 +176,7 @@ def _unsuffixed(lines: Sequence[str | None], quote: str, words: list[str]) -> tu
             cut.append(None)
             continue
         text = line.rstrip()
-        for pattern, shape in zip(patterns, shapes, strict=True):
+        for pattern in patterns:
             match = pattern.search(text[-_LONGEST - 100 :])
             if match:
                 count += 1

@@ -144,4 +144,3 @@ def telling(found: list[Hit]) -> bool:
     """Whether a text with these hits is a log or part of one."""
     words = {hit.word for hit in found if hit.word not in _AMBIGUOUS}
     return bool(words.intersection(HEADS)) or len(words) > 1
-

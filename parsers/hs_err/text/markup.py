@@ -22,7 +22,9 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _BREAK = re.compile(r"<br\s{0,4}/?>[ \t]{0,8}\n?", re.IGNORECASE)
-_FENCE = re.compile(r"(?m)^[ \t>]{0,16}(?:`{3,8}|~{3,8})[\w+-]{0,20}[ \t]*$|^[ \t]*\{(?:code|noformat|quote)[^{}\n]{0,80}\}[ \t]*$")
+_FENCE = re.compile(
+    r"(?m)^[ \t>]{0,16}(?:`{3,8}|~{3,8})[\w+-]{0,20}[ \t]*$|^[ \t]*\{(?:code|noformat|quote)[^{}\n]{0,80}\}[ \t]*$"
+)
 _FENCED = re.compile(r"\{(?:code|noformat)(?::[^{}\n]{0,80})?\}|^```\w{0,20} ?|```$", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([#_*\[\](){}<>~`|+.!\\-])")
 _CONTROL = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[nrt\"'/\\bf])")
@@ -49,7 +51,7 @@ def unmarked(text: str) -> tuple[str, list[str]]:
     if "```" in text or "~~~" in text or "{code" in text or "{noformat" in text:
         text = _FENCED.sub("", _FENCE.sub("", text))
         changes.append("code fences")
-    if "\\#" in text or "\\_" in text and "\\_thread\\_" in text:
+    if "\\#" in text or "\\_thread\\_" in text:
         text = _ESCAPED.sub(r"\1", text)
         changes.append("Markdown escapes")
     return text, changes
@@ -135,9 +137,9 @@ def _records(lines: list[str]) -> list[tuple[int, str]] | None:
     rows: list[tuple[int, str]] = []
     for index, line in enumerate(lines):
         value = _loaded(line) if line.lstrip()[:1] == "{" and line.rstrip()[-1:] == "}" else None
-        text = next((text for path, text in _strings(value) if path == best), None)
-        if text is None:
+        told = next((text for path, text in _strings(value) if path == best), None)
+        if told is None:
             rows.append((index, line if value is None else ""))
             continue
-        rows.extend((index, part) for part in text.replace("\r", "").removesuffix("\n").split("\n"))
+        rows.extend((index, part) for part in told.replace("\r", "").removesuffix("\n").split("\n"))
     return rows

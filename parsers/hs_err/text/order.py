@@ -85,7 +85,7 @@ def logs(lines: list[str]) -> list[Log]:
             if "HEAD" not in seen and not seen:
                 who = new
             elif who and new and not _same(who, new):
-                starts.append(hit.line)
+                starts.append(_back(lines, hit.line))
                 seen, who = {}, new
             elif not who:
                 who = new
@@ -112,7 +112,7 @@ def _same(one: set[str], other: set[str]) -> bool:
 
 
 def _back(lines: list[str], at: int) -> int:
-    """The first of the lines of `#` and blanks above."""
-    while at and lines[at - 1].strip() in ("", "#"):
+    """The first of the empty lines of the head above."""
+    while at and lines[at - 1].strip() == "#":
         at -= 1
     return at
