@@ -274,10 +274,14 @@ def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
         yield Problem(stage="log", where=path, what=what, hint="the file that the JVM wrote has all lines as they were")
     if told.logs:
         lines = ", ".join(str(number) for number in told.logs[:_LOGS_SHOWN])
-        what = f"the file holds parts of {len(told.logs)} logs, which begin at lines {lines}; this report is of the first"
+        what = (
+            f"the file holds parts of {len(told.logs)} logs, which begin at lines {lines}; this report is of the first"
+        )
         yield Problem(stage="log", where=path, what=what, hint="cut the file there, and give each log by itself")
     if told.others:
-        yield Problem(stage="log", where=path, what=f"{told.others} lines between the log's are other writers': left out")
+        yield Problem(
+            stage="log", where=path, what=f"{told.others} lines between the log's are other writers': left out"
+        )
     if told.header.kind is None:
         what = "the log has no head: what ended the JVM is told only as far as other sections do"
         yield Problem(stage="log", where=path, what=what, hint="get the whole file, from its first line")

@@ -121,7 +121,9 @@ def test_a_log_as_hotspot_wrote_it_is_left_alone(log: str) -> None:
 
 
 _PARTS = st.one_of(
-    st.sampled_from(["web", "app", "INFO", "ERROR", "stdout", "F", "java", "[", "]", "|", ":", "-", ">", "(", ")", "=", "*"]),
+    st.sampled_from(
+        ["web", "app", "INFO", "ERROR", "stdout", "F", "java", "[", "]", "|", ":", "-", ">", "(", ")", "=", "*"]
+    ),
     st.sampled_from(["{clock}", "{number}"]),
 )
 
