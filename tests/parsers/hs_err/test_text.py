@@ -1,5 +1,6 @@
 """A log that went through loggers, tickets and shells gives the facts of the log itself."""
 
+# ruff: noqa: E501 (lines as other programs print them)
 from __future__ import annotations
 
 import html
@@ -8,9 +9,8 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -20,6 +20,9 @@ from hypothesis import strategies as st
 from parsers.hs_err import HsErrLog, parse
 from parsers.limits import LIMITS
 from tests.parsers.hs_err.texts import JDK8_WINDOWS, JDK17_LINUX, JDK21_MACOS, OUT_OF_MEMORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FIXTURES = Path(__file__).resolve().parents[3] / "fixtures" / "logs"
 LOGS = {
