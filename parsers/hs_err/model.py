@@ -579,6 +579,34 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     vm_info: str | None = None
 
 
+class FailedThread(msgspec.Struct, frozen=True, kw_only=True):
+    """`Failed to start thread "name" - pthread_create failed (EAGAIN) for attributes: …` (os_linux.cpp,
+    os_windows.cpp). error: errno's name."""
+
+    text: str
+    name: str | None = None
+    error: str | None = None
+
+
+class FailedCommit(msgspec.Struct, frozen=True, kw_only=True):
+    """`os::commit_memory(0x…, size, exec) failed; error='…' (errno=12)` (os_linux.cpp,
+    warn_fail_commit_memory). size: bytes."""
+
+    text: str
+    address: int
+    size: int
+    error: str | None = None
+    errno: int | None = None
+
+
+class Console(msgspec.Struct, frozen=True, kw_only=True):
+    """What the VM wrote to the console around its head. warnings: all of it, the failures among them."""
+
+    warnings: tuple[str, ...] = ()
+    failed_threads: tuple[FailedThread, ...] = ()
+    failed_commits: tuple[FailedCommit, ...] = ()
+
+
 class HsErrLog(msgspec.Struct, frozen=True, kw_only=True):
     """All of one log. complete: the `END.` marker is there. unknown: the lines that became no fact.
 
@@ -589,6 +617,7 @@ class HsErrLog(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     header: Header = msgspec.field(default_factory=Header)
+    console: Console = msgspec.field(default_factory=Console)
     summary: Summary = msgspec.field(default_factory=Summary)
     thread: CrashedThread = msgspec.field(default_factory=CrashedThread)
     process: Process = msgspec.field(default_factory=Process)

@@ -6,6 +6,7 @@ import re
 
 from parsers.errors import ParseError
 from parsers.hs_err import header
+from parsers.hs_err.console import ConsoleSection
 from parsers.hs_err.events import EventsSection
 from parsers.hs_err.header import HeaderSection, SummarySection
 from parsers.hs_err.heap import CodeCacheSection, HeapSection, MetaspaceSection
@@ -54,7 +55,7 @@ class _Readers:
         self.process, self.pointers, self.heap = ProcessSection(), PointersSection(), HeapSection()
         self.metaspace, self.code, self.events = MetaspaceSection(), CodeCacheSection(), EventsSection()
         self.libraries, self.nmt, self.vm = LibrariesSection(), NativeMemorySection(), VmSection()
-        self.system = SystemSection()
+        self.system, self.console = SystemSection(), ConsoleSection()
         self.all: tuple[Section, ...] = (
             self.header,
             self.summary,
@@ -69,6 +70,7 @@ class _Readers:
             self.nmt,
             self.vm,
             self.system,
+            self.console,
         )
 
 
@@ -161,7 +163,8 @@ class _Splitter:
             limits.add("unknown")
         ended = r.system.end or self.last.startswith("elapsed time:")
         return HsErrLog(
-            header=r.header.facts.make(),
+            header=r.header.make(),
+            console=r.console.facts.make(),
             summary=r.summary.facts.make(),
             thread=r.thread.facts.make(),
             process=r.process.facts.make(),
