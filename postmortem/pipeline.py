@@ -37,6 +37,7 @@ from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
 from postmortem.targets.foreign import foreign, refuse
+from postmortem.targets.moment import moment
 from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
@@ -240,7 +241,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             found_mappings,
             modules,
             symbolication.symbol_at,
-            [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
+            [
+                (thread.stack.start, thread.stack.end, thread.tid)
+                for thread in threads
+                if thread.stack is not None and thread.tid is not None
+            ],
         )
         crash = Crash(signal=describe_signal(core.signal)) if "fault" in lost else Crash()
         if fault is not None:
@@ -266,6 +271,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
                 may_throw=cxx and modules.named("libjvm.so") is None,
                 function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
             )
+    when, of = moment(target.path, target.path.stat().st_mtime)
+    crash = msgspec.structs.replace(crash, time=when, time_source=of)
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=Core(
@@ -290,9 +297,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
-            beside = options.hs_err or hs_err.find(target.path, report.process.pid)
-            if beside is not None:
-                report = hs_err.merged(report, hs_err.load(beside), str(beside))
+            report = hs_err.with_log(report, target.path, options.hs_err)
     return _judged(report, log, options)
 
 

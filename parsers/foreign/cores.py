@@ -51,6 +51,7 @@ _KERNELS = (
 )
 _SOLARIS_NOTES = frozenset((10, 13, 14, 15, 16))
 """NT_PSTATUS, NT_PSINFO, NT_PRCRED, NT_UTSNAME, NT_LWPSTATUS, under the owner CORE."""
+_LONGEST_OWNER = 64
 _MOST_NOTES = 4096
 _MOST_HEADERS = 4096
 _NATIVE = "a debugger of that system reads it; this program reads cores of Linux processes"
@@ -95,8 +96,9 @@ def _owners(data: Buffer, wide: bool, order: str) -> Iterator[tuple[bytes, int]]
     table_at = struct.Struct(f"{order}{header}")
     if len(data) < 64:
         return
-    (table, _) = table_at.unpack_from(data, offset)
-    (size, count) = struct.unpack_from(f"{order}HH", data, 54 if wide else 42)
+    head = bytes(data[:64])
+    (table, _) = table_at.unpack_from(head, offset)
+    (size, count) = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
     row = struct.Struct(f"{order}{entry.replace(' ', '')}")
     if size < row.size:
         return
@@ -105,13 +107,14 @@ def _owners(data: Buffer, wide: bool, order: str) -> Iterator[tuple[bytes, int]]
         at = table + index * size
         if at + row.size > len(data):
             return
-        fields = row.unpack_from(data, at)
+        fields = row.unpack(bytes(data[at : at + row.size]))
         if fields[0] != _PT_NOTE:
             continue
         start, length = (fields[2], fields[5]) if wide else (fields[1], fields[4])
         end = min(start + min(length, LIMITS.note_bytes), len(data))
         while start + 12 <= end and left:
             left -= 1
-            (namesz, descsz, number) = struct.unpack_from(f"{order}III", data, start)
-            yield bytes(data[start + 12 : start + 12 + min(namesz, 64)]).split(b"\0")[0], number
+            note = bytes(data[start : start + 12 + _LONGEST_OWNER])
+            (namesz, descsz, number) = struct.unpack_from(f"{order}III", note)
+            yield note[12 : 12 + namesz].split(b"\0")[0], number
             start += 12 + (namesz + 3 & ~3) + (descsz + 3 & ~3)

@@ -55,8 +55,8 @@ class HeaderSection(Section):
                 self._signal,
             ),
             rule(
-                rf"(Internal Error|Out of Memory Error|Error) \((?:(.{{1,512}}):(\d{{1,9}})|({HEX})|[0-9A-F]{{16,80}})\)"
-                rf"{_WHO}",
+                r"(Internal Error|Out of Memory Error|Error) "
+                rf"\((?:(.{{1,512}}):(\d{{1,9}})|({HEX})|[0-9A-F]{{16,80}})\){_WHO}",
                 self._internal,
             ),
             rule(rf"(Internal Error) at (.{{1,512}}):(\d{{1,9}})(){_WHO}", self._internal),
