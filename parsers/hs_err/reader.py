@@ -27,11 +27,16 @@ _UNITS = {"": 1, "B": 1, "BYTES": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "
 _SIZE = re.compile(r"([<>]?)(\d{1,20}(?:\.\d{1,6})?) ?([bB]ytes\b|[kKMGT]?[bB]?\b)")
 
 
+_NO_NUMBER = re.compile(rb"[0-9]{21,}")
+"""More digits than a 64-bit integer has: damage. The line then reads as one with bytes that are no text."""
+
+
 def lines(data: bytes) -> Iterator[Line]:
     """The lines of the log, without their ends, as far as MAX_BYTES; a line is cut at MAX_LINE bytes."""
     offset = 0
     for number, raw in enumerate(data[:MAX_BYTES].split(b"\n"), 1):
-        text = raw[:MAX_LINE].rstrip(b"\r").replace(b"\0", b"").decode("utf-8", "replace")
+        line = _NO_NUMBER.sub(b"\xff", raw[:MAX_LINE])
+        text = line.rstrip(b"\r").replace(b"\0", b"").decode("utf-8", "replace")
         yield Line(number=number, offset=offset, text=text)
         offset += len(raw) + 1
 
