@@ -301,9 +301,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     log.problems.extend(_module_problems(report))
     log.problems.extend(_unreadable(target, modules))
     log.problems.extend(budget.problems())
-    report = msgspec.structs.replace(
-        report, problems=tuple(log.problems), limits=LimitsReached(reached=budget.reached)
-    )
+    report = msgspec.structs.replace(report, problems=tuple(log.problems), limits=LimitsReached(reached=budget.reached))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
             beside = options.hs_err or hs_err.find(target.path, report.process.pid)
