@@ -27,8 +27,8 @@ _UNITS = {"": 1, "B": 1, "BYTES": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "
 _SIZE = re.compile(r"([<>]?)(\d{1,20}(?:\.\d{1,6})?) ?([bB]ytes\b|[kKMGT]?[bB]?\b)")
 
 
-_NO_NUMBER = re.compile(rb"[0-9]{21,}")
-"""More digits than a 64-bit integer has: damage. The line then reads as one with bytes that are no text."""
+_NO_NUMBER = re.compile(rb"[0-9]{80,}")
+"""More digits than any number of a log has, signal masks of 64 bits included: read as a byte that is no text."""
 
 
 def lines(data: bytes) -> Iterator[Line]:
