@@ -3,10 +3,10 @@
 What it finds: the VM has asked all Java threads to stop, and some have not.
 Why it matters: until the last one stops, none of the others runs: the whole process hangs for one loop.
 Evidence it needs: the safepoint's state, how many threads it waits for, and which threads run Java code.
-False alarms: every safepoint passes through this state; a core may hit that moment, which lasts microseconds. A signal
-that was sent because the process hung makes it the cause. A thread that waits in a signal handler, as those do that
-fault while the VM reports an error, is not counted. Where the VM reported an error, it must have waited for half a
-second when that began; where the time is not known, the stall is possible only.
+False alarms: every safepoint passes through this state, and a core of a busy process often hits that moment. So it
+must have lasted for half a second when the core was made or the VM began to report an error; where that time is not
+known (JDK 8, a stripped libjvm, no hsperfdata), the stall is a mere possibility and never the verdict. A thread that
+waits in a signal handler, as those do that fault while the VM reports an error, is not counted.
 What to do: give the loop that does not stop a place to stop.
 """
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _RUNNING = ("_thread_in_Java", "_thread_in_Java_trans", "_thread_in_vm", "_thread_in_native_trans", "_thread_new_trans")
 _MOST = 5
 _LEAST_WAITED = 0.5
+_REMARK = 15
+"""Specificity where the time is not known: beside whatever ended the process."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -51,7 +53,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     # What was written after an error is of a moment when the VM was about to end.
     afterwards = (report.crash.unwrapped or views.is_log(report)) and not _picked(report)
-    if afterwards and point.waited is not None and point.waited < _LEAST_WAITED:
+    if point.waited is not None and point.waited < _LEAST_WAITED and not _picked(report):
         return
     described = []
     evidence = [
@@ -68,19 +70,27 @@ def check(report: Report) -> Iterator[Finding]:
         if at is not None:
             evidence.append((f"threads[{index}].frames[{at}].function", "this"))
     operation = f" for {jvm.vm_operation}" if jvm.vm_operation else ""
-    since = f" It had waited for {point.waited:.1f} s when the error was reported." if point.waited else ""
+    when = "the error was reported" if afterwards else "the core was made"
+    since = (
+        f" It had waited for {point.waited:.1f} s when {when}."
+        if point.waited
+        else " For how long is not known: every safepoint passes through this state, mostly in microseconds."
+    )
+    # The VM itself sends the signal where -XX:+AbortVMOnSafepointTimeout waited in vain.
+    sure = bool(late) and (point.waited is not None or _picked(report))
     who = "; ".join(described) or "which threads, their states do not tell"
     yield Finding(
         rule=RULE.id,
         title=f"Safepoint{operation} not reached: {described[0] if described else 'a thread does not stop'}"[:200],
         severity="critical",
-        confidence="likely" if late and (point.waited or not afterwards) else "possible",
+        confidence="likely" if sure else "possible",
         explanation=(
             f"The VM stops all Java threads{operation} and waits for {point.waiting_to_block or len(late) or 'some'} of"
             f" them: {who}.{since} Compiled code looks for the request at polls; a counted loop without one, a large"
             " array copy, or a page that is slow to come keeps everyone waiting."
         ),
         evidence=proof(report, *evidence),
+        specificity=None if sure else _REMARK,
         remedies=(
             "Look at the loop that the thread runs. -XX:+UseCountedLoopSafepoints puts polls into counted loops;"
             " splitting the loop, or a long counter, does the same.",

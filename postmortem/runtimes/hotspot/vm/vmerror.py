@@ -6,6 +6,7 @@ Static variables, found by symbol, since JDK 9. Before, VMError is an object on 
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from postmortem.model.jvm import VmError
@@ -14,12 +15,18 @@ from postmortem.unwind.frame import ReportedFault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _NO_THREAD = 1 << 31
 """The initial value is -1; a tid is a positive int."""
 _MAX_TEXT = 2000
 _STACK_SEARCHED = 1 << 17
+_ALLOCATOR_SEARCHED = 1 << 14
+_LOWEST = 1 << 16
+_MAX_OBJECT = 1 << 40
+_ALLOCATORS = ("ObjArrayAllocator", "ObjAllocator", "ClassAllocator")
+_ELEMENTS = dict(B="byte", C="char", D="double", F="float", I="int", J="long", S="short", Z="boolean")
 _SOURCES = (".cpp", ".hpp", ".inline.hpp", ".c")
 
 
@@ -36,6 +43,32 @@ def vm_error(vm: Reading, symbol: Callable[[str], int | None]) -> VmError | None
         line=vm.i32(symbol("_ZN7VMError7_linenoE")) or None,
         size=vm.word(symbol("_ZN7VMError5_sizeE")) or None,
     )
+
+
+def failed_allocation(vm: Reading, oops: Oops, vtables: Callable[[int], str | None], sp: int) -> tuple[str, int] | None:
+    """(class, bytes) of the Java object for which the thread with that stack pointer found no room; JDK 11 and newer.
+
+    The MemAllocator on its stack: {vtable, Thread*, Klass*, size in words} (gc/shared/memAllocator.hpp).
+    """
+    data = vm.memory.read_some(sp & ~7, _ALLOCATOR_SEARCHED)
+    words = struct.unpack_from(f"<{len(data) // 8}Q", data)
+    for table, thread, klass, size in zip(words, words[1:], words[2:], words[3:], strict=False):
+        if not (thread > _LOWEST and klass > _LOWEST and table > _LOWEST and 0 < size < _MAX_OBJECT):
+            continue
+        if (vtables(table) or "").startswith(_ALLOCATORS):
+            name = oops.external_name(klass)
+            if name is not None:
+                return _array_name(name), 8 * size
+    return None
+
+
+def _array_name(name: str) -> str:
+    """ "[B" is "byte[]", "[Ljava.lang.Object;" is "java.lang.Object[]"."""
+    depth = len(name) - len(name.lstrip("["))
+    if not depth:
+        return name
+    element = name[depth:]
+    return (_ELEMENTS.get(element) or element.removeprefix("L").removesuffix(";")) + "[]" * depth
 
 
 def reported_fault(vm: Reading, symbol: Callable[[str], int | None]) -> ReportedFault | None:
