@@ -39,9 +39,10 @@ class Heap(msgspec.Struct, frozen=True, kw_only=True):
     gc_active: bool | None = None
     full_collections: int | None = None
     full_seconds: float | None = None
+    full_share: float | None = None
     since_full: float | None = None
-    """Collections of the whole heap, the time they took, and the time since the last one ended, 0 while one runs; of
-    collectors that stop for them (hsperfdata)."""
+    """Collections of the whole heap, the seconds they took, the part of the time since the start that these are, and
+    the seconds since the last one ended, 0 while one runs; of collectors that stop for them (hsperfdata)."""
     last_cause: str | None = None
     """Why the last collection was begun, in the VM's words."""
 

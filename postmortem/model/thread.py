@@ -38,6 +38,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     bci: int | None = None
     compile_level: int | None = None
     note: str | None = None
+    native_library: str | None = None
+    """The library that implements a native method."""
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +82,8 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
     """What it needs, and the thread it needs it from, which it can't go on without."""
     pending_exception: str | None = None
     """Class and message of an exception that was thrown and not yet delivered."""
+    loop_polls: bool | None = None
+    """While the VM waits for threads to stop: whether the loop of compiled code that this one is in looks for that."""
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):

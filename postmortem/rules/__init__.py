@@ -47,6 +47,7 @@ from postmortem.rules.fault import (
 )
 from postmortem.rules.jvm import (
     jvm_bad_jni_reference,
+    jvm_bad_native_return,
     jvm_code_cache_full,
     jvm_crash_in_compiled_code,
     jvm_crash_in_compiler,
@@ -107,6 +108,7 @@ ALL: tuple[Rule, ...] = (
     jvm_crash_in_gc.RULE,
     jvm_crash_in_compiler.RULE,
     jvm_unsafe_access.RULE,
+    jvm_bad_native_return.RULE,
     jvm_internal_error.RULE,
     jvm_crash_in_compiled_code.RULE,
     jvm_crash_in_interpreter.RULE,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FULL = 0.98
+_LEAST = 0.8
 _NEARLY = 0.9
 """What a collector leaves unused when it gives up: a survivor space, the ends of regions."""
 _TOP = 5
@@ -50,9 +51,11 @@ def check(report: Report) -> Iterator[Finding]:
     said = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.HEAP)
     thrown = jvm_exhaustion.thrown(report, jvm_exhaustion.HEAP)
     share = None if heap is None else jvm_exhaustion.share(heap.used, heap.maximum)
-    if said is None and (share is None or share < _NEARLY):
+    if said is None and (share is None or share < _LEAST):
         return
-    thrash = None if said is not None else _thrash(report, thrown)
+    # A collector keeps a part of the heap free for itself: full is what it could give out.
+    given = None if heap is None else jvm_exhaustion.share(heap.used, heap.capacity)
+    thrash = _thrash(report, thrown) if said is None and (given or 0) >= _LEAST else None
     if said is None and thrash is None and (share or 0) < _FULL:
         return
     wanted, in_pieces = _wanted(report, said is not None, share)
@@ -86,7 +89,7 @@ def check(report: Report) -> Iterator[Finding]:
             + (f"; most of it: {top}." if top else ".")
             + wanted
             + (
-                " The thread that got the error is the one that asked last, which need not be the one that holds it all."
+                " The thread that got the error asked last; it need not be the one that holds it all."
                 if said is not None
                 else " Whatever ended the process then, such a JVM hardly gets on."
                 if thrash is not None
@@ -120,7 +123,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 
 def _thrash(report: Report, thrown: str | None) -> tuple[str, str, str] | None:
-    """(path of the evidence, words for the title, a sentence) where a full heap is more than a collection that is due."""
+    """(path, words for the title, a sentence) of what says that a full heap is more than a collection that is due."""
     heap = jvm_views.heap(report)
     if heap is None or report.jvm is None:
         return None
@@ -129,10 +132,9 @@ def _thrash(report: Report, thrown: str | None) -> tuple[str, str, str] | None:
         path, number = stalled
         return path, f"{number} threads wait for memory", f"{number} threads wait until a collection frees some memory."
     count, took, since = heap.full_collections or 0, heap.full_seconds, heap.since_full
-    uptime = report.jvm.uptime
-    if count >= _SEVERAL and took is not None and uptime and took / uptime >= _MUCH:
-        part = f"{count} collections of the whole heap took {took:.1f} of {uptime:.1f} s"
-        return "jvm.heap.full_seconds", part, f"{part}, and left it full."
+    if count >= _SEVERAL and took is not None and (heap.full_share or 0) >= _MUCH:
+        part = f"{count} collections of the whole heap took {heap.full_share:.0%} of the time, {took:.1f} s"
+        return "jvm.heap.full_share", part, f"{part}, and left it full."
     if count >= _SEVERAL and since is not None and since <= _JUST:
         part = f"the last of {count} collections of the whole heap left it so"
         how = "is running" if since == 0 else f"ended {since:.1f} s before"
@@ -165,8 +167,8 @@ def _wanted(report: Report, said: bool, share: float | None) -> tuple[str, str]:
     free = None if heap.used is None or heap.maximum is None else heap.maximum - heap.used
     if size is not None and free is not None and size <= free and (heap.collector or "") == "G1":
         return (
-            f"{what} {jvm_exhaustion.amount(free)} were free, but not in one piece: G1 needs adjoining free regions for an"
-            " object of half a region or more (humongous).",
+            f"{what} {jvm_exhaustion.amount(free)} were free, but not in one piece: G1 needs adjoining free regions for"
+            " an object of half a region or more (humongous).",
             f", fragmented: {jvm_exhaustion.amount(free)} free, no {jvm_exhaustion.amount(size)} in one piece",
         )
     if size is not None and free is not None and size > free and share is not None and share < _NEARLY:

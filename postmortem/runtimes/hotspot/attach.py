@@ -22,9 +22,10 @@ from postmortem.runtimes.hotspot.stack.continuation import Continuations
 from postmortem.runtimes.hotspot.threads.compiling import compilations
 from postmortem.runtimes.hotspot.threads.monitors import Wait, deadlocks, waits
 from postmortem.runtimes.hotspot.threads.pools import pools
-from postmortem.runtimes.hotspot.threads.threads import read_threads
+from postmortem.runtimes.hotspot.threads.threads import VmThread, read_threads
 from postmortem.runtimes.hotspot.threads.virtualthreads import VirtualThreads
 from postmortem.runtimes.hotspot.vm.flags import flags
+from postmortem.runtimes.hotspot.vm.operation import SYNCHRONIZING
 from postmortem.runtimes.hotspot.vm.state import jvm_state
 from postmortem.runtimes.hotspot.vm.vmerror import (
     failed_allocation,
@@ -32,6 +33,7 @@ from postmortem.runtimes.hotspot.vm.vmerror import (
     vm_error,
     vm_error_on_stack,
 )
+from postmortem.runtimes.hotspot.x86_64 import loops
 from postmortem.runtimes.hotspot.x86_64.continuationentry import ContinuationEntries
 from postmortem.runtimes.hotspot.x86_64.frames import HotSpotUnwinder, Stack
 
@@ -146,7 +148,8 @@ class HotSpot:
         )
         self.problems += problems
         self._crashed_sp = core.threads[0].registers.get("rsp", 0) if core.threads else 0
-        cache = CodeCache(self._vm)
+        self._pcs = {status.tid: status.registers.get("rip", 0) for status in core.threads}
+        self._cache = cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
         self._continuations = Continuations(self._vm, self._oops, cache, activations, names.address)
         mounted = {thread.virtual for thread in self._threads.threads if thread.virtual}
@@ -202,7 +205,24 @@ class HotSpot:
             wait_kind=None if wait is None or wait.held_by is None else wait.kind,
             waits_for_tid=None if wait is None or wait.held_by is None else wait.held_by.tid,
             pending_exception=thread.pending_exception,
+            loop_polls=self._loop_polls(thread),
         )
+
+    @cached_property
+    def _synchronizing(self) -> bool:
+        return self._vm.u32(self._names.address("_ZN20SafepointSynchronize6_stateE")) == SYNCHRONIZING
+
+    def _loop_polls(self, thread: VmThread) -> bool | None:
+        """Of a thread in compiled code, while a safepoint is begun."""
+        if thread.thread_state != "_thread_in_Java" or not self._synchronizing:
+            return None
+        pc = self._pcs.get(thread.tid or 0, 0)
+        blob = self._cache.blob_at(pc)
+        if blob is None or blob.kind != "nmethod":
+            return None
+        code = self._vm.memory.read_some(blob.code_begin, min(blob.code_end - blob.code_begin, loops.LONGEST))
+        mined = {flag.name: flag.value for flag in self._flags}.get("LoopStripMiningIter", "0") != "0"
+        return loops.polled(code, blob.code_begin, pc, mined)
 
     def state(
         self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]], progress: Progress | None = None

@@ -108,4 +108,4 @@ class Activations:
         if method.native:
             bci = None
         line = None if bci is None else self.methods.line(method, bci)
-        return VirtualFrame(method.name, method.file, line, bci)
+        return VirtualFrame(method.name, method.file, line, bci, method.implementation)

@@ -32,15 +32,18 @@ def with_collections(heap: Heap | None, counters: Mapping[str, str]) -> Heap | N
     took, entry, left = (
         _number(counters, f"sun.gc.collector.1.{what}") for what in ("time", "lastEntryTime", "lastExitTime")
     )
-    full_seconds = since = None
+    full_seconds = since = share = None
     if frequency:
         full_seconds = None if took is None else took / frequency
-        if now is not None and entry is not None and left is not None and left:
-            since = 0.0 if entry > left else max(now - left, 0) / frequency
+        if entry is not None and left:
+            # JDK 25 and newer have no clock among the counters.
+            since = 0.0 if entry > left else None if now is None else max(now - left, 0) / frequency
+            share = None if took is None else took / max(now or 0, entry, left)
     return msgspec.structs.replace(
         heap,
         full_collections=_number(counters, "sun.gc.collector.1.invocations"),
         full_seconds=full_seconds,
+        full_share=share,
         since_full=since,
         last_cause=_cause(counters),
     )

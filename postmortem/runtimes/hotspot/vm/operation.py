@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_SYNCHRONIZING = 1
-_STATES = {0: "not synchronized", _SYNCHRONIZING: "synchronizing", 2: "synchronized"}
+SYNCHRONIZING = 1
+_STATES = {0: "not synchronized", SYNCHRONIZING: "synchronizing", 2: "synchronized"}
 _NO_TIME = 1 << 63
 """VMError's times are -1 until they are set."""
 
@@ -25,7 +25,7 @@ def safepoint(
     if state is None:
         return None
     waiting = vm.i32(symbol("_ZN20SafepointSynchronize17_waiting_to_blockE"))
-    waited = _waited(vm, symbol, counters or {}) if state == _SYNCHRONIZING else None
+    waited = _waited(vm, symbol, counters or {}) if state == SYNCHRONIZING else None
     return Safepoint(state=_STATES.get(state), waiting_to_block=waiting, waited=waited)
 
 

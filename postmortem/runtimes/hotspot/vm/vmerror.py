@@ -22,11 +22,11 @@ _NO_THREAD = 1 << 31
 """The initial value is -1; a tid is a positive int."""
 _MAX_TEXT = 2000
 _STACK_SEARCHED = 1 << 17
-_ALLOCATOR_SEARCHED = 1 << 14
+_ALLOCATOR_SEARCHED = 1 << 16
 _LOWEST = 1 << 16
 _MAX_OBJECT = 1 << 40
 _ALLOCATORS = ("ObjArrayAllocator", "ObjAllocator", "ClassAllocator")
-_ELEMENTS = dict(B="byte", C="char", D="double", F="float", I="int", J="long", S="short", Z="boolean")
+_ELEMENTS = dict(zip("BCDFIJSZ", ["byte", "char", "double", "float", "int", "long", "short", "boolean"], strict=True))
 _SOURCES = (".cpp", ".hpp", ".inline.hpp", ".c")
 
 
@@ -48,15 +48,21 @@ def vm_error(vm: Reading, symbol: Callable[[str], int | None]) -> VmError | None
 def failed_allocation(vm: Reading, oops: Oops, vtables: Callable[[int], str | None], sp: int) -> tuple[str, int] | None:
     """(class, bytes) of the Java object for which the thread with that stack pointer found no room; JDK 11 and newer.
 
-    The MemAllocator on its stack: {vtable, Thread*, Klass*, size in words} (gc/shared/memAllocator.hpp).
+    The MemAllocator on its stack: {vtable, Thread*, Klass*, size in words} (gc/shared/memAllocator.hpp); in JDK 11
+    the heap's address comes before the thread's.
     """
     data = vm.memory.read_some(sp & ~7, _ALLOCATOR_SEARCHED)
     words = struct.unpack_from(f"<{len(data) // 8}Q", data)
-    for table, thread, klass, size in zip(words, words[1:], words[2:], words[3:], strict=False):
-        if not (thread > _LOWEST and klass > _LOWEST and table > _LOWEST and 0 < size < _MAX_OBJECT):
+    known: dict[int, bool] = {}
+    for index, table in enumerate(words[:-4]):
+        if table < _LOWEST:
             continue
-        if (vtables(table) or "").startswith(_ALLOCATORS):
-            name = oops.external_name(klass)
+        if table not in known:
+            known[table] = (vtables(table) or "").startswith(_ALLOCATORS)
+        if not known[table]:
+            continue
+        for klass, size in (words[index + 2 : index + 4], words[index + 3 : index + 5]):
+            name = oops.external_name(klass) if klass > _LOWEST and 0 < size < _MAX_OBJECT else None
             if name is not None:
                 return _array_name(name), 8 * size
     return None
