@@ -7,6 +7,8 @@ Evidence it needs: the native method's wrapper or the interpreter's entry for na
 and the register that the instruction uses: the thread's own (r15), the frame pointer, or the returned value.
 False alarms: changed registers are certain: the wrapper used them before the call. A bad reference is likely: the
 instruction may also read a class or an argument's handle that was damaged before.
+Rivals excluded: damage before the call: the code around a native method used the same register before it; a defect of
+the VM's code: the value is not what the ABI obliges the callee to give back.
 What to do: look at the native method's declaration and return value, inline assembly, calling convention, buffers.
 """
 
@@ -72,6 +74,8 @@ def check(report: Report) -> Iterator[Finding]:
         title=title,
         severity="critical",
         confidence=confidence,
+        claim="cause",
+        rivals=() if register else ("a handle or class of the VM that was damaged before",),
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised in the VM's own code around {method}"
             f"{of}, after that had returned.{by} {words} Neither the interpreter nor a compiler is at fault."

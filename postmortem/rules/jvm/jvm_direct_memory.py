@@ -5,6 +5,8 @@ Why it matters: this memory is outside the heap, and freed only when the Java ob
 Evidence it needs: java.nio.Bits' own counters, or the error's words.
 False alarms: a pool (Netty's) takes what it can get and keeps it; full use is then its normal state. So without the
 error, or a collection that java.nio.Bits asks for when it finds no room, full use is possible only.
+Rivals excluded: a pool that keeps all it may have: an OutOfMemoryError for direct memory was thrown; an error for the
+Java heap.
 What to do: find who allocates direct buffers and whether they are given back.
 """
 
@@ -42,6 +44,7 @@ def check(report: Report) -> Iterator[Finding]:
         f" {jvm_exhaustion.amount(maximum)} reserved",
         severity="high" if failed else "low",
         confidence="certain" if said is not None or thrown is not None else "likely" if failed else "possible",
+        claim="cause",
         explanation=(
             f"{jvm_exhaustion.amount(used)}{number} are reserved for direct ByteBuffers, of at most"
             f" {jvm_exhaustion.amount(maximum)} (-XX:MaxDirectMemorySize; without it, as much as -Xmx). "

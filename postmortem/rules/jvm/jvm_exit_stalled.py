@@ -54,6 +54,8 @@ def check(report: Report) -> Iterator[Finding]:
             title=f"The JVM was shutting down and waited for the shutdown hook {_name(running)}, in {place}"[:200],
             severity="high",
             confidence="likely",
+            claim="cause",
+            rivals=("the hook is at work and merely slow",),
             explanation=(
                 f"Shutdown was begun{' by a signal (SIGTERM, SIGINT or SIGHUP)' if signal else by}. It runs all"
                 f" shutdown hooks and waits for the end of each; {_name(running)} (thread {running.tid}, {state}) has"

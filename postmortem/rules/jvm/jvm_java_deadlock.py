@@ -9,6 +9,8 @@ initializes a class that is being initialized; whose Thread object is waited on,
 False alarms: a wait with a time-out ends by itself: possible only. Every edge of a circle is read from memory. What no
 edge shows, an interrupt or a time-out of its own making that a further thread would bring, is not excluded by
 memory: a circle through Thread.wait() without join() on the stack, or through a task, is likely.
+Rivals excluded: a queue for a lock whose owner runs: every edge of the circle is read from memory; a wait that ends
+by itself after its time.
 What to do: take the locks in one order everywhere; break the cycle between static initializers.
 """
 
@@ -92,6 +94,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=_title(first, names, more),
         severity="critical",
         confidence="possible" if timed else "certain" if all(_sure(report, m) for m in first.threads) else "likely",
+        claim="cause",
         explanation=(
             _circle(first)
             + _outlook(first, timed)
@@ -168,6 +171,7 @@ def _with_native(report: Report) -> Iterator[Finding]:
         title=f"Deadlock of {len(first)} threads across Java and a native mutex: {names}{more}",
         severity="critical",
         confidence="possible" if timed else "certain",
+        claim="cause",
         explanation=" ".join(told)
         + (" One waits with a time-out." if timed else " None of them can go on.")
         + " jstack sees the Java half only and reports no deadlock.",

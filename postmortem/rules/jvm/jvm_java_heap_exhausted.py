@@ -7,6 +7,8 @@ Evidence it needs: VMError's words, or the heap's use against its maximum; the c
 False alarms: a heap near its maximum with a collection due is normal, so that alone is possible only. It is likely
 where a collection of the whole heap has just left it full, where such collections took much of the time since the
 start, where threads wait for memory, or where the error was thrown shortly before.
+Rivals excluded: a heap that is full and due for a collection: the JVM's own words say that it ended for the error; an
+error for another memory (metaspace, direct, threads).
 What to do: see which classes hold the memory, then whether they leak or the heap is too small.
 """
 
@@ -77,6 +79,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         severity="critical" if said is not None else "high" if thrash is not None else "medium",
         confidence="certain" if said is not None else "likely" if thrash is not None else "possible",
+        claim="cause",
         explanation=(
             (
                 f"An OutOfMemoryError ({words}) was thrown and the JVM was told to end with it"
@@ -188,6 +191,7 @@ def _array(report: Report, where: str, words: str) -> Finding:
         title="A Java array was asked for that is larger than the VM allows",
         severity="high",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"An OutOfMemoryError ({words}) was thrown and the JVM was told to end with it"
             " (-XX:+CrashOnOutOfMemoryError). The length asked for is beyond what an array can have, so the size of the"

@@ -70,6 +70,8 @@ def check(report: Report) -> Iterator[Finding]:
             ),
             severity="critical",
             confidence="possible" if timed else "likely",
+            claim="cause",
+            rivals=("the results come from another pool or a remote side, and the queue is merely behind",),
             explanation=(
                 f"Every worker of the ThreadPoolExecutor at {pool.address:#x} ({count}) is inside a task and waits for"
                 f" the result of another one, in {'; '.join(dict.fromkeys(places)) or 'its task'}. {pool.queued} tasks"
