@@ -127,6 +127,7 @@ def _called_directly(report: Report) -> Iterator[Finding]:
         title=title,
         severity="critical",
         confidence="likely",
+        claim="observation",
         rivals=("memory that the native function uses was damaged before",),
         explanation=f"{words} Called{by or ' by Java'}. The native function did what it was told with what it was"
         " given; what else it may be: memory that it uses was damaged before.",

@@ -117,9 +117,9 @@ def _asleep(report: Report) -> str | None:
     """The path of the VM thread's long pause between two looks at the threads (SafepointSynchronize::back_off)."""
     for index, thread in enumerate(report.threads):
         names = [plain(frame.function or "") for frame in thread.frames[:12]]
-        if any(name.startswith("SafepointSynchronize::") for name in names):
-            found = next((n for n, name in enumerate(names) if name in _PAUSES), None)
-            return None if found is None else f"threads[{index}].frames[{found}].function"
+        found = next((n for n, name in enumerate(names) if name in _PAUSES), None)
+        if found is not None and any(name.startswith("SafepointSynchronize::") for name in names[found:]):
+            return f"threads[{index}].frames[{found}].function"
     return None
 
 
