@@ -65,6 +65,10 @@ class Methods:
         method = self.at(address)
         return None if method is None else method.name
 
+    def class_name(self, address: int | None) -> str | None:
+        """The class whose Klass lies at an address; None for anything else."""
+        return self._oops.external_name(address) if address and not self.at(address) else None
+
     def line(self, method: Method, bci: int) -> int | None:
         """The source line of a bytecode index; None where the class has no line numbers."""
         if method.lines is None or bci < 0:
