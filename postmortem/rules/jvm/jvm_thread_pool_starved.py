@@ -43,7 +43,7 @@ def check(report: Report) -> Iterator[Finding]:
         if not pool.queued or not pool.workers or (pool.core is not None and len(pool.workers) < pool.core):
             continue
         waiting = [(*threads[tid], _wait(threads[tid][1])) for tid in pool.workers if tid in threads]
-        if len(waiting) < len(pool.workers) or not all(at for _, _, at in waiting):
+        if len(waiting) < len(pool.workers) or any(at is None for _, _, at in waiting):
             continue
         timed = any((thread.java.state or "").startswith("TIMED") for _, thread, _ in waiting if thread.java)
         names = ", ".join(_name(thread) for _, thread, _ in waiting[:_MOST])
@@ -91,18 +91,18 @@ def check(report: Report) -> Iterator[Finding]:
         return
 
 
-def _wait(thread: Thread) -> int:
-    """Index of the frame in which a worker waits for a result, inside a task; 0: it does not."""
-    found = 0
+def _wait(thread: Thread) -> int | None:
+    """Index of the frame in which a worker waits for a result, inside a task; None: it does not."""
+    found = None
     for index, frame in enumerate(thread.frames):
-        if not found and frame.function in _WAITS:
+        if found is None and frame.function in _WAITS:
             found = index
         if frame.function == _LOOP:
             return found
         own = jvm_frames.is_java(frame) and not (frame.function or "").startswith(("java.", "jdk.", "sun."))
-        if own and not found:
-            return 0
-    return 0
+        if own and found is None:
+            return None
+    return None
 
 
 def _name(thread: Thread) -> str:
