@@ -111,8 +111,8 @@ def _title(deadlock: Deadlock, names: str, more: str) -> str:
     if len(deadlock.threads) > 1:
         return f"Deadlock of {len(deadlock.threads)} Java threads: {names}{more}"
     member = deadlock.threads[0]
-    what = {"read-lock": "to write what it holds to read", "join": "for its own end"}
-    return f"{member.name} waits for itself: {what.get(member.kind or '', 'for a lock that it holds')}{more}"
+    what = "to write what it holds to read" if member.kind == "read-lock" else "for a lock that it holds"
+    return f"{member.name} waits for itself: {what}{more}"
 
 
 def _outlook(deadlock: Deadlock, timed: bool) -> str:

@@ -76,8 +76,9 @@ def deadlocks(table: ThreadTable, found: dict[int, Wait], virtual: Iterable[VmTh
         if current is not None and current.address in on_path:
             first = next(index for index, thread in enumerate(path) if thread.address == current.address)
             wait = found[current.address]
-            # A monitor can be entered again by its owner; what is being handed over looks as if it could not.
-            if len(path) - first > 1 or wait.parked or wait.kind == "join":
+            # A monitor can be entered again by its owner; what is being handed over looks as if it could not. A thread
+            # that joins itself does so to stay.
+            if len(path) - first > 1 or (wait.parked and wait.kind != "join"):
                 cycles.append(Deadlock(threads=tuple(_member(thread, found) for thread in path[first:])))
         finished |= on_path
     return tuple(cycles)
@@ -154,9 +155,8 @@ class _Monitors:
         if owner:
             return Wait(text, *self._of_oop(owner), parked=True)
         if text.startswith(_READ_WRITE):
-            state = self._vm.u32(oops.place(blocker, "state"))
             reader = oops.oop_field(blocker, "firstReader")
-            if state and state >> _SHARED_SHIFT and reader:
+            if reader and self._read_holds(blocker):
                 return Wait(text, *self._of_oop(reader), "read-lock", parked=True)
         elif oops.find_field(oops.klass(blocker), "runner") is not None and text.startswith("java.util.concurrent."):
             # FutureTask and what extends it: NEW until it has a result.
@@ -167,6 +167,15 @@ class _Monitors:
             ending = self._ends().get(blocker or 0)
             return Wait(text, ending, self._name(ending, None), "join" if ending else "lock", parked=True)
         return Wait(text, None, None, parked=True)
+
+    def _read_holds(self, synchronizer: int | None) -> int:
+        """Holds of the read lock: the upper half of the state, an int, since JDK 25 a long."""
+        field = self._oops.find_field(self._oops.klass(synchronizer), "state")
+        if field is None or not synchronizer:
+            return 0
+        if field.signature == "J":
+            return (self._vm.word(synchronizer + field.offset) or 0) >> 32
+        return (self._vm.u32(synchronizer + field.offset) or 0) >> _SHARED_SHIFT
 
     def _ends(self) -> dict[int, VmThread]:
         """Virtual threads by the latch on which those wait who join them."""
