@@ -36,7 +36,7 @@ def check(report: Report) -> Iterator[Finding]:
     used = maximum = buffers = None
     if direct is not None:
         used, maximum, buffers = direct.used, direct.maximum, direct.buffers
-    failed = said is not None or thrown is not None or _collected(report)
+    failed = said is not None or thrown is not None or _collected(report) is not None
     number = f" in {buffers:,} buffers" if buffers is not None else ""
     yield Finding(
         rule=RULE.id,
@@ -60,7 +60,7 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             (said[0] if said is not None else "", "what the VM said"),
             (thrown or "", "the error that was thrown"),
-            ("jvm.heap.last_cause" if _collected(report) else "", "Bits asks for a collection when it finds no room"),
+            (_collected(report) or "", "what java.nio.Bits does when it finds no room"),
             ("jvm.direct_memory.used", "bytes reserved"),
             ("jvm.direct_memory.maximum", "bytes allowed"),
             ("jvm.direct_memory.buffers", "buffers"),
@@ -74,12 +74,14 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-def _collected(report: Report) -> bool:
-    """The last collection was asked for by System.gc(), where the VM's own record of errors can't be read."""
+def _collected(report: Report) -> str | None:
+    """The path of what says that java.nio.Bits found no room: it asks for a collection, then sleeps and tries again."""
+    for index, thread in enumerate(report.threads):
+        for number, frame in enumerate(thread.frames):
+            if frame.function == "java.nio.Bits.reserveMemory":
+                return f"threads[{index}].frames[{number}].function"
     heap = report.jvm.heap if report.jvm is not None else None
-    if heap is None or report.jvm is None or any("xception" in log.name for log in report.jvm.events):
-        return False
-    return heap.last_cause == "System.gc()"
+    return "jvm.heap.last_cause" if heap is not None and heap.last_cause == "System.gc()" else None
 
 
 RULE = Rule(id="jvm-direct-memory", group="jvm", specificity=36, check=check, documentation=__doc__ or "")

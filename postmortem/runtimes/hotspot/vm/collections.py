@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from postmortem.model.jvm import Heap
 
-_FULL = ("full", "MarkSweep", "MSC", "PCopy", "stop-the-world")
+_FULL = ("full", "MarkSweep", "MSC", "PSParallelCompact", "stop-the-world")
 """Parts of sun.gc.collector.1.name by which a collector that stops the program is told."""
 
 
