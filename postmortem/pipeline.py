@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from parsers.elf import core as core_parser
-from parsers.errors import ParseError
+from parsers.errors import ParseError, Unsupported
 from postmortem import __version__, hs_err
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
 from postmortem.fault.original import choose_fault
+from postmortem.fault.recorded import recorded
 from postmortem.fault.siginfo import describe as describe_signal
 from postmortem.fault.threads import crashed_first, thread_model
 from postmortem.model import Core, Crash, NativeFacts, Problem, Process, Report, Tool
@@ -31,10 +32,13 @@ from postmortem.runtimes.mappings import mappings, memory
 from postmortem.runtimes.native.facts import native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
+from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
+from postmortem.targets.foreign import foreign, refuse
+from postmortem.targets.moment import moment
 from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
@@ -76,6 +80,7 @@ class Options:
 
 
 _LOG_HEAD = 4096
+_LOG_BYTES = 1 << 26
 _ELF = b"\x7fELF"
 
 
@@ -109,6 +114,8 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
         log.problems.extend((*target.problems, *_left_out(target, options)))
         with log.stage("log"):
             told = _log_in(target)
+        if told is None and (kind := foreign(target)) is not None:
+            refuse(target, kind)
         if told is not None:
             return _analyze_log(told, target, options, log)
         return _analyze_core(target, options, log)
@@ -125,16 +132,13 @@ def _left_out(target: Target, options: Options) -> Iterator[Problem]:
 def _log_in(target: Target) -> HsErrLog | None:
     """The fatal error log that a file is, whole or an excerpt without its head; None when it is none."""
     head = bytes(target.content[:_LOG_HEAD])
-    if head.startswith(_ELF):
+    kind = foreign(target)
+    if head.startswith(_ELF) or (kind is not None and not kind.text):
         return None
-    from parsers.hs_err import MAX_BYTES, looks_like, parse
+    from parsers.hs_err import parse
 
-    if b"\0" in head and not looks_like(head):
-        return None
-    if target.size > MAX_BYTES and not looks_like(head):
-        return None
     try:
-        return parse(target.content[:MAX_BYTES])
+        return parse(target.content[:_LOG_BYTES], excerpt=kind is None)
     except ParseError:
         return None
 
@@ -162,6 +166,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     lost = options.without
     with log.stage("core"):
         core = _parse(target)
+        if not core.threads:
+            raise _no_thread(core, target)
         log.problems.extend(_losses(core, target))
         space = AddressSpace(
             Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
@@ -176,6 +182,9 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         modules = ModuleMap(()) if "modules" in lost else load_modules(core, space, search)
         symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir, options.sysroot)
     is_code = _executable_ranges(core, modules)
+    with log.stage("fault"):
+        core = recorded(core, space)
+        log.problems.extend(_without_siginfo(core))
     hotspot = None
     if "hotspot" not in lost:
         with log.stage("hotspot"):
@@ -206,6 +215,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         else:
             namer = FrameNamer(modules, symbolication.locate, generated.name)
         named = [namer.all(walk.walk) for walk in walks]
+        lost_frames = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
+        named = [
+            lost_frames.restored(walk.walk.frames, frames, merged=walk.crashed)
+            for walk, frames in zip(walks, named, strict=True)
+        ]
         log.problems.extend(generated.problems)
     with log.stage("threads"):
         tids = frozenset(status.tid for status in core.threads)
@@ -233,7 +247,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             found_mappings,
             modules,
             symbolication.symbol_at,
-            [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
+            [
+                (thread.stack.start, thread.stack.end, thread.tid)
+                for thread in threads
+                if thread.stack is not None and thread.tid is not None
+            ],
         )
         crash = Crash(signal=describe_signal(core.signal)) if "fault" in lost else Crash()
         if fault is not None:
@@ -259,6 +277,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
                 may_throw=cxx and modules.named("libjvm.so") is None,
                 function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
             )
+    when, of = moment(target.path, target.path.stat().st_mtime)
+    crash = msgspec.structs.replace(crash, time=when, time_source=of)
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=Core(
@@ -283,9 +303,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
-            beside = options.hs_err or hs_err.find(target.path, report.process.pid)
-            if beside is not None:
-                report = hs_err.merged(report, hs_err.load(beside), str(beside))
+            report = hs_err.with_log(report, target.path, options.hs_err)
     return _judged(report, log, options)
 
 
@@ -339,8 +357,23 @@ def _in_generated_code(frame: Frame) -> bool:
 def _parse(target: Target) -> core_parser.Core:
     try:
         return core_parser.parse(target.content)
+    except Unsupported as error:
+        raise AnalysisError(f"{target.path}: {error.why}", error.hint) from error
     except ParseError as error:
         raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error
+
+
+def _no_thread(core: core_parser.Core, target: Target) -> AnalysisError:
+    """Without registers there is no stack and no fault to report."""
+    if core.truncated:
+        return AnalysisError(
+            f"{target.path}: the core is cut after {core.size} bytes and holds no thread: no registers, no stacks",
+            "get the whole file; ulimit -c, a full disk or an interrupted copy cut it",
+        )
+    return AnalysisError(
+        f"{target.path}: the core holds no thread (no NT_PRSTATUS): no registers, no stacks",
+        "get a core that the kernel or gcore wrote",
+    )
 
 
 def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
@@ -360,16 +393,25 @@ def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
             what="the notes are cut: threads, signal or mapped files may be missing",
             hint="the file was cut near its beginning; get the whole core",
         )
-    if not core.threads:
-        yield Problem(
-            stage="core", where="NT_PRSTATUS", what="the core holds no thread, so there are no registers and no stacks",
-            hint="get the whole core",
-        )  # fmt: skip
-    if core.signal is None and core.threads:
-        yield Problem(
-            stage="core", where="NT_SIGINFO", what="no siginfo: signal code and fault address are not known",
-            hint="gcore and old kernels leave it out",
-        )  # fmt: skip
+
+
+def _without_siginfo(core: core_parser.Core) -> Iterator[Problem]:
+    """What stands for NT_SIGINFO in a core without one."""
+    if core.siginfo or not core.threads:
+        return
+    signal = core.signal
+    if signal is None:
+        what = "no siginfo and no current signal: which signal ended the process, if any, is not known"
+    elif signal.code is None:
+        what = f"no siginfo: signal {signal.number} is NT_PRSTATUS's; its code and the fault address are not known"
+    else:
+        what = (
+            f"no siginfo: signal {signal.number} is NT_PRSTATUS's; its code and the fault address are derived from the"
+            " instruction at pc"
+        )
+    yield Problem(
+        stage="core", where="NT_SIGINFO", what=what, hint="kernels before 3.7, gcore and converters leave it out"
+    )
 
 
 def _unreadable(target: Target, modules: ModuleMap) -> Iterator[Problem]:
