@@ -48,9 +48,12 @@ def cycles_with_java(report: Report) -> tuple[tuple[int, ...], ...]:
     java = {
         thread.tid: thread.java.waits_for_tid
         for thread in report.threads
-        if thread.java is not None and thread.java.waits_for_tid is not None and thread.tid not in native
+        if thread.tid is not None
+        and thread.java is not None
+        and thread.java.waits_for_tid is not None
+        and thread.tid not in native
     }
-    edges = native | java
+    edges: dict[int, int] = native | java
     index_of = {thread.tid: index for index, thread in enumerate(report.threads)}
     done: set[int] = set()
     found = []
