@@ -108,9 +108,9 @@ def check(report: Report) -> Iterator[Finding]:
 
 
 def _title(deadlock: Deadlock, names: str, more: str) -> str:
-    if len(deadlock.threads) > 1:
+    member, *others = deadlock.threads
+    if others:
         return f"Deadlock of {len(deadlock.threads)} Java threads: {names}{more}"
-    member = deadlock.threads[0]
     what = "to write what it holds to read" if member.kind == "read-lock" else "for a lock that it holds"
     return f"{member.name} waits for itself: {what}{more}"
 
