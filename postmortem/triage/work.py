@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 PRELOAD = (
     "postmortem.triage.work", "postmortem.triage.record", "postmortem.guard.analysis", "postmortem.pipeline",
     "postmortem.hs_err", "postmortem.rules.engine", "parsers.hs_err", "reports.html.page",
-    "postmortem.symbols.symbolizer", "symbolic.symcache", "capstone", "pydemumble", "zstandard",
+    "postmortem.symbols.symbolizer", "postmortem.symbols.mergedinlines", "elftools.elf.elffile", "pdb",
+    "symbolic.symcache", "capstone", "pydemumble", "zstandard",
 )  # fmt: skip
 """What the server process imports before it forks workers."""
 
@@ -60,8 +61,28 @@ def prepare() -> None:
     from postmortem.guard.analysis import warm
 
     warm()
+    _rehearse()
     gc.collect()
     gc.freeze()
+
+
+def _rehearse() -> None:
+    """Rules and signature of a report of nothing much: what they compile and load once, no worker has to."""
+    from postmortem.model import Address, Core, Crash, Frame, Report, Signal, Thread, Tool
+    from postmortem.rules.engine import run
+    from postmortem.signature.signature import signature
+
+    frames = tuple(
+        Frame(pc=Address(1), sp=Address(1), function=name, file="a.c", module="/a")
+        for name in ("a::b", "c", "main", "_start")
+    )
+    report = Report(
+        tool=Tool(name="", version=""),
+        core=Core(path="", size=0, format="elf-core"),
+        crash=Crash(signal=Signal(number=11, name="SIGSEGV", code=1, fault_address=Address(8)), tid=1),
+        threads=(Thread(tid=1, crashed=True, frames=frames),),
+    )
+    signature(run(report))
 
 
 def analyze(task: Task) -> Answer:
