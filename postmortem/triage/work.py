@@ -7,11 +7,14 @@ kills its worker costs itself.
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from postmortem import interruption
 from postmortem.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -60,6 +63,10 @@ def prepare() -> None:
     """At the start of an executor's process: imports, and no collector walking what they left."""
     from postmortem.guard.analysis import warm
 
+    if multiprocessing.parent_process() is not None:
+        # Of the command line's, which the server took over, only the parent has anything to undo.
+        for number in interruption.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
     warm()
     _rehearse()
     gc.collect()
