@@ -2,354 +2,118 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from parsers.elf import core as core_parser
-from parsers.errors import ParseError
 from postmortem import __version__, hs_err
-from postmortem.errors import AnalysisError
-from postmortem.fault.crash import crash as describe_crash
-from postmortem.fault.describe import Describer
+from postmortem.fault.crash import crash_of
 from postmortem.fault.original import choose_fault
-from postmortem.fault.threads import crashed_first, thread_model
-from postmortem.model import Core, Crash, Problem, Report, Tool
-from postmortem.program.identity import describe as describe_process
-from postmortem.program.memory import AddressSpace, Piece
-from postmortem.program.modules import load_modules
+from postmortem.fault.threads import crashed_first, thread_models
+from postmortem.model import Report, Tool
+from postmortem.options import Options
+from postmortem.program import identity, losses
+from postmortem.program.program import Program
 from postmortem.rules.engine import run as run_rules
-from postmortem.runtimes.hotspot.attach import attach
 from postmortem.runtimes.mappings import mappings, memory
-from postmortem.runtimes.native.facts import native_facts
-from postmortem.runtimes.native.waits import wait
+from postmortem.runtimes.native.waits import waits
+from postmortem.runtimes.runtime import Asked, attached, reported_by, thread_of, together, unwinder_of
 from postmortem.signature.signature import signature
+from postmortem.stages import Stages
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
-from postmortem.targets.target import opened
+from postmortem.targets.target import core_in, log_in, opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import walk_threads
-from postmortem.unwind.walker import Mode, Walker
+from postmortem.unwind.walker import Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from parsers.hs_err import HsErrLog
-    from postmortem.model import Frame, Jvm, Thread
-    from postmortem.program.modules import ModuleMap
     from postmortem.targets.target import Target
 
-_DEBUG_DIRECTORY = Path("/usr/lib/debug")
-_SIGABRT = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a caller may choose. Paths: see modules.SearchPath. strict: a failing rule raises.
-
-    progress: told how many bytes of how many the histogram has counted.
-    """
-
-    executable: Path | None = None
-    sysroot: Path | None = None
-    debug_dirs: tuple[Path, ...] = ()
-    hs_err: Path | None = None
-    unwind: Mode = "auto"
-    histogram: bool = False
-    progress: Callable[[int, int], None] | None = None
-    cache_dir: Path | None = None
-    strict: bool = False
-
-
-_LOG_HEAD = 4096
-_ELF = b"\x7fELF"
-
-
-@dataclass(slots=True)
-class _Log:
-    """Problems and timings as they come up."""
-
-    problems: list[Problem] = field(default_factory=list)
-    timings: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = self.timings.get(name, 0.0) + time.perf_counter() - start
-            self.timings[name] = round(spent, 4)
+__all__ = ["Options", "analyze"]
 
 
 def analyze(path: Path | str, options: Options | None = None) -> Report:
-    """One report for a core. Raises AnalysisError when no report is possible."""
+    """One report for a core or a log. Raises AnalysisError when no report is possible."""
+    chosen = options or Options()
     with opened(Path(path)) as target:
-        log = _Log(problems=[*target.problems])
-        with log.stage("log"):
-            told = _log_in(target)
-        if told is not None:
-            return _analyze_log(told, target, options or Options(), log)
-        return _analyze_core(target, options or Options(), log)
-
-
-def _log_in(target: Target) -> HsErrLog | None:
-    """The fatal error log that a file is, whole or an excerpt without its head; None when it is none."""
-    head = bytes(target.content[:_LOG_HEAD])
-    if head.startswith(_ELF):
-        return None
-    from parsers.hs_err import MAX_BYTES, looks_like, parse
-
-    if b"\0" in head and not looks_like(head):
-        return None
-    if target.size > MAX_BYTES and not looks_like(head):
-        return None
-    try:
-        return parse(target.content[:MAX_BYTES])
-    except ParseError:
-        return None
-
-
-def _analyze_log(told: HsErrLog, target: Target, options: Options, log: _Log) -> Report:
-    with log.stage("log"):
-        report = hs_err.from_log(told, str(target.path), target.size, __version__)
-        report = msgspec.structs.replace(report, problems=(*log.problems, *report.problems))
-    return _judged(report, log, options)
-
-
-def _judged(report: Report, log: _Log, options: Options) -> Report:
-    """The report with its verdict and signature."""
-    with log.stage("rules"):
-        report = run_rules(report, strict=options.strict)
+        stages = Stages(target.problems)
+        with stages.stage("log"):
+            log = log_in(target)
+        report = _of_core(target, chosen, stages) if log is None else _of_log(log, target, stages)
+    with stages.stage("rules"):
+        report = run_rules(report, strict=chosen.strict)
         report = msgspec.structs.replace(report, signature=signature(report))
-    return msgspec.structs.replace(report, timings=log.timings)
+    return msgspec.structs.replace(report, timings=stages.timings)
 
 
-def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
-    with log.stage("core"):
-        core = _parse(target)
-        log.problems.extend(_losses(core, target))
-        space = AddressSpace(
-            Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
-            for segment in core.segments
-            if segment.dumped
-        )
-    with log.stage("modules"):
+def _of_log(log: HsErrLog, target: Target, stages: Stages) -> Report:
+    with stages.stage("log"):
+        report = hs_err.from_log(log, str(target.path), target.size, __version__)
+        return msgspec.structs.replace(report, problems=(*stages.problems, *report.problems))
+
+
+def _of_core(target: Target, options: Options, stages: Stages) -> Report:
+    stage, problems = stages.stage, stages.problems
+    with stage("core"):
+        core = core_in(target)
+        problems.extend(losses.core_losses(core, str(target.path)))
+    with stage("modules"):
         search = SearchPath(executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs)
-        modules = load_modules(core, space, search)
-        symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
-    is_code = _executable_ranges(core, modules)
-    with log.stage("hotspot"):
-        hotspot, found_problems = attach(core, space, modules, symbolication, is_code, search)
-        log.problems.extend(found_problems)
-    with log.stage("unwind"):
-        walker = Walker(
-            space,
-            CallFrames(modules, space).at,
-            is_code,
-            foreign=None if hotspot is None else hotspot.unwinder,
-            mode=options.unwind,
-        )
+        program = Program(core, target.content, search)
+    with program:
+        return _of_program(program, target, options, stages)
+
+
+def _of_program(program: Program, target: Target, options: Options, stages: Stages) -> Report:
+    stage, problems, core = stages.stage, stages.problems, program.core
+    with stage("runtimes"):
+        symbols = Symbolication(program, options.debug_directories, options.cache_dir)
+        runtimes, unreadable = attached(program, symbols)
+        problems.extend(unreadable)
+    with stage("unwind"):
+        unwinder = unwinder_of(runtimes)
+        walker = Walker(program.memory, CallFrames(program).at, program.is_code, unwinder, options.unwind)
         walks = walk_threads(walker, core)
-        log.problems.extend(
-            Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
-            for pc, what in list(walker.damaged.items())[:20]
-        )
-    with log.stage("fault"):
-        fault = choose_fault(walks, core, space, None if hotspot is None else hotspot.reported)
+        problems.extend(walker.problems())
+    with stage("fault"):
+        fault = choose_fault(walks, core, program.memory, reported_by(runtimes))
         walks = crashed_first(walks, fault)
-    with log.stage("symbols"):
-        generated = GeneratedCode(core, search)
-        namer = FrameNamer(modules, symbolication.locate, generated.name)
+    with stage("symbols"):
+        generated = GeneratedCode(core, program.search)
+        namer = FrameNamer(program.modules, symbols.locate, generated.name)
         named = [namer.all(walk.walk) for walk in walks]
-        log.problems.extend(generated.problems)
-    with log.stage("threads"):
-        tids = frozenset(status.tid for status in core.threads)
-        threads = tuple(
-            thread_model(
-                walk,
-                frames,
-                core,
-                None if hotspot is None else hotspot.thread(walk.status.tid),
-                wait(space, walk.status.registers, _innermost(frames), tids),
-                fault,
-            )
-            for walk, frames in zip(walks, named, strict=True)
-        )
-    jvm: Jvm | None = None
-    uses: tuple[tuple[int, int, str], ...] = ()
-    if hotspot is not None:
-        with log.stage("hotspot"):
-            jvm, uses = hotspot.state(options.histogram, namer.name, options.progress)
-            log.problems.extend(hotspot.problems)
-    with log.stage("fault"):
-        found_mappings = mappings(core, modules, space, uses)
-        describer = Describer(
-            space,
-            found_mappings,
-            modules,
-            symbolication.symbol_at,
-            [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
-        )
-        crash = Crash()
-        if fault is not None:
-            at = symbolication.symbol_at(fault.registers.get("rip", 0))
-            start = None if at is None else fault.registers["rip"] - at[1]
-            crash = describe_crash(fault, space, describer, start)
-    with log.stage("native"):
-        crashing = list(_crashing_frames(threads))
-        cxx = modules.named("libstdc++") is not None or any("std::" in (frame.function or "") for frame in crashing)
-        native = native_facts(
-            core,
-            target.content,
-            space,
-            lambda name: _libc_symbol(modules, symbolication, name),
-            crashing,
-            aborted=core.signal is not None and core.signal.number == _SIGABRT,
-            may_throw=cxx and modules.named("libjvm.so") is None,
-            function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
-        )
+        problems.extend(generated.problems)
+    with stage("threads"):
+        blocked = waits(program.memory, walks, named)
+        threads = thread_models(walks, named, core, lambda tid: thread_of(runtimes, tid), blocked, fault)
+        crashing = [*(threads[0].handler_frames or ())[:200], *threads[0].frames[:200]] if threads else []
+    with stage("runtimes"):
+        states = [runtime.state(Asked(options, crashing, namer.name)) for runtime in runtimes]
+        for runtime in runtimes:
+            problems.extend(runtime.problems)
+    with stage("fault"):
+        uses = [use for state in states for use in state.uses]
+        found_mappings = mappings(core, program.modules, program.memory, uses)
+        crash = crash_of(fault, program, symbols, found_mappings, threads)
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
-        core=Core(
-            path=str(target.path),
-            size=target.size,
-            format="elf-core" if target.compression is None else f"elf-core.{target.compression}",
-            machine=core.machine,
-            truncated=core.truncated or bool(target.problems),
-            lost=core.lost,
-        ),
-        process=describe_process(core, space, modules),
+        core=target.described(core),
+        process=identity.describe(core, program.memory, program.modules),
         crash=crash,
         threads=threads,
-        modules=tuple(module.to_model() for module in modules.modules),
+        modules=tuple(module.to_model() for module in program.modules.modules),
         mappings=found_mappings,
         memory=memory(found_mappings),
-        native=native,
-        jvm=jvm,
+        **together(states),
     )
-    log.problems.extend(_module_problems(report))
-    report = msgspec.structs.replace(report, problems=tuple(log.problems))
-    if options.hs_err is not None or modules.named("libjvm.so") is not None:
-        with log.stage("log"):
-            beside = options.hs_err or hs_err.find(target.path, report.process.pid)
-            if beside is not None:
-                report = hs_err.merged(report, hs_err.load(beside), str(beside))
-    return _judged(report, log, options)
-
-
-def _innermost(frames: list[list[Frame]]) -> list[str]:
-    """Names of the first frames of a thread: what it was waiting in."""
-    return [frame.function or "" for activation in frames[:6] for frame in activation]
-
-
-def _crashing_frames(threads: tuple[Thread, ...]) -> Iterator[Frame]:
-    if threads:
-        yield from (threads[0].handler_frames or ())[:200]
-        yield from threads[0].frames[:200]
-
-
-def _libc_symbol(modules: ModuleMap, symbolication: Symbolication, name: str) -> int | None:
-    """Address of a symbol of libc or GLib, or of the executable when that has them linked in."""
-    for module in (modules.named("libc.so"), modules.named("libglib-2.0.so"), *modules.modules[:1]):
-        if module is not None:
-            address = symbolication.address_of(module, name)
-            if address is not None:
-                return address
-    return None
-
-
-def _module_problems(report: Report) -> Iterator[Problem]:
-    """Modules on the crashing stack whose file is not the one that crashed."""
-    wanted = {frame.module for frame in _crashing_frames(report.threads)}
-    for module in report.modules:
-        if module.path in wanted and module.status != "matched":
-            yield Problem(
-                stage="modules",
-                where=module.path,
-                what=f"its file is {module.status}; wanted is build-id {module.build_id or '(not in the core)'}"
-                + (f", found {module.file_build_id}" if module.file_build_id else ""),
-                hint="give it with --exe, --sysroot or --debug-dir; until then its frames have few names and lines",
-            )
-    generated = [frame for frame in _crashing_frames(report.threads) if _in_generated_code(frame)]
-    if generated:
-        yield Problem(
-            stage="symbols",
-            where=str(generated[0].pc),
-            what=f"{len(generated)} frames of the crashing thread lie in code generated at run time and have no names",
-            hint="HotSpot's own tables name such code, or a /tmp/perf-PID.map that the runtime wrote",
-        )
-
-
-def _in_generated_code(frame: Frame) -> bool:
-    return frame.module is None and frame.function is None and frame.kind == "native"
-
-
-def _parse(target: Target) -> core_parser.Core:
-    try:
-        return core_parser.parse(target.content)
-    except ParseError as error:
-        raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error
-
-
-def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
-    if core.lost or core.segments_lost:
-        cut = sum(1 for segment in core.segments if segment.claimed > segment.dumped)
-        yield Problem(
-            stage="core",
-            where=str(target.path),
-            what=f"the core is cut: {core.lost} bytes of {cut} segments lie beyond its end"
-            + (f", and {core.segments_lost} segment headers are lost" if core.segments_lost else ""),
-            hint="raise ulimit -c or systemd-coredump's ExternalSizeMax, or free the disk, and dump again",
-        )
-    if core.notes_lost:
-        yield Problem(
-            stage="core",
-            where="PT_NOTE",
-            what="the notes are cut: threads, signal or mapped files may be missing",
-            hint="the file was cut near its beginning; get the whole core",
-        )
-    if not core.threads:
-        yield Problem(
-            stage="core", where="NT_PRSTATUS", what="the core holds no thread, so there are no registers and no stacks",
-            hint="get the whole core",
-        )  # fmt: skip
-    if core.signal is None and core.threads:
-        yield Problem(
-            stage="core", where="NT_SIGINFO", what="no siginfo: signal code and fault address are not known",
-            hint="gcore and old kernels leave it out",
-        )  # fmt: skip
-
-
-def _debug_directories(options: Options) -> tuple[Path, ...]:
-    root = options.sysroot or Path("/")
-    return (*options.debug_dirs, root / _DEBUG_DIRECTORY.relative_to("/"))
-
-
-def _executable_ranges(core: core_parser.Core, modules: ModuleMap) -> Callable[[int], bool]:
-    """Whether an address lies in executable memory, by the core's segments, or by a module's where it has none.
-
-    gdb's gcore writes no segment for file mappings that were never written; a cut core has lost some.
-    """
-    from bisect import bisect_right
-
-    segments = core.segments
-    starts = [segment.start for segment in segments]
-
-    def is_code(address: int) -> bool:
-        index = bisect_right(starts, address) - 1
-        if index >= 0 and address < segments[index].end:
-            return bool(segments[index].flags & 1)
-        module = modules.at(address)
-        if module is None or module.image is None:
-            return False
-        offset = address - module.bias
-        return any(load.flags & 1 and load.vaddr <= offset < load.vaddr + load.memsz for load in module.image.loads)
-
-    return is_code
+    problems.extend(losses.module_losses(report.modules, crashing))
+    report = msgspec.structs.replace(report, problems=tuple(problems))
+    if options.hs_err is None and report.jvm is None and program.modules.named("libjvm.so") is None:
+        return report
+    with stage("log"):
+        return hs_err.with_log_beside(report, target.path, options.hs_err)

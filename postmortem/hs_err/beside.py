@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsers.hs_err import HsErrLog
+    from postmortem.model import Report
 
 
 def load(path: Path) -> HsErrLog:
@@ -38,3 +39,13 @@ def find(core: Path, pid: int | None) -> Path | None:
         if path.is_file() and not path.is_symlink():
             return path
     return None
+
+
+def with_log_beside(report: Report, core: Path, named: Path | None) -> Report:
+    """The report with what the log of the same crash adds: the one that was named, else one beside the core."""
+    log = named or find(core, report.process.pid)
+    if log is None:
+        return report
+    from postmortem.hs_err.merge import merged
+
+    return merged(report, load(log), str(log))

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from parsers.containers import compressed
+from parsers.elf import core as core_parser
+from parsers.errors import ParseError
 from parsers.limits import LIMITS
+from postmortem import model
 from postmortem.errors import AnalysisError
 from postmortem.model import Problem
 
@@ -19,7 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from parsers.elf.core import Core
+    from parsers.hs_err import HsErrLog
+
 _BLOCK = 1 << 16
+_LOG_HEAD = 4096
+_ELF = b"\x7fELF"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +39,17 @@ class Target:
     content: mmap.mmap
     compression: str | None
     problems: tuple[Problem, ...]
+
+    def described(self, core: Core) -> model.Core:
+        """The input as the report shows it. core: what it holds."""
+        return model.Core(
+            path=str(self.path),
+            size=self.size,
+            format="elf-core" if self.compression is None else f"elf-core.{self.compression}",
+            machine=core.machine,
+            truncated=core.truncated or bool(self.problems),
+            lost=core.lost,
+        )
 
 
 @contextmanager
@@ -101,3 +120,28 @@ def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tu
     sink.flush()
     os.ftruncate(sink.fileno(), total)
     return tuple(problems)
+
+
+def log_in(target: Target) -> HsErrLog | None:
+    """The fatal error log that the input is, whole or an excerpt without its head; None when it is none."""
+    head = bytes(target.content[:_LOG_HEAD])
+    if head.startswith(_ELF):
+        return None
+    from parsers.hs_err import MAX_BYTES, looks_like, parse
+
+    if b"\0" in head and not looks_like(head):
+        return None
+    if target.size > MAX_BYTES and not looks_like(head):
+        return None
+    try:
+        return parse(target.content[:MAX_BYTES])
+    except ParseError:
+        return None
+
+
+def core_in(target: Target) -> Core:
+    """The core that the input is. Raises AnalysisError when it is none that can be read."""
+    try:
+        return core_parser.parse(target.content)
+    except ParseError as error:
+        raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error

@@ -1,0 +1,35 @@
+"""What a caller may choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Mode = Literal["auto", "cfi", "fp"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a caller may choose. Paths: see targets.files.SearchPath. strict: a failing rule raises.
+
+    progress: told how many bytes of how many the histogram has counted.
+    """
+
+    executable: Path | None = None
+    sysroot: Path | None = None
+    debug_dirs: tuple[Path, ...] = ()
+    hs_err: Path | None = None
+    unwind: Mode = "auto"
+    histogram: bool = False
+    progress: Callable[[int, int], None] | None = None
+    cache_dir: Path | None = None
+    strict: bool = False
+
+    @property
+    def debug_directories(self) -> tuple[Path, ...]:
+        """Where separate debug files may lie: those named, then the system's own inside the root."""
+        return (*self.debug_dirs, (self.sysroot or Path("/")) / "usr" / "lib" / "debug")
