@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Mode = Literal["auto", "cfi", "fp"]
 
@@ -16,7 +16,9 @@ Mode = Literal["auto", "cfi", "fp"]
 class Options:
     """What a caller may choose. Paths: see targets.files.SearchPath. strict: a failing rule raises.
 
-    progress: told how many bytes of how many the histogram has counted.
+    progress: told how many bytes of how many the histogram has counted. on_stage: told each stage as it begins.
+    redact, masks: whether secrets are masked, and patterns (regular expressions) of what else is.
+    without: the stages to leave out, with the reason: what guard.analysis lost in a former attempt.
     """
 
     executable: Path | None = None
@@ -28,6 +30,10 @@ class Options:
     progress: Callable[[int, int], None] | None = None
     cache_dir: Path | None = None
     strict: bool = False
+    redact: bool = True
+    masks: tuple[str, ...] = ()
+    on_stage: Callable[[str], None] | None = None
+    without: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def debug_directories(self) -> tuple[Path, ...]:

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem import __version__, hs_err
-from postmortem.fault.crash import crash_of
+from postmortem.fault.crash import crash_of, signal_only
 from postmortem.fault.original import choose_fault
 from postmortem.fault.threads import crashed_first, thread_models
-from postmortem.model import Report, Tool
+from postmortem.model import Process, Report, Tool
 from postmortem.options import Options
 from postmortem.program import identity, losses
 from postmortem.program.program import Program
+from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
 from postmortem.runtimes.mappings import mappings, memory
 from postmortem.runtimes.native.waits import waits
-from postmortem.runtimes.runtime import Asked, attached, reported_by, thread_of, together, unwinder_of
-from postmortem.signature.signature import signature
+from postmortem.runtimes.runtime import Asked, attached, reported_by, states_of, thread_of, together, unwinder_of
+from postmortem.signature.signature import signed
 from postmortem.stages import Stages
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
@@ -27,11 +28,10 @@ from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
 from postmortem.targets.target import core_in, log_in, opened
 from postmortem.unwind.callframes import CallFrames
-from postmortem.unwind.threads import walk_threads
+from postmortem.unwind.threads import unwalked_threads, walk_threads
 from postmortem.unwind.walker import Walker
 
 if TYPE_CHECKING:
-    from parsers.hs_err import HsErrLog
     from postmortem.targets.target import Target
 
 __all__ = ["Options", "analyze"]
@@ -40,70 +40,63 @@ __all__ = ["Options", "analyze"]
 def analyze(path: Path | str, options: Options | None = None) -> Report:
     """One report for a core or a log. Raises AnalysisError when no report is possible."""
     chosen = options or Options()
+    stages = Stages(chosen)
+    stages.begin("open")
     with opened(Path(path)) as target:
-        stages = Stages(target.problems)
+        stages.problems.extend((*target.problems, *stages.left_out(str(target.path))))
         with stages.stage("log"):
             log = log_in(target)
-        report = _of_core(target, chosen, stages) if log is None else _of_log(log, target, stages)
-    with stages.stage("rules"):
-        report = run_rules(report, strict=chosen.strict)
-        report = msgspec.structs.replace(report, signature=signature(report))
-    return msgspec.structs.replace(report, timings=stages.timings)
-
-
-def _of_log(log: HsErrLog, target: Target, stages: Stages) -> Report:
-    with stages.stage("log"):
-        report = hs_err.from_log(log, str(target.path), target.size, __version__)
-        return msgspec.structs.replace(report, problems=(*stages.problems, *report.problems))
+        if log is None:
+            report = _of_core(target, chosen, stages)
+        else:
+            report = hs_err.from_log(log, str(target.path), target.size, __version__)
+            report = msgspec.structs.replace(report, problems=(*stages.problems, *report.problems))
+    judged = stages.run("rules", lambda: signed(run_rules(report, strict=chosen.strict)), report)
+    masked = stages.run("redaction", lambda: redact(judged), judged) if chosen.redact else judged
+    return msgspec.structs.replace(masked, timings=stages.timings)
 
 
 def _of_core(target: Target, options: Options, stages: Stages) -> Report:
-    stage, problems = stages.stage, stages.problems
-    with stage("core"):
+    with stages.stage("core"):
         core = core_in(target)
-        problems.extend(losses.core_losses(core, str(target.path)))
-    with stage("modules"):
-        search = SearchPath(executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs)
-        program = Program(core, target.content, search)
+        stages.problems.extend(losses.core_losses(core, str(target.path)))
+    with stages.stage("modules"):
+        search = SearchPath(
+            executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs,
+            closed=stages.lacks("files"),
+        )  # fmt: skip
+        program = Program(core, target.content, search, modules=not stages.lacks("modules"))
     with program:
         return _of_program(program, target, options, stages)
 
 
 def _of_program(program: Program, target: Target, options: Options, stages: Stages) -> Report:
-    stage, problems, core = stages.stage, stages.problems, program.core
-    with stage("runtimes"):
-        symbols = Symbolication(program, options.debug_directories, options.cache_dir)
-        runtimes, unreadable = attached(program, symbols)
-        problems.extend(unreadable)
-    with stage("unwind"):
-        unwinder = unwinder_of(runtimes)
-        walker = Walker(program.memory, CallFrames(program).at, program.is_code, unwinder, options.unwind)
-        walks = walk_threads(walker, core)
-        problems.extend(walker.problems())
-    with stage("fault"):
-        fault = choose_fault(walks, core, program.memory, reported_by(runtimes))
-        walks = crashed_first(walks, fault)
-    with stage("symbols"):
-        generated = GeneratedCode(core, program.search)
-        namer = FrameNamer(program.modules, symbols.locate, generated.name)
-        named = [namer.all(walk.walk) for walk in walks]
+    run, problems, core, space = stages.run, stages.problems, program.core, program.memory
+    symbols = Symbolication(program, options.debug_directories, options.cache_dir)
+    runtimes, unreadable = attached(program, symbols, stages)
+    problems.extend(unreadable)
+    walker = Walker(space, CallFrames(program).at, program.is_code, unwinder_of(runtimes), options.unwind)
+    walks = run("unwind", lambda: walk_threads(walker, core), unwalked_threads(core))
+    problems.extend(walker.problems())
+    fault = run("fault", lambda: choose_fault(walks, core, space, reported_by(runtimes)), None)
+    ordered = crashed_first(walks, fault)
+    generated = GeneratedCode(core, program.search)
+    unnamed = FrameNamer(program.modules, lambda module, address: (), lambda pc: None)
+    namer = run("symbols", lambda: FrameNamer(program.modules, symbols.locate, generated.name), unnamed)
+    with stages.stage("symbols"):
+        named = [namer.all(walked.walk) for walked in ordered]
         problems.extend(generated.problems)
-    with stage("threads"):
-        blocked = waits(program.memory, walks, named)
-        threads = thread_models(walks, named, core, lambda tid: thread_of(runtimes, tid), blocked, fault)
-        crashing = [*(threads[0].handler_frames or ())[:200], *threads[0].frames[:200]] if threads else []
-    with stage("runtimes"):
-        states = [runtime.state(Asked(options, crashing, namer.name)) for runtime in runtimes]
-        for runtime in runtimes:
-            problems.extend(runtime.problems)
-    with stage("fault"):
-        uses = [use for state in states for use in state.uses]
-        found_mappings = mappings(core, program.modules, program.memory, uses)
-        crash = crash_of(fault, program, symbols, found_mappings, threads)
+    blocked = run("threads", lambda: waits(space, ordered, named), [None] * len(ordered))
+    threads = thread_models(ordered, named, core, lambda tid: thread_of(runtimes, tid), blocked, fault)
+    crashing = [*(threads[0].handler_frames or ())[:200], *threads[0].frames[:200]] if threads else []
+    states = states_of(runtimes, Asked(options, crashing, namer.name), stages)
+    uses = [use for state in states for use in state.uses]
+    found_mappings = run("fault", lambda: mappings(core, program.modules, space, uses), ())
+    crash = run("fault", lambda: crash_of(fault, program, symbols, found_mappings, threads), signal_only(core))
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=target.described(core),
-        process=identity.describe(core, program.memory, program.modules),
+        process=run("process", lambda: identity.describe(core, space, program.modules), Process()),
         crash=crash,
         threads=threads,
         modules=tuple(module.to_model() for module in program.modules.modules),
@@ -112,8 +105,8 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
         **together(states),
     )
     problems.extend(losses.module_losses(report.modules, crashing))
+    problems.extend(losses.unreadable(program, target))
     report = msgspec.structs.replace(report, problems=tuple(problems))
-    if options.hs_err is None and report.jvm is None and program.modules.named("libjvm.so") is None:
+    if options.hs_err is None and program.modules.named("libjvm.so") is None:
         return report
-    with stage("log"):
-        return hs_err.with_log_beside(report, target.path, options.hs_err)
+    return run("log", lambda: hs_err.with_log_beside(report, target.path, options.hs_err), report)

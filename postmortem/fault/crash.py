@@ -12,6 +12,7 @@ from postmortem.model import Address, Crash, RegisterNote
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
     from postmortem.machines.x86_64.instruction import Decoded
     from postmortem.model import Mapping, Operand, Signal, Thread
@@ -30,6 +31,11 @@ _LONGEST_INSTRUCTION = 15
 _ERROR_WRITE, _ERROR_FETCH = 2, 16
 
 Access = Literal["read", "write", "execute"]
+
+
+def signal_only(core: Core) -> Crash:
+    """What the core itself names, when the fault is not looked for."""
+    return Crash(signal=describe(core.signal))
 
 
 def crash_of(

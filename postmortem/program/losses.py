@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from postmortem.model import Problem
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
     from parsers.elf.core import Core
     from postmortem.model import Frame, Module
+    from postmortem.program.program import Program
+    from postmortem.targets.target import Target
 
 
 def core_losses(core: Core, path: str) -> Iterator[Problem]:
@@ -64,4 +67,21 @@ def module_losses(modules: Iterable[Module], frames: Iterable[Frame]) -> Iterato
             where=str(generated[0].pc),
             what=f"{len(generated)} frames of the crashing thread lie in code generated at run time and have no names",
             hint="HotSpot's own tables name such code, or a /tmp/perf-PID.map that the runtime wrote",
+        )
+
+
+def unreadable(program: Program, target: Target) -> Iterator[Problem]:
+    """Bytes of files that were there when they were opened and could not be read: one Problem a file."""
+    files = [(str(target.path), target.content)]
+    files += [(str(module.file), module.content) for module in program.modules.modules if module.content is not None]
+    for path, content in files:
+        if not content.lost:
+            continue
+        first = content.lost[0]
+        why = os.strerror(first.errno) if first.errno else "the file was cut meanwhile"
+        yield Problem(
+            stage="read",
+            where=path,
+            what=f"{len(content.lost)} ranges can't be read and are absent, the first at offset {first.offset}: {why}",
+            hint="look at the disk or the free space of its tmpfs, copy the file and analyze it again",
         )

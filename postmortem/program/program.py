@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from postmortem.program.memory import AddressSpace, Piece
-from postmortem.program.modules import load_modules
+from postmortem.program.modules import ModuleMap, load_modules
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from parsers.elf.core import Core
-    from parsers.elf.header import Buffer
+    from parsers.filebytes import FileBytes
     from postmortem.targets.files import SearchPath
 
 _PF_X = 1
@@ -26,7 +25,8 @@ class Program:
     memory: the core's pages over those of the files. modules: by address.
     """
 
-    def __init__(self, core: Core, content: Buffer, search: SearchPath) -> None:
+    def __init__(self, core: Core, content: FileBytes, search: SearchPath, *, modules: bool = True) -> None:
+        """modules: False leaves them out."""
         self.core = core
         self.content = content
         self.search = search
@@ -35,7 +35,7 @@ class Program:
             for segment in core.segments
             if segment.dumped
         )
-        self.modules = load_modules(core, self.memory, search)
+        self.modules = load_modules(core, self.memory, search) if modules else ModuleMap(())
         self._starts = [segment.start for segment in core.segments]
 
     def __enter__(self) -> Program:
@@ -46,9 +46,7 @@ class Program:
     ) -> None:
         for module in self.modules.modules:
             if module.content is not None:
-                # A table of symbols may still have a view of it; then it goes with that.
-                with contextlib.suppress(BufferError):
-                    module.content.close()
+                module.content.close()
 
     def is_code(self, address: int) -> bool:
         """Whether an address lies in executable memory, by the core's segments, or by a module's where it has none.

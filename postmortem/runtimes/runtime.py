@@ -6,6 +6,7 @@ has no answer for it leaves to the defaults of `Runtime`.
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from postmortem.model.thread import Trust
     from postmortem.options import Options
     from postmortem.program.program import Program
+    from postmortem.stages import Stages
     from postmortem.symbols.symbolication import Symbolication
     from postmortem.unwind.frame import ForeignStep, ForeignUnwinder, RawFrame, ReportedFault
 
@@ -53,8 +55,12 @@ class Asked(NamedTuple):
 
 
 class Runtime(Protocol):
-    """A runtime that was found in the process. problems: what could not be read, added to as it comes up."""
+    """A runtime that was found in the process.
 
+    name: of its folder and stage. problems: what could not be read, added to as it comes up.
+    """
+
+    name: str
     problems: list[Problem]
 
     @property
@@ -81,17 +87,35 @@ RUNTIMES = ("hotspot", "go", "native")
 
 
 def attached(
-    program: Program, symbols: Symbolication, table: Sequence[str] = RUNTIMES, home: str = __package__ or ""
+    program: Program,
+    symbols: Symbolication,
+    stages: Stages,
+    table: Sequence[str] = RUNTIMES,
+    home: str = "postmortem.runtimes",
 ) -> tuple[list[Runtime], list[Problem]]:
-    """The runtimes of a process, and why one that is there can't be read. home: the package that has the folders."""
+    """The runtimes of a process, and why one that is there can't be read.
+
+    Each is a stage by its name. table, home: the folders and the package that has them.
+    """
     found: list[Runtime] = []
     problems: list[Problem] = []
     for name in table:
-        runtime, lost = import_module(f"{home}.{name}.attach").attach(program, symbols)
+        attach = import_module(f"{home}.{name}.attach").attach
+        nothing: tuple[Runtime | None, list[Problem]] = (None, [])
+        runtime, lost = stages.run(name, functools.partial(attach, program, symbols), nothing)
         problems += lost
         if runtime is not None:
             found.append(runtime)
     return found, problems
+
+
+def states_of(runtimes: Sequence[Runtime], asked: Asked, stages: Stages) -> list[State]:
+    """What each runtime tells of itself; what it could not read is added to the problems of the run."""
+    states = []
+    for runtime in runtimes:
+        states.append(stages.run(runtime.name, functools.partial(runtime.state, asked), State()))
+        stages.problems.extend(runtime.problems)
+    return states
 
 
 class _Unwinders:

@@ -12,6 +12,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from postmortem.model import Signature
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit, locks
@@ -29,6 +31,11 @@ LONGEST_DETAIL = 80
 """Characters of a message in the tag: its beginning is what is common to its occurrences."""
 
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|\b\d+\b")
+
+
+def signed(report: Report) -> Report:
+    """The report with its signature."""
+    return msgspec.structs.replace(report, signature=signature(report))
 
 
 def signature(report: Report) -> Signature:
@@ -85,7 +92,7 @@ def _of_thread(thread: Thread) -> tuple[str, ...]:
 
 
 def _of_frames(frames: Sequence[Frame]) -> tuple[str, ...]:
-    trusted = [frame for frame in frames if frame.trust != "scan"] or list(frames)
+    trusted = [frame for frame in frames if frame.trust != "scan"]
     kept = _names(frame for frame in trusted if not culprit.machinery(frame))
     return tuple(_collapsed(kept or _names(trusted))[:FRAMES])
 

@@ -24,6 +24,7 @@ class Symbolication:
         self._space = program.memory
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
+        self._sysroot = program.search.sysroot
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -34,7 +35,13 @@ class Symbolication:
 
         symbols: SymbolFile | None = None
         if module.file is not None:
-            symbols = open_symbols(module.file, module.build_id, debug_dirs=self._debug_dirs, cache_dir=self._cache_dir)
+            symbols = open_symbols(
+                module.file,
+                module.build_id,
+                debug_dirs=self._debug_dirs,
+                cache_dir=self._cache_dir,
+                sysroot=self._sysroot,
+            )
         if symbols is None and module.image is not None:
             entries = image_parser.dynamic_symbols(self._space.read, module.image)
             if entries:

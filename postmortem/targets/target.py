@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
 import tempfile
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from parsers.containers import compressed
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError
+from parsers.filebytes import FileBytes
 from parsers.limits import LIMITS
 from postmortem import model
 from postmortem.errors import AnalysisError
@@ -36,7 +36,7 @@ class Target:
 
     path: Path
     size: int
-    content: mmap.mmap
+    content: FileBytes
     compression: str | None
     problems: tuple[Problem, ...]
 
@@ -74,7 +74,7 @@ def opened(path: Path) -> Iterator[Target]:
         kind = compressed.compression(file.read(8))
         file.seek(0)
         if kind is None:
-            with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
+            with FileBytes(os.dup(descriptor), status.st_size) as content:
                 yield Target(path=path, size=status.st_size, content=content, compression=None, problems=())
             return
         with tempfile.TemporaryFile(prefix="postmortem-") as scratch:
@@ -84,7 +84,7 @@ def opened(path: Path) -> Iterator[Target]:
                 raise AnalysisError(
                     f"{path}: no byte of the {kind} stream can be decompressed", "the file is damaged or cut"
                 )
-            with mmap.mmap(scratch.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            with FileBytes(os.dup(scratch.fileno()), length) as content:
                 yield Target(path=path, size=status.st_size, content=content, compression=kind, problems=problems)
 
 

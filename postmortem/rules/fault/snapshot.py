@@ -4,6 +4,8 @@ What it finds: a core without any fatal signal, as gcore, a debugger or a monito
 Why it matters: nothing crashed; the stacks show what the process was doing.
 Evidence it needs: no signal, signal 0, SIGSTOP (which ends no process), or SIGTRAP without a fault.
 False alarms: cores of tools that do not write siginfo.
+Rivals excluded: a crash: the signal that stopped the process is none that ends it, and no thread has one; a core of a
+tool that writes no siginfo.
 What to do: read the threads: what do they wait for?
 """
 
@@ -36,6 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
         title="Snapshot of a live process: no fatal signal",
         severity="info",
         confidence="certain" if signal is not None else "likely",
+        claim="observation",
         explanation=(
             "The core names no signal that ends a process, so it was taken from a live one (gcore, a"
             " debugger, a monitor). Nothing crashed; the threads show what the process was doing."

@@ -26,6 +26,8 @@ def attach(program: Program, symbols: Symbolication) -> tuple[Go, list[Problem]]
 class Go(Runtime):
     """Go's runtime, if it is there."""
 
+    name = "go"
+
     def __init__(self, program: Program, symbols: Symbolication) -> None:
         self.problems: list[Problem] = []
         self._memory = program.memory

@@ -99,6 +99,8 @@ class LibjvmSymbols:
 class HotSpot(Runtime):
     """A HotSpot VM whose tables could be read."""
 
+    name = "hotspot"
+
     def __init__(self, program: Program, tables: VmStructs, names: LibjvmSymbols) -> None:
         core, is_code = program.core, program.is_code
         self._names = names

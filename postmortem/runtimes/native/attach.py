@@ -22,6 +22,8 @@ def attach(program: Program, symbols: Symbolication) -> tuple[Native, list[Probl
 class Native(Runtime):
     """libc, the C++ runtime, sanitizers, Rust's standard library."""
 
+    name = "native"
+
     def __init__(self, program: Program, symbols: Symbolication) -> None:
         self.problems: list[Problem] = []
         self._program = program
