@@ -10,6 +10,7 @@ import msgspec
 from postmortem import __version__, hs_err
 from postmortem.fault.crash import crash_of, signal_only
 from postmortem.fault.original import choose_fault
+from postmortem.fault.recorded import recorded
 from postmortem.fault.threads import crashed_first, thread_models
 from postmortem.model import Process, Report, Tool
 from postmortem.options import Options
@@ -22,6 +23,7 @@ from postmortem.runtimes.native.waits import waits
 from postmortem.runtimes.runtime import Asked, attached, reported_by, states_of, thread_of, together, unwinder_of
 from postmortem.signature.signature import signed
 from postmortem.stages import Stages
+from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
@@ -66,6 +68,9 @@ def _of_core(target: Target, options: Options, stages: Stages) -> Report:
             closed=stages.lacks("files"),
         )  # fmt: skip
         program = Program(core, target.content, search, modules=not stages.lacks("modules"))
+    with stages.stage("fault"):
+        program.core = recorded(core, program.memory)
+        stages.problems.extend(losses.without_siginfo(program.core))
     with program:
         return _of_program(program, target, options, stages)
 
@@ -84,7 +89,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     unnamed = FrameNamer(program.modules, lambda module, address: (), lambda pc: None)
     namer = run("symbols", lambda: FrameNamer(program.modules, symbols.locate, generated.name), unnamed)
     with stages.stage("symbols"):
-        named = [namer.all(walked.walk) for walked in ordered]
+        named = LostFrames(space.read, symbols.symbol_at, symbols.merged_inlines).all(ordered, namer)
         problems.extend(generated.problems)
     blocked = run("threads", lambda: waits(space, ordered, named), [None] * len(ordered))
     threads = thread_models(ordered, named, core, lambda tid: thread_of(runtimes, tid), blocked, fault)

@@ -96,9 +96,9 @@ def read_header(data: Buffer) -> Header:
     if head[:4] != b"\x7fELF":
         raise ParseError("ELF identification", 0, f"starts with {head[:4].hex()}, not 7f454c46")
     if head[4] != 2:
-        raise Unsupported("ELF identification", 4, f"class {head[4]} (32-bit)")
+        raise Unsupported("ELF identification", 4, f"class {head[4]}, not 2 (64-bit)")
     if head[5] != 1:
-        raise Unsupported("ELF identification", 5, f"data encoding {head[5]} (big-endian)")
+        raise Unsupported("ELF identification", 5, f"data encoding {head[5]}, not 1 (little-endian)")
     if len(head) < _EHDR.size:
         raise Truncated("Elf64_Ehdr", 0, f"the file has {len(head)} bytes, {_EHDR.size} are needed")
     (_, type_, machine, _, entry, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = _EHDR.unpack(head)

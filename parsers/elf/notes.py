@@ -59,12 +59,13 @@ class ProcessInfo(NamedTuple):
 class SignalInfo(NamedTuple):
     """siginfo_t; the union's meaning depends on `number` and `code` (asm-generic/siginfo.h).
 
-    address: si_addr of a fault, si_call_addr of SIGSYS. pid, uid: the sender. Absent ones are None.
+    address: si_addr of a fault, si_call_addr of SIGSYS. pid, uid: the sender. Absent ones are None; so is the code
+    where only pr_cursig tells the signal.
     """
 
     number: int
     errno: int
-    code: int
+    code: int | None
     address: int | None
     pid: int | None
     uid: int | None

@@ -34,16 +34,25 @@ def core_losses(core: Core, path: str) -> Iterator[Problem]:
             what="the notes are cut: threads, signal or mapped files may be missing",
             hint="the file was cut near its beginning; get the whole core",
         )
-    if not core.threads:
-        yield Problem(
-            stage="core", where="NT_PRSTATUS", what="the core holds no thread, so there are no registers and no stacks",
-            hint="get the whole core",
-        )  # fmt: skip
-    if core.signal is None and core.threads:
-        yield Problem(
-            stage="core", where="NT_SIGINFO", what="no siginfo: signal code and fault address are not known",
-            hint="gcore and old kernels leave it out",
-        )  # fmt: skip
+
+
+def without_siginfo(core: Core) -> Iterator[Problem]:
+    """What stands for NT_SIGINFO in a core without one."""
+    if core.siginfo or not core.threads:
+        return
+    signal = core.signal
+    if signal is None:
+        what = "no siginfo and no current signal: which signal ended the process, if any, is not known"
+    elif signal.code is None:
+        what = f"no siginfo: signal {signal.number} is NT_PRSTATUS's; its code and the fault address are not known"
+    else:
+        what = (
+            f"no siginfo: signal {signal.number} is NT_PRSTATUS's; its code and the fault address are derived from the"
+            " instruction at pc"
+        )
+    yield Problem(
+        stage="core", where="NT_SIGINFO", what=what, hint="kernels before 3.7, gcore and converters leave it out"
+    )
 
 
 def module_losses(modules: Iterable[Module], frames: Iterable[Frame]) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from parsers.containers import compressed
 from parsers.elf import core as core_parser
-from parsers.errors import ParseError
+from parsers.errors import ParseError, Unsupported
 from parsers.filebytes import FileBytes
 from parsers.limits import LIMITS
 from postmortem import model
@@ -140,8 +140,22 @@ def log_in(target: Target) -> HsErrLog | None:
 
 
 def core_in(target: Target) -> Core:
-    """The core that the input is. Raises AnalysisError when it is none that can be read."""
+    """The core that the input is. Raises AnalysisError when it is none that can be read, or has no thread."""
     try:
-        return core_parser.parse(target.content)
+        core = core_parser.parse(target.content)
+    except Unsupported as error:
+        raise AnalysisError(f"{target.path}: {error.why}", error.hint) from error
     except ParseError as error:
         raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error
+    if core.threads:
+        return core
+    # Without registers there is no stack and no fault to report.
+    if core.truncated:
+        raise AnalysisError(
+            f"{target.path}: the core is cut after {core.size} bytes and holds no thread: no registers, no stacks",
+            "get the whole file; ulimit -c, a full disk or an interrupted copy cut it",
+        )
+    raise AnalysisError(
+        f"{target.path}: the core holds no thread (no NT_PRSTATUS): no registers, no stacks",
+        "get a core that the kernel or gcore wrote",
+    )
