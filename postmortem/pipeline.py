@@ -28,6 +28,8 @@ from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
+from postmortem.targets.foreign import refuse_foreign
+from postmortem.targets.moment import dated
 from postmortem.targets.target import core_in, log_in, opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
@@ -49,12 +51,13 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
         with stages.stage("log"):
             log = log_in(target)
         if log is None:
+            refuse_foreign(target)
             report = _of_core(target, chosen, stages)
         else:
             report = hs_err.from_log(log, str(target.path), target.size, __version__)
             report = msgspec.structs.replace(report, problems=(*stages.problems, *report.problems))
     judged = stages.run("rules", lambda: signed(run_rules(report, strict=chosen.strict)), report)
-    masked = stages.run("redaction", lambda: redact(judged), judged) if chosen.redact else judged
+    masked = stages.run("redaction", lambda: redact(judged, chosen.masks), judged) if chosen.redact else judged
     return msgspec.structs.replace(masked, timings=stages.timings)
 
 
@@ -102,7 +105,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
         tool=Tool(name="postmortem", version=__version__),
         core=target.described(core),
         process=run("process", lambda: identity.describe(core, space, program.modules), Process()),
-        crash=crash,
+        crash=dated(crash, target.path),
         threads=threads,
         modules=tuple(module.to_model() for module in program.modules.modules),
         mappings=found_mappings,
@@ -114,4 +117,4 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     report = msgspec.structs.replace(report, problems=tuple(problems))
     if options.hs_err is None and program.modules.named("libjvm.so") is None:
         return report
-    return run("log", lambda: hs_err.with_log_beside(report, target.path, options.hs_err), report)
+    return run("log", lambda: hs_err.with_log(report, target.path, options.hs_err), report)

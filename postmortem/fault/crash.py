@@ -48,7 +48,11 @@ def crash_of(
     """The fault of the report; one that is empty when the core has no thread."""
     if fault is None:
         return Crash()
-    stacks = [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None]
+    stacks = [
+        (thread.stack.start, thread.stack.end, thread.tid)
+        for thread in threads
+        if thread.stack is not None and thread.tid is not None
+    ]
     describer = Describer(program.memory, mappings, program.modules, symbols.symbol_at, stacks)
     at = symbols.symbol_at(fault.registers.get("rip", 0))
     return crash(fault, program.memory, describer, None if at is None else fault.registers["rip"] - at[1])
