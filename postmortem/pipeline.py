@@ -12,13 +12,13 @@ from postmortem.fault.crash import crash_of, signal_only
 from postmortem.fault.original import choose_fault
 from postmortem.fault.recorded import recorded
 from postmortem.fault.threads import crashed_first, thread_models
-from postmortem.model import Process, Report, Tool
+from postmortem.model import LimitsReached, Process, Report, Tool
 from postmortem.options import Options
 from postmortem.program import identity, losses
 from postmortem.program.program import Program
 from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
-from postmortem.runtimes.mappings import mappings, memory
+from postmortem.runtimes.mappings import listed, mappings, memory
 from postmortem.runtimes.native.waits import waits
 from postmortem.runtimes.runtime import Asked, attached, reported_by, states_of, thread_of, together, unwinder_of
 from postmortem.signature.signature import signed
@@ -27,7 +27,6 @@ from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
-from postmortem.targets.files import SearchPath
 from postmortem.targets.foreign import refuse_foreign
 from postmortem.targets.moment import dated
 from postmortem.targets.target import core_in, log_in, opened
@@ -66,10 +65,7 @@ def _of_core(target: Target, options: Options, stages: Stages) -> Report:
         core = core_in(target)
         stages.problems.extend(losses.core_losses(core, str(target.path)))
     with stages.stage("modules"):
-        search = SearchPath(
-            executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs,
-            closed=stages.lacks("files"),
-        )  # fmt: skip
+        search = options.search(closed=stages.lacks("files"))
         program = Program(core, target.content, search, modules=not stages.lacks("modules"))
     with stages.stage("fault"):
         program.core = recorded(core, program.memory)
@@ -84,13 +80,14 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     runtimes, unreadable = attached(program, symbols, stages)
     problems.extend(unreadable)
     walker = Walker(space, CallFrames(program).at, program.is_code, unwinder_of(runtimes), options.unwind)
-    walks = run("unwind", lambda: walk_threads(walker, core), unwalked_threads(core))
+    walks = run("unwind", lambda: walk_threads(walker, core, program.budget), unwalked_threads(core))
     problems.extend(walker.problems())
     fault = run("fault", lambda: choose_fault(walks, core, space, reported_by(runtimes)), None)
     ordered = crashed_first(walks, fault)
     generated = GeneratedCode(core, program.search)
-    unnamed = FrameNamer(program.modules, lambda module, address: (), lambda pc: None)
-    namer = run("symbols", lambda: FrameNamer(program.modules, symbols.locate, generated.name), unnamed)
+    unnamed = FrameNamer(program.modules, lambda module, address: (), lambda pc: None, program.budget)
+    named_by = FrameNamer(program.modules, symbols.locate, generated.name, program.budget)
+    namer = unnamed if stages.lacks("symbols") else named_by
     with stages.stage("symbols"):
         named = LostFrames(space.read, symbols.symbol_at, symbols.merged_inlines).all(ordered, namer)
         problems.extend(generated.problems)
@@ -108,13 +105,14 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
         crash=dated(crash, target.path),
         threads=threads,
         modules=tuple(module.to_model() for module in program.modules.modules),
-        mappings=found_mappings,
+        mappings=listed(found_mappings, program.budget),
         memory=memory(found_mappings),
         **together(states),
     )
     problems.extend(losses.module_losses(report.modules, crashing))
-    problems.extend(losses.unreadable(program, target))
-    report = msgspec.structs.replace(report, problems=tuple(problems))
+    problems.extend((*losses.unreadable(program, target), *program.budget.problems()))
+    limits = LimitsReached(reached=program.budget.reached)
+    report = msgspec.structs.replace(report, problems=tuple(problems), limits=limits)
     if options.hs_err is None and program.modules.named("libjvm.so") is None:
         return report
     return run("log", lambda: hs_err.with_log(report, target.path, options.hs_err), report)
