@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from postmortem.targets.files import SearchPath
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -34,6 +36,10 @@ class Options:
     masks: tuple[str, ...] = ()
     on_stage: Callable[[str], None] | None = None
     without: Mapping[str, str] = field(default_factory=dict)
+
+    def search(self, closed: bool) -> SearchPath:
+        """Where files of the dead process may come from. closed: from nowhere."""
+        return SearchPath(executable=self.executable, sysroot=self.sysroot, debug_dirs=self.debug_dirs, closed=closed)
 
     @property
     def debug_directories(self) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from postmortem.budget import Budget
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import ModuleMap, load_modules
 
@@ -22,7 +23,7 @@ class Program:
     """A core, the memory that it and the files of its modules hold, and the modules; closes the files that it opened.
 
     core: as parsed. content: the bytes of the core. search: where files of the dead process may come from.
-    memory: the core's pages over those of the files. modules: by address.
+    memory: the core's pages over those of the files. modules: by address. budget: what the run may still take.
     """
 
     def __init__(self, core: Core, content: FileBytes, search: SearchPath, *, modules: bool = True) -> None:
@@ -30,11 +31,15 @@ class Program:
         self.core = core
         self.content = content
         self.search = search
-        self.memory = AddressSpace(
+        self.budget = Budget()
+        for kind, count in core.left_out.items():
+            self.budget.miss(kind, count)
+        pieces = (
             Piece(segment.start, segment.start + segment.dumped, content, segment.offset)
             for segment in core.segments
             if segment.dumped
         )
+        self.memory = AddressSpace(pieces, self.budget)
         self.modules = load_modules(core, self.memory, search) if modules else ModuleMap(())
         self._starts = [segment.start for segment in core.segments]
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from postmortem.machines.x86_64.registers import PC, RSP
 from postmortem.model import NativeFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from postmortem.machines.machine import Registers
+    from postmortem.machines.machine import Machine, Registers
     from postmortem.model import Frame, JavaThread, Jvm, Problem
     from postmortem.model.report import RuntimeState
     from postmortem.model.thread import Trust
@@ -121,8 +120,9 @@ def states_of(runtimes: Sequence[Runtime], asked: Asked, stages: Stages) -> list
 class _Unwinders:
     """The unwinders of several runtimes as one: a pc belongs to at most one of them."""
 
-    def __init__(self, unwinders: Sequence[ForeignUnwinder]) -> None:
+    def __init__(self, unwinders: Sequence[ForeignUnwinder], machine: Machine) -> None:
         self._unwinders = unwinders
+        self._machine = machine
         self.trust: Trust = unwinders[0].trust
 
     def covers(self, pc: int) -> bool:
@@ -131,19 +131,19 @@ class _Unwinders:
 
     def step(self, registers: Registers, interrupted: bool) -> ForeignStep:
         """One activation, by the runtime whose code it is."""
-        pc = registers[PC] or 0
+        pc = registers[self._machine.pc] or 0
         return next(unwinder for unwinder in self._unwinders if unwinder.covers(pc)).step(registers, interrupted)
 
     def resume(self, sp: int) -> Registers | None:
         """The nearest anchor that any of them knows."""
         found = [registers for unwinder in self._unwinders if (registers := unwinder.resume(sp)) is not None]
-        return min(found, key=lambda registers: registers[RSP] or 0, default=None)
+        return min(found, key=lambda registers: registers[self._machine.sp] or 0, default=None)
 
 
-def unwinder_of(runtimes: Sequence[Runtime]) -> ForeignUnwinder | None:
+def unwinder_of(runtimes: Sequence[Runtime], machine: Machine) -> ForeignUnwinder | None:
     """The unwinder of all code that runtimes generated; None: they generated none."""
     unwinders = [runtime.generated for runtime in runtimes if runtime.generated is not None]
-    return _Unwinders(unwinders) if len(unwinders) > 1 else next(iter(unwinders), None)
+    return _Unwinders(unwinders, machine) if len(unwinders) > 1 else next(iter(unwinders), None)
 
 
 def reported_by(runtimes: Sequence[Runtime]) -> ReportedFault | None:

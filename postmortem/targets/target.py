@@ -13,6 +13,7 @@ from parsers.containers import compressed
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError, Unsupported
 from parsers.filebytes import FileBytes
+from parsers.foreign import identify
 from parsers.limits import LIMITS
 from postmortem import model
 from postmortem.errors import AnalysisError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 16
 _LOG_HEAD = 4096
+_LOG_BYTES = 1 << 26
 _ELF = b"\x7fELF"
 
 
@@ -125,16 +127,13 @@ def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tu
 def log_in(target: Target) -> HsErrLog | None:
     """The fatal error log that the input is, whole or an excerpt without its head; None when it is none."""
     head = bytes(target.content[:_LOG_HEAD])
-    if head.startswith(_ELF):
+    kind = identify(target.content)
+    if head.startswith(_ELF) or (kind is not None and not kind.text):
         return None
-    from parsers.hs_err import MAX_BYTES, looks_like, parse
+    from parsers.hs_err import parse
 
-    if b"\0" in head and not looks_like(head):
-        return None
-    if target.size > MAX_BYTES and not looks_like(head):
-        return None
     try:
-        return parse(target.content[:MAX_BYTES])
+        return parse(target.content[:_LOG_BYTES], excerpt=kind is None)
     except ParseError:
         return None
 

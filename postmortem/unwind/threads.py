@@ -9,6 +9,7 @@ from postmortem.unwind.frame import RawFrame, Walk
 if TYPE_CHECKING:
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
+    from postmortem.budget import Budget
     from postmortem.unwind.walker import Walker
 
 
@@ -20,20 +21,28 @@ class ThreadWalk(NamedTuple):
     crashed: bool
 
 
-def walk_threads(walker: Walker, core: Core) -> list[ThreadWalk]:
-    """Every thread walked, the one that took the signal first."""
-    return [
-        ThreadWalk(status, walker.walk(walker.registers(status.registers)), index == 0)
-        for index, status in enumerate(core.threads)
-    ]
+def walk_threads(walker: Walker, core: Core, budget: Budget) -> list[ThreadWalk]:
+    """Every thread walked, the one that took the signal first.
+
+    All together have the frames that the budget allows; when these are spent, each has its innermost few.
+    """
+    walks = []
+    for index, status in enumerate(core.threads):
+        allowed = max(budget.left("frames"), budget.limits.frames_at_least)
+        walk = walker.walk(walker.registers(status.registers), allowed)
+        if len(walk.frames) > budget.left("frames") or (walk.ended == "limit" and allowed < walker.max_frames):
+            budget.miss("frames")
+        else:
+            budget.take("frames", len(walk.frames))
+        walks.append(ThreadWalk(status, walk, index == 0))
+    return walks
 
 
-def unwalked_threads(core: Core) -> list[ThreadWalk]:
+def unwalked_threads(walker: Walker, core: Core) -> list[ThreadWalk]:
     """Every thread with its first frame alone, as its registers have it: for when unwinding is what failed."""
     walks = []
     for index, status in enumerate(core.threads):
-        found = walker.registers(status.registers)
-        pc, sp = found[registers.PC], found[registers.RSP]
+        pc, sp = walker.place(status.registers)
         frames = [] if pc is None or sp is None else [RawFrame(pc, sp, None, "native", "context", True)]
         walks.append(ThreadWalk(status, Walk(frames, "limit", "unwinding was left out", []), index == 0))
     return walks

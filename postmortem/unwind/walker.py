@@ -54,7 +54,7 @@ class Walker:
         self._foreign = foreign
         self._generated: Trust = "scan" if foreign is None else foreign.trust
         self._mode = mode
-        self._max_frames = max_frames
+        self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
         self._places: dict[int, _Place] = {}
         self._code: dict[int, bool] = {}
@@ -64,6 +64,10 @@ class Walker:
     def registers(self, status: dict[str, int]) -> Registers:
         """Where a walk begins: the registers of a thread's NT_PRSTATUS."""
         return self._machine.registers(status)
+
+    def place(self, status: dict[str, int]) -> tuple[int | None, int | None]:
+        """pc and sp of a thread's NT_PRSTATUS."""
+        return status.get(self._machine.pc_name), status.get(self._machine.sp_name)
 
     def problems(self) -> list[Problem]:
         """Damaged CFI that was met on the way."""
@@ -108,8 +112,9 @@ class Walker:
         self._places[pc << 1 | interrupted] = place
         return place
 
-    def walk(self, registers: Registers) -> Walk:
-        """All activations from these registers outwards."""
+    def walk(self, registers: Registers, max_frames: int | None = None) -> Walk:
+        """All activations from these registers outwards, at most `max_frames`."""
+        most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
         signal_frames: list[SignalFrame] = []
         trust: Trust = "context"
@@ -129,8 +134,8 @@ class Walker:
             pc, sp = registers[pc_at], registers[sp_at]
             if pc is None or sp is None:
                 return end("no-registers", "the program counter or stack pointer is not known")
-            if len(frames) >= self._max_frames:
-                return end("limit", f"stopped after {self._max_frames} frames")
+            if len(frames) >= most:
+                return end("limit", f"stopped after {most} frames")
             if pc == 0 and frames and trust != "context":
                 return end("bottom", "the return address is 0")
             if covers is not None and covers(pc):
@@ -168,7 +173,10 @@ class Walker:
                 if rule.bottom:
                     return end("bottom", "the CFI marks the outermost frame")
                 try:
-                    caller = _apply(rule, registers, word, machine) if plan is None else _follow(plan, registers, words, sp_at)
+                    if plan is None:
+                        caller = _apply(rule, registers, word, machine)
+                    else:
+                        caller = _follow(plan, registers, words, sp_at)
                 except ParseError as damage:
                     self.damaged[pc if interrupted else pc - 1] = str(damage)
                 if caller is None:
@@ -296,7 +304,9 @@ class _Plan(NamedTuple):
 
 def _planned(rule: cfi.Rule, machine: Machine) -> _Plan | None:
     saved = [(register, offset) for register, offset in rule.saved if register < machine.count]
-    if rule.cfa_expression is not None or rule.others or not saved or rule.cfa_register >= machine.count or rule.return_register != machine.pc:
+    if rule.cfa_expression is not None or rule.others or not saved:
+        return None
+    if rule.cfa_register >= machine.count or rule.return_register != machine.pc:
         return None
     low, high = min(offset for _, offset in saved), max(offset for _, offset in saved)
     if high - low > _LONGEST_PLAN or any((offset - low) & 7 for _, offset in saved):

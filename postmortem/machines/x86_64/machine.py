@@ -25,15 +25,13 @@ _REACH = 64
 class X86_64:
     """See machines.machine.Machine."""
 
-    name = "x86_64"
     pc, sp, fp, count = PC, RSP, RBP, REGISTER_COUNT
-    names = DWARF_NAMES
     top = 1 << 47
     pc_name, sp_name, thread_pointer, system_call = "rip", "rsp", "fs_base", "orig_rax"
-    call_arguments = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
+    call_arguments: tuple[str, ...] = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
     system_call_names = NAMES
     system_call_instruction = b"\x0f\x05"
-    shown = (
+    shown: tuple[str, ...] = (
         "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
         "rip",
     )  # fmt: skip

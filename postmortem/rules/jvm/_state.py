@@ -9,6 +9,7 @@ from postmortem.model import VmError
 from postmortem.model.queries import aborts
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.registers import PROGRAM_COUNTERS, STACK_POINTERS
 from postmortem.rules.jvm import _frames as jvm_frames
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ FAULT_NAMES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP")
 """Faults by name: their numbers differ between Linux and macOS, whose logs are read, too."""
 WINDOWS_EXCEPTION = "EXCEPTION_"
 INTERNAL_ERROR = 0xE0000000
+ARENA_LIMIT = 0xE0000005
+"""VMError's id where a compilation took more memory than CompileCommand=MemLimit allows (OOM_HOTSPOT_ARENA, JDK 21)."""
 """VMError's id of a failed check of the VM; the ids above it are failed allocations (vmError.hpp)."""
 _REPORTS = re.compile(r"report_(?:vm_error|fatal|should_not_\w+|unimplemented|untested)")
 """Where a failed check of the VM begins to end the process (debug.cpp); not for allocations."""
@@ -69,7 +72,7 @@ def raw_operand(report: Report) -> tuple[Operand, bool] | None:
     found = views.faulting_operand(report)
     operands = [found[1]] if found is not None else [item for item in report.crash.operands if not item.canonical]
     for item in operands:
-        if item.displacement == 0 and item.base not in ("rsp", "rip", "sp", "pc"):
+        if item.displacement == 0 and item.base not in (*STACK_POINTERS, *PROGRAM_COUNTERS):
             based_on_null = item.base_value == 0 and item.index is not None
             mark_word = item.size == 8 and item.access != "write"
             barrier = item.size == 1 and "shenandoah" in (collector(report) or "").lower()
@@ -90,7 +93,7 @@ def internal_error(report: Report) -> VmError | None:
     found = error(report)
     if found is None:
         return _check_on_stack(report)
-    if found.id not in (None, INTERNAL_ERROR):
+    if found.id not in (None, INTERNAL_ERROR, ARENA_LIMIT):
         return None
     if (found.message, found.detail, found.file, found.id) == (None, None, None, None):
         return None
