@@ -79,8 +79,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     run, problems, core, space = stages.run, stages.problems, program.core, program.memory
     machine = machine_of(core.machine)
     symbols = Symbolication(program, options.debug_directories, options.cache_dir)
-    runtimes, unreadable = attached(program, symbols, stages)
-    problems.extend(unreadable)
+    runtimes = attached(program, symbols, stages)
     unwinder = unwinder_of(runtimes, machine)
     walker = Walker(space, CallFrames(program).at, program.is_code, machine, unwinder, options.unwind)
     walks = run("unwind", lambda: walk_threads(walker, core, program.budget), unwalked_threads(walker, core))

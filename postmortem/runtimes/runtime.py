@@ -91,21 +91,20 @@ def attached(
     stages: Stages,
     table: Sequence[str] = RUNTIMES,
     home: str = "postmortem.runtimes",
-) -> tuple[list[Runtime], list[Problem]]:
-    """The runtimes of a process, and why one that is there can't be read.
+) -> list[Runtime]:
+    """The runtimes of a process; why one that is there can't be read is added to the problems of the run.
 
     Each is a stage by its name. table, home: the folders and the package that has them.
     """
     found: list[Runtime] = []
-    problems: list[Problem] = []
     for name in table:
         attach = import_module(f"{home}.{name}.attach").attach
         nothing: tuple[Runtime | None, list[Problem]] = (None, [])
         runtime, lost = stages.run(name, functools.partial(attach, program, symbols), nothing)
-        problems += lost
+        stages.problems.extend(lost)
         if runtime is not None:
             found.append(runtime)
-    return found, problems
+    return found
 
 
 def states_of(runtimes: Sequence[Runtime], asked: Asked, stages: Stages) -> list[State]:
