@@ -159,7 +159,7 @@ class _Here:
 def _job(request: Request, without: dict[str, str], progress: Callable[[int, int], None] | None) -> Job:
     """The work with the files that it needs: all of the root that the core's paths are taken in."""
     options = request.options
-    readable = [request.core, request.core.parent, Path("/tmp")]  # perf maps lie there
+    readable = [request.core, request.core.parent]
     for named in (options.get("executable"), options.get("hs_err"), options.get("sysroot") or Path("/")):
         if named is not None:
             readable.append(named)
