@@ -100,7 +100,7 @@ def render(report: Report) -> str:
     _threads(page, report)
     _modules(page, report)
     _problems(page, report)
-    facts = view.core_facts(report) + view.native_facts(report) + view.jvm_facts(report)
+    facts = view.core_facts(report) + view.native_facts(report) + view.jvm_facts(report) + view.host_facts(report)
     page.rows(["## Facts", "", "| | |", "|---|---|"], (f"| {fact.label} | {cell(fact.value)} |" for fact in facts))
     if page.cut:
         page.lines += ["", "*Shortened to fit a ticket: the HTML or JSON report has the rest.*"]

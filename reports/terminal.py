@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash
 from reports.text import plural, visible
-from reports.words import answer, stacks, threads
+from reports.words import answer, facts, stacks, threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,6 +61,8 @@ def show(report: Report, console: Console) -> None:
             line(text)
     if report.crash.instruction:
         line(f"Instruction: {report.crash.instruction}")
+    if time := facts.time_text(report.crash):
+        line(f"Time: {time}", "dim")
 
     if evidence := answer.why(report):
         line("")

@@ -16,9 +16,7 @@ from postmortem.cli.output import EXISTING, FORMATS, MASK, complain, mode_for, p
 @click.option("--rules", "again", is_flag=True, help="Run the rules again.")
 @MASK
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
-def render(
-    stored: Path, form: str, output: Path, again: bool, no_redact: bool, masks: tuple[str, ...]
-) -> None:
+def render(stored: Path, form: str, output: Path, again: bool, no_redact: bool, masks: tuple[str, ...]) -> None:
     """Make any output from a stored REPORT.json."""
     from postmortem.errors import AnalysisError
     from postmortem.guard import rendering

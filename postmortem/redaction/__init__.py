@@ -106,7 +106,12 @@ def _context(owner: str, field: str) -> Context:
         strength = names.strength(label)
         if strength is not None:
             return label, strength
-    if name in _CODE or owner in _CODE_OF or (colon and not label) or (owner == "Crash" and name != "fault_address_text"):
+    if (
+        name in _CODE
+        or owner in _CODE_OF
+        or (colon and not label)
+        or (owner == "Crash" and name != "fault_address_text")
+    ):
         return "code"
     return "text"
 

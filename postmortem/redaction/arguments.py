@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]*")
 # Short options that take a password in some programs and something else in others: by what follows.
-_USERS = frozenset("-u -U --user --proxy-user --userpwd --http-user --login --basic --basic-auth --creds --credentials".split())
+_USERS = frozenset(
+    "-u -U --user --proxy-user --userpwd --http-user --login --basic --basic-auth --creds --credentials".split()
+)
 _MAYBE = frozenset("-p -a -w -W -k -K -P -A -X -c".split())
 _HEADERS = frozenset("-H --header --headers --proxy-header --add-header".split())
 _COOKIES = frozenset("-b --cookie --cookies".split())
@@ -26,7 +28,9 @@ _ALWAYS = frozenset(
     --passwd --requirepass --masterauth --community --identity-token --registration-token --psk --rcon --dsn-password
     """.split()
 )
-_NOT_ATTACHED = re.compile(r"-p(?:thread|ipe|g|edantic|rint\S*|rofile\S*|lugin\S*|ath\S*|ort\S*|id\S*|atch|ackage|arallel\S*|relink\S*)?")
+_NOT_ATTACHED = re.compile(
+    r"-p(?:thread|ipe|g|edantic|rint\S*|rofile\S*|lugin\S*|ath\S*|ort\S*|id\S*|atch|ackage|arallel\S*|relink\S*)?"
+)
 
 
 def mask_arguments(arguments: Sequence[str], take: Take, text: Callable[[str], str]) -> tuple[str, ...]:
@@ -68,7 +72,11 @@ def _value_of(option: str, argument: str, take: Take) -> str | None:
             return f"pass:{take('option', rest)}" if kind == "pass" else None
         return None if is_place(argument) or (is_number(argument) and len(argument) < 4) else take("option", argument)
     if option in _MAYBE:
-        return take("option", argument) if looks_made_up(argument.replace("/", "")) and "://" not in argument and ":" not in argument else None
+        return (
+            take("option", argument)
+            if looks_made_up(argument.replace("/", "")) and "://" not in argument and ":" not in argument
+            else None
+        )
     strength = names.strength(option) if names.HINT.search(option) else None
     if strength == "strong":
         return take("option", argument)
@@ -86,7 +94,9 @@ def _alone(argument: str, take: Take, text: Callable[[str], str]) -> str:
             return argument if is_place(value) and strength == "weak" else f"{name}={take('option', value)}"
     if argument.startswith("-p") and len(argument) > 4 and "=" not in argument:
         value = argument[2:]
-        if not _NOT_ATTACHED.fullmatch(argument) and (looks_made_up(value, 4) or (value.isalpha() and not value.islower())):
+        if not _NOT_ATTACHED.fullmatch(argument) and (
+            looks_made_up(value, 4) or (value.isalpha() and not value.islower())
+        ):
             return f"-p{take('option', value)}"
     slash = re.fullmatch(r"(?P<name>/(?:p|pass|password|pwd|token|secret)):(?P<value>\S+)", argument, re.I)
     if slash is not None:

@@ -43,7 +43,9 @@ class Masker:
             self._hints = tuple(hint for hint in text.HINTS if hint in lower)
         self._tokens, self._parts = tokens.active(texts, joined)
         if not self._patterns and len(lower) == len(joined):
-            self._plain = set(texts) - tokens.holding(texts, lower, tokens.starts_of(texts), (*self._hints, *text.SIGNS, *map(str.lower, self._parts)))
+            self._plain = set(texts) - tokens.holding(
+                texts, lower, tokens.starts_of(texts), (*self._hints, *text.SIGNS, *map(str.lower, self._parts))
+            )
 
     def is_plain(self, value: str) -> bool:
         """Whether nothing in a text that was expected can be a secret."""
@@ -155,7 +157,9 @@ class Masker:
             whole.append(rf"(?<![A-Za-z0-9_])(?:{_any(words)})(?![A-Za-z0-9_])")
         pattern = re.compile("|".join(whole))
         in_code = re.compile(_any(random)) if random else None
-        seeds = re.compile(_any({part for value in random for part in (value[:_SEED], value[-_SEED:])})) if random else None
+        seeds = (
+            re.compile(_any({part for value in random for part in (value[:_SEED], value[-_SEED:])})) if random else None
+        )
 
         def repeated(match: re.Match[str] | None = None) -> str:
             self._counts["repeated"] += 1

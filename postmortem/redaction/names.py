@@ -35,7 +35,9 @@ KEYS_OF = frozenset(
     licence storage subscription deploy consumer webhook ingest cipher crypto fernet wallet host
     """.split()
 ) - {"host"}
-WEAK = frozenset("tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion".split())
+WEAK = frozenset(
+    "tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion".split()
+)
 # Of what else something is a key: none of it is a secret.
 _NO_KEYS = frozenset(
     """
@@ -97,7 +99,11 @@ def strength(name: str, *, exact: bool = False) -> Strength | None:
     if _is_pass(last) or any(_is_strong(word) for word in considered):
         return "strong"
     pairs = list(itertools.pairwise(words))
-    if any(one in KEYS_OF and other in ("key", "keys") for one, other in pairs[-2:] if not exact or other == last or last == "id"):
+    if any(
+        one in KEYS_OF and other in ("key", "keys")
+        for one, other in pairs[-2:]
+        if not exact or other == last or last == "id"
+    ):
         return "strong"
     if ("shared", "signature") in pairs or ("access", "signature") in pairs or ("seed", "phrase") in pairs:
         return "strong"

@@ -29,7 +29,9 @@ _USER = re.compile(
 )
 # A key in place of a user: https://KEY@host/1
 _ONLY_USER = re.compile(_SCHEME + r"(?P<user>(?=[\w.~-]*\d)[\w.~-]{16,256})@(?=[\w\[])")
-_QUERY = re.compile(r"(?P<start>[?&;#]|%26|%3F)(?P<name>[\w.$\[\]-]{1,64})(?P<join>=|%3D)(?P<value>[^\s&;#\"'<>|]{1,4096})", re.I)
+_QUERY = re.compile(
+    r"(?P<start>[?&;#]|%26|%3F)(?P<name>[\w.$\[\]-]{1,64})(?P<join>=|%3D)(?P<value>[^\s&;#\"'<>|]{1,4096})", re.I
+)
 _IN_QUERY = frozenset(
     """
     sig signature key auth code session sid sess ticket assertion hmac hash otp credential state nonce samlresponse
@@ -37,22 +39,31 @@ _IN_QUERY = frozenset(
     """.split()
 )
 _SHORT_IN_QUERY = frozenset("code state nonce hash h st policy session sid ticket auth key".split())
-_THIN = re.compile(r"(?P<before>\b(?:thin|oci8?|sqlplus(?:\s+-\w+)*|connect|conn)[:\s]\s*)(?P<user>[\w$#.]{1,64})/(?P<password>[^\s@/\"]{1,128})@", re.I)
+_THIN = re.compile(
+    r"(?P<before>\b(?:thin|oci8?|sqlplus(?:\s+-\w+)*|connect|conn)[:\s]\s*)(?P<user>[\w$#.]{1,64})/(?P<password>[^\s@/\"]{1,128})@",
+    re.I,
+)
 _NO_SCHEME = re.compile(
     r"(?<![\w:/@.-])(?!(?:mailto|sips?|xmpp|acct|user|email|from|to|cc|by|contact|owner|author|urn)\b)(?P<user>[A-Za-z][\w.-]{0,63}):"
-    r"(?!/|\d{1,5}@)(?P<password>[^\s:@/\"'<>()\[\]]{3,128})@(?P<host>(?:[\w-]{1,63}\.){0,8}[\w-]{1,63})(?=[:/\s,;)\]\"']|$)", re.I
+    r"(?!/|\d{1,5}@)(?P<password>[^\s:@/\"'<>()\[\]]{3,128})@(?P<host>(?:[\w-]{1,63}\.){0,8}[\w-]{1,63})(?=[:/\s,;)\]\"']|$)",
+    re.I,
 )
 
 _HEADER = re.compile(
     r"(?<![\w-])(?P<name>(?:proxy-|x-)?authorization|(?:set-)?cookie2?|x-[\w-]{0,40}(?:key|token|auth|secret|signature|session|credential)[\w-]{0,20}"
     r"|api-?key|(?:private|job|deploy|auth|access|csrf|x)-token|ocp-apim-subscription-key|authentication)"
-    r"(?P<join>\\{0,3}[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>[^\r\n\0]+)", re.I
+    r"(?P<join>\\{0,3}[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>[^\r\n\0]+)",
+    re.I,
 )
 _HEADER_END = re.compile(r"\\[rn]|\\u000[ad]|[\r\n\0]", re.I)
 _AUTH_SCHEME = re.compile(
-    r"\b(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)", re.I
+    r"\b(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)",
+    re.I,
 )
-_AUTH_WORDS = re.compile(r"(?:is |was )?(?:required|none|null|failed?|denied|missing|invalid|true|false|ok|disabled|enabled|expired|error)\b.*", re.I)
+_AUTH_WORDS = re.compile(
+    r"(?:is |was )?(?:required|none|null|failed?|denied|missing|invalid|true|false|ok|disabled|enabled|expired|error)\b.*",
+    re.I,
+)
 
 _VALUE = (
     r"\\{1,3}\"[^\"\\]*(?:\\{1,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
@@ -62,17 +73,24 @@ _VALUE = (
 _PAIR = re.compile(
     r"(?P<name>[A-Za-z_$][\w.$-]{0,128}(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
     r"(?P<join>\]?\\{0,3}[\"'`]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|%3D|%3A))"
-    rf"(?P<value>{_VALUE})", re.I
+    rf"(?P<value>{_VALUE})",
+    re.I,
 )
 # <password>…</password> and the like.
 _ELEMENT = re.compile(r"<(?P<name>[A-Za-z][\w:.-]{1,64})(?P<attributes>[^<>]{0,200})>(?P<value>[^<>]{1,4096})(?=</|$)")
 _SENTENCE = re.compile(
     r"\b(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
-    r"(?P<value>\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})", re.I
+    r"(?P<value>\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
+    re.I,
 )
-_IDENTIFIED = re.compile(r"(?P<before>\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|\bpassword\s*\(\s*)(?P<value>'[^']{1,512}'|\"[^\"]{1,512}\")", re.I)
-_PGPASS = re.compile(r"(?P<before>\b(?:[\w-]+(?:\.[\w-]+)+|localhost|\*):(?:\d{2,5}|\*):[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})")
+_IDENTIFIED = re.compile(
+    r"(?P<before>\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|\bpassword\s*\(\s*)(?P<value>'[^']{1,512}'|\"[^\"]{1,512}\")",
+    re.I,
+)
+_PGPASS = re.compile(
+    r"(?P<before>\b(?:[\w-]+(?:\.[\w-]+)+|localhost|\*):(?:\d{2,5}|\*):[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})"
+)
 _NETRC = re.compile(r"(?P<before>\bmachine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
 _OPENSSL = re.compile(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
 _TRAILING = {")": "(", "]": "[", "}": "{"}
@@ -169,7 +187,12 @@ def mask_pairs(text: str, take: Take) -> str:
             return match["name"] + match["join"] + _nested(value)
         opening, bare, closing = _unquoted(value)
         quoted = bool(opening)
-        if not quoted and names.HINT.search(bare) and ("=" in bare or ":" in bare) and not looks_random(bare.partition("=")[0]):
+        if (
+            not quoted
+            and names.HINT.search(bare)
+            and ("=" in bare or ":" in bare)
+            and not looks_random(bare.partition("=")[0])
+        ):
             inner = _PAIR.sub(pair, bare)
             if inner != bare:
                 return match["name"] + match["join"] + inner + closing
@@ -193,7 +216,10 @@ def mask_pairs(text: str, take: Take) -> str:
     return _PAIR.sub(pair, text)
 
 
-_PHRASE = re.compile(r"(?P<before>\b(?:pass ?phrase|mnemonic|(?:seed|recovery|secret) (?:phrase|words))\w*[\"']?\s{0,2}(?:=|:|is)\s{0,2}[\"']?)(?P<value>[a-z]+(?: [a-z]+){2,24})", re.I)
+_PHRASE = re.compile(
+    r"(?P<before>\b(?:pass ?phrase|mnemonic|(?:seed|recovery|secret) (?:phrase|words))\w*[\"']?\s{0,2}(?:=|:|is)\s{0,2}[\"']?)(?P<value>[a-z]+(?: [a-z]+){2,24})",
+    re.I,
+)
 
 
 def mask_sentences(text: str, take: Take) -> str:
@@ -203,7 +229,9 @@ def mask_sentences(text: str, take: Take) -> str:
         opening, bare, closing = _unquoted(match["value"])
         if is_nothing(bare) or is_place(bare) or "=" in bare.rstrip("=") or bare.startswith(("(", "0x", "-")):
             return match.group()
-        if not looks_made_up(bare, 5 if opening else 6) and not (opening and len(bare) >= 8 and " " not in bare and "token" not in match["name"].lower()):
+        if not looks_made_up(bare, 5 if opening else 6) and not (
+            opening and len(bare) >= 8 and " " not in bare and "token" not in match["name"].lower()
+        ):
             return match.group()
         return match["name"] + match["join"] + opening + take("name", bare) + closing
 

@@ -13,8 +13,12 @@ _NOTHING = frozenset(
     """.split()
 )
 _BLANKED = re.compile(r"[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]")
-_PATH = re.compile(r"(?:file:/{0,3}|~|\.{1,2})?/[\w.@+-]+(?:/[\w.@+-]*)+|[A-Z]:\\[\w.\\ -]+|\.{0,2}/?[\w./-]+\.(?:pem|key|crt|cer|p12|pfx|jks|txt|json|ya?ml|conf|cfg|properties|env|so|jar)")
-_CODE = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$<>~][\w$<>~]*)+(?:\(.*\)?)?|[A-Za-z_$][\w$:]*\(.*|[\w.]+@[0-9a-f]{1,16}")
+_PATH = re.compile(
+    r"(?:file:/{0,3}|~|\.{1,2})?/[\w.@+-]+(?:/[\w.@+-]*)+|[A-Z]:\\[\w.\\ -]+|\.{0,2}/?[\w./-]+\.(?:pem|key|crt|cer|p12|pfx|jks|txt|json|ya?ml|conf|cfg|properties|env|so|jar)"
+)
+_CODE = re.compile(
+    r"[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$<>~][\w$<>~]*)+(?:\(.*\)?)?|[A-Za-z_$][\w$:]*\(.*|[\w.]+@[0-9a-f]{1,16}"
+)
 _NUMBER = re.compile(r"[+-]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?)(?:[kKmMgGtT][iI]?[bB]?|ms|s|%)?")
 _SPECIAL = re.compile(r"[!@#$%^&*+=?~/\\|]")
 # Values that many places hold for other reasons: masked where a name says so, but not looked for elsewhere.
@@ -30,9 +34,7 @@ _COMMON = frozenset(
 def is_nothing(value: str) -> bool:
     """Empty, a yes or no, a placeholder, or masked already."""
     bare = value.strip("\"'` ")
-    return (
-        not bare or bare.lower() in _NOTHING or MASK in bare or _BLANKED.fullmatch(bare) is not None
-    )
+    return not bare or bare.lower() in _NOTHING or MASK in bare or _BLANKED.fullmatch(bare) is not None
 
 
 def is_place(value: str) -> bool:
