@@ -62,7 +62,9 @@ def test_names_that_are_no_utf_8(core: Path) -> None:
     assert len(list(core.parent.iterdir())) == 2
     made = analysis.here(
         analysis.Request(
-            core=Path(os.fsdecode(odd)), options={"sysroot": DEMO / "sysroot"}, forms=("html", "json", "markdown", "text")
+            core=Path(os.fsdecode(odd)),
+            options={"sysroot": DEMO / "sysroot"},
+            forms=("html", "json", "markdown", "text"),
         )
     )
     assert all(document.decode() and b"\x1b" not in document for document in made.documents.values())
