@@ -165,7 +165,10 @@ def mask_headers(text: str, take: Take) -> str:
         return f"{match['name']}{match['join']}{take('header', bare)}{_again(rest, header, _HEADER)}"
 
     lower = text.lower()
-    if any(mark in lower for mark in ("authoriz", "authentic", "cookie", "x-", "-token", "api-key", "apikey", "subscription")):
+    if any(
+        mark in lower
+        for mark in ("authoriz", "authentic", "cookie", "x-", "-token", "api-key", "apikey", "subscription")
+    ):
         text = _HEADER.sub(header, text)
     if not any(mark in lower for mark in ("bearer", "basic", "digest", "negotiate", "ntlm", "api", "hawk", "jwt")):
         return text
@@ -247,7 +250,12 @@ def mask_sentences(text: str, take: Take) -> str:
     lower = text.lower()
     if any(mark in lower for mark in ("pass", "pwd", "secret", "token", "key", "credential", "kennwort")):
         text = _SENTENCE.sub(sentence, text)
-    for mark, pattern in (("identified", _IDENTIFIED), ("password", _IDENTIFIED), ("machine", _NETRC), ("pass:", _OPENSSL)):
+    for mark, pattern in (
+        ("identified", _IDENTIFIED),
+        ("password", _IDENTIFIED),
+        ("machine", _NETRC),
+        ("pass:", _OPENSSL),
+    ):
         if mark in lower:
             text = pattern.sub(told, text)
     return _PGPASS.sub(told, text) if text.count(":") >= 4 else text
