@@ -59,7 +59,7 @@ def test_without_files_nothing_is_set(machine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["max-sekunden = 1", "[analyze]\nnothing = 1", "[", "mask = [\"(\"]", "max-seconds = \"soon\"", "\xff"]
+    "content", ["max-sekunden = 1", "[analyze]\nnothing = 1", "[", 'mask = ["("]', 'max-seconds = "soon"', "\xff"]
 )
 def test_what_is_wrong_is_a_usage_error(machine: Path, content: str) -> None:
     machine.write_bytes(content.encode("latin-1"))

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.corpus, pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")]
 
-_OPEN = re.compile(
-    r'(?:openat2?|open|creat)\((?:AT_FDCWD, |[0-9]+, )?"((?:[^"\\]|\\.)*)", ([^)]*)\) += +(-?[0-9]+)'
-)
+_OPEN = re.compile(r'(?:openat2?|open|creat)\((?:AT_FDCWD, |[0-9]+, )?"((?:[^"\\]|\\.)*)", ([^)]*)\) += +(-?[0-9]+)')
 # What the interpreter, its libraries and libc read of themselves.
 _OWN = (
     *{os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, corpus.ROOT)},
