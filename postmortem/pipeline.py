@@ -28,7 +28,7 @@ from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
 from postmortem.runtimes.hotspot.attach import attach
 from postmortem.runtimes.mappings import mappings, memory
-from postmortem.runtimes.native.facts import native_facts
+from postmortem.runtimes.native.facts import Symbols, native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
 from postmortem.symbols.naming import FrameNamer
@@ -254,16 +254,15 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         crashing = list(_crashing_frames(threads))
         cxx = modules.named("libstdc++") is not None or any("std::" in (frame.function or "") for frame in crashing)
         if "native" not in lost:
-            native = native_facts(
+            native, missed = native_facts(
                 core,
-                target.content,
                 space,
-                lambda name: _libc_symbol(modules, symbolication, name),
+                _symbols(modules, symbolication),
                 crashing,
                 aborted=core.signal is not None and core.signal.number == _SIGABRT,
                 may_throw=cxx and modules.named("libjvm.so") is None,
-                function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
             )
+            log.problems.extend(missed)
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=Core(
@@ -304,14 +303,25 @@ def _crashing_frames(threads: tuple[Thread, ...]) -> Iterator[Frame]:
         yield from threads[0].frames[:200]
 
 
-def _libc_symbol(modules: ModuleMap, symbolication: Symbolication, name: str) -> int | None:
-    """Address of a symbol of libc or GLib, or of the executable when that has them linked in."""
-    for module in (modules.named("libc.so"), modules.named("libglib-2.0.so"), *modules.modules[:1]):
-        if module is not None:
-            address = symbolication.address_of(module, name)
-            if address is not None:
-                return address
-    return None
+def _symbols(modules: ModuleMap, symbolication: Symbolication) -> Symbols:
+    """What the native runtimes ask of the symbols. libc and GLib may be linked into the executable."""
+    libc = modules.named("libc.so") or modules.named("libc-") or next(iter(modules.modules), None)
+    owners = [modules.named("libc.so"), modules.named("libglib-2.0.so"), *modules.modules[:1]]
+
+    def address(name: str) -> int | None:
+        found = (symbolication.address_of(module, name) for module in owners if module is not None)
+        return next((at for at in found if at is not None), None)
+
+    def start(at: int) -> int | None:
+        found = symbolication.symbol_at(at)
+        return None if found is None else at - found[1]
+
+    return Symbols(
+        address=address,
+        function=lambda at: (symbolication.symbol_at(at) or (None,))[0],
+        start=start,
+        libc=() if libc is None else ((libc.start, libc.end),),
+    )
 
 
 def _module_problems(report: Report) -> Iterator[Problem]:
