@@ -85,7 +85,7 @@ def _of_thread(thread: Thread) -> tuple[str, ...]:
 
 
 def _of_frames(frames: Sequence[Frame]) -> tuple[str, ...]:
-    trusted = [frame for frame in frames if frame.trust != "scan"] or list(frames)
+    trusted = [frame for frame in frames if frame.trust != "scan"]
     kept = _names(frame for frame in trusted if not culprit.machinery(frame))
     return tuple(_collapsed(kept or _names(trusted))[:FRAMES])
 

@@ -4,6 +4,7 @@ What it finds: the signal that ended the process was sent to it; it made no faul
 Why it matters: the stacks show where it was, not what went wrong; the question is who sent it, and why.
 Evidence it needs: si_code SI_USER, SI_QUEUE or SI_TKILL with a sender that is not this process.
 False alarms: in another PID name space the sender may read 0; then "outside of its name space" is said.
+Rivals excluded: a fault: the CPU raised none; a signal that the process sent to itself.
 What to do: look at the sender: a supervisor's watchdog, a timeout, an operator.
 """
 
@@ -65,6 +66,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{signal.name} sent by {sender}{guess}: not a crash of its own",
         severity="high",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"{signal.name} came from {sender}{user}. No instruction of this process faulted; its stacks show"
             " what it was doing when the signal"

@@ -5,6 +5,8 @@ Why it matters: nothing crashed; the stacks show what the process was doing.
 Evidence it needs: a recorded signal that ends no process: 0, SIGSTOP, or SIGTRAP without a fault. A core without any
 signal is only possibly a snapshot: the rival is a converter that left the signal out.
 False alarms: none known for the recorded ones.
+Rivals excluded: a crash: the signal that is recorded is none that ends a process. Without one a core of a tool that
+writes no siginfo stays open: only possible.
 What to do: read the threads: what do they wait for?
 """
 
@@ -40,6 +42,7 @@ def check(report: Report) -> Iterator[Finding]:
         title="Snapshot of a live process: no fatal signal",
         severity="info",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"The core records {signal.name if signal.number else 'signal 0'}, which ends no process, so it was taken"
             " from a live one (gcore, a debugger, a monitor). Nothing crashed; the threads show what the process was"
@@ -60,6 +63,7 @@ def _unsigned(report: Report) -> Finding:
         title="No signal is recorded in the core: a snapshot, or a core whose signal was lost",
         severity="info",
         confidence="possible",
+        claim="observation",
         explanation=(
             "Neither siginfo nor the status of any thread has a signal. The kernel always writes one, so another"
             " program wrote this core: gcore from a live process, or a converter that left it out. Whether the process"

@@ -4,6 +4,8 @@ What it finds: a fault with the pc in a compiled Java method, or in a stub routi
 Why it matters: Java code can't fault by itself: either the object graph is damaged, or the compiler made a mistake.
 Evidence it needs: a compiled Java frame as the first one, and a signal raised by the CPU.
 False alarms: Unsafe compiled inline faults in the same way; its own rule then names it.
+Rivals excluded: a stack overflow, which also faults there; a signal that another library's handler took; a signal
+that somebody sent.
 What to do: exclude the method or lower the tier to see whether the crash goes with the compiler.
 """
 
@@ -55,6 +57,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{jvm_views.fault_name(report)} in {level}-compiled code of {method}{in_stub}{inlined}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in the machine code that {level} made of"
             f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}{_reading(report, address)} Compiled Java"
