@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -176,7 +177,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             closed="files" in lost,
         )  # fmt: skip
         modules = ModuleMap(()) if "modules" in lost else load_modules(core, space, search)
-        symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
+        symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir, options.sysroot)
     is_code = _executable_ranges(core, modules)
     with log.stage("fault"):
         core = recorded(core, space)
@@ -283,6 +284,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         jvm=jvm,
     )
     log.problems.extend(_module_problems(report))
+    log.problems.extend(_unreadable(target, modules))
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
@@ -408,6 +410,23 @@ def _without_siginfo(core: core_parser.Core) -> Iterator[Problem]:
     yield Problem(
         stage="core", where="NT_SIGINFO", what=what, hint="kernels before 3.7, gcore and converters leave it out"
     )
+
+
+def _unreadable(target: Target, modules: ModuleMap) -> Iterator[Problem]:
+    """Bytes of files that were there when they were opened and could not be read: one Problem a file."""
+    files = [(str(target.path), target.content)]
+    files += [(str(module.file), module.content) for module in modules.modules if module.content is not None]
+    for path, content in files:
+        if not content.lost:
+            continue
+        first = content.lost[0]
+        why = os.strerror(first.errno) if first.errno else "the file was cut meanwhile"
+        yield Problem(
+            stage="read",
+            where=path,
+            what=f"{len(content.lost)} ranges can't be read and are absent, the first at offset {first.offset}: {why}",
+            hint="look at the disk or the free space of its tmpfs, copy the file and analyze it again",
+        )
 
 
 def _debug_directories(options: Options) -> tuple[Path, ...]:

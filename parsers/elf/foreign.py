@@ -72,25 +72,24 @@ def foreign(data: Buffer) -> Foreign | None:
 def _owners(data: Buffer, order: str, wide: bool) -> Iterator[bytes]:
     """Names of the notes' owners, as far as the headers are sound."""
     try:
-        (table,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", data, 32 if wide else 28)
-        size, count = struct.unpack_from(f"{order}HH", data, 54 if wide else 42)
+        head = bytes(data[:64])
+        (table,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 32 if wide else 28)
+        size, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
+        if size != (56 if wide else 32):
+            return
+        left = _MOST_NOTES
+        for index in range(min(count, _MOST_HEADERS)):
+            entry = bytes(data[table + index * size : table + (index + 1) * size])
+            if wide:
+                kind, _, offset, _, _, length = struct.unpack_from(f"{order}IIQQQQ", entry)
+            else:
+                kind, offset, _, _, length = struct.unpack_from(f"{order}IIIII", entry)
+            end = min(offset + length, len(data))
+            while kind == _PT_NOTE and offset + 12 <= end and left > 0:
+                left -= 1
+                name, descriptor, _ = struct.unpack(f"{order}III", data[offset : offset + 12])
+                owner = bytes(data[offset + 12 : offset + 12 + min(name, _LONGEST_NAME)])
+                yield owner.split(b"\0")[0].split(b"@")[0]
+                offset += 12 + (name + 3 & ~3) + (descriptor + 3 & ~3)
     except struct.error:
         return
-    if size != (56 if wide else 32):
-        return
-    left = _MOST_NOTES
-    for index in range(min(count, _MOST_HEADERS)):
-        at = table + index * size
-        try:
-            if wide:
-                kind, _, offset, _, _, length = struct.unpack_from(f"{order}IIQQQQ", data, at)
-            else:
-                kind, offset, _, _, length = struct.unpack_from(f"{order}IIIII", data, at)
-        except struct.error:
-            return
-        end = min(offset + length, len(data))
-        while kind == _PT_NOTE and offset + 12 <= end and left > 0:
-            left -= 1
-            name, descriptor, _ = struct.unpack_from(f"{order}III", data, offset)
-            yield bytes(data[offset + 12 : offset + 12 + min(name, _LONGEST_NAME)]).split(b"\0")[0].split(b"@")[0]
-            offset += 12 + (name + 3 & ~3) + (descriptor + 3 & ~3)

@@ -19,12 +19,18 @@ class Symbolication:
     """Symbol files of the modules of one process, opened when first asked for."""
 
     def __init__(
-        self, modules: ModuleMap, space: AddressSpace, debug_dirs: Sequence[Path], cache_dir: Path | None
+        self,
+        modules: ModuleMap,
+        space: AddressSpace,
+        debug_dirs: Sequence[Path],
+        cache_dir: Path | None,
+        sysroot: Path | None = None,
     ) -> None:
         self._modules = modules
         self._space = space
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
+        self._sysroot = sysroot
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -35,7 +41,13 @@ class Symbolication:
 
         symbols: SymbolFile | None = None
         if module.file is not None:
-            symbols = open_symbols(module.file, module.build_id, debug_dirs=self._debug_dirs, cache_dir=self._cache_dir)
+            symbols = open_symbols(
+                module.file,
+                module.build_id,
+                debug_dirs=self._debug_dirs,
+                cache_dir=self._cache_dir,
+                sysroot=self._sysroot,
+            )
         if symbols is None and module.image is not None:
             entries = image_parser.dynamic_symbols(self._space.read, module.image)
             if entries:

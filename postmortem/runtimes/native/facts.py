@@ -69,9 +69,7 @@ def native_facts(
     thrown = aborted and (
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
     )
-    living, attributed = (
-        exceptions(core, space, places, demangle, symbols.function) if thrown else ((), False)
-    )
+    living, attributed = exceptions(core, space, places, demangle, symbols.function) if thrown else ((), False)
     if thrown and not living and places.exhausted:
         problems.append(_cut_short("an exception object"))
     canary = space.word(core.auxv.get(AT_RANDOM, 0))

@@ -105,9 +105,7 @@ def assertion(message: str | None) -> str | None:
     return match[1] if match else None
 
 
-def abort_message_by_form(
-    core: Core, space: AddressSpace, ranges: Sequence[tuple[int, int]]
-) -> str | None:
+def abort_message_by_form(core: Core, space: AddressSpace, ranges: Sequence[tuple[int, int]]) -> str | None:
     """As abort_message, where no symbol tells where __abort_msg is: a word in libc's data that points at such a text.
 
     ranges: of libc's module, or of the executable that has libc in it. The text lies in a mapping of its own, at its
