@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from postmortem.targets.target import Target
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
-_SIGABRT = 6
+_SIGILL, _SIGTRAP, _SIGABRT = 4, 5, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +261,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
                 _symbols(modules, symbolication),
                 crashing,
                 aborted=core.signal is not None and core.signal.number == _SIGABRT,
+                stopped=core.signal is not None and core.signal.number in (_SIGILL, _SIGTRAP),
                 may_throw=cxx and modules.named("libjvm.so") is None,
             )
             log.problems.extend(missed)

@@ -44,11 +44,13 @@ def native_facts(
     symbols: Symbols,
     frames: Sequence[Frame],
     aborted: bool,
+    stopped: bool,
     may_throw: bool,
 ) -> tuple[NativeFacts, tuple[Problem, ...]]:
     """The facts, and what could not be searched. frames: the crashing stack, innermost first.
 
-    The searches of memory are made only for a process that aborted, since they cost. may_throw: an exception
+    The searches of memory are made only for a process that aborted, since they cost. stopped: it may have ended itself
+    by an instruction that traps. may_throw: an exception
     is worth looking for even when no terminate() is seen, as in a stripped C++ program.
     """
     functions = [frame.function or "" for frame in frames]
@@ -60,6 +62,8 @@ def native_facts(
         text = messages.abort_message_by_form(core, space, symbols.libc)
     runtime: str | None = None
     message: str | None = None
+    if stopped and not aborted:
+        runtime, message = reporters.words(space, frames, symbols.start, places) or (None, None)
     if aborted:
         runtime, message = _said(core, space, symbols, frames, places, asserted=text is None)
         if runtime is not None and message is None and places.exhausted:
@@ -70,7 +74,8 @@ def native_facts(
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
     )
     living, attributed = exceptions(core, space, places, demangle, symbols.function) if thrown else ((), False)
-    if thrown and not living and places.exhausted:
+    terminated = any(sign in name for name in functions for sign in _TERMINATE)
+    if thrown and terminated and not living and places.exhausted:
         problems.append(_cut_short("an exception object"))
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     found = NativeFacts(
@@ -100,7 +105,7 @@ def _said(
 
     asserted: libc has left no text of an assertion.
     """
-    told = reporters.words(space, frames, symbols.start)
+    told = reporters.words(space, frames, symbols.start, places)
     if told is not None and (asserted or told[0] != "assert"):
         return told
     runtime, message = onstack.words(space, symbols.address, frames)

@@ -1,8 +1,8 @@
 """Where to look for a text or an object in the memory of a dead process, the likely places first, with a budget.
 
 A runtime's last words lie on the crashing stack, in what that points at, in the data of the runtime's module, or in a
-small mapping of their own. A heap of gigabytes is searched last, up to a limit, and the pages that were read are given
-back: the cost must not grow with the heap.
+small mapping of their own. A heap of gigabytes is searched last, up to a limit: the cost must not grow
+with the heap.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class Places:
             if writable_at(self._core, word):
                 yield word
 
+    def near(self) -> Iterator[bytes]:
+        """The crashing stack, and what it points at."""
+        yield self.stack()[1]
+        for word in self.pointed():
+            yield self._space.read_some(word, _POINTED)
+
     def pieces(self) -> Iterator[tuple[int, bytes]]:
         """(address, bytes) in the order of the module's docstring; pieces overlap so that no text is cut in two."""
         self.exhausted = False
@@ -81,7 +87,6 @@ class Places:
                 length = min(_PIECE, start + size - at)
                 left -= length
                 yield at, self._space.read_some(at, min(length + _OVERLAP, start + size - at))
-                self._space.release(at, length)
                 at += length
 
 
