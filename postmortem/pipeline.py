@@ -194,6 +194,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             is_code,
             foreign=None if hotspot is None else hotspot.unwinder,
             mode=options.unwind,
+            function=lambda pc: _bounds(symbolication, pc),
         )
         walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core)
         log.problems.extend(
@@ -304,6 +305,12 @@ def _crashing_frames(threads: tuple[Thread, ...]) -> Iterator[Frame]:
     if threads:
         yield from (threads[0].handler_frames or ())[:200]
         yield from threads[0].frames[:200]
+
+
+def _bounds(symbolication: Symbolication, pc: int) -> tuple[int, int] | None:
+    """Start and size of the function that holds an address, by its symbol."""
+    found = symbolication.symbol_at(pc)
+    return None if found is None else (pc - found[1], found[2])
 
 
 def _symbols(modules: ModuleMap, symbolication: Symbolication) -> Symbols:

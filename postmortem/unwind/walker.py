@@ -1,8 +1,8 @@
 """Walk a thread's stack: for each pc find the rule, execute it, until a named end.
 
-Order of trust: signal frame, the runtime's own unwinder, CFI, a call to nowhere (return address at
-rsp), frame pointer, scan. A caller's stack pointer is higher than its callee's (but across a signal
-frame, since handlers may run on an alternate stack) and its pc lies in an executable mapping.
+Order of trust: signal frame, the runtime's own unwinder, CFI, a call to nowhere (return address at rsp), the function's
+own instructions where there is no CFI, frame pointer, scan. A caller's stack pointer is higher than its callee's (but
+across a signal frame, since handlers may run on an alternate stack) and its pc lies in an executable mapping.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from parsers.dwarf import cfi
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
-from postmortem.machines.x86_64 import signalframe
+from postmortem.machines.x86_64 import prologue, signalframe
 from postmortem.machines.x86_64 import steps as machine
 from postmortem.machines.x86_64.registers import PC, RBP, REGISTER_COUNT, RSP
 from postmortem.unwind.frame import RawFrame, SignalFrame, Walk
@@ -45,15 +45,19 @@ class Walker:
         foreign: ForeignUnwinder | None = None,
         mode: Mode = "auto",
         max_frames: int = LIMITS.frames_per_thread,
+        function: Callable[[int], tuple[int, int] | None] = lambda pc: None,
     ) -> None:
-        """tables: CFI that may cover a pc, best first. is_code: whether a pc lies in executable memory."""
+        """tables: CFI that may cover a pc, best first. is_code: whether a pc lies in executable memory. function: start
+        and size of the one that holds a pc, by its symbol; asked only where there is no CFI."""
         self._space = space
         self._tables = tables
         self._is_code = is_code
         self._foreign = foreign
         self._mode = mode
         self._max_frames = max_frames
+        self._function = function
         self._rules: dict[int, cfi.Rule | None] = {}
+        self._states: dict[tuple[int, bool], prologue.State | None] = {}
         self._places: dict[int, _Place] = {}
         self._code: dict[int, bool] = {}
         self.damaged: dict[int, str] = {}
@@ -191,21 +195,50 @@ class Walker:
             caller = machine.step_frameless(self._space, registers)
             if caller is not None and self._plausible(caller, sp):
                 return caller, "frame-pointer"
+        if not had_rule and self._mode == "auto":
+            caller = self._by_code(registers, interrupted)
+            if caller is not None and self._plausible(caller, sp):
+                return caller, "frame-pointer"
         caller = machine.step_frame_pointer(self._space, registers)
         if caller is not None and not self._plausible(caller, sp):
             caller = None
+        following: Trust = "frame-pointer"
+        if caller is not None and not had_rule and self._mode == "auto":
+            caller, following = self._own(caller, registers, sp)
         if self._mode == "auto":
             # Where there's no rule the runtime's own anchor is surer than a frame pointer that passes it by.
             anchored = self._resume(sp)
             if anchored is not None and (caller is None or (caller[RSP] or 0) > (anchored[RSP] or 0)):
                 return anchored, "hotspot"
         if caller is not None:
-            return caller, "frame-pointer"
+            return caller, following
         if self._mode == "fp" or had_rule:
             return None, "scan"
         words = _SCAN_FAR if trust in ("context", "cfi") else _SCAN_NEAR
         caller = machine.scan(self._space, registers, self._is_scan_target, words)
         return caller, "scan"
+
+    def _by_code(self, registers: Registers, interrupted: bool) -> Registers | None:
+        """By what the function's own instructions did to the stack up to pc."""
+        pc = registers[PC] or 0
+        key = pc, interrupted
+        if key not in self._states:
+            bounds = self._function(pc if interrupted else pc - 1)
+            self._states[key] = None if bounds is None else prologue.state_at(self._space, *bounds, pc, interrupted)
+        state = self._states[key]
+        return None if state is None else prologue.step(self._space, registers, state)
+
+    def _own(self, caller: Registers, registers: Registers, sp: int) -> tuple[Registers, Trust]:
+        """The caller that rbp gives, or, where that is another function's frame (the call before its return address
+        went elsewhere), what a scan finds below it; both are guesses then."""
+        pc, returns_to = registers[PC] or 0, caller[PC] or 0
+        if not prologue.calls_another(self._space, returns_to, pc):
+            return caller, "frame-pointer"
+        words = min(((caller[RSP] or 0) - 16 - sp) // 8, _SCAN_FAR)
+        found = machine.scan(self._space, registers, self._is_scan_target, words) if words > 0 else None
+        if found is not None and found[RBP] is None:
+            found[RBP] = registers[RBP]
+        return found or caller, "scan"
 
     def _is_blank(self, sp: int) -> bool:
         data = self._space.read_some(sp, _BLANK)

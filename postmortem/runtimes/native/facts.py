@@ -111,7 +111,7 @@ def _said(
     runtime, message = onstack.words(space, symbols.address, frames)
     if runtime is not None:
         return runtime, message
-    runtime, message = messages.runtime_message(places, [frame.function or "" for frame in frames])
+    runtime, message = messages.runtime_message(places, [frame.function or frame.module or "" for frame in frames])
     if runtime == rust.NAME:
         first = rust.unwound(core, space, places, frames)
         message = message or rust.message(core, space, frames, symbols.start)

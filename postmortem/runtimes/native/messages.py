@@ -79,6 +79,24 @@ RUNTIMES = (
         re.compile(rb"F\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [^\0\n:]{1,200}:\d+\] [^\0]{1,1000}"),
     ),
     Runtime(
+        "tcmalloc",
+        ("tcmalloc::", "InvalidFree", "tc_free", "RAW_LOG"),
+        b"src/",
+        re.compile(rb"src/[\w./-]+\.cc:\d+\] [^\0\n]{1,500}"),
+    ),
+    Runtime(
+        "jemalloc",
+        ("jemalloc", "je_", "safety_check"),
+        b"<jemalloc>: ",
+        re.compile(rb"<jemalloc>: [^\0\n]{1,500}"),
+    ),
+    Runtime(
+        "mimalloc",
+        ("mi_free", "_mi_", "mi_"),
+        b"mimalloc: error: ",
+        re.compile(rb"mimalloc: error: [^\0\n]{1,500}"),
+    ),
+    Runtime(
         "Scudo",
         ("scudo::",),
         b"Scudo ERROR: ",
