@@ -54,8 +54,8 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=f"The program panicked{where} and is built or was forced to abort on that."
         + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory.")
         + (
-            f" While that panic was unwound, a destructor panicked in turn ({' '.join(later.split())[:200]!r}), which ends"
-            " the process at once; the first panic is the cause."
+            f" While that panic was unwound, a destructor panicked in turn ({' '.join(later.split())[:200]!r}), which"
+            " ends the process at once; the first panic is the cause."
             if later
             else ""
         ),
