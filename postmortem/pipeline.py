@@ -28,14 +28,14 @@ from postmortem.program.modules import ModuleMap, load_modules
 from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
 from postmortem.runtimes.hotspot.attach import attach
-from postmortem.runtimes.mappings import mappings, memory
+from postmortem.runtimes.mappings import mappings, memory, with_file_size
 from postmortem.runtimes.native.facts import Symbols, native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
-from postmortem.targets.files import SearchPath
+from postmortem.targets.files import SearchPath, size_of
 from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from postmortem.targets.target import Target
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
-_SIGILL, _SIGTRAP, _SIGABRT = 4, 5, 6
+_SIGILL, _SIGTRAP, _SIGABRT, _SIGBUS = 4, 5, 6, 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +247,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             at = symbolication.symbol_at(fault.registers.get("rip", 0))
             start = None if at is None else fault.registers["rip"] - at[1]
             crash = describe_crash(fault, space, describer, start)
+            if crash.signal is not None and crash.signal.number == _SIGBUS:
+                found_mappings = with_file_size(found_mappings, crash.fault_address, lambda path: size_of(path, search))
     native = NativeFacts()
     process = Process()
     with log.stage("process"):

@@ -122,7 +122,10 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mapping(msgspec.Struct, frozen=True, kw_only=True):
-    """A mapping of the process. `offset` is the file offset; `dumped` the bytes that the core holds."""
+    """A mapping of the process. `offset` is the file offset; `dumped` the bytes that the core holds.
+
+    file_size: bytes of the file at that path here, when it was analyzed; of the mapping that raised SIGBUS only.
+    """
 
     start: Address
     end: Address
@@ -131,6 +134,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     kind: str | None = None
     dumped: int = 0
+    file_size: int | None = None
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,12 +6,14 @@ from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from parsers.elf.notes import AT_PHDR, AT_RANDOM, AT_SYSINFO_EHDR
 from postmortem.model import Address, Mapping, Memory
 from postmortem.runtimes.native.arenas import kind as malloc_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from parsers.elf.core import Core, Segment
     from postmortem.program.memory import AddressSpace
@@ -108,6 +110,18 @@ def _is_program_break(core: Core, segment: Segment, modules: ModuleMap) -> bool:
         if other.permissions == "rw-" and other.start >= executable.end:
             return False
     return False
+
+
+def with_file_size(
+    found: tuple[Mapping, ...], address: int | None, size_of: Callable[[str], int | None]
+) -> tuple[Mapping, ...]:
+    """The mappings, the one that holds an address with the size that its file has now."""
+    return tuple(
+        msgspec.structs.replace(mapping, file_size=size_of(mapping.path))
+        if address is not None and mapping.path is not None and mapping.start <= address < mapping.end
+        else mapping
+        for mapping in found
+    )
 
 
 def memory(found: tuple[Mapping, ...]) -> Memory:
