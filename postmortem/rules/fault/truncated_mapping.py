@@ -100,8 +100,7 @@ def _why(mapping: Mapping, module: bool, full: bool, covers: bool) -> str:
             " process cut the file and wrote it anew."
         )
     elif module:
-        why = "The file is a program or library: it was overwritten in place while in use, instead of replaced by"
-            " a rename."
+        why = "The file is a program or library: it was overwritten while in use, instead of replaced by a rename."
     else:
         why = "The file is shorter than its mapping: it was truncated after it was mapped, or mapped beyond its end."
     if path.endswith(DELETED):
