@@ -94,7 +94,7 @@ class Walker:
             executable,
             rule,
             None if rule is None else _planned(rule),
-            self._space.read(pc, len(signalframe.TRAMPOLINE)) == signalframe.TRAMPOLINE,
+            self._is_trampoline(pc),
         )
         self._places[pc << 1 | interrupted] = place
         return place
@@ -174,7 +174,11 @@ class Walker:
                 # The pc itself is nowhere: a call through a bad pointer. The call pushed its return address.
                 caller = machine.step_return_at_sp(self._space, registers)
                 if caller is not None and not (
-                    self._plausible(caller, sp) and machine.follows_call(self._space, caller[PC] or 0) is not False
+                    self._plausible(caller, sp)
+                    and (
+                        machine.follows_call(self._space, caller[PC] or 0) is not False
+                        or self._is_trampoline(caller[PC] or 0)
+                    )
                 ):
                     caller = None
                 following = "frame-pointer"
@@ -239,6 +243,9 @@ class Walker:
         if found is not None and found[RBP] is None:
             found[RBP] = registers[RBP]
         return found or caller, "scan"
+
+    def _is_trampoline(self, pc: int) -> bool:
+        return self._space.read(pc, len(signalframe.TRAMPOLINE)) == signalframe.TRAMPOLINE
 
     def _is_blank(self, sp: int) -> bool:
         data = self._space.read_some(sp, _BLANK)
