@@ -17,7 +17,7 @@ from postmortem import __version__, hs_err
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
-from postmortem.fault.original import choose_fault
+from postmortem.fault.original import caught_by_runtime, choose_fault
 from postmortem.fault.recorded import recorded
 from postmortem.fault.siginfo import describe as describe_signal
 from postmortem.fault.threads import crashed_first, thread_model
@@ -27,6 +27,7 @@ from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import ModuleMap, load_modules
 from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
+from postmortem.runtimes.go import stacks as go_stacks
 from postmortem.runtimes.hotspot.attach import attach
 from postmortem.runtimes.mappings import mappings, memory, with_file_size
 from postmortem.runtimes.native.facts import Symbols, native_facts
@@ -196,7 +197,9 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             mode=options.unwind,
             function=lambda pc: _bounds(symbolication, pc),
         )
-        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core)
+        go = None if hotspot is not None or "native" in lost else go_stacks.attach(space, modules, symbolication)
+        switch = None if go is None else go.switch
+        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core, switch)
         log.problems.extend(
             Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
             for pc, what in list(walker.damaged.items())[:20]
@@ -204,7 +207,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     with log.stage("fault"):
         fault = None
         if "fault" not in lost:
-            fault = choose_fault(walks, core, space, None if hotspot is None else hotspot.reported)
+            reported = hotspot.reported if hotspot is not None else go.reported(walks) if go is not None else None
+            fault = choose_fault(walks, core, space, reported)
+            caught = go.caught(walks[0]) if go is not None and walks else None
+            if caught is not None:
+                fault = caught_by_runtime(walks[0], core, caught.position, caught.info)
         walks = crashed_first(walks, fault)
     with log.stage("symbols"):
         generated = GeneratedCode(core, search)

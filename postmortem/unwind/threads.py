@@ -8,8 +8,11 @@ from postmortem.machines.x86_64 import registers
 from postmortem.unwind.frame import RawFrame, Walk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
+    from postmortem.machines.machine import Registers
     from postmortem.unwind.walker import Walker
 
 
@@ -21,10 +24,19 @@ class ThreadWalk(NamedTuple):
     crashed: bool
 
 
-def walk_threads(walker: Walker, core: Core) -> list[ThreadWalk]:
-    """Every thread walked, the one that took the signal first."""
+def walk_threads(
+    walker: Walker, core: Core, switch: Callable[[int], Callable[[int], Registers | None]] | None = None
+) -> list[ThreadWalk]:
+    """Every thread walked, the one that took the signal first. switch: by fs_base, what Walker.walk is given."""
     return [
-        ThreadWalk(status, walker.walk(registers.from_prstatus(status.registers)), index == 0)
+        ThreadWalk(
+            status,
+            walker.walk(
+                registers.from_prstatus(status.registers),
+                None if switch is None else switch(status.registers.get("fs_base", 0)),
+            ),
+            index == 0,
+        )
         for index, status in enumerate(core.threads)
     ]
 

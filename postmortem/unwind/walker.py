@@ -99,8 +99,9 @@ class Walker:
         self._places[pc << 1 | interrupted] = place
         return place
 
-    def walk(self, registers: Registers) -> Walk:
-        """All activations from these registers outwards."""
+    def walk(self, registers: Registers, switch: Callable[[int], Registers | None] | None = None) -> Walk:
+        """All activations from these registers outwards. switch: registers on the stack that a function with that pc
+        has left for the thread's own; None where the pc is of no such function."""
         frames: list[RawFrame] = []
         signal_frames: list[SignalFrame] = []
         trust: Trust = "context"
@@ -111,6 +112,7 @@ class Walker:
         use_other = self._mode != "cfi"
         seen_signal_contexts: set[int] = set()
         stalled = False
+        switched = False
 
         def end(why: Ended, detail: str | None = None) -> Walk:
             return Walk(frames, why, detail, signal_frames)
@@ -154,6 +156,10 @@ class Walker:
             caller: Registers | None = None
             following: Trust = "cfi"
             reason = ""
+            left = switch(pc - 1) if switch is not None and not switched and not interrupted else None
+            if left is not None and self._executable(left[PC] or 0):
+                switched, registers, trust, interrupted = True, left, "frame-pointer", True
+                continue
             if rule is not None:
                 if rule.bottom:
                     return end("bottom", "the CFI marks the outermost frame")
