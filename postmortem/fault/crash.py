@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.siginfo import describe
 from postmortem.machines.x86_64 import instruction as decoder
+from postmortem.machines.x86_64.constants import loaded_from
 from postmortem.model import Address, Crash, RegisterNote
+from postmortem.model.process import PointerSource
 
 if TYPE_CHECKING:
     from postmortem.fault.describe import Describer
@@ -77,11 +79,26 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
         trap_number=fault.trap,
         error_code=fault.error,
         call_site=None if gone is None else gone.call_site,
+        pointer_source=None if decoded is None else _source(space, decoded, pc, function_start, describer),
         table_call=table,
         returned=gone is not None and gone.returned,
         return_neighbours=() if gone is None else gone.return_neighbours,
         code_references=() if gone is None else gone.code_references,
     )
+
+
+def _source(
+    space: AddressSpace, decoded: Decoded, pc: int, function_start: int | None, describer: Describer
+) -> PointerSource | None:
+    """Of the operand whose address can't be reached."""
+    operand = next((item for item in decoded.operands if not item.mapped or not item.canonical), None)
+    if operand is None or operand.base in (None, "rip", "rsp"):
+        return None
+    at = loaded_from(space, pc, function_start, operand.base)
+    found = None if at is None else describer.symbol(at)
+    if found is None:
+        return None
+    return PointerSource(register=operand.base, symbol=found[0], offset=found[1], module=found[3])
 
 
 def _is_executable(describer: Describer, pc: int, shown: Signal | None) -> bool:

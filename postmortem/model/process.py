@@ -60,6 +60,15 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True):
     """Alignment in bytes that the instruction demands, if it does."""
 
 
+class PointerSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the faulting operand's base register was loaded from just before: a variable, by its symbol."""
+
+    register: str
+    symbol: str
+    offset: int
+    module: str
+
+
 class TableCall(msgspec.Struct, frozen=True, kw_only=True):
     """The table of functions through which a call went to nowhere, as registers and symbols have it.
 
@@ -115,6 +124,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     error_code: int | None = None
     call_site: str | None = None
     """For a jump to nowhere: the call instruction before the return address."""
+    pointer_source: PointerSource | None = None
+    """The variable that the bad pointer was read from, where the code before the fault names it."""
     table_call: TableCall | None = None
     """For a call to nowhere through a register: the table that the register points into."""
     returned: bool = False

@@ -44,6 +44,7 @@ SILENCES: dict[str, tuple[str, ...]] = {
     "stack-overflow": (*_BAD_ADDRESS, "write-to-read-only", "use-after-free"),
     "null-function-call": (*_BAD_ADDRESS, "execute-non-executable"),
     "execute-non-executable": (*_BAD_ADDRESS, "write-to-read-only"),
+    "python-without-gil": (*_BAD_ADDRESS, "deliberate-abort"),
     "unloaded-code": (
         *_BAD_ADDRESS,
         "crash-in-signal-handler",

@@ -40,6 +40,39 @@ def constants_at_call(space: AddressSpace, returns_to: int, start: int | None) -
     return {}
 
 
+def loaded_from(space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
+    """Address of the variable from which a register was last loaded before pc: `mov rax, [rip + …]`.
+
+    None where something else wrote it, or the way there is not known.
+    """
+    from capstone import CS_GRP_CALL
+    from capstone.x86 import X86_OP_MEM, X86_OP_REG
+
+    if start is None or not 0 < pc - start <= _LONGEST_FUNCTION:
+        return None
+    code = space.read(start, pc - start)
+    if code is None:
+        return None
+    targets = _targets(code, start)
+    found: int | None = None
+    reached = start
+    for instruction in engine(True).disasm(code, start):
+        reached = instruction.address + instruction.size
+        if instruction.address in targets:
+            found = None
+        written = {whole(instruction.reg_name(item)) for item in instruction.regs_access()[1]}
+        if CS_GRP_CALL in instruction.groups and register in _CHANGED_BY_CALLS:
+            found = None
+        elif register in written:
+            found = None
+            operands = instruction.operands
+            if instruction.mnemonic == "mov" and len(operands) == 2 and operands[0].type == X86_OP_REG:
+                memory = operands[1].mem if operands[1].type == X86_OP_MEM else None
+                if memory is not None and instruction.reg_name(memory.base) == "rip" and not memory.index:
+                    found = (reached + memory.disp) & _MASK
+    return found if reached == pc else None
+
+
 def _targets(code: bytes, start: int) -> frozenset[int]:
     """Where the direct branches of a function go."""
     return frozenset(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from postmortem.model import Address, Core, Cycle, Mapping, Memory, Module, Report
-from postmortem.model.process import CodeReference, Process, TableCall
+from postmortem.model.process import CodeReference, PointerSource, Process, TableCall
 from postmortem.model.report import Arena, CxxException, NativeFacts
 from postmortem.model.thread import StackRange
 from tests.postmortem.rules.reports import (
@@ -99,6 +99,16 @@ FREED = 0x5A5A5A5A5A5A5A5A
 GONE = 0x7F1234567000
 
 
+def _in_python(address: int, *functions: str, **rest: Any) -> Report:
+    library = "/usr/lib/libpython3.11.so.1.0"
+    inner = tuple(frame(name, module=library) for name in functions or ("PyList_New",))
+    return crashed(address=address, threads=(thread(*inner, frame("nogil"), "main"),), **rest)
+
+
+def _source(symbol: str) -> PointerSource:
+    return PointerSource(register="rax", symbol=symbol, offset=0, module="/usr/lib/libpython3.11.so.1.0")
+
+
 def _gone(*references: CodeReference, **rest: Any) -> Report:
     return crashed(address=GONE, pc=Address(GONE), access="execute", code_references=references, **rest)
 
@@ -131,6 +141,25 @@ CASES: dict[str, Cases] = {
         (crashed(address=0, pc=Address(0), access="execute", call_site="call qword ptr [rax+0x18]"),),
         (NULL_READ, crashed(address=0x13370000, pc=Address(0x13370000))),
         (crashed(pc=None), report()),
+    ),
+    "python-without-gil": Cases(
+        (
+            _in_python(0x10, pointer_source=_source("_PyRuntime")),
+            _in_python(0x10, "_PyInterpreterState_GET", "PyList_New"),
+            aborted(
+                "fatal_error",
+                "_Py_FatalErrorFunc",
+                "PyList_New",
+                "nogil",
+                native=NativeFacts(runtime="Python", runtime_message="PyList_New: the GIL is released"),
+            ),
+        ),
+        (
+            _in_python(0x10, pointer_source=_source("small_table")),
+            _in_python(0x7F1234560000, pointer_source=_source("_PyRuntime")),
+            aborted(native=NativeFacts(runtime="Python", runtime_message="PyList_New: out of memory")),
+        ),
+        (crashed(), report()),
     ),
     "unloaded-code": Cases(
         (
