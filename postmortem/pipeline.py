@@ -14,6 +14,7 @@ import msgspec
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError, Unsupported
 from postmortem import __version__, hs_err
+from postmortem.budget import Budget
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
@@ -21,7 +22,7 @@ from postmortem.fault.original import caught_by_runtime, choose_fault
 from postmortem.fault.recorded import recorded
 from postmortem.fault.siginfo import describe as describe_signal
 from postmortem.fault.threads import crashed_first, thread_model
-from postmortem.model import Core, Crash, NativeFacts, Problem, Process, Report, Tool
+from postmortem.model import Core, Crash, LimitsReached, NativeFacts, Problem, Process, Report, Tool
 from postmortem.program.identity import describe as describe_process
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import ModuleMap, load_modules
@@ -33,10 +34,13 @@ from postmortem.runtimes.mappings import mappings, memory, with_file_size
 from postmortem.runtimes.native.facts import Symbols, native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
+from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath, size_of
+from postmortem.targets.foreign import foreign, refuse
+from postmortem.targets.moment import moment
 from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 
     from parsers.hs_err import HsErrLog
     from postmortem.model import Frame, Jvm, Thread
+    from postmortem.model import Mapping as MemoryMapping
     from postmortem.targets.target import Target
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
@@ -78,6 +83,7 @@ class Options:
 
 
 _LOG_HEAD = 4096
+_LOG_BYTES = 1 << 26
 _ELF = b"\x7fELF"
 
 
@@ -111,6 +117,8 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
         log.problems.extend((*target.problems, *_left_out(target, options)))
         with log.stage("log"):
             told = _log_in(target)
+        if told is None and (kind := foreign(target)) is not None:
+            refuse(target, kind)
         if told is not None:
             return _analyze_log(told, target, options, log)
         return _analyze_core(target, options, log)
@@ -127,16 +135,13 @@ def _left_out(target: Target, options: Options) -> Iterator[Problem]:
 def _log_in(target: Target) -> HsErrLog | None:
     """The fatal error log that a file is, whole or an excerpt without its head; None when it is none."""
     head = bytes(target.content[:_LOG_HEAD])
-    if head.startswith(_ELF):
+    kind = foreign(target)
+    if head.startswith(_ELF) or (kind is not None and not kind.text):
         return None
-    from parsers.hs_err import MAX_BYTES, looks_like, parse
+    from parsers.hs_err import parse
 
-    if b"\0" in head and not looks_like(head):
-        return None
-    if target.size > MAX_BYTES and not looks_like(head):
-        return None
     try:
-        return parse(target.content[:MAX_BYTES])
+        return parse(target.content[:_LOG_BYTES], excerpt=kind is None)
     except ParseError:
         return None
 
@@ -156,7 +161,7 @@ def _judged(report: Report, log: _Log, options: Options) -> Report:
             report = msgspec.structs.replace(report, signature=signature(report))
     if options.redact:
         with log.stage("redaction"):
-            report = redact(report)
+            report = redact(report, options.masks)
     return msgspec.structs.replace(report, timings=log.timings)
 
 
@@ -167,10 +172,16 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         if not core.threads:
             raise _no_thread(core, target)
         log.problems.extend(_losses(core, target))
+        budget = Budget()
+        for kind, count in core.left_out.items():
+            budget.miss(kind, count)
         space = AddressSpace(
-            Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
-            for segment in core.segments
-            if segment.dumped
+            (
+                Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
+                for segment in core.segments
+                if segment.dumped
+            ),
+            budget,
         )
     with log.stage("modules"):
         search = SearchPath(
@@ -199,7 +210,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         )
         go = None if hotspot is not None or "native" in lost else go_stacks.attach(space, modules, symbolication)
         switch = None if go is None else go.switch
-        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core, switch)
+        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core, budget, switch)
         log.problems.extend(
             Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
             for pc, what in list(walker.damaged.items())[:20]
@@ -216,10 +227,15 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     with log.stage("symbols"):
         generated = GeneratedCode(core, search)
         if "symbols" in lost:
-            namer = FrameNamer(modules, lambda module, address: (), lambda pc: None)
+            namer = FrameNamer(modules, lambda module, address: (), lambda pc: None, budget)
         else:
-            namer = FrameNamer(modules, symbolication.locate, generated.name)
+            namer = FrameNamer(modules, symbolication.locate, generated.name, budget)
         named = [namer.all(walk.walk) for walk in walks]
+        lost_frames = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
+        named = [
+            lost_frames.restored(walk.walk.frames, frames, merged=walk.crashed)
+            for walk, frames in zip(walks, named, strict=True)
+        ]
         log.problems.extend(generated.problems)
     with log.stage("threads"):
         tids = frozenset(status.tid for status in core.threads)
@@ -247,7 +263,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             found_mappings,
             modules,
             symbolication.symbol_at,
-            [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
+            [
+                (thread.stack.start, thread.stack.end, thread.tid)
+                for thread in threads
+                if thread.stack is not None and thread.tid is not None
+            ],
         )
         crash = Crash(signal=describe_signal(core.signal)) if "fault" in lost else Crash()
         if fault is not None:
@@ -275,6 +295,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
                 may_throw=cxx and modules.named("libjvm.so") is None,
             )
             log.problems.extend(missed)
+    when, of = moment(target.path, target.path.stat().st_mtime)
+    crash = msgspec.structs.replace(crash, time=when, time_source=of)
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=Core(
@@ -289,20 +311,27 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         crash=crash,
         threads=threads,
         modules=tuple(module.to_model() for module in modules.modules),
-        mappings=found_mappings,
+        mappings=_listed(found_mappings, budget),
         memory=memory(found_mappings),
         native=native,
         jvm=jvm,
     )
     log.problems.extend(_module_problems(report))
     log.problems.extend(_unreadable(target, modules))
-    report = msgspec.structs.replace(report, problems=tuple(log.problems))
+    log.problems.extend(budget.problems())
+    report = msgspec.structs.replace(report, problems=tuple(log.problems), limits=LimitsReached(reached=budget.reached))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
-            beside = options.hs_err or hs_err.find(target.path, report.process.pid)
-            if beside is not None:
-                report = hs_err.merged(report, hs_err.load(beside), str(beside))
+            report = hs_err.with_log(report, target.path, options.hs_err)
     return _judged(report, log, options)
+
+
+def _listed(found: tuple[MemoryMapping, ...], budget: Budget) -> tuple[MemoryMapping, ...]:
+    """The mappings that the report lists: the lowest ones, when there are too many."""
+    most = budget.left("mappings")
+    if len(found) > most:
+        budget.miss("mappings", len(found) - most)
+    return found[:most]
 
 
 def _innermost(frames: list[list[Frame]]) -> list[str]:

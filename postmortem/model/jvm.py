@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from postmortem.model.address import Address
-from postmortem.model.thread import Frame
+from postmortem.model.thread import Frame, WaitKind
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,14 @@ class Heap(msgspec.Struct, frozen=True, kw_only=True):
     spaces: tuple[HeapSpace, ...] = ()
     collections: int | None = None
     gc_active: bool | None = None
+    full_collections: int | None = None
+    full_seconds: float | None = None
+    full_share: float | None = None
+    since_full: float | None = None
+    """Collections of the whole heap, the seconds they took, the part of the time since the start that these are, and
+    the seconds since the last one ended, 0 while one runs; of collectors that stop for them (hsperfdata)."""
+    last_cause: str | None = None
+    """Why the last collection was begun, in the VM's words."""
 
 
 class CodeSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +85,7 @@ class Metaspace(msgspec.Struct, frozen=True, kw_only=True):
 class Safepoint(msgspec.Struct, frozen=True, kw_only=True):
     """state: not synchronized, synchronizing, synchronized.
 
-    waited: seconds for which the VM had been synchronizing when it began to report an error.
+    waited: seconds for which the VM had been synchronizing when it began to report an error, or when the process ended.
     """
 
     state: str | None = None
@@ -103,7 +111,8 @@ INITIALIZATION = "initialization of "
 class DeadlockMember(msgspec.Struct, frozen=True, kw_only=True):
     """A thread in a cycle: waits for an object held by the thread named, or for a class that it initializes.
 
-    java_tid: Thread.threadId() of a virtual thread; one that is not mounted has no tid.
+    java_tid: Thread.threadId() of a virtual thread; one that is not mounted has no tid. kind: what it needs from
+    held_by.
     """
 
     name: str
@@ -111,12 +120,26 @@ class DeadlockMember(msgspec.Struct, frozen=True, kw_only=True):
     java_tid: int | None = None
     waiting_for: str | None = None
     held_by: str | None = None
+    kind: WaitKind | None = None
 
 
 class Deadlock(msgspec.Struct, frozen=True, kw_only=True):
     """A cycle of threads, in waiting order."""
 
     threads: tuple[DeadlockMember, ...]
+
+
+class ThreadPool(msgspec.Struct, frozen=True, kw_only=True):
+    """A java.util.concurrent.ThreadPoolExecutor with a worker that waits.
+
+    workers: their tids. queued: tasks in its queue. core, maximum: the threads that it keeps and may have.
+    """
+
+    address: Address
+    workers: tuple[int, ...]
+    queued: int | None = None
+    core: int | None = None
+    maximum: int | None = None
 
 
 class HistogramEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +175,17 @@ class VmError(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None = None
     size: int | None = None
     """Bytes asked for, of a failed native allocation."""
+    object_class: str | None = None
+    object_size: int | None = None
+    """The Java object for which there was no room: its class (an array's as "byte[]") and bytes."""
+
+
+class FailedThread(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread that the system refused to start. error: errno's name."""
+
+    name: str | None = None
+    error: str | None = None
+    text: str
 
 
 class VirtualThread(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,10 +254,29 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """The VM's own long version line, with its build date."""
     compilations: tuple[Compilation, ...] = ()
     deadlocks: tuple[Deadlock, ...] = ()
+    thread_pools: tuple[ThreadPool, ...] = ()
     class_loaders: tuple[ClassLoader, ...] = ()
     events: tuple[EventLog, ...] = ()
     virtual_threads: tuple[VirtualThread, ...] = ()
     """The unmounted ones, those with equal stacks together; mounted ones are on their carriers' stacks."""
     counters: dict[str, str] = {}
     """hsperfdata counters."""
+    runtime: str | None = None
+    """The version of the JDK that the VM belongs to, in its own words: 8.0_392-b08, 17.0.9+9. Up to JDK 8 the VM counts
+    its own versions."""
+    exception_counts: dict[str, int] = {}
+    """How many OutOfMemoryErrors and StackOverflowErrors were thrown, by the VM's names for their kinds."""
+    failed_threads: tuple[FailedThread, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What the VM wrote to the console before it ended."""
+    vm_locks: tuple[str, ...] = ()
+    """The VM's own locks that were held: name and owner."""
+    agents: tuple[str, ...] = ()
+    """JVMTI agents."""
+    native_memory: dict[str, int] = {}
+    """Bytes committed by kind, where native memory tracking is on."""
+    compressed_oops: str | None = None
+    """Where the heap lies and how references to it are packed, in words."""
+    notes: tuple[str, ...] = ()
+    """Further statements of the VM on the crash."""
     histogram: tuple[HistogramEntry, ...] | None = None

@@ -135,6 +135,11 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     """The words of the stack beside that return address, where it is so."""
     code_references: tuple[CodeReference, ...] = ()
     """Where pc is in no mapping: what else of the thread points into that gap."""
+    time: str | None = None
+    """ISO 8601. Without an offset it is the local time of the machine that wrote the log."""
+    time_source: Literal["log", "name", "file"] | None = None
+    """The log's own date; the name that systemd-coredump gave the core; else the time at which the core's file was
+    last written, which copying changes."""
 
 
 class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):

@@ -98,11 +98,35 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """id groups equal crashes: a hash of `frames`, which are the functions that tell them apart."""
+    """What two crashes of one defect have in common. Two signatures are equal when their `id` is.
+
+    id: hash of version, cause and frames: equal for all builds of a program. frames: the functions that tell the
+    crash apart, innermost first; of a hang, where each thread of the cycle is. text: cause and frames, for people.
+    exact: hash of build-ids and offsets, equal for one build only and for crashes whose symbols are missing; None
+    where a build-id is not known. incomplete: why `id` may differ from that of the same crash elsewhere.
+    """
 
     id: str
     frames: tuple[str, ...]
     text: str
+    cause: str = ""
+    version: int = 1
+    exact: str | None = None
+    incomplete: str | None = None
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit on what an input may ask for, that cut something. left_out: how many at least, None: not known."""
+
+    name: str
+    limit: int
+    left_out: int | None = None
+
+
+class LimitsReached(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of a run that were reached; each is a Problem, too."""
+
+    reached: tuple[Reached, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +148,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     jvm: Jvm | None = None
     host: Host | None = None
     signature: Signature | None = None
+    limits: LimitsReached = LimitsReached()
+    redacted: dict[str, int] = {}
+    """How many values were masked, by kind: name, option, header, url, token, private key, password hash, pattern, and
+    repeated for those that were found again elsewhere."""
     timings: dict[str, float] = {}
     """Seconds by stage."""
 
@@ -147,8 +175,19 @@ def _schema(kind: type) -> dict[str, Any]:
 
 
 def to_json(report: Report) -> bytes:
-    """The report as UTF-8 JSON."""
-    return msgspec.json.encode(report, enc_hook=_encode)
+    """The report as UTF-8 JSON. An integer of more than 64 bits, of a damaged input, is written as the nearest one."""
+    try:
+        return msgspec.json.encode(report, enc_hook=_encode)
+    except OverflowError:
+        return msgspec.json.encode(_within_64_bits(msgspec.to_builtins(report, enc_hook=_encode)))
+
+
+def _within_64_bits(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-(1 << 63), min(value, (1 << 63) - 1))
+    if isinstance(value, dict):
+        return {key: _within_64_bits(inner) for key, inner in value.items()}
+    return [_within_64_bits(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 @functools.cache

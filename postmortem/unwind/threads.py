@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
+    from postmortem.budget import Budget
     from postmortem.machines.machine import Registers
     from postmortem.unwind.walker import Walker
 
@@ -25,20 +26,27 @@ class ThreadWalk(NamedTuple):
 
 
 def walk_threads(
-    walker: Walker, core: Core, switch: Callable[[int], Callable[[int], Registers | None]] | None = None
+    walker: Walker,
+    core: Core,
+    budget: Budget,
+    switch: Callable[[int], Callable[[int], Registers | None]] | None = None,
 ) -> list[ThreadWalk]:
-    """Every thread walked, the one that took the signal first. switch: by fs_base, what Walker.walk is given."""
-    return [
-        ThreadWalk(
-            status,
-            walker.walk(
-                registers.from_prstatus(status.registers),
-                None if switch is None else switch(status.registers.get("fs_base", 0)),
-            ),
-            index == 0,
-        )
-        for index, status in enumerate(core.threads)
-    ]
+    """Every thread walked, the one that took the signal first.
+
+    All together have the frames that the budget allows; when these are spent, each has its innermost few. switch: by
+    fs_base, what Walker.walk is given.
+    """
+    walks = []
+    for index, status in enumerate(core.threads):
+        allowed = max(budget.left("frames"), budget.limits.frames_at_least)
+        left = None if switch is None else switch(status.registers.get("fs_base", 0))
+        walk = walker.walk(registers.from_prstatus(status.registers), allowed, left)
+        if len(walk.frames) > budget.left("frames") or (walk.ended == "limit" and allowed < walker.max_frames):
+            budget.miss("frames")
+        else:
+            budget.take("frames", len(walk.frames))
+        walks.append(ThreadWalk(status, walk, index == 0))
+    return walks
 
 
 def unwalked_threads(core: Core) -> list[ThreadWalk]:

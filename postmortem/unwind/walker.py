@@ -54,8 +54,8 @@ class Walker:
         self._is_code = is_code
         self._foreign = foreign
         self._mode = mode
-        self._max_frames = max_frames
         self._function = function
+        self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
         self._states: dict[tuple[int, bool], prologue.State | None] = {}
         self._places: dict[int, _Place] = {}
@@ -99,9 +99,18 @@ class Walker:
         self._places[pc << 1 | interrupted] = place
         return place
 
-    def walk(self, registers: Registers, switch: Callable[[int], Registers | None] | None = None) -> Walk:
-        """All activations from these registers outwards. switch: registers on the stack that a function with that pc
-        has left for the thread's own; None where the pc is of no such function."""
+    def walk(
+        self,
+        registers: Registers,
+        max_frames: int | None = None,
+        switch: Callable[[int], Registers | None] | None = None,
+    ) -> Walk:
+        """All activations from these registers outwards, at most `max_frames`.
+
+        switch: registers on the stack that a function with that pc has left for the thread's own; None where the pc is
+        of no such function.
+        """
+        most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
         signal_frames: list[SignalFrame] = []
         trust: Trust = "context"
@@ -121,8 +130,8 @@ class Walker:
             pc, sp = registers[PC], registers[RSP]
             if pc is None or sp is None:
                 return end("no-registers", "the program counter or stack pointer is not known")
-            if len(frames) >= self._max_frames:
-                return end("limit", f"stopped after {self._max_frames} frames")
+            if len(frames) >= most:
+                return end("limit", f"stopped after {most} frames")
             if pc == 0 and frames and trust != "context":
                 return end("bottom", "the return address is 0")
             if covers is not None and covers(pc):

@@ -18,7 +18,7 @@ def waits(report: Report) -> dict[int, tuple[int, int]]:
     return {
         thread.tid: (index, thread.wait.owner)
         for index, thread in enumerate(report.threads)
-        if thread.wait is not None and thread.wait.kind in LOCKS and thread.wait.owner
+        if thread.tid is not None and thread.wait is not None and thread.wait.kind in LOCKS and thread.wait.owner
     }
 
 
@@ -39,6 +39,35 @@ def cycles(report: Report) -> tuple[tuple[int, ...], ...]:
             tid = edges[tid][1]
         if tid in path:
             found.append(tuple(edges[member][0] for member in path[path.index(tid) :]))
+    return tuple(found)
+
+
+def cycles_with_java(report: Report) -> tuple[tuple[int, ...], ...]:
+    """As `cycles`, those that need both a lock of native code and something that a Java thread waits for."""
+    native = {tid: owner for tid, (_, owner) in waits(report).items()}
+    java = {
+        thread.tid: thread.java.waits_for_tid
+        for thread in report.threads
+        if thread.tid is not None
+        and thread.java is not None
+        and thread.java.waits_for_tid is not None
+        and thread.tid not in native
+    }
+    edges: dict[int, int] = native | java
+    index_of = {thread.tid: index for index, thread in enumerate(report.threads)}
+    done: set[int] = set()
+    found = []
+    for start in edges:
+        path: list[int] = []
+        tid = start
+        while tid in edges and tid in index_of and tid not in done:
+            done.add(tid)
+            path.append(tid)
+            tid = edges[tid]
+        if tid in path:
+            members = path[path.index(tid) :]
+            if not native.keys().isdisjoint(members) and not java.keys().isdisjoint(members):
+                found.append(tuple(index_of[member] for member in members))
     return tuple(found)
 
 

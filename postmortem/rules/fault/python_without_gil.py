@@ -63,7 +63,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             f"Move the call{by.replace(' by', ' in')} out of Py_BEGIN_ALLOW_THREADS … Py_END_ALLOW_THREADS.",
-            "On a thread of your own hold the GIL for every use of the C API: PyGILState_Ensure(), PyGILState_Release().",
+            "On a thread of your own hold the GIL for every use of the API: PyGILState_Ensure(), PyGILState_Release().",
             "A debug build of Python checks this in every function and names it.",
         ),
     )

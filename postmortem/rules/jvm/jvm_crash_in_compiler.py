@@ -61,9 +61,11 @@ def check(report: Report) -> Iterator[Finding]:
     level = f" at level {task.level} ({jvm_frames.level_name(task.level)})" if task is not None and task.level else ""
     osr = f", entered at bci {task.osr_bci} (OSR)" if task is not None and (task.osr_bci or -1) >= 0 else ""
     command = _command(method)
+    limited = check_failed is not None and check_failed.id == jvm_views.ARENA_LIMIT
     yield Finding(
         rule=RULE.id,
-        title=f"The {compiler} compiler crashed{of}{place}",
+        title=f"The {compiler} compiler {'took more memory than MemLimit allows' if limited else 'crashed'}{of}"
+        + ("" if limited else place),
         severity="critical",
         confidence="certain",
         claim="observation",
@@ -83,6 +85,14 @@ def check(report: Report) -> Iterator[Finding]:
             ("jvm.error.message", "what the check said"),
         ),
         remedies=(
+            *(
+                (
+                    "Raise the limit (-XX:CompileCommand=MemLimit,pkg.Class::method,SIZE), or let it end the"
+                    " compilation only: SIZE~stop.",
+                )
+                if limited
+                else ()
+            ),
             (
                 f"Way round, today: -XX:CompileCommand=exclude,{command} leaves this method to the interpreter."
                 if method
@@ -106,7 +116,7 @@ def _task(report: Report) -> tuple[int, Compilation] | None:
     thread = found[1]
     name = jvm_threads.thread_name(thread)
     for index, task in enumerate(report.jvm.compilations):
-        if task.tid == thread.tid or (name is not None and task.thread == name):
+        if (task.tid is not None and task.tid == thread.tid) or (name is not None and task.thread == name):
             return index, task
     alone = report.jvm.compilations
     return (0, alone[0]) if len(alone) == 1 and alone[0].tid is None and alone[0].thread is None else None
