@@ -41,7 +41,8 @@ def constants_at_call(space: AddressSpace, returns_to: int, start: int | None) -
 
 
 def loaded_from(space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
-    """Address of the variable from which a register was last loaded before pc: `mov rax, [rip + …]`.
+    """Address of the variable from which a register was last loaded before pc: `mov rax, [rip + …]`, or by its address
+    in the global offset table `mov rax, [rip + …]; mov rax, [rax + 8]`.
 
     None where something else wrote it, or the way there is not known.
     """
@@ -54,23 +55,30 @@ def loaded_from(space: AddressSpace, pc: int, start: int | None, register: str) 
     if code is None:
         return None
     targets = _targets(code, start)
-    found: int | None = None
+    sources: dict[str, int] = {}
     reached = start
     for instruction in engine(True).disasm(code, start):
         reached = instruction.address + instruction.size
         if instruction.address in targets:
-            found = None
-        written = {whole(instruction.reg_name(item)) for item in instruction.regs_access()[1]}
-        if CS_GRP_CALL in instruction.groups and register in _CHANGED_BY_CALLS:
-            found = None
-        elif register in written:
-            found = None
-            operands = instruction.operands
-            if instruction.mnemonic == "mov" and len(operands) == 2 and operands[0].type == X86_OP_REG:
-                memory = operands[1].mem if operands[1].type == X86_OP_MEM else None
-                if memory is not None and instruction.reg_name(memory.base) == "rip" and not memory.index:
-                    found = (reached + memory.disp) & _MASK
-    return found if reached == pc else None
+            sources.clear()
+        if CS_GRP_CALL in instruction.groups:
+            sources = {name: at for name, at in sources.items() if name not in _CHANGED_BY_CALLS}
+            continue
+        loaded: tuple[str, int] | None = None
+        operands = instruction.operands
+        if instruction.mnemonic == "mov" and len(operands) == 2 and operands[0].type == X86_OP_REG:
+            memory = operands[1].mem if operands[1].type == X86_OP_MEM else None
+            target = whole(instruction.reg_name(operands[0].reg))
+            base = None if memory is None else instruction.reg_name(memory.base)
+            if target is not None and memory is not None and not memory.index:
+                pointer = reached if base == "rip" else space.word(sources[base]) if base in sources else None
+                if pointer is not None:
+                    loaded = target, (pointer + memory.disp) & _MASK
+        for item in instruction.regs_access()[1]:
+            sources.pop(whole(instruction.reg_name(item)) or "", None)
+        if loaded is not None:
+            sources[loaded[0]] = loaded[1]
+    return sources.get(register) if reached == pc else None
 
 
 def _targets(code: bytes, start: int) -> frozenset[int]:
