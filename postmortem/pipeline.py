@@ -14,21 +14,23 @@ import msgspec
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError, Unsupported
 from postmortem import __version__, hs_err
+from postmortem.budget import Budget
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
-from postmortem.fault.original import choose_fault
+from postmortem.fault.original import caught_by_runtime, choose_fault
 from postmortem.fault.recorded import recorded
 from postmortem.fault.siginfo import describe as describe_signal
 from postmortem.fault.threads import crashed_first, thread_model
-from postmortem.model import Core, Crash, NativeFacts, Problem, Process, Report, Tool
+from postmortem.model import Core, Crash, LimitsReached, NativeFacts, Problem, Process, Report, Tool
 from postmortem.program.identity import describe as describe_process
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import ModuleMap, load_modules
 from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
+from postmortem.runtimes.go import stacks as go_stacks
 from postmortem.runtimes.hotspot.attach import attach
-from postmortem.runtimes.mappings import mappings, memory
+from postmortem.runtimes.mappings import mappings, memory, with_file_size
 from postmortem.runtimes.native.facts import Symbols, native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
@@ -36,7 +38,7 @@ from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
-from postmortem.targets.files import SearchPath
+from postmortem.targets.files import SearchPath, size_of
 from postmortem.targets.foreign import foreign, refuse
 from postmortem.targets.moment import moment
 from postmortem.targets.target import opened
@@ -49,10 +51,11 @@ if TYPE_CHECKING:
 
     from parsers.hs_err import HsErrLog
     from postmortem.model import Frame, Jvm, Thread
+    from postmortem.model import Mapping as MemoryMapping
     from postmortem.targets.target import Target
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
-_SIGILL, _SIGTRAP, _SIGABRT = 4, 5, 6
+_SIGILL, _SIGTRAP, _SIGABRT, _SIGBUS = 4, 5, 6, 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,10 +172,16 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         if not core.threads:
             raise _no_thread(core, target)
         log.problems.extend(_losses(core, target))
+        budget = Budget()
+        for kind, count in core.left_out.items():
+            budget.miss(kind, count)
         space = AddressSpace(
-            Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
-            for segment in core.segments
-            if segment.dumped
+            (
+                Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
+                for segment in core.segments
+                if segment.dumped
+            ),
+            budget,
         )
     with log.stage("modules"):
         search = SearchPath(
@@ -199,7 +208,9 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             mode=options.unwind,
             function=lambda pc: _bounds(symbolication, pc),
         )
-        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core)
+        go = None if hotspot is not None or "native" in lost else go_stacks.attach(space, modules, symbolication)
+        switch = None if go is None else go.switch
+        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core, budget, switch)
         log.problems.extend(
             Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
             for pc, what in list(walker.damaged.items())[:20]
@@ -207,14 +218,18 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     with log.stage("fault"):
         fault = None
         if "fault" not in lost:
-            fault = choose_fault(walks, core, space, None if hotspot is None else hotspot.reported)
+            reported = hotspot.reported if hotspot is not None else go.reported(walks) if go is not None else None
+            fault = choose_fault(walks, core, space, reported)
+            caught = go.caught(walks[0]) if go is not None and walks else None
+            if caught is not None:
+                fault = caught_by_runtime(walks[0], core, caught.position, caught.info)
         walks = crashed_first(walks, fault)
     with log.stage("symbols"):
         generated = GeneratedCode(core, search)
         if "symbols" in lost:
-            namer = FrameNamer(modules, lambda module, address: (), lambda pc: None)
+            namer = FrameNamer(modules, lambda module, address: (), lambda pc: None, budget)
         else:
-            namer = FrameNamer(modules, symbolication.locate, generated.name)
+            namer = FrameNamer(modules, symbolication.locate, generated.name, budget)
         named = [namer.all(walk.walk) for walk in walks]
         lost_frames = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
         named = [
@@ -259,6 +274,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             at = symbolication.symbol_at(fault.registers.get("rip", 0))
             start = None if at is None else fault.registers["rip"] - at[1]
             crash = describe_crash(fault, space, describer, start)
+            if crash.signal is not None and crash.signal.number == _SIGBUS:
+                found_mappings = with_file_size(found_mappings, crash.fault_address, lambda path: size_of(path, search))
     native = NativeFacts()
     process = Process()
     with log.stage("process"):
@@ -294,18 +311,27 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         crash=crash,
         threads=threads,
         modules=tuple(module.to_model() for module in modules.modules),
-        mappings=found_mappings,
+        mappings=_listed(found_mappings, budget),
         memory=memory(found_mappings),
         native=native,
         jvm=jvm,
     )
     log.problems.extend(_module_problems(report))
     log.problems.extend(_unreadable(target, modules))
-    report = msgspec.structs.replace(report, problems=tuple(log.problems))
+    log.problems.extend(budget.problems())
+    report = msgspec.structs.replace(report, problems=tuple(log.problems), limits=LimitsReached(reached=budget.reached))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
             report = hs_err.with_log(report, target.path, options.hs_err)
     return _judged(report, log, options)
+
+
+def _listed(found: tuple[MemoryMapping, ...], budget: Budget) -> tuple[MemoryMapping, ...]:
+    """The mappings that the report lists: the lowest ones, when there are too many."""
+    most = budget.left("mappings")
+    if len(found) > most:
+        budget.miss("mappings", len(found) - most)
+    return found[:most]
 
 
 def _innermost(frames: list[list[Frame]]) -> list[str]:

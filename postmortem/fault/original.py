@@ -8,7 +8,8 @@ from parsers.elf import notes
 from postmortem.fault.fault import Fault
 from postmortem.fault.recorded import fault_at
 from postmortem.machines.x86_64 import instruction, signalframe
-from postmortem.machines.x86_64.registers import DWARF_NAMES, PC
+from postmortem.machines.x86_64.registers import DWARF_NAMES, PC, from_prstatus
+from postmortem.unwind.frame import SignalFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,19 @@ def choose_fault(
         if len(others) == 1 and not _is_own_doing(others[0], core):
             return others[0]
     return fault or _raised_again(walks[0], core, space) or _own(walks[0], core)
+
+
+def caught_by_runtime(walked: ThreadWalk, core: Core, position: int, info: notes.SignalInfo) -> Fault:
+    """A fault that a runtime turned into a call of its own, in frame `position`: the frames behind it are the fault's.
+
+    Of its registers those are known that calls preserve.
+    """
+    frame = walked.walk.frames[position + 1]
+    registers = {"rip": frame.pc, "rsp": frame.sp}
+    for name in ("fs_base", "gs_base"):
+        registers[name] = walked.status.registers.get(name, 0)
+    signal = SignalFrame(position, 0, 0, from_prstatus(registers))
+    return Fault(walked.status.tid, core.threads[0].tid, core.signal, info, signal, registers, None, None)
 
 
 def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace) -> Fault | None:

@@ -54,8 +54,8 @@ class Walker:
         self._is_code = is_code
         self._foreign = foreign
         self._mode = mode
-        self._max_frames = max_frames
         self._function = function
+        self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
         self._states: dict[tuple[int, bool], prologue.State | None] = {}
         self._places: dict[int, _Place] = {}
@@ -94,13 +94,23 @@ class Walker:
             executable,
             rule,
             None if rule is None else _planned(rule),
-            self._space.read(pc, len(signalframe.TRAMPOLINE)) == signalframe.TRAMPOLINE,
+            self._is_trampoline(pc),
         )
         self._places[pc << 1 | interrupted] = place
         return place
 
-    def walk(self, registers: Registers) -> Walk:
-        """All activations from these registers outwards."""
+    def walk(
+        self,
+        registers: Registers,
+        max_frames: int | None = None,
+        switch: Callable[[int], Registers | None] | None = None,
+    ) -> Walk:
+        """All activations from these registers outwards, at most `max_frames`.
+
+        switch: registers on the stack that a function with that pc has left for the thread's own; None where the pc is
+        of no such function.
+        """
+        most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
         signal_frames: list[SignalFrame] = []
         trust: Trust = "context"
@@ -111,6 +121,7 @@ class Walker:
         use_other = self._mode != "cfi"
         seen_signal_contexts: set[int] = set()
         stalled = False
+        switched = False
 
         def end(why: Ended, detail: str | None = None) -> Walk:
             return Walk(frames, why, detail, signal_frames)
@@ -119,8 +130,8 @@ class Walker:
             pc, sp = registers[PC], registers[RSP]
             if pc is None or sp is None:
                 return end("no-registers", "the program counter or stack pointer is not known")
-            if len(frames) >= self._max_frames:
-                return end("limit", f"stopped after {self._max_frames} frames")
+            if len(frames) >= most:
+                return end("limit", f"stopped after {most} frames")
             if pc == 0 and frames and trust != "context":
                 return end("bottom", "the return address is 0")
             if covers is not None and covers(pc):
@@ -154,6 +165,10 @@ class Walker:
             caller: Registers | None = None
             following: Trust = "cfi"
             reason = ""
+            left = switch(pc - 1) if switch is not None and not switched and not interrupted else None
+            if left is not None and self._executable(left[PC] or 0):
+                switched, registers, trust, interrupted = True, left, "frame-pointer", True
+                continue
             if rule is not None:
                 if rule.bottom:
                     return end("bottom", "the CFI marks the outermost frame")
@@ -174,7 +189,11 @@ class Walker:
                 # The pc itself is nowhere: a call through a bad pointer. The call pushed its return address.
                 caller = machine.step_return_at_sp(self._space, registers)
                 if caller is not None and not (
-                    self._plausible(caller, sp) and machine.follows_call(self._space, caller[PC] or 0) is not False
+                    self._plausible(caller, sp)
+                    and (
+                        machine.follows_call(self._space, caller[PC] or 0) is not False
+                        or self._is_trampoline(caller[PC] or 0)
+                    )
                 ):
                     caller = None
                 following = "frame-pointer"
@@ -239,6 +258,9 @@ class Walker:
         if found is not None and found[RBP] is None:
             found[RBP] = registers[RBP]
         return found or caller, "scan"
+
+    def _is_trampoline(self, pc: int) -> bool:
+        return self._space.read(pc, len(signalframe.TRAMPOLINE)) == signalframe.TRAMPOLINE
 
     def _is_blank(self, sp: int) -> bool:
         data = self._space.read_some(sp, _BLANK)

@@ -40,6 +40,47 @@ def constants_at_call(space: AddressSpace, returns_to: int, start: int | None) -
     return {}
 
 
+def loaded_from(space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
+    """Address of the variable from which a register was last loaded before pc: `mov rax, [rip + …]`, or by its address
+    in the global offset table `mov rax, [rip + …]; mov rax, [rax + 8]`.
+
+    None where something else wrote it, or the way there is not known.
+    """
+    from capstone import CS_GRP_CALL
+    from capstone.x86 import X86_OP_MEM, X86_OP_REG
+
+    if start is None or not 0 < pc - start <= _LONGEST_FUNCTION:
+        return None
+    code = space.read(start, pc - start)
+    if code is None:
+        return None
+    targets = _targets(code, start)
+    sources: dict[str, int] = {}
+    reached = start
+    for instruction in engine(True).disasm(code, start):
+        reached = instruction.address + instruction.size
+        if instruction.address in targets:
+            sources.clear()
+        if CS_GRP_CALL in instruction.groups:
+            sources = {name: at for name, at in sources.items() if name not in _CHANGED_BY_CALLS}
+            continue
+        loaded: tuple[str, int] | None = None
+        operands = instruction.operands
+        if instruction.mnemonic == "mov" and len(operands) == 2 and operands[0].type == X86_OP_REG:
+            memory = operands[1].mem if operands[1].type == X86_OP_MEM else None
+            target = whole(instruction.reg_name(operands[0].reg))
+            base = None if memory is None else instruction.reg_name(memory.base)
+            if target is not None and memory is not None and not memory.index:
+                pointer = reached if base == "rip" else space.word(sources[base]) if base in sources else None
+                if pointer is not None:
+                    loaded = target, (pointer + memory.disp) & _MASK
+        for item in instruction.regs_access()[1]:
+            sources.pop(whole(instruction.reg_name(item)) or "", None)
+        if loaded is not None:
+            sources[loaded[0]] = loaded[1]
+    return sources.get(register) if reached == pc else None
+
+
 def _targets(code: bytes, start: int) -> frozenset[int]:
     """Where the direct branches of a function go."""
     return frozenset(

@@ -45,6 +45,7 @@ _FUNCTIONS = (
         r"free_group|enframe|get_stride|set_size|get_nominal_size|okay_to_free|a_crash|__malloc_\w+|unbin|bin_chunk|"
         r"__bin_chunk|alloc_fwd|alloc_rev|trim|pretrim|__expand_heap|dequeue|queue|default_(?:free|malloc)|realloc_group",
     ),
+    ("CPython's object allocator", r"pymalloc_\w+|_?Py(?:Object|Mem)_\w*(?:Alloc|alloc|Free)\w*|_PyMem_\w+"),
     (
         "glibc's malloc",
         r"_int_(?:malloc|free|realloc|memalign).*|unlink_chunk.*|malloc_(?:consolidate|printerr)|tcache_\w+|sysmalloc|"
@@ -54,12 +55,12 @@ _FUNCTIONS = (
 _NAMED = tuple((name, re.compile(pattern)) for name, pattern in _FUNCTIONS)
 _FREES = re.compile(
     r"_*(?:libc_|tc_|je_|mi_|rjem_|_rjem_je_)?(?:c?free|[sn]dallocx|dallocx|free_sized|free_aligned_sized|sdallocx)"
-    r"|operator delete(?:\[\])?|tc_delete\w*|__rust_dealloc"
+    r"|operator delete(?:\[\])?|tc_delete\w*|__rust_dealloc|_?Py(?:Object|Mem)_(?:Raw)?Free"
 )
 _TAKES = re.compile(
     r"_*(?:libc_|tc_|je_|mi_|rjem_|_rjem_je_)?(?:malloc|calloc|realloc|reallocarray|memalign|posix_memalign|aligned_alloc"
     r"|valloc|pvalloc|[mr]allocx|xallocx|usable_size|malloc_usable_size)|operator new(?:\[\])?|tc_new\w*"
-    r"|__rust_(?:re)?alloc"
+    r"|__rust_(?:re)?alloc|_?Py(?:Object|Mem)_(?:Raw)?(?:Malloc|Calloc|Realloc)"
 )
 
 

@@ -92,6 +92,6 @@ def _is_lost(report: Report) -> bool:
 
 
 _OF_V8 = re.compile(r"(?:v8|node)::|Builtins_|std::__shared|.* v8::internal::")
-_LOGS = ("glog", "Abseil", "Qt", "V8")
+_LOGS = ("glog", "Abseil", "Qt", "V8", "Python")
 
 RULE = Rule(id="deliberate-abort", group="fault", specificity=20, check=check, documentation=__doc__ or "")

@@ -43,7 +43,7 @@ _FILESYSTEM_IMPL, _FILESYSTEM_TEXT = 32, 80
 _WHAT_SLOT = 16
 _FUNDAMENTAL = {"i": 4, "j": 4, "l": 8, "m": 8}
 _REFERENCES, _MOST_REFERENCES = 16, 1 << 16
-_MOST, _DEPTH, _BASES, _HEADERS = 16, 16, 16, 4096
+_MOST, _DEPTH, _PARTS, _BASES, _HEADERS = 16, 16, 64, 16, 4096
 _NESTED, _LARGEST_OBJECT, _THREADS = "St17_Nested_exception", 512, 1024
 _DTV, _DTV_MOST, _BLOCK = 8, 1024, 1 << 14
 """Where the thread control block has its vector of TLS blocks, how many and how much of each are looked at."""
@@ -196,7 +196,7 @@ def _last_caught(core: Core, space: AddressSpace, base: int, found: dict[int, in
             blocks[block] = allocated or 0
     starts = sorted(blocks)
     known = bool(starts)
-    for block, after in zip(starts, [*starts[1:], 1 << 64], strict=True):
+    for block, after in zip(starts, [*starts[1:], 1 << 64], strict=False):
         if blocks[block]:
             # Allocated for a module that was loaded later: what lies behind its chunk may be the next exception.
             end = blocks[block] + ((space.word(blocks[block] - 8) or 0) & ~7) - 8
@@ -257,7 +257,7 @@ def _what(reader: _Reader, thrown: int, type_info: int, name: str) -> tuple[str 
         return _text(space, space.word(thrown)), None
     if name == "St9bad_alloc":
         return "std::bad_alloc", None
-    part = _part_with_text(space, thrown, type_info, 0)
+    part = _part_with_text(space, thrown, type_info, set())
     if part is None:
         return None, None
     held = _text(space, space.word(part + 8))
@@ -272,15 +272,16 @@ def _what(reader: _Reader, thrown: int, type_info: int, name: str) -> tuple[str 
     return (held, None) if what.startswith("std::") or name in _WITH_TEXT else (None, held)
 
 
-def _part_with_text(space: AddressSpace, thrown: int, type_info: int, depth: int) -> int | None:
-    """Where in an object its logic_error or runtime_error lies."""
+def _part_with_text(space: AddressSpace, thrown: int, type_info: int, seen: set[tuple[int, int]]) -> int | None:
+    """Where in an object its logic_error or runtime_error lies. seen: the parts (place, class) already looked at."""
     name = _type_name(space, type_info)
-    if name is None or depth > _DEPTH:
+    if name is None or (thrown, type_info) in seen or len(seen) >= _PARTS:
         return None
+    seen.add((thrown, type_info))
     if name in _WITH_TEXT:
         return thrown
     for base, offset in _bases(space, thrown, type_info):
-        part = _part_with_text(space, thrown + offset, base, depth + 1)
+        part = _part_with_text(space, thrown + offset, base, seen)
         if part is not None:
             return part
     return None

@@ -68,6 +68,9 @@ REPORTERS = (
     Reporter("V8", re.compile(r"v8::internal::Isolate::CreateMessageOrAbort\(.*"),
              fixed="uncaught JavaScript exception, and --abort-on-uncaught-exception"),
     Reporter("V8", re.compile(r"node::Abort\(.*"), fixed="process.abort() was called"),
+    Reporter("Python", re.compile(r"_Py_FatalErrorFunc"), function="rdi", text="rsi"),
+    Reporter("Python", re.compile(r"_Py_FatalError_TstateNULL"), function="rdi",
+             fixed="the function must be called with the GIL held, but the GIL is released (no thread state)"),
     Reporter("Qt", re.compile(r"QMessageLogger::fatal\(.*"), text="rsi", arguments=("rdx", "rcx", "r8", "r9")),
 )  # fmt: skip
 
@@ -84,9 +87,11 @@ def words(
         returns_to = frames[index + 1].pc
         if reporter is None or returns_to is None:
             continue
+        known = constants_at_call(space, returns_to, start_of(returns_to - 1))
         if reporter.fixed:
-            return reporter.runtime, reporter.fixed
-        told = _told(space, reporter, constants_at_call(space, returns_to, start_of(returns_to - 1)), places)
+            function = _string(space, known.get(reporter.function))
+            return reporter.runtime, f"{function}: {reporter.fixed}" if function else reporter.fixed
+        told = _told(space, reporter, known, places)
         if told is not None:
             return reporter.runtime, told
     return None

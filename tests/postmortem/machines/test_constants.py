@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postmortem.machines.x86_64.constants import constants_at_call
+from postmortem.machines.x86_64.constants import constants_at_call, loaded_from
 from postmortem.program.memory import AddressSpace, Piece
 
 START = 0x401000
@@ -57,3 +57,28 @@ def test_another_way_to_the_call_makes_it_unknown() -> None:
 
 def test_the_call_must_end_there() -> None:
     assert _constants(MOV_ESI + "90") == {}
+
+
+DATA = 0x500000
+
+
+def _source(code: str, register: str = "rax") -> int | None:
+    raw = bytes.fromhex(code)
+    words = b"".join(value.to_bytes(8, "little") for value in (DATA + 16, 0, 0, 0))
+    space = AddressSpace([Piece(START, START + len(raw), raw, 0), Piece(DATA, DATA + len(words), words, 0)])
+    return loaded_from(space, START + len(raw), START, register)
+
+
+def _load(at: int) -> str:
+    """mov rax, [rip + …] as the first instruction, of the word at `at`."""
+    return "488b05" + (at - START - 7).to_bytes(4, "little").hex()
+
+
+def test_a_pointer_is_followed_to_its_variable() -> None:
+    assert _source(_load(DATA + 8)) == DATA + 8
+    assert _source(_load(DATA) + "488b4008") == DATA + 24  # by the global offset table: mov rax, [rax + 8]
+
+
+@pytest.mark.parametrize("behind", ["4889c8", CALL, "31c0"])
+def test_what_was_overwritten_has_no_variable(behind: str) -> None:
+    assert _source(_load(DATA + 8) + behind) is None
