@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
     from postmortem.budget import Budget
-    from postmortem.machines.machine import Registers
+    from postmortem.unwind.frame import Switch
     from postmortem.unwind.walker import Walker
 
 
@@ -29,7 +29,7 @@ def walk_threads(
     walker: Walker,
     core: Core,
     budget: Budget,
-    switch: Callable[[int], Callable[[int], Registers | None]] | None = None,
+    switch: Callable[[int], Switch | None] | None = None,
 ) -> list[ThreadWalk]:
     """Every thread walked, the one that took the signal first.
 

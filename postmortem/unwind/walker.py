@@ -7,7 +7,7 @@ across a signal frame, since handlers may run on an alternate stack) and its pc 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.dwarf import cfi
 from parsers.errors import ParseError
@@ -15,6 +15,7 @@ from parsers.limits import LIMITS
 from postmortem.machines.x86_64 import prologue, signalframe
 from postmortem.machines.x86_64 import steps as machine
 from postmortem.machines.x86_64.registers import PC, RBP, REGISTER_COUNT, RSP
+from postmortem.model import Problem
 from postmortem.unwind.frame import RawFrame, SignalFrame, Walk
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
     from postmortem.machines.machine import Registers
     from postmortem.model.thread import Ended, Trust
+    from postmortem.options import Mode
     from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ForeignUnwinder
 
-Mode = Literal["auto", "cfi", "fp"]
 _MASK = 0xFFFFFFFFFFFFFFFF
 _LONGEST_PLAN = 15 * 8
 _BLANK = 256
@@ -45,16 +46,16 @@ class Walker:
         foreign: ForeignUnwinder | None = None,
         mode: Mode = "auto",
         max_frames: int = LIMITS.frames_per_thread,
-        function: Callable[[int], tuple[int, int] | None] = lambda pc: None,
     ) -> None:
-        """tables: CFI that may cover a pc, best first. is_code: whether a pc lies in executable memory. function: start
-        and size of the one that holds a pc, by its symbol; asked only where there is no CFI."""
+        """tables: CFI that may cover a pc, best first. is_code: whether a pc lies in executable memory."""
         self._space = space
         self._tables = tables
         self._is_code = is_code
         self._foreign = foreign
+        self._generated: Trust = "scan" if foreign is None else foreign.trust
         self._mode = mode
-        self._function = function
+        self.function: Callable[[int], tuple[int, int] | None] = lambda pc: None
+        """Start and size of the function that holds a pc, by its symbol; asked only where there is no CFI."""
         self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
         self._states: dict[tuple[int, bool], prologue.State | None] = {}
@@ -62,6 +63,13 @@ class Walker:
         self._code: dict[int, bool] = {}
         self.damaged: dict[int, str] = {}
         """pc → what was wrong with its CFI."""
+
+    def problems(self) -> list[Problem]:
+        """Damaged CFI that was met on the way."""
+        return [
+            Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
+            for pc, what in list(self.damaged.items())[:20]
+        ]
 
     def _rule(self, pc: int) -> cfi.Rule | None:
         try:
@@ -141,7 +149,7 @@ class Walker:
                     if anchored is None:
                         return end("unreadable", stepped)
                     stepped = anchored
-                trust = "hotspot"
+                trust = self._generated
                 interrupted = False
                 # A return barrier takes no stack; two such steps on end would be a loop.
                 above = (stepped[RSP] or 0) - sp
@@ -200,7 +208,7 @@ class Walker:
             if caller is None and use_other:
                 caller, following = self._without_cfi(registers, sp, trust, interrupted, rule is not None)
             if caller is None and self._foreign is not None and use_other:
-                caller, following = self._resume(sp), "hotspot"
+                caller, following = self._resume(sp), self._generated
             if caller is None:
                 if word(sp) is None:
                     return end("unreadable", reason or f"the stack at {sp:#x} is not in the core")
@@ -228,7 +236,7 @@ class Walker:
             # Where there's no rule the runtime's own anchor is surer than a frame pointer that passes it by.
             anchored = self._resume(sp)
             if anchored is not None and (caller is None or (caller[RSP] or 0) > (anchored[RSP] or 0)):
-                return anchored, "hotspot"
+                return anchored, self._generated
         if caller is not None:
             return caller, following
         if self._mode == "fp" or had_rule:
@@ -242,7 +250,7 @@ class Walker:
         pc = registers[PC] or 0
         key = pc, interrupted
         if key not in self._states:
-            bounds = self._function(pc if interrupted else pc - 1)
+            bounds = self.function(pc if interrupted else pc - 1)
             self._states[key] = None if bounds is None else prologue.state_at(self._space, *bounds, pc, interrupted)
         state = self._states[key]
         return None if state is None else prologue.step(self._space, registers, state)

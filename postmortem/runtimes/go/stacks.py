@@ -12,19 +12,21 @@ call of runtime.sigpanic; its signal, code and address stay in g.sig, g.sigcode0
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from parsers.elf import notes
 from postmortem.machines.x86_64.registers import PC, REGISTER_COUNT, RSP
-from postmortem.unwind.frame import ReportedFault
+from postmortem.unwind.frame import CaughtFault, ReportedFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from postmortem.machines.machine import Registers
     from postmortem.program.memory import AddressSpace
-    from postmortem.program.modules import LoadedModule, ModuleMap
+    from postmortem.program.modules import LoadedModule
+    from postmortem.program.program import Program
     from postmortem.symbols.symbolication import Symbolication
+    from postmortem.unwind.frame import Switch
     from postmortem.unwind.threads import ThreadWalk
 
 _G = 8
@@ -39,13 +41,6 @@ _SIGQUIT = 3
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 
 
-class Caught(NamedTuple):
-    """A signal that Go turned into a call of sigpanic: where in the walk its frames begin, and its siginfo."""
-
-    position: int
-    info: notes.SignalInfo
-
-
 class GoStacks:
     """What the threads of one Go process were switched from, and why it ends."""
 
@@ -55,7 +50,7 @@ class GoStacks:
         """name: of the function at an address. ranges: of the functions that switch stacks."""
         self._space, self._name, self._ranges = space, name, ranges
 
-    def switch(self, fs_base: int) -> Callable[[int], Registers | None]:
+    def switch(self, fs_base: int) -> Switch:
         """For a thread: registers of the goroutine that a frame with that pc has left; None where it has left none."""
 
         def switched(pc: int) -> Registers | None:
@@ -104,7 +99,7 @@ class GoStacks:
         # Without a relayed signal the run-time itself gave up, on the thread that raised the signal.
         return None if handled else ReportedFault(walks[0].status.tid, raised)
 
-    def caught(self, walked: ThreadWalk) -> Caught | None:
+    def caught(self, walked: ThreadWalk) -> CaughtFault | None:
         """The fault outside of Go's code that became a panic; None where the thread has none on its stack."""
         for position, frame in enumerate(walked.walk.frames[:64]):
             if self._name(frame.pc if frame.interrupted else frame.pc - 1) not in _SIGPANIC:
@@ -114,7 +109,7 @@ class GoStacks:
             if following is None or _is_go(name):
                 return None
             info = self._signal(walked.status.registers.get("fs_base", 0), following.pc)
-            return None if info is None else Caught(position, info)
+            return None if info is None else CaughtFault(position, info)
         return None
 
     def _signal(self, fs_base: int, pc: int) -> notes.SignalInfo | None:
@@ -137,19 +132,19 @@ def _is_go(name: str | None) -> bool:
     return name is not None and "." in name and not name.startswith("_cgo_")
 
 
-def attach(space: AddressSpace, modules: ModuleMap, symbolication: Symbolication) -> GoStacks | None:
+def stacks(program: Program, symbols: Symbolication) -> GoStacks | None:
     """None for a process without Go's run-time."""
     owner: LoadedModule | None = None
-    for module in modules.modules:
-        if symbolication.address_of(module, "runtime.buildVersion") is not None:
+    for module in program.modules.modules:
+        if symbols.address_of(module, "runtime.buildVersion") is not None:
             owner = module
             break
     if owner is None:
         return None
     ranges = []
     for name in _SWITCHING:
-        start = symbolication.address_of(owner, name)
-        found = symbolication.symbol_at(start) if start is not None else None
-        if start is not None and found is not None and found[2]:
-            ranges.append((start, start + found[2]))
-    return GoStacks(space, lambda at: (symbolication.symbol_at(at) or (None,))[0], ranges)
+        start = symbols.address_of(owner, name)
+        bounds = symbols.bounds_at(start) if start is not None else None
+        if bounds is not None and bounds[1]:
+            ranges.append((bounds[0], bounds[0] + bounds[1]))
+    return GoStacks(program.memory, symbols.function_at, ranges)

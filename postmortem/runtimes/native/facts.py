@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
 from postmortem.model import Address, NativeFacts, Problem
-from postmortem.runtimes.go import panic as golang
 from postmortem.runtimes.native import messages, onstack, reporters, rust
 from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
@@ -14,66 +13,49 @@ from postmortem.runtimes.native.places import BUDGET, Places
 from postmortem.symbols.demangle import demangle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from parsers.elf.core import Core
     from postmortem.model import Frame
-    from postmortem.program.memory import AddressSpace
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
 
 _TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
-_GO, _GO_VERSION = "runtime.", "runtime.buildVersion"
-"""The package that runs on every thread of a Go process, and a variable of it."""
-
-
-class Symbols(NamedTuple):
-    """Names and addresses of the process, as native_facts asks for them.
-
-    address: in memory, of a symbol of libc, GLib or the executable. function: name at an address. start: of the
-    function at an address. libc: ranges of the module that has libc in it.
-    """
-
-    address: Callable[[str], int | None]
-    function: Callable[[int], str | None]
-    start: Callable[[int], int | None]
-    libc: Sequence[tuple[int, int]]
+_SIGILL, _SIGTRAP, _SIGABRT = 4, 5, 6
 
 
 def native_facts(
-    core: Core,
-    space: AddressSpace,
-    symbols: Symbols,
-    frames: Sequence[Frame],
-    aborted: bool,
-    stopped: bool,
-    may_throw: bool,
+    program: Program, symbols: Symbolication, frames: Sequence[Frame]
 ) -> tuple[NativeFacts, tuple[Problem, ...]]:
     """The facts, and what could not be searched. frames: the crashing stack, innermost first.
 
-    The searches of memory are made only for a process that aborted, since they cost. stopped: it may have ended itself
-    by an instruction that traps. may_throw: an exception
-    is worth looking for even when no terminate() is seen, as in a stripped C++ program.
+    The searches of memory are made only for a process that aborted, since they cost.
     """
+    core, space = program.core, program.memory
+    signal = core.signal.number if core.signal is not None else 0
+    aborted = signal == _SIGABRT
     functions = [frame.function or "" for frame in frames]
+    cxx = program.modules.named("libstdc++") is not None or any("std::" in name for name in functions)
+    # An exception is worth looking for even when no terminate() is seen, as in a stripped C++ program.
+    may_throw = cxx and program.modules.named("libjvm.so") is None
     places = Places(core, space, next((frame.sp for frame in frames if frame.sp is not None), None))
     problems: list[Problem] = []
-    variable = symbols.address("__abort_msg")
+    variable = symbols.system_symbol("__abort_msg")
     text = messages.abort_message(space, variable)
     if variable is None and aborted:
-        text = messages.abort_message_by_form(core, space, symbols.libc)
+        text = messages.abort_message_by_form(core, space, _libc(program))
     runtime: str | None = None
     message: str | None = None
-    if stopped and not aborted:
-        runtime, message = reporters.words(space, frames, symbols.start, places) or (None, None)
+    if signal in (_SIGILL, _SIGTRAP):
+        runtime, message = reporters.words(space, frames, symbols.start_at, places) or (None, None)
     if aborted:
-        runtime, message = _said(core, space, symbols, frames, places, asserted=text is None)
+        runtime, message = _said(program, symbols, frames, places, asserted=text is None)
         if runtime is not None and message is None and places.exhausted:
             problems.append(_cut_short(f"the text of {runtime}"))
-    if runtime is None and any(name.startswith(_GO) for name in functions) and symbols.address(_GO_VERSION) is not None:
-        runtime, message = golang.NAME, golang.message(space, symbols.address, frames)
     thrown = aborted and (
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
     )
-    living, attributed = exceptions(core, space, places, demangle, symbols.function) if thrown else ((), False)
+    living, attributed = exceptions(core, space, places, demangle, symbols.function_at) if thrown else ((), False)
     terminated = any(sign in name for name in functions for sign in _TERMINATE)
     if thrown and terminated and not living and places.exhausted:
         problems.append(_cut_short("an exception object"))
@@ -99,25 +81,33 @@ def native_facts(
 
 
 def _said(
-    core: Core, space: AddressSpace, symbols: Symbols, frames: Sequence[Frame], places: Places, asserted: bool
+    program: Program, symbols: Symbolication, frames: Sequence[Frame], places: Places, asserted: bool
 ) -> tuple[str | None, str | None]:
     """(runtime, its text) of a process that aborted: from its code, its variables, its stack, then its memory.
 
     asserted: libc has left no text of an assertion.
     """
-    told = reporters.words(space, frames, symbols.start, places)
+    core, space = program.core, program.memory
+    told = reporters.words(space, frames, symbols.start_at, places)
     if told is not None and (asserted or told[0] != "assert"):
         return told
-    runtime, message = onstack.words(space, symbols.address, frames)
+    runtime, message = onstack.words(space, symbols.system_symbol, frames)
     if runtime is not None:
         return runtime, message
     runtime, message = messages.runtime_message(places, [frame.function or frame.module or "" for frame in frames])
     if runtime == rust.NAME:
         first = rust.unwound(core, space, places, frames)
-        message = message or rust.message(core, space, frames, symbols.start)
+        message = message or rust.message(core, space, frames, symbols.start_at)
         if first is not None and first not in (message or ""):
             message = f"{first}\nthen, while that panic was unwound: {message}" if message else first
     return runtime, message
+
+
+def _libc(program: Program) -> tuple[tuple[int, int], ...]:
+    """The range of the module that has libc in it."""
+    modules = program.modules
+    libc = modules.named("libc.so") or modules.named("libc-") or next(iter(modules.modules), None)
+    return () if libc is None else ((libc.start, libc.end),)
 
 
 def _cut_short(wanted: str) -> Problem:
