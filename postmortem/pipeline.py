@@ -32,6 +32,7 @@ from postmortem.runtimes.mappings import mappings, memory
 from postmortem.runtimes.native.facts import native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
+from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
@@ -214,6 +215,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         else:
             namer = FrameNamer(modules, symbolication.locate, generated.name)
         named = [namer.all(walk.walk) for walk in walks]
+        lost_frames = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
+        named = [
+            lost_frames.restored(walk.walk.frames, frames, merged=walk.crashed)
+            for walk, frames in zip(walks, named, strict=True)
+        ]
         log.problems.extend(generated.problems)
     with log.stage("threads"):
         tids = frozenset(status.tid for status in core.threads)

@@ -32,7 +32,7 @@ class Lines:
 
     def __init__(self, path: Path, content: Buffer, identity: str, first_address: int, cache: Cache) -> None:
         self._path = path
-        self._content = content
+        self.content = content
         self._first = first_address
         self._identity = identity
         self._cache = cache
@@ -79,7 +79,7 @@ class Lines:
                 self._kept = None  # of another version of the library
         try:
             # Bytes, not the path: the library would map the file, and a page that can't be had ends the process.
-            whole = bytes(self._content[:])
+            whole = bytes(self.content[:])
             made: Any = next(Archive.from_bytes(whole).iter_objects()).make_symcache()
         except (SymbolicError, OSError, StopIteration):
             made = None

@@ -65,6 +65,12 @@ class Symbolication:
         symbols = self.file(module)
         return () if symbols is None else symbols.lookup(address - module.bias)
 
+    def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
+        """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""
+        module = self._modules.at(address)
+        symbols = None if module is None else self.file(module)
+        return () if module is None or symbols is None else symbols.merged(address - module.bias, line)
+
     def symbol_at(self, address: int) -> tuple[str, int, int] | None:
         """(name, offset into it, its size) of the symbol that covers an address in memory."""
         module = self._modules.at(address)

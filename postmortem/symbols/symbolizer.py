@@ -56,6 +56,17 @@ class SymbolFile:
                 return locations
         return () if found is None else (Location(demangle(found[0]), None, None, False),)
 
+    def merged(self, address: int, line: int) -> tuple[Location, ...]:
+        """Inlined functions without an instruction of their own, merged into that at an address; see mergedinlines."""
+        if self._lines is None:
+            return ()
+        from postmortem.symbols.mergedinlines import merged_at
+
+        return tuple(
+            Location(demangle(found.name), None, found.line, True)
+            for found in merged_at(self._lines.content, address, line)
+        )
+
     def _by_lines(self, lines: Lines, address: int, found: tuple[str, int, int] | None) -> tuple[Location, ...]:
         rows = lines.lookup(address)
         if found is None and not any(row.line for row in rows):
