@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,33 @@ def test_real_logs_are_no_foreign_files() -> None:
     logs = sorted((Path(__file__).resolve().parents[3] / "fixtures" / "logs").glob("*.log"))
     assert logs
     assert all(identify(path.read_bytes()) is None for path in logs)
+
+
+_LINES = (
+    "#0 a\n",
+    "panic: \n",
+    "{ ",
+    "==1== ",
+    '"a" ',
+    "[1][",
+    "\n ",
+    " ",
+    "\t\n",
+    "TID 1:\n#0 ",
+    "   PID: 1\n",
+    "<a>",
+    "*** ",
+    "a: ",
+)
+
+
+@pytest.mark.parametrize("line", _LINES)
+def test_hostile_text_costs_time_in_proportion(line: str) -> None:
+    def spent(size: int) -> float:
+        data = (line * (size // len(line))).encode()
+        start = time.process_time()
+        identify(data)
+        return time.process_time() - start
+
+    spent(1 << 10)
+    assert spent(1 << 15) < 32 * spent(1 << 12) + 0.5  # eight times the text
