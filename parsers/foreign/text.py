@@ -10,7 +10,9 @@ SNIFF = 1 << 16
 _CORE = "give the core dump of that process (coredumpctl list, or where /proc/sys/kernel/core_pattern puts it)"
 _LOG = "of a JVM that crashed, give the core or the hs_err_pid*.log"
 _OPENJ9 = "OpenJ9 JVMs are not supported: jdmpview of that JDK reads the system dump (core.*.dmp)"
-_STORED = re.compile(r"(?m)^[ \t]*Storage: (/[^\n]{1,4000}?)(?: \((present|missing|inaccessible|truncated|error)\))?[ \t]*$")
+_STORED = re.compile(
+    r"(?m)^[ \t]*Storage: (/[^\n]{1,4000}?)(?: \((present|missing|inaccessible|truncated|error)\))?[ \t]*$"
+)
 
 _KINDS: tuple[tuple[str, str, str], ...] = (
     (
@@ -45,7 +47,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         _OPENJ9,
     ),
     (
-        r"J9Generic_Signal_Number=|(?m:^Unhandled exception[ \t]*\n[ \t]*Type=)|vmState=0x[0-9a-fA-F]{8}|JVMDUMP0\d\d[IWE]",
+        r"J9Generic_Signal_Number=|(?m:^Unhandled exception[ \t]*\n[ \t]*Type=)|vmState=0x[0-9a-fA-F]{8}|"
+        r"JVMDUMP0\d\d[IWE]",
         "the console output of an OpenJ9 JVM that crashed",
         _OPENJ9,
     ),
@@ -55,7 +58,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "coredumpctl dump PID -o core, then give core",
     ),
     (
-        r"systemd-coredump\[\d+\]: .{0,80}Process \d+ |(?m:^[ \t]*Process \d+ \([^)\n]{1,64}\) of user \d+ dumped core\.)",
+        r"systemd-coredump\[\d+\]: .{0,80}Process \d+ |"
+        r"(?m:^[ \t]*Process \d+ \([^)\n]{1,64}\) of user \d+ dumped core\.)",
         "a journal message of systemd-coredump",
         "coredumpctl dump PID -o core, then give core",
     ),
