@@ -315,6 +315,29 @@ def _java(thread: log.Thread) -> JavaThread:
     )
 
 
+def _parts(told: HsErrLog) -> Iterator[str]:
+    """What an excerpt has, in words."""
+    thread, process = told.thread, told.process
+    for words, there in (
+        ("versions", told.header.vm or told.header.runtime or told.system.vm_info),
+        ("the command line", told.summary.command_line or told.vm.arguments.jvm_args),
+        ("the crashing thread", thread.thread),
+        ("a stack", thread.native_frames or thread.java_frames),
+        ("siginfo", thread.siginfo),
+        ("registers", thread.registers or thread.register_locations),
+        ("threads", process.java_threads or process.other_threads),
+        ("the heap", told.heap.spaces),
+        ("events", told.events),
+        ("the memory map", told.libraries.mappings),
+        ("flags", told.vm.flags),
+        ("the operating system", told.system.os or told.system.uname),
+        ("the processor", told.system.cpu or told.summary.cpu),
+        ("memory", told.system.memory or told.system.meminfo),
+    ):
+        if there:
+            yield words
+
+
 def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
     if told.normalised:
         share = f"{told.coverage.understood} of {told.coverage.total} lines were understood"
@@ -332,7 +355,11 @@ def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
         )
     if told.header.kind is None:
         what = "the log has no head: what ended the JVM is told only as far as other sections do"
+        what += f"; it has {', '.join(_parts(told)) or 'nothing that is known'}"
         yield Problem(stage="log", where=path, what=what, hint="get the whole file, from its first line")
+    elif told.header.kind == "signal" and told.thread.siginfo is None:
+        what = "no siginfo: the signal's code and the address that was touched are not known"
+        yield Problem(stage="log", where=path, what=what, hint="the log has a line that begins siginfo:")
     if not told.ended:
         yield Problem(stage="log", where=path, what="the log ends early: sections that should follow are missing")
     if told.unknown:
