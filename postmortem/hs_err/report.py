@@ -48,6 +48,7 @@ _ITS_VALUE = re.compile(r"0x[0-9a-fA-F]{1,16}:? (?:is (?=pointing|an?\b))?")
 _LINES_OF_OBJECT = 2
 _LONGEST_NOTE = 400
 _BYTES_SHOWN = 16
+_PROGRAM_COUNTERS = ("rip", "pc", "eip")
 _UNKNOWN_SHOWN = 5
 _LOGS_SHOWN = 8
 _TID_BITS = 32
@@ -123,7 +124,9 @@ def _siginfo(info: log.SignalInfo, number: int) -> SignalInfo:
 def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     shown, info = signal(told), told.thread.siginfo
     tid = _tid(told)
-    pc = registers.get("rip", told.header.pc)
+    pc = next((registers[name] for name in _PROGRAM_COUNTERS if name in registers), told.header.pc)
+    if pc is None:
+        pc = told.thread.instructions_pc
     if shown is None and not pc:
         pc = None  # printed as 0 where there was no fault
     touched = None if shown is None or shown.name in _OF_INSTRUCTIONS else shown.fault_address
