@@ -158,7 +158,7 @@ def _judged(report: Report, log: _Log, options: Options) -> Report:
             report = msgspec.structs.replace(report, signature=signature(report))
     if options.redact:
         with log.stage("redaction"):
-            report = redact(report)
+            report = redact(report, options.masks)
     return msgspec.structs.replace(report, timings=log.timings)
 
 

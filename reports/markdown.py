@@ -197,3 +197,5 @@ def _problems(page: _Page, report: Report) -> None:
     )
     if report.core.truncated:
         page.add(f"The core is truncated: {size(report.core.lost)} are lost.", "")
+    if masked := answer.redacted_text(report):
+        page.add(f"{masked}.", "")

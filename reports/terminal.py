@@ -128,6 +128,9 @@ def show(report: Report, console: Console) -> None:
             line(answer.problem_text(problem), indent=2)
         if len(report.problems) > 6:
             line(f"and {len(report.problems) - 6} more", "dim", 2)
+    if masked := answer.redacted_text(report):
+        line("")
+        line(masked, "dim")
 
 
 def _frame(row: stacks.FrameRow) -> Text:
