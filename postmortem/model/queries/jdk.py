@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _EXPRESS = re.compile(r"(\d{2})\.(\d{1,4})-b\d")
 _OLD = re.compile(r"(?:1\.)?([5-8])(?:\.0)?(?:\.\d)?(?:[_u](\d{1,4}))?(?=$|[-+_ ])")
 _NEW = re.compile(r"\d{1,3}(?:\.\d{1,4}){0,4}")
+_LAST_COUNTED_BY_U = 8
 _UPDATE_BY_VM = {6: 43, 7: 45, 8: 5}
 """The update from which the VM's second number is the JDK's."""
 
@@ -28,12 +29,12 @@ def release(report: Report) -> tuple[int, ...]:
 
 def name(report: Report) -> str | None:
     """ "17.0.15", "8u392", "7u80", "6"."""
-    found = release(report)
-    if not found:
+    major, *updates = release(report) or (0,)
+    if not major:
         return None
-    if found[0] <= 8:
-        return f"{found[0]}u{found[1]}" if len(found) > 1 and found[1] else str(found[0])
-    return ".".join(map(str, found))
+    if major <= _LAST_COUNTED_BY_U:
+        return f"{major}u{updates[0]}" if updates and updates[0] else str(major)
+    return ".".join(map(str, (major, *updates)))
 
 
 def numbers(version: str) -> tuple[int, ...]:
