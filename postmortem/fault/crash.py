@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from postmortem.fault.describe import Describer
+from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.siginfo import describe
 from postmortem.model import Address, Crash, RegisterNote
+from postmortem.model.process import PointerSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +74,12 @@ def crash(
         decoded = machine.decode(space, pc, registers, mapped)
         disassembly = machine.listing(space, pc, function_start)
     address, source, access = _touched(fault, shown, decoded, describer, pc, executable, machine)
-    call_site = None
+    gone: Nowhere | None = None
     if shown is not None and not executable and shown.number in (SIGSEGV, SIGBUS):
-        returns_to = space.word(registers.get(machine.sp_name, 0))
-        call_site = machine.call_before(space, returns_to) if returns_to else None
+        gone = nowhere(space, registers, describer, machine)
+    table = None if gone is None else gone.table_call
+    if decoded is not None and decoded.mnemonic == "call":
+        table = table_call(space, decoded, describer, machine)
     return Crash(
         signal=shown,
         tid=fault.tid,
@@ -100,8 +104,27 @@ def crash(
         ),
         trap_number=fault.trap,
         error_code=fault.error,
-        call_site=call_site,
+        call_site=None if gone is None else gone.call_site,
+        pointer_source=None if decoded is None else _source(space, decoded, pc, function_start, describer, machine),
+        table_call=table,
+        returned=gone is not None and gone.returned,
+        return_neighbours=() if gone is None else gone.return_neighbours,
+        code_references=() if gone is None else gone.code_references,
     )
+
+
+def _source(
+    space: AddressSpace, decoded: Decoded, pc: int, function_start: int | None, describer: Describer, machine: Machine
+) -> PointerSource | None:
+    """Of the operand whose address can't be reached."""
+    operand = next((item for item in decoded.operands if not item.mapped or not item.canonical), None)
+    if operand is None or operand.base in (None, machine.pc_name, machine.sp_name):
+        return None
+    at = machine.loaded_from(space, pc, function_start, operand.base)
+    found = None if at is None else describer.symbol(at)
+    if found is None:
+        return None
+    return PointerSource(register=operand.base, symbol=found[0], offset=found[1], module=found[3])
 
 
 def _is_executable(describer: Describer, pc: int, shown: Signal | None, machine: Machine) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from parsers.elf import notes
 from postmortem.fault.fault import Fault
 from postmortem.fault.recorded import fault_at
+from postmortem.unwind.frame import SignalFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from parsers.elf.core import Core
     from postmortem.machines.machine import Machine
     from postmortem.program.memory import AddressSpace
-    from postmortem.unwind.frame import ReportedFault
+    from postmortem.unwind.frame import CaughtFault, ReportedFault
     from postmortem.unwind.threads import ThreadWalk
 
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
@@ -25,15 +26,23 @@ _SI_TKILL, _SI_USER = -6, 0
 
 
 def choose_fault(
-    walks: Sequence[ThreadWalk], core: Core, space: AddressSpace, reported: ReportedFault | None, machine: Machine
+    walks: Sequence[ThreadWalk],
+    core: Core,
+    space: AddressSpace,
+    reported: ReportedFault | None,
+    machine: Machine,
+    caught: CaughtFault | None = None,
 ) -> Fault | None:
     """The original fault: behind the oldest signal frame of a crash signal, else what the core itself names.
 
     It is looked for in the thread that took the core's signal, and in another one for whose sake that may have
-    ended the process. reported: what the runtime says that it was reporting; None when nothing tells.
+    ended the process. reported: what the runtime says that it was reporting; None when nothing tells. caught: a fault
+    of the first thread that a runtime turned into a call of its own.
     """
     if not walks:
         return None
+    if caught is not None:
+        return _caught_by_runtime(walks[0], core, caught.position, caught.info, machine)
     if reported is not None and reported.tid:
         for walked in walks:
             if walked.status.tid == reported.tid:
@@ -50,6 +59,21 @@ def choose_fault(
         if len(others) == 1 and not _is_own_doing(others[0], core):
             return others[0]
     return fault or _raised_again(walks[0], core, space, machine) or _own(walks[0], core)
+
+
+def _caught_by_runtime(
+    walked: ThreadWalk, core: Core, position: int, info: notes.SignalInfo, machine: Machine
+) -> Fault:
+    """A fault that a runtime turned into a call of its own, in frame `position`: the frames behind it are the fault's.
+
+    Of its registers those are known that calls preserve.
+    """
+    frame = walked.walk.frames[position + 1]
+    registers = {machine.pc_name: frame.pc, machine.sp_name: frame.sp}
+    for name in ("fs_base", "gs_base"):
+        registers[name] = walked.status.registers.get(name, 0)
+    signal = SignalFrame(position, 0, 0, machine.registers(registers))
+    return Fault(walked.status.tid, core.threads[0].tid, core.signal, info, signal, registers, None, None)
 
 
 def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace, machine: Machine) -> Fault | None:

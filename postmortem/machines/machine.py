@@ -117,6 +117,23 @@ class Machine(Protocol):
         """By the nearest word of the stack that can be a return address."""
         ...
 
+    def step_by_code(
+        self, space: AddressSpace, bounds: tuple[int, int], pc: int, interrupted: bool
+    ) -> Callable[[Registers], Registers | None] | None:
+        """How to leave a function by what its instructions did to the stack up to pc; None where they do not tell.
+
+        bounds: address and size of the function.
+        """
+        ...
+
+    def calls_another(self, space: AddressSpace, returns_to: int, pc: int) -> bool:
+        """Whether the call before a return address is a direct one to a function behind pc."""
+        ...
+
+    def loaded_from(self, space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
+        """The constant address that a register was loaded from on the way to pc. start: of the function."""
+        ...
+
     def follows_call(self, space: AddressSpace, address: int) -> bool | None:
         """Whether the code before an address can be a call; None: it is not there."""
         ...

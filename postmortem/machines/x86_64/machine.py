@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from postmortem.machines.machine import Interrupted
-from postmortem.machines.x86_64 import instruction, signalframe, steps
+from postmortem.machines.x86_64 import constants, instruction, prologue, signalframe, steps
 from postmortem.machines.x86_64.registers import DWARF_NAMES, PC, RBP, REGISTER_COUNT, RSP, from_prstatus
 from postmortem.machines.x86_64.syscalls import NAMES
 
@@ -48,6 +48,16 @@ class X86_64:
     listing = staticmethod(instruction.listing)
     call_before = staticmethod(instruction.call_before)
     canonical = staticmethod(instruction.canonical)
+
+    calls_another = staticmethod(prologue.calls_another)
+    loaded_from = staticmethod(constants.loaded_from)
+
+    def step_by_code(
+        self, space: AddressSpace, bounds: tuple[int, int], pc: int, interrupted: bool
+    ) -> Callable[[Registers], Registers | None] | None:
+        """See prologue.state_at."""
+        state = prologue.state_at(space, *bounds, pc, interrupted)
+        return None if state is None else lambda registers: prologue.step(space, registers, state)
 
     def scan(
         self, space: AddressSpace, registers: Registers, is_code: Callable[[int], bool], words: int
