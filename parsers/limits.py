@@ -24,6 +24,28 @@ class Limits:
     section_bytes: int = 1 << 28
     decompressed_bytes: int = 1 << 42
     ranges_listed: int = 1 << 20
+    frames_with_registers: int = 64
+    java_frames_with_registers: int = 256
+    frames_with_values: int = 30
+    debug_section_bytes: int = 1 << 27
+    units: int = 1 << 17
+    dies: int = 1 << 21
+    die_depth: int = 64
+    die_scopes: int = 64
+    die_ranges: int = 4096
+    variables: int = 200
+    types_per_frame: int = 4000
+    members_per_frame: int = 20_000
+    enumerators: int = 2000
+    type_name: int = 300
+    value_text: int = 400
+    value_characters: int = 80
+    value_elements: int = 10
+    value_fields: int = 30
+    value_bytes: int = 1 << 16
+    value_parts: int = 4000
+    values_cached: int = 1 << 22
+    places_cached: int = 256
 
 
 LIMITS = Limits()

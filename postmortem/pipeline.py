@@ -6,11 +6,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from parsers.elf import core as core_parser
+from parsers.elf.notes import AT_PHDR
 from parsers.errors import ParseError
 from postmortem import __version__, hs_err
 from postmortem.errors import AnalysisError
@@ -28,6 +29,7 @@ from postmortem.runtimes.mappings import mappings, memory
 from postmortem.runtimes.native.facts import native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
+from postmortem.symbols.cache import Cache
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
@@ -36,23 +38,28 @@ from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import walk_threads
 from postmortem.unwind.walker import Mode, Walker
+from postmortem.values.frames import FrameValues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from parsers.hs_err import HsErrLog
+    from postmortem.fault.fault import Fault
     from postmortem.model import Frame, Jvm, Thread
     from postmortem.program.modules import ModuleMap
     from postmortem.targets.target import Target
+    from postmortem.unwind.threads import ThreadWalk
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
 _SIGABRT = 6
+_VALUE_SECONDS, _ALL_VALUE_SECONDS = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What a caller may choose. Paths: see modules.SearchPath. strict: a failing rule raises.
 
+    values: of which threads arguments and locals are read.
     progress: told how many bytes of how many the histogram has counted.
     """
 
@@ -64,6 +71,7 @@ class Options:
     histogram: bool = False
     progress: Callable[[int, int], None] | None = None
     cache_dir: Path | None = None
+    values: Literal["none", "crashing", "all"] = "crashing"
     strict: bool = False
 
 
@@ -169,6 +177,9 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         namer = FrameNamer(modules, symbolication.locate, generated.name)
         named = [namer.all(walk.walk) for walk in walks]
         log.problems.extend(generated.problems)
+    if options.values != "none":
+        with log.stage("values"):
+            named = _with_values(walks, named, fault, core, space, modules, symbolication, options, log)
     with log.stage("threads"):
         tids = frozenset(status.tid for status in core.threads)
         threads = tuple(
@@ -242,6 +253,34 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             if beside is not None:
                 report = hs_err.merged(report, hs_err.load(beside), str(beside))
     return _judged(report, log, options)
+
+
+def _with_values(
+    walks: list[ThreadWalk], named: list[list[list[Frame]]], fault: Fault | None, core: core_parser.Core,
+    space: AddressSpace, modules: ModuleMap, symbolication: Symbolication, options: Options, log: _Log,
+) -> list[list[list[Frame]]]:  # fmt: skip
+    """The named frames with arguments and locals: of the crashing thread from the fault on, or of every thread."""
+    values = FrameValues(
+        modules,
+        symbolication.dwarf,
+        symbolication.supplement,
+        space,
+        symbolication.symbol_at,
+        symbolication.address_of,
+        Cache(options.cache_dir),
+        _VALUE_SECONDS if options.values == "crashing" else _ALL_VALUE_SECONDS,
+        core.auxv.get(AT_PHDR, 0),
+    )
+    made = list(named)
+    for index, walked in enumerate(walks):
+        if index and options.values != "all":
+            break
+        frame = fault.frame if walked.crashed and fault is not None else None
+        first = 0 if frame is None else frame.position + 1
+        made[index] = values.fill(walked.walk, named[index], first, walked.status.registers.get("fs_base", 0))
+    values.save()
+    log.problems.extend(values.problems)
+    return made
 
 
 def _innermost(frames: list[list[Frame]]) -> list[str]:

@@ -16,7 +16,7 @@ import msgspec
 from reports.strings import map_strings
 
 if TYPE_CHECKING:
-    from postmortem.model import Report
+    from postmortem.model import Frame, Report, Thread, Value
 
 MASK = "[redacted]"
 
@@ -120,6 +120,14 @@ _PAIR = re.compile(
     r"(?P<value>\"[^\"]{1,4096}\"|'[^']{1,4096}'|[^\s,;&\"']{1,4096})"
 )
 _OPTION = re.compile(r"(?P<name>(?<!\S)--?[A-Za-z][A-Za-z0-9-]{1,64})(?P<join>\s{1,4})(?P<value>(?!-)\S{1,4096})")
+
+# name = value of a structure that is shown as text; the value is a string, a pointer to one, or ends at a comma.
+_FIELD = re.compile(
+    r"(?P<name>[A-Za-z_]\w{1,128})(?P<join> = |: )"
+    r"(?P<value>(?:0x[0-9a-f]{1,16} )?\"(?:[^\"\\]|\\.){0,4096}\"|\{[^{}]{0,4096}\}|[^,{}\"]{1,4096})"
+)
+_QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
+_FRAMES_WITH_VALUES = 400
 
 # Fields that name code, files and machine state: changed by shape alone.
 _STRUCTURAL = frozenset(
@@ -237,6 +245,59 @@ class _Masker:
         }
 
 
+    def variables(self, values: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Arguments and locals: what has a secret's name, and such fields within the others."""
+        return tuple(self._value(value) for value in values)
+
+    def _value(self, value: Value) -> Value:
+        if secret_name(value.name):
+            for held in _QUOTED.findall(f"{value.text} {value.points_to or ''}"):
+                self.take(held)
+            if value.unavailable is not None:
+                return value
+            return msgspec.structs.replace(
+                value,
+                text=MASK,
+                value=None if value.value is None else MASK,
+                points_to=None if value.points_to is None else MASK,
+            )
+        text = self._fields(value.text)
+        points_to = None if value.points_to is None else self._fields(value.points_to)
+        if text == value.text and points_to == value.points_to:
+            return value
+        return msgspec.structs.replace(value, text=text, points_to=points_to)
+
+    def _fields(self, text: str) -> str:
+        return _FIELD.sub(self._field, text) if "=" in text or ":" in text else text
+
+    def _field(self, match: re.Match[str]) -> str:
+        if not secret_name(match["name"]):
+            return match.group()
+        for held in _QUOTED.findall(match["value"]):
+            self.take(held)
+        return f"{match['name']}{match['join']}{MASK}"
+
+
+def _without_secret_values(report: Report, masker: _Masker) -> Report:
+    def frames(old: tuple[Frame, ...]) -> tuple[Frame, ...]:
+        made = tuple(
+            msgspec.structs.replace(
+                frame, arguments=masker.variables(frame.arguments), locals=masker.variables(frame.locals)
+            )
+            if frame.arguments or frame.locals
+            else frame
+            for frame in old
+        )
+        return made if made != old else old
+
+    def thread(old: Thread) -> Thread:
+        if not any(frame.arguments or frame.locals for frame in old.frames[:_FRAMES_WITH_VALUES]):
+            return old
+        return msgspec.structs.replace(old, frames=frames(old.frames))
+
+    return msgspec.structs.replace(report, threads=tuple(thread(old) for old in report.threads))
+
+
 def redact(report: Report) -> Report:
     """The report with secrets masked. Doing it twice changes nothing more."""
     masker = _Masker()
@@ -251,6 +312,7 @@ def redact(report: Report) -> Report:
             jvm, arguments=masker.arguments(jvm.arguments), properties=masker.entries(jvm.properties)
         )
     report = msgspec.structs.replace(report, process=process, jvm=jvm)
+    report = _without_secret_values(report, masker)
 
     seen: dict[tuple[bool, str], str] = {}
 

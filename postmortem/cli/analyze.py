@@ -41,6 +41,13 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
 @click.option("--hs-err", type=EXISTING, help="The JVM's fatal error log of the same crash.")
 @click.option("--unwind", type=click.Choice(["auto", "cfi", "fp"]), default="auto", show_default=True)
 @click.option("--histogram", is_flag=True, help="Count the objects of the Java heap by class.")
+@click.option(
+    "--values",
+    type=click.Choice(["none", "crashing", "all"]),
+    default="crashing",
+    show_default=True,
+    help="Of which threads arguments and locals are shown.",
+)
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 on a finding this severe or worse.")
 def analyze(
@@ -53,6 +60,7 @@ def analyze(
     hs_err: Path | None,
     unwind: str,
     histogram: bool,
+    values: str,
     no_redact: bool,
     fail_on: str | None,
 ) -> None:
@@ -69,7 +77,9 @@ def analyze(
             with _heap_progress(histogram) as progress:
                 options = Options(
                     executable=exe, sysroot=sysroot, debug_dirs=debug_dirs, hs_err=hs_err,
-                    unwind=unwind, histogram=histogram, progress=progress,  # type: ignore[arg-type]
+                    unwind=unwind,  # type: ignore[arg-type]
+                    histogram=histogram, progress=progress,
+                    values=values,  # type: ignore[arg-type]
                 )  # fmt: skip
                 report = run(core, options)
         except AnalysisError as error:

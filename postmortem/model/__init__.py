@@ -38,7 +38,7 @@ from postmortem.model.report import (
     json_schema,
     to_json,
 )
-from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, Thread, Wait
+from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, Thread, Value, Wait
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -78,6 +78,7 @@ __all__ = [
     "Signature",
     "Thread",
     "Tool",
+    "Value",
     "Verdict",
     "VirtualThread",
     "VmError",

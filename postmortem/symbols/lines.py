@@ -30,7 +30,7 @@ class Lines:
     """
 
     def __init__(self, path: Path, identity: str, first_address: int, cache: Cache) -> None:
-        self._path = path
+        self.path = path
         self._first = first_address
         self._identity = identity
         self._cache = cache
@@ -58,7 +58,7 @@ class Lines:
 
     def _open(self) -> Any:
         """The SymCache from disk, else made anew and kept; an empty file: DWARF that can't be used."""
-        key = self._key()
+        key = self.key()
         stored = None if key is None else self._cache.read(key, _KIND)
         if stored is not None and not len(stored):
             return None
@@ -76,7 +76,7 @@ class Lines:
             except SymbolicError:
                 self._kept = None  # of another version of the library
         try:
-            made: Any = next(Archive.open(str(self._path)).iter_objects()).make_symcache()
+            made: Any = next(Archive.open(str(self.path)).iter_objects()).make_symcache()
         except (SymbolicError, OSError, StopIteration):
             made = None
         if key is not None:
@@ -84,10 +84,13 @@ class Lines:
             self._cache.write(key, _KIND, parts)
         return made
 
-    def _key(self) -> str | None:
-        """Hashing the DWARF would take as long as reading it, so the file's state stands for its content."""
+    def key(self) -> str | None:
+        """Key of the cache: the module and the state of its file.
+
+        Hashing the DWARF would take as long as reading it, so the file's state stands for its content.
+        """
         try:
-            status = self._path.stat()
+            status = self.path.stat()
         except OSError:
             return None
         state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import LoadedModule, ModuleMap
-    from postmortem.symbols.symbolizer import Location, SymbolFile
+    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.symbolizer import DwarfFile, Location, SymbolFile
 
 
 class Symbolication:
@@ -52,6 +53,17 @@ class Symbolication:
         """Names at an address in memory, innermost inlined function first; () when none covers it."""
         symbols = self.file(module)
         return () if symbols is None else symbols.lookup(address - module.bias)
+
+    def dwarf(self, module: LoadedModule) -> DwarfFile | None:
+        """Where a module's DWARF is, if there is any."""
+        symbols = self.file(module)
+        return None if symbols is None else symbols.dwarf
+
+    def supplement(self, source: SymbolSource) -> SymbolSource | None:
+        """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
+        from postmortem.symbols.sources.local import find_supplement
+
+        return find_supplement(source, self._debug_dirs)
 
     def symbol_at(self, address: int) -> tuple[str, int, int] | None:
         """(name, offset into it, its size) of the symbol that covers an address in memory."""

@@ -29,6 +29,13 @@ class Location(NamedTuple):
     inlined: bool
 
 
+class DwarfFile(NamedTuple):
+    """The file that holds a module's DWARF, and the key of what the cache keeps of it; None: nothing is kept."""
+
+    path: Path
+    key: str | None
+
+
 class SymbolFile:
     """The symbols of one ELF file. Addresses are link-time ones: pc minus the module's bias.
 
@@ -40,6 +47,11 @@ class SymbolFile:
         self.source = source
         self._table = table
         self._lines = lines
+
+    @property
+    def dwarf(self) -> DwarfFile | None:
+        """Where DWARF is, if there is any."""
+        return None if self._lines is None else DwarfFile(self._lines.path, self._lines.key())
 
     @classmethod
     def from_table(cls, entries: Iterable[tuple[int, int, str, int]]) -> SymbolFile:
