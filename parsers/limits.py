@@ -46,6 +46,12 @@ class Limits:
     value_parts: int = 4000
     values_cached: int = 1 << 22
     places_cached: int = 256
+    open_files: int = 256
+    """Descriptors of files that are held open at a time; others are opened again when they are read."""
+    blocks_kept: int = 4096
+    """Blocks of 4 KiB of one file that are kept in memory."""
+    losses_listed: int = 64
+    """Ranges of one file that could not be read, of which the offsets are kept."""
 
 
 LIMITS = Limits()

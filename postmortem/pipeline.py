@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,17 +13,20 @@ import msgspec
 
 from parsers.elf import core as core_parser
 from parsers.elf.notes import AT_PHDR
-from parsers.errors import ParseError
+from parsers.errors import ParseError, Unsupported
 from postmortem import __version__, hs_err
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
 from postmortem.fault.original import choose_fault
+from postmortem.fault.recorded import recorded
+from postmortem.fault.siginfo import describe as describe_signal
 from postmortem.fault.threads import crashed_first, thread_model
-from postmortem.model import Core, Crash, Problem, Report, Tool
+from postmortem.model import Core, Crash, NativeFacts, Problem, Process, Report, Tool
 from postmortem.program.identity import describe as describe_process
 from postmortem.program.memory import AddressSpace, Piece
-from postmortem.program.modules import load_modules
+from postmortem.program.modules import ModuleMap, load_modules
+from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
 from postmortem.runtimes.hotspot.attach import attach
 from postmortem.runtimes.mappings import mappings, memory
@@ -30,23 +34,23 @@ from postmortem.runtimes.native.facts import native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
 from postmortem.symbols.cache import Cache
+from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
 from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
-from postmortem.unwind.threads import walk_threads
+from postmortem.unwind.threads import unwalked_threads, walk_threads
 from postmortem.unwind.walker import Mode, Walker
 from postmortem.values.frames import FrameValues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from parsers.hs_err import HsErrLog
     from postmortem.fault.fault import Fault
     from postmortem.model import Frame, Jvm, Thread
-    from postmortem.program.modules import ModuleMap
     from postmortem.targets.target import Target
     from postmortem.unwind.threads import ThreadWalk
 
@@ -61,6 +65,9 @@ class Options:
 
     values: of which threads arguments and locals are read.
     progress: told how many bytes of how many the histogram has counted.
+    progress: told how many bytes of how many the histogram has counted. on_stage: told each stage as it begins.
+    redact, masks: whether secrets are masked, and patterns (regular expressions) of what else is.
+    without: the stages to leave out, with the reason: what guard.analysis lost in a former attempt.
     """
 
     executable: Path | None = None
@@ -73,6 +80,10 @@ class Options:
     cache_dir: Path | None = None
     values: Literal["none", "crashing", "all"] = "crashing"
     strict: bool = False
+    redact: bool = True
+    masks: tuple[str, ...] = ()
+    on_stage: Callable[[str], None] | None = None
+    without: Mapping[str, str] = field(default_factory=dict)
 
 
 _LOG_HEAD = 4096
@@ -85,9 +96,12 @@ class _Log:
 
     problems: list[Problem] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    on_stage: Callable[[str], None] | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        if self.on_stage is not None:
+            self.on_stage(name)
         start = time.perf_counter()
         try:
             yield
@@ -98,13 +112,25 @@ class _Log:
 
 def analyze(path: Path | str, options: Options | None = None) -> Report:
     """One report for a core. Raises AnalysisError when no report is possible."""
+    options = options or Options()
+    log = _Log(on_stage=options.on_stage)
+    if options.on_stage is not None:
+        options.on_stage("open")
     with opened(Path(path)) as target:
-        log = _Log(problems=[*target.problems])
+        log.problems.extend((*target.problems, *_left_out(target, options)))
         with log.stage("log"):
             told = _log_in(target)
         if told is not None:
-            return _analyze_log(told, target, options or Options(), log)
-        return _analyze_core(target, options or Options(), log)
+            return _analyze_log(told, target, options, log)
+        return _analyze_core(target, options, log)
+
+
+def _left_out(target: Target, options: Options) -> Iterator[Problem]:
+    for stage, why in options.without.items():
+        yield Problem(
+            stage=stage, where=str(target.path), what=f"the stage {stage} is left out: {why}",
+            hint="what it would have found is missing; please report the input as a fault of postmortem",
+        )  # fmt: skip
 
 
 def _log_in(target: Target) -> HsErrLog | None:
@@ -132,16 +158,23 @@ def _analyze_log(told: HsErrLog, target: Target, options: Options, log: _Log) ->
 
 
 def _judged(report: Report, log: _Log, options: Options) -> Report:
-    """The report with its verdict and signature."""
-    with log.stage("rules"):
-        report = run_rules(report, strict=options.strict)
-        report = msgspec.structs.replace(report, signature=signature(report))
+    """The report with its verdict and signature, secrets masked."""
+    if "rules" not in options.without:
+        with log.stage("rules"):
+            report = run_rules(report, strict=options.strict)
+            report = msgspec.structs.replace(report, signature=signature(report))
+    if options.redact:
+        with log.stage("redaction"):
+            report = redact(report)
     return msgspec.structs.replace(report, timings=log.timings)
 
 
 def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
+    lost = options.without
     with log.stage("core"):
         core = _parse(target)
+        if not core.threads:
+            raise _no_thread(core, target)
         log.problems.extend(_losses(core, target))
         space = AddressSpace(
             Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
@@ -149,13 +182,21 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             if segment.dumped
         )
     with log.stage("modules"):
-        search = SearchPath(executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs)
-        modules = load_modules(core, space, search)
-        symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
+        search = SearchPath(
+            executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs,
+            closed="files" in lost,
+        )  # fmt: skip
+        modules = ModuleMap(()) if "modules" in lost else load_modules(core, space, search)
+        symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir, options.sysroot)
     is_code = _executable_ranges(core, modules)
-    with log.stage("hotspot"):
-        hotspot, found_problems = attach(core, space, modules, symbolication, is_code, search)
-        log.problems.extend(found_problems)
+    with log.stage("fault"):
+        core = recorded(core, space)
+        log.problems.extend(_without_siginfo(core))
+    hotspot = None
+    if "hotspot" not in lost:
+        with log.stage("hotspot"):
+            hotspot, found_problems = attach(core, space, modules, symbolication, is_code, search)
+            log.problems.extend(found_problems)
     with log.stage("unwind"):
         walker = Walker(
             space,
@@ -164,20 +205,30 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             foreign=None if hotspot is None else hotspot.unwinder,
             mode=options.unwind,
         )
-        walks = walk_threads(walker, core)
+        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core)
         log.problems.extend(
             Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
             for pc, what in list(walker.damaged.items())[:20]
         )
     with log.stage("fault"):
-        fault = choose_fault(walks, core, space, None if hotspot is None else hotspot.reported)
+        fault = None
+        if "fault" not in lost:
+            fault = choose_fault(walks, core, space, None if hotspot is None else hotspot.reported)
         walks = crashed_first(walks, fault)
     with log.stage("symbols"):
         generated = GeneratedCode(core, search)
-        namer = FrameNamer(modules, symbolication.locate, generated.name)
+        if "symbols" in lost:
+            namer = FrameNamer(modules, lambda module, address: (), lambda pc: None)
+        else:
+            namer = FrameNamer(modules, symbolication.locate, generated.name)
         named = [namer.all(walk.walk) for walk in walks]
+        lost_frames = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
+        named = [
+            lost_frames.restored(walk.walk.frames, frames, merged=walk.crashed)
+            for walk, frames in zip(walks, named, strict=True)
+        ]
         log.problems.extend(generated.problems)
-    if options.values != "none":
+    if options.values != "none" and not {"values", "symbols", "unwind"} & lost.keys():
         with log.stage("values"):
             named = _with_values(walks, named, fault, core, space, modules, symbolication, options, log)
     with log.stage("threads"):
@@ -188,7 +239,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
                 frames,
                 core,
                 None if hotspot is None else hotspot.thread(walk.status.tid),
-                wait(space, walk.status.registers, _innermost(frames), tids),
+                None if "threads" in lost else wait(space, walk.status.registers, _innermost(frames), tids),
                 fault,
             )
             for walk, frames in zip(walks, named, strict=True)
@@ -200,7 +251,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             jvm, uses = hotspot.state(options.histogram, namer.name, options.progress)
             log.problems.extend(hotspot.problems)
     with log.stage("fault"):
-        found_mappings = mappings(core, modules, space, uses)
+        found_mappings = () if "fault" in lost else mappings(core, modules, space, uses)
         describer = Describer(
             space,
             found_mappings,
@@ -208,24 +259,30 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             symbolication.symbol_at,
             [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
         )
-        crash = Crash()
+        crash = Crash(signal=describe_signal(core.signal)) if "fault" in lost else Crash()
         if fault is not None:
             at = symbolication.symbol_at(fault.registers.get("rip", 0))
             start = None if at is None else fault.registers["rip"] - at[1]
             crash = describe_crash(fault, space, describer, start)
+    native = NativeFacts()
+    process = Process()
+    with log.stage("process"):
+        if "process" not in lost:
+            process = describe_process(core, space, modules)
     with log.stage("native"):
         crashing = list(_crashing_frames(threads))
         cxx = modules.named("libstdc++") is not None or any("std::" in (frame.function or "") for frame in crashing)
-        native = native_facts(
-            core,
-            target.content,
-            space,
-            lambda name: _libc_symbol(modules, symbolication, name),
-            crashing,
-            aborted=core.signal is not None and core.signal.number == _SIGABRT,
-            may_throw=cxx and modules.named("libjvm.so") is None,
-            function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
-        )
+        if "native" not in lost:
+            native = native_facts(
+                core,
+                target.content,
+                space,
+                lambda name: _libc_symbol(modules, symbolication, name),
+                crashing,
+                aborted=core.signal is not None and core.signal.number == _SIGABRT,
+                may_throw=cxx and modules.named("libjvm.so") is None,
+                function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
+            )
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=Core(
@@ -236,7 +293,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             truncated=core.truncated or bool(target.problems),
             lost=core.lost,
         ),
-        process=describe_process(core, space, modules),
+        process=process,
         crash=crash,
         threads=threads,
         modules=tuple(module.to_model() for module in modules.modules),
@@ -246,8 +303,9 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         jvm=jvm,
     )
     log.problems.extend(_module_problems(report))
+    log.problems.extend(_unreadable(target, modules))
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
-    if options.hs_err is not None or modules.named("libjvm.so") is not None:
+    if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
             beside = options.hs_err or hs_err.find(target.path, report.process.pid)
             if beside is not None:
@@ -333,8 +391,23 @@ def _in_generated_code(frame: Frame) -> bool:
 def _parse(target: Target) -> core_parser.Core:
     try:
         return core_parser.parse(target.content)
+    except Unsupported as error:
+        raise AnalysisError(f"{target.path}: {error.why}", error.hint) from error
     except ParseError as error:
         raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error
+
+
+def _no_thread(core: core_parser.Core, target: Target) -> AnalysisError:
+    """Without registers there is no stack and no fault to report."""
+    if core.truncated:
+        return AnalysisError(
+            f"{target.path}: the core is cut after {core.size} bytes and holds no thread: no registers, no stacks",
+            "get the whole file; ulimit -c, a full disk or an interrupted copy cut it",
+        )
+    return AnalysisError(
+        f"{target.path}: the core holds no thread (no NT_PRSTATUS): no registers, no stacks",
+        "get a core that the kernel or gcore wrote",
+    )
 
 
 def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
@@ -354,16 +427,42 @@ def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
             what="the notes are cut: threads, signal or mapped files may be missing",
             hint="the file was cut near its beginning; get the whole core",
         )
-    if not core.threads:
+
+
+def _without_siginfo(core: core_parser.Core) -> Iterator[Problem]:
+    """What stands for NT_SIGINFO in a core without one."""
+    if core.siginfo or not core.threads:
+        return
+    signal = core.signal
+    if signal is None:
+        what = "no siginfo and no current signal: which signal ended the process, if any, is not known"
+    elif signal.code is None:
+        what = f"no siginfo: signal {signal.number} is NT_PRSTATUS's; its code and the fault address are not known"
+    else:
+        what = (
+            f"no siginfo: signal {signal.number} is NT_PRSTATUS's; its code and the fault address are derived from the"
+            " instruction at pc"
+        )
+    yield Problem(
+        stage="core", where="NT_SIGINFO", what=what, hint="kernels before 3.7, gcore and converters leave it out"
+    )
+
+
+def _unreadable(target: Target, modules: ModuleMap) -> Iterator[Problem]:
+    """Bytes of files that were there when they were opened and could not be read: one Problem a file."""
+    files = [(str(target.path), target.content)]
+    files += [(str(module.file), module.content) for module in modules.modules if module.content is not None]
+    for path, content in files:
+        if not content.lost:
+            continue
+        first = content.lost[0]
+        why = os.strerror(first.errno) if first.errno else "the file was cut meanwhile"
         yield Problem(
-            stage="core", where="NT_PRSTATUS", what="the core holds no thread, so there are no registers and no stacks",
-            hint="get the whole core",
-        )  # fmt: skip
-    if core.signal is None and core.threads:
-        yield Problem(
-            stage="core", where="NT_SIGINFO", what="no siginfo: signal code and fault address are not known",
-            hint="gcore and old kernels leave it out",
-        )  # fmt: skip
+            stage="read",
+            where=path,
+            what=f"{len(content.lost)} ranges can't be read and are absent, the first at offset {first.offset}: {why}",
+            hint="look at the disk or the free space of its tmpfs, copy the file and analyze it again",
+        )
 
 
 def _debug_directories(options: Options) -> tuple[Path, ...]:

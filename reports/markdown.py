@@ -126,6 +126,7 @@ def _answer(page: _Page, report: Report) -> None:
         ["## Why", ""],
         (f"- {code(item.value)} {prose(item.text, 400)} ({code(item.where, 120)})" for item in evidence[:12]),
     )
+    page.rows(["## Not excluded", ""], (f"- {prose(rival, 400)}" for rival in answer.rivals(report)[:6]))
     steps = answer.next_steps(report)
     page.rows(["## What to do", ""], (f"{at}. {prose(step, 500)}" for at, step in enumerate(steps[:10], 1)))
     found = crash.crashing_thread(report)
@@ -147,9 +148,10 @@ def _answer(page: _Page, report: Report) -> None:
 
 def _findings(page: _Page, report: Report) -> None:
     page.rows(
-        ["## Findings", "", "| severity | confidence | finding | rule |", "|---|---|---|---|"],
+        ["## Findings", "", "| severity | confidence | claim | finding | rule |", "|---|---|---|---|---|"],
         (
-            f"| {found.severity} | {found.confidence} | {prose(found.title, 200)} | {cell(found.rule)} |"
+            f"| {found.severity} | {found.confidence} | {found.claim} | {prose(found.title, 200)} "
+            f"| {cell(found.rule)} |"
             for found in answer.findings_in_order(report)[:30]
         ),
     )

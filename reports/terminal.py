@@ -68,6 +68,11 @@ def show(report: Report, console: Console) -> None:
         line("Why", "bold")
         for item in evidence[:10]:
             line(f"{item.value}  {item.text}".rstrip(), indent=2)
+    if rivals := answer.rivals(report):
+        line("")
+        line("Not excluded", "bold")
+        for rival in rivals[:6]:
+            line(rival, indent=2)
     if steps := answer.next_steps(report):
         line("")
         line("What to do", "bold")
@@ -117,7 +122,7 @@ def show(report: Report, console: Console) -> None:
         line("")
         line("Other findings", "bold")
         for finding in others[:8]:
-            line(f"{finding.severity}, {finding.confidence}: {finding.title}", indent=2)
+            line(f"{finding.severity}, {answer.claim_text(finding)}: {finding.title}", indent=2)
     if report.problems:
         line("")
         line("What could not be done", "bold")

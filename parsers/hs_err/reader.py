@@ -147,6 +147,10 @@ class Section:
         """A line found outside of its section."""
         return False
 
+    def inside(self, name: str) -> bool:
+        """Whether the dump of a code blob that follows belongs to an entry of this section."""
+        return False
+
     def blank(self) -> None:
         """An empty line went by."""
 

@@ -205,7 +205,7 @@ class ThreadSection(Section):
         return name not in ("current", "stack", "operation", "processed")
 
     def inside(self, name: str) -> bool:
-        """Whether a code blob's dump belongs to a register or slot, not to the section of dumped code."""
+        """A register or slot may be followed by the dump of the code blob that it points into."""
         reader = self._locations.get(name)
         return reader is not None and not (name == "slots" and reader.blanks)
 

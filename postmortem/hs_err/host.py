@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from parsers.hs_err.reader import size
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from parsers.hs_err import HsErrLog
 
 _LIMIT = ("memory_limit_in_bytes", "memory_limit")
+_BUILT_FOR = re.compile(r"\bfor ([a-z]+-[\w-]+)")
 _USED = ("memory_usage_in_bytes", "memory_usage")
 
 
@@ -21,6 +23,8 @@ def host(told: HsErrLog) -> Host:
     known = dict(system.meminfo)
     return Host(
         operating_system=_named(system.os) or summary.os,
+        platform=_platform(told),
+        libc=system.libc,
         kernel=system.uname,
         cpu=summary.cpu or system.cpu,
         cpus=summary.cores or system.cpu_total,
@@ -41,6 +45,14 @@ def host(told: HsErrLog) -> Host:
 def _named(text: str | None) -> str | None:
     """Debian's JDK 8 shows a line of /etc/os-release as it stands: PRETTY_NAME="Debian GNU/Linux 12"."""
     return None if text is None else text.removeprefix("PRETTY_NAME=").strip('"')
+
+
+def _platform(told: HsErrLog) -> str | None:
+    """From the head's "Java VM:" line, else from vm_info: "… for linux-amd64 JRE …"."""
+    if told.header.vm is not None and told.header.vm.platform is not None:
+        return told.header.vm.platform
+    found = _BUILT_FOR.search(told.system.vm_info or "")
+    return None if found is None else found[1]
 
 
 def _first(container: dict[str, str], names: tuple[str, ...]) -> int | None:

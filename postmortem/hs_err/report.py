@@ -43,6 +43,7 @@ _UNKNOWN_SHOWN = 5
 _TID_BITS = 32
 _SCANNED = 64
 _SI_TKILL = -6
+_SI_KERNEL = 128
 _OF_INSTRUCTIONS = ("SIGILL", "SIGTRAP", "SIGFPE")
 """Signals with whose siginfo comes the instruction's address, not one that it touched."""
 """Words of stack to look through for a caller."""
@@ -116,6 +117,8 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     if shown is None and not pc:
         pc = None  # printed as 0 where there was no fault
     touched = None if shown is None or shown.name in _OF_INSTRUCTIONS else shown.fault_address
+    if shown is not None and shown.code == _SI_KERNEL:
+        touched = None  # the kernel had no address to give: 0 stands for none
     if shown is None or info is None or info.code is None or tid is None or "rip" not in registers:
         return Crash(
             signal=shown,

@@ -8,7 +8,7 @@ any fact to be absent. `schema_version` changes when a name changes its meaning.
 from __future__ import annotations
 
 from postmortem.model.address import Address
-from postmortem.model.finding import Confidence, Evidence, Finding, Severity, Verdict
+from postmortem.model.finding import Claim, Confidence, Evidence, Finding, Severity, Verdict
 from postmortem.model.host import Host
 from postmortem.model.jvm import (
     Compilation,
@@ -43,6 +43,7 @@ from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, Thre
 __all__ = [
     "SCHEMA_VERSION",
     "Address",
+    "Claim",
     "Compilation",
     "Confidence",
     "Core",

@@ -9,6 +9,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes in bytes. What the source does not say is None. `limits`: rlimits as the source words them."""
 
     operating_system: str | None = None
+    platform: str | None = None
+    """System and CPU as a JVM was built for them: linux-amd64, windows-x86, bsd-aarch64 (macOS)."""
+    libc: str | None = None
+    """glibc 2.36, musl 1.2.4."""
     kernel: str | None = None
     cpu: str | None = None
     cpus: int | None = None

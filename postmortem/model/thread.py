@@ -54,6 +54,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[Value, ...] = ()
     locals: tuple[Value, ...] = ()
     """Of the first frames of the crashing thread, or of all threads; innermost block first."""
+    tail_call: str | None = None
+    """What this frame's call instruction called, where that left by a tail call to the function of the frame above."""
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,9 @@ Order: specificity, then confidence, then severity, then the running order of th
 the first certain or likely finding. When all are merely possible the first of them is the verdict, and
 says that it is not established. A remark about the process or the core (specificity below REMARK) is the
 verdict only when nothing else was found. No finding, no verdict.
+
+How the process ended is the subject: a process with a fatal signal, a failed check or refused memory always has a
+finding that says so (FALLBACK), so a remark is never its verdict.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ CONFIDENCE: dict[Confidence, int] = {"certain": 2, "likely": 1, "possible": 0}
 SEVERITY: dict[Severity, int] = {"critical": 4, "high": 3, "medium": 2, "low": 1, "info": 0}
 
 REMARK = 20
+FALLBACK = "fatal-signal"
+"""How the process ended, without an explanation: silenced by every established finding that is no remark."""
 
 _BAD_ADDRESS = ("unmapped-address", "protected-page", "null-dereference", "non-canonical-address")
 
@@ -99,6 +104,8 @@ def _shelf(finding: Finding) -> int:
 def silence(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings without those that a certain or likely one makes redundant."""
     findings = tuple(findings)
+    if any(f.rule != FALLBACK and f.confidence != "possible" and specificity(f) >= REMARK for f in findings):
+        findings = tuple(f for f in findings if f.rule != FALLBACK)
     redundant = {name for f in findings if f.confidence != "possible" for name in SILENCES.get(f.rule, ())}
     return tuple(f for f in findings if f.rule not in redundant)
 
@@ -117,5 +124,6 @@ def verdict(findings: Iterable[Finding]) -> Verdict | None:
         summary=summary,
         severity=first.severity,
         confidence=first.confidence,
+        claim=first.claim,
         next_steps=first.remedies,
     )

@@ -20,12 +20,18 @@ class Symbolication:
     """Symbol files of the modules of one process, opened when first asked for."""
 
     def __init__(
-        self, modules: ModuleMap, space: AddressSpace, debug_dirs: Sequence[Path], cache_dir: Path | None
+        self,
+        modules: ModuleMap,
+        space: AddressSpace,
+        debug_dirs: Sequence[Path],
+        cache_dir: Path | None,
+        sysroot: Path | None = None,
     ) -> None:
         self._modules = modules
         self._space = space
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
+        self._sysroot = sysroot
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -36,7 +42,13 @@ class Symbolication:
 
         symbols: SymbolFile | None = None
         if module.file is not None:
-            symbols = open_symbols(module.file, module.build_id, debug_dirs=self._debug_dirs, cache_dir=self._cache_dir)
+            symbols = open_symbols(
+                module.file,
+                module.build_id,
+                debug_dirs=self._debug_dirs,
+                cache_dir=self._cache_dir,
+                sysroot=self._sysroot,
+            )
         if symbols is None and module.image is not None:
             entries = image_parser.dynamic_symbols(self._space.read, module.image)
             if entries:
@@ -64,6 +76,12 @@ class Symbolication:
         from postmortem.symbols.sources.local import find_supplement
 
         return find_supplement(source, self._debug_dirs)
+
+    def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
+        """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""
+        module = self._modules.at(address)
+        symbols = None if module is None else self.file(module)
+        return () if module is None or symbols is None else symbols.merged(address - module.bias, line)
 
     def symbol_at(self, address: int) -> tuple[str, int, int] | None:
         """(name, offset into it, its size) of the symbol that covers an address in memory."""

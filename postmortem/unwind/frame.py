@@ -65,13 +65,16 @@ class ForeignUnwinder(Protocol):
 
     def covers(self, pc: int) -> bool:
         """Whether the pc lies in the runtime's generated code. Cheap: asked for every frame."""
+        ...
 
     def step(self, registers: Registers, interrupted: bool) -> ForeignStep:
         """One activation; never raises for damaged memory."""
+        ...
 
     def resume(self, sp: int) -> Registers | None:
         """Registers of the nearest frame anchor above `sp` on the stack that holds `sp`: where the walk can
         go on when native unwinding broke; None when there is none."""
+        ...
 
 
 class Walk(NamedTuple):

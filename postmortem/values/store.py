@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from parsers.errors import ParseError
+from parsers.elf.symbols import Sections
 from parsers.limits import LIMITS
-from postmortem.symbols.finder import open_elf
+from postmortem.symbols.finder import SymbolSource
 from postmortem.values.description import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from postmortem.symbols.cache import Cache
-    from postmortem.symbols.finder import SymbolSource
     from postmortem.symbols.symbolizer import DwarfFile
     from postmortem.values.deadline import Deadline
     from postmortem.values.extract import Extractor
@@ -111,9 +110,7 @@ class Store:
         from postmortem.values.extract import Extractor
         from postmortem.values.units import Units
 
-        source = open_elf(self._dwarf.path)
-        if source is None:
-            raise ParseError(str(self._dwarf.path), 0, "can't be opened any more")
+        source = SymbolSource(self._dwarf.path, self._dwarf.content, Sections(self._dwarf.content))
         supplement = None
         other = self._supplement(source)
         if other is not None:

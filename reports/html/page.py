@@ -144,6 +144,7 @@ def _environment() -> jinja2.Environment:
         TRUST=stacks.TRUST,
         STATUS=view.MODULE_STATUS,
         CONFIDENCE=answer.CONFIDENCE,
+        CLAIM=answer.CLAIM,
     )
     return environment
 
@@ -255,6 +256,7 @@ class _Page:
             fault=answer.fault_text(report.crash),
             handler=answer.handler_text(report),
             why=answer.why(report)[:24],
+            rivals=answer.rivals(report)[:6],
             steps=answer.next_steps(report)[:24],
             stack=stack,
         )

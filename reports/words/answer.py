@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from postmortem.model import Crash, Evidence, Finding, Problem, Report, Signal
+    from postmortem.model import Crash, Evidence, Finding, Problem, Report, Signal, Verdict
 
 
 CONFIDENCE = {"certain": "Certain", "likely": "Likely", "possible": "Possible"}
+CLAIM = {"observation": "observation, cause open", "cause": "cause"}
+"""What the confidence is of."""
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
@@ -102,9 +104,20 @@ def summary_text(report: Report) -> str:
 
 
 def confidence_text(report: Report) -> str:
-    """ "critical, certain"; "" without a verdict."""
+    """ "critical severity, certain cause"; "" without a verdict."""
     verdict = report.verdict
-    return f"{verdict.severity} severity, {verdict.confidence}" if verdict is not None else ""
+    return f"{verdict.severity} severity, {claim_text(verdict)}" if verdict is not None else ""
+
+
+def claim_text(stated: Finding | Verdict) -> str:
+    """ "certain cause", "certain observation, cause open"."""
+    return f"{stated.confidence} {CLAIM.get(stated.claim, stated.claim)}"
+
+
+def rivals(report: Report) -> tuple[str, ...]:
+    """Other explanations of the crash that the verdict's evidence does not exclude."""
+    finding = verdict_finding(report)
+    return () if finding is None else finding.rivals
 
 
 def verdict_finding(report: Report) -> Finding | None:

@@ -793,7 +793,7 @@ def hostile() -> Report:
     def spoil(value: Any, path: str = "") -> Any:
         if isinstance(value, str):
             name = path.rpartition(".")[2]
-            fixed = ("status", "kind", "trust", "ended", "severity", "confidence", "access", "where")
+            fixed = ("status", "kind", "trust", "ended", "severity", "confidence", "claim", "access", "where")
             return value if name in fixed and not path.endswith("java.kind") else EVIL
         if isinstance(value, tuple):
             return tuple(spoil(item, path) for item in value)

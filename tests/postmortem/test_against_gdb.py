@@ -19,7 +19,7 @@ from tests.postmortem import corpus
 if TYPE_CHECKING:
     from postmortem.model import Frame, Report, Thread
 
-pytestmark = pytest.mark.corpus
+pytestmark = [pytest.mark.corpus, pytest.mark.needs("gdb", "readelf", "nm")]
 
 GDB_STOPS = {
     # A pc that lies nowhere has no frame; its caller is at [rsp]. gdb prints ?? and ends, or skips the caller.

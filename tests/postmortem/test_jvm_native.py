@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import resource
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import postmortem
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.jdk
+pytestmark = [pytest.mark.jdk, pytest.mark.needs("javac")]
 
 SOURCE = """
 import java.lang.reflect.Field;
@@ -38,8 +37,6 @@ public class Boom {
 
 @pytest.fixture(scope="module")
 def crash(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("javac") is None:
-        pytest.skip("no JDK here; .ci/run installs one")
     place = tmp_path_factory.mktemp("jvm")
     (place / "Boom.java").write_text(SOURCE)
     subprocess.run(["javac", "-nowarn", "Boom.java"], cwd=place, check=True, capture_output=True)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
 ]
 
 

@@ -90,7 +90,9 @@ def at_fault(report: Report) -> str:
         return inside(report)
     if found is not None and found[0] == 0:
         return inside(report)
-    by = f", called by {culprit.label(found[1])}" if found is not None and found[1].kind != "stub" else ""
+    # Below a stub of generated code the native frames are missing that made the call.
+    direct = found is not None and not any(frame.kind == "stub" for frame in crashing_frames(report)[: found[0] + 1])
+    by = f", called by {culprit.label(found[1])}" if found is not None and direct else ""
     return f" in {culprit.label(inner)}{by}"
 
 

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from postmortem.model import Frame
 
 
+_PLUMBING = re.compile(
+    r"code cache, unused part|call_stub|nep_invoker\w*|.*\b[Aa]dapters?\b.*|.*[Ss]ignature handlers?.*|.*upcall_stub.*"
+)
+"""Stubs of a JVM that belong to no function: a hole of the code cache, and the ways between Java and native code."""
+
+
 @functools.cache
 def _patterns(name: str) -> re.Pattern[str]:
     text = resources.files("postmortem.model.queries").joinpath("lists", name).read_text(encoding="utf-8")
@@ -38,7 +44,7 @@ def skipped_module(path: str) -> bool:
 
 def machinery(frame: Frame) -> bool:
     """True when a frame only reports or passes on what its caller caused."""
-    if frame.kind == "signal":
+    if frame.kind == "signal" or (frame.kind == "stub" and _PLUMBING.fullmatch(frame.function or "")):
         return True
     if frame.module is not None and skipped_module(frame.module):
         return True
@@ -46,16 +52,15 @@ def machinery(frame: Frame) -> bool:
 
 
 def first(frames: Iterable[Frame]) -> tuple[int, Frame] | None:
-    """Index and frame of the function to name; None when every frame is machinery or unnamed."""
-    scanned: tuple[int, Frame] | None = None
+    """Index and frame of the function to name; None when every frame is machinery, unnamed, or found by scanning.
+
+    A word that a scan of the stack took for a return address may be a leftover of an earlier call: it names nobody.
+    """
     for index, frame in enumerate(frames):
-        if machinery(frame) or (frame.function is None and frame.module is None):
+        if machinery(frame) or frame.trust == "scan" or (frame.function is None and frame.module is None):
             continue
-        if frame.trust != "scan":
-            return index, frame
-        # A frame found by scanning the stack names nobody while a better one is there.
-        scanned = scanned or (index, frame)
-    return scanned
+        return index, frame
+    return None
 
 
 def label(frame: Frame) -> str:

@@ -28,9 +28,14 @@ def cycles(frames: Sequence[Frame]) -> tuple[Cycle, ...]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _cycles(pcs: tuple[int, ...], functions: tuple[str | None, ...]) -> tuple[Cycle, ...]:
-    numbers: dict[tuple[int, str | None], int] = {}
-    keys = [numbers.setdefault(key, len(numbers)) for key in zip(pcs, functions, strict=True)]
+def _cycles(pcs: tuple[int | None, ...], functions: tuple[str | None, ...]) -> tuple[Cycle, ...]:
+    numbers: dict[tuple[int | None, str | None], int] = {}
+    # Frames without a name are equal only at an equal pc: one without either is like no other.
+    pairs = (
+        (-index if pc is None and function is None else pc, function)
+        for index, (pc, function) in enumerate(zip(pcs, functions, strict=True), 1)
+    )
+    keys = [numbers.setdefault(pair, len(numbers)) for pair in pairs]
     if len(numbers) > len(keys) - _LEAST_FOLDED // 2:
         return ()
     found: list[Cycle] = []

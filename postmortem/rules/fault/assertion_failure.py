@@ -5,6 +5,8 @@ file, line and function are verbatim from memory.
 Why it matters: the program itself says what it held for impossible.
 Evidence it needs: the text of libc, libstdc++ or GLib, or a function of theirs that fails on the crashing stack.
 False alarms: malloc's own assertions are heap-corruption. One of libc's mutexes speaks of the program's mutex.
+Rivals excluded: an abort without an assertion: it leaves neither the text nor libc's function; an assertion of the
+allocator's own, which is heap-corruption.
 What to do: ask which caller broke the condition, not how to silence it.
 """
 
@@ -73,6 +75,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=_title(failed, where, mutex),
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=_explanation(failed, where, mutex),
         evidence=proof(
             report,

@@ -5,6 +5,7 @@ Why it matters: the program stopped itself on purpose: a debug break, or a check
 Evidence it needs: SIGTRAP raised by the processor.
 False alarms: a debugger that detached and left its breakpoints behind.
 GLib's g_error() (and a criticality made fatal by G_DEBUG) ends so on purpose, and is named as such.
+Rivals excluded: a trap that somebody sent: only one that the CPU raised at a breakpoint instruction counts.
 What to do: look at the check before the instruction; for g_error() read the message that it printed.
 """
 
@@ -37,6 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
         else f"Breakpoint instruction reached{where}",
         severity="high",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"The program logged a message{where} that GLib takes as fatal: g_error(), or a warning or criticality"
             " that G_DEBUG or g_log_set_always_fatal() makes fatal. GLib printed the message and then executed a"

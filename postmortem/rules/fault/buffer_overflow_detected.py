@@ -4,6 +4,7 @@ What it finds: libc's text "buffer overflow detected", written by the checked va
 Why it matters: nothing was overwritten yet: the call that would have done it is on the stack.
 Evidence it needs: that text, or __chk_fail on the crashing stack.
 False alarms: none known.
+Rivals excluded: another abort of libc: the checked function, or its own words, are on the stack.
 What to do: look at the size of the destination in the caller.
 """
 
@@ -39,6 +40,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{what} would have overrun its destination in {by}",
         severity="critical",
         confidence="certain" if said else "likely",
+        claim="cause",
         explanation=(
             "The program is built with _FORTIFY_SOURCE: libc knew the size of the destination, saw that the"
             f" call would write past it, and aborted before writing. The call is in {by}."

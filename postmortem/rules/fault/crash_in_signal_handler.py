@@ -6,6 +6,8 @@ Evidence it needs: a fault found behind the handler (unwrapped) and a second fau
 a signal frame below the crashing frames.
 False alarms: a handler that aborts on purpose after logging is not a crash; then the first fault is shown
 alone.
+Rivals excluded: a handler that ended the process on purpose: the second signal was raised by the CPU; a fault on a
+thread without a handler's frame.
 What to do: fix the first fault, and keep handlers to async-signal-safe calls.
 """
 
@@ -44,6 +46,7 @@ def check(report: Report) -> Iterator[Finding]:
             title=f"{name}{where}, then {second.name} in its signal handler{handler}",
             severity="critical",
             confidence="certain",
+            claim="observation",
             explanation=(
                 f"The first fault was {name}{touched}{where}. Its handler{handler} then faulted itself with"
                 f" {second.name}, which is the signal the core shows. The first fault is the one to fix"
@@ -88,6 +91,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{name} in the signal handler{handler}{during}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"{name} was raised while the signal handler{handler} was running{during}. A handler may run"
             " between any two instructions, so data it uses can be half changed."

@@ -4,6 +4,8 @@ What it finds: the process called abort(), and nothing says why.
 Why it matters: somebody wrote that call; the function that did is where to read on.
 Evidence it needs: SIGABRT sent by the process to itself.
 False alarms: any rule that knows the reason silences this one.
+Rivals excluded: a signal from another process: the sender is this one; an abort whose reason is known, which has a
+rule of its own.
 What to do: read the condition before the abort, and the log just before the crash.
 """
 
@@ -44,6 +46,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{call} called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
         severity="high",
         confidence="possible" if lost else "certain",
+        claim="observation",
         explanation=f"The process ended itself with {call}{where}.{said}",
         evidence=proof(
             report,

@@ -4,6 +4,7 @@ What it finds: pc in a mapping without execute permission.
 Why it matters: control went where data is: an overwritten function pointer or return address, or an attack.
 Evidence it needs: SIGSEGV with SEGV_ACCERR and pc equal to the fault address.
 False alarms: nested functions of GNU C need an executable stack; a JIT that forgot mprotect looks the same.
+Rivals excluded: a read or write of data: the address that faulted is the pc itself; code that is not mapped at all.
 What to do: look at the caller, and at what wrote the pointer it called through.
 """
 
@@ -38,6 +39,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Execution of non-executable memory at {pc:#x} in {views.mapping_text(mapping)}{by}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(f"The processor was to execute at {pc:#x}, in a mapping that permits {mapping.permissions!r}. ")
         + (
             "That is a stack: an overwritten return address, a nested function without an executable stack,"

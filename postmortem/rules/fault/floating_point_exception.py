@@ -4,6 +4,7 @@ What it finds: SIGFPE for a floating-point operation.
 Why it matters: by default such operations give inf or nan; somebody has unmasked the exception.
 Evidence it needs: SIGFPE with one of the floating-point codes.
 False alarms: none.
+Rivals excluded: SIGFPE that somebody sent, or of an integer division: si_code tells.
 What to do: find feenableexcept, or the library that changes the control word.
 """
 
@@ -44,6 +45,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{kind if code == FPE_INTOVF else f'Floating-point exception ({kind})'}{where}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"An arithmetic instruction{where} raised an exception: {kind}. Such exceptions are masked unless"
             " the program or a library unmasks them (feenableexcept, -ffpe-trap, a changed MXCSR)."

@@ -5,6 +5,7 @@ write).
 Why it matters: the signal is only how Go ends with GOTRACEBACK=crash; the message is the cause.
 Evidence it needs: frames of the run-time's panic or throw on the crashing stack, or its message.
 False alarms: a signal sent from outside that Go passes on; that is killed-by-signal.
+Rivals excluded: a signal from outside that Go passes on: Go's own fatal functions are on the stack.
 What to do: read the message; recover or fix the panicking call.
 """
 
@@ -50,6 +51,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Go run-time error{where}" + (f": {first_line}" if first_line else ""),
         severity="critical",
         confidence="certain" if frame else "likely",
+        claim="cause",
         explanation=f"The Go run-time ended the process{where}."
         + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
         evidence=proof(

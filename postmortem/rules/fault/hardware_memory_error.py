@@ -4,6 +4,8 @@ What it finds: SIGBUS with which the kernel reports a machine check on a page of
 Why it matters: the program is innocent; the machine has a defective memory module.
 Evidence it needs: SIGBUS with BUS_MCEERR_AR or BUS_MCEERR_AO.
 False alarms: memory errors injected for tests.
+Rivals excluded: a page that its file no longer has (BUS_ADRERR): the kernel reports broken memory with codes of its
+own.
 What to do: take the machine out of service and test its memory.
 """
 
@@ -33,6 +35,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Hardware memory error{at}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"The processor reported an uncorrectable memory error{at} and the kernel ended the process that"
             " used the page. Code and data of the program are not the cause."

@@ -4,6 +4,8 @@ What it finds: the allocator noticed that its own data is damaged, or crashed on
 Why it matters: the call that noticed is usually innocent: the damage was done before, often elsewhere.
 Evidence it needs: libc's abort text (or an allocator's in memory); or a fault inside the allocator.
 False alarms: a fault inside malloc may be a stack overflow, which is reported instead.
+Rivals excluded: an abort of the program's own: libc's words or the allocator's check are there; a stack overflow
+inside malloc; a fault outside of an allocator.
 What to do: do not read the crashing stack as the cause; run under AddressSanitizer or valgrind.
 """
 
@@ -114,6 +116,7 @@ def _said(report: Report, text: str) -> Finding:
         title=f"Heap corruption found while {deed}{where}: {first_line}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"The allocator aborted with {first_line!r}. {meaning}. The function that made this call only met"
             " the damage; it was done earlier, and not necessarily by it."
@@ -138,6 +141,7 @@ def _stopped(report: Report, allocator: bool) -> Finding:
         title=f"musl's allocator stopped the process in {label}{by}",
         severity="critical",
         confidence="certain" if allocator else "likely",
+        claim="cause",
         explanation=(
             f"{label} executed hlt{by}: so musl ends a process whose heap does not pass a check, after a double free, a"
             " free of what was never allocated, or an overrun of a block's end. The function that made this call only"
@@ -162,6 +166,7 @@ def _crashed(report: Report) -> Finding:
         title=(f"Crash inside the allocator ({culprit.label(frame)}), called{views.inside(report)}: heap corruption"),
         severity="critical",
         confidence="likely",
+        claim="cause",
         explanation=(
             f"The fault is in {culprit.label(frame)}, which follows pointers that the allocator keeps in and"
             " between blocks. They were overwritten by an overrun, a double free or a write to freed memory,"

@@ -6,6 +6,7 @@ Why it matters: a compiler trap is a failed check in the program; a missing exte
 Evidence it needs: SIGILL and the decoded instruction; AT_HWCAP tells what the processor has.
 False alarms: code that was overwritten, or a jump into the middle of an instruction, can decode to
 anything.
+Rivals excluded: SIGILL that somebody sent; an instruction that this CPU runs: a compiler's trap is told by its bytes.
 What to do: for a trap look at the source line; else build for the oldest processor in use.
 """
 
@@ -50,6 +51,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{title}{where}",
         severity="critical",
         confidence=confidence,
+        claim="observation",
         explanation=f"The processor refused the instruction at pc{where}. {text}",
         evidence=proof(
             report,

@@ -4,6 +4,7 @@ What it finds: SIGFPE for an integer division, with the values that were divided
 Why it matters: INT_MIN / -1 raises the same signal as a zero divisor and is often overlooked.
 Evidence it needs: SIGFPE with FPE_INTDIV; the decoded operands tell which of the two it is.
 False alarms: none with FPE_INTDIV; floating-point exceptions have other codes.
+Rivals excluded: a floating-point exception: si_code is FPE_INTDIV; SIGFPE that somebody sent.
 What to do: check the divisor before dividing.
 """
 
@@ -34,6 +35,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{title}{where}",
         severity="critical",
         confidence=confidence,
+        claim="cause",
         explanation=f"The processor refused an integer division{where}. {text}",
         evidence=proof(
             report,

@@ -4,6 +4,8 @@ What it finds: abort() in one of libgcc's checked operations, which gcc -ftrapv 
 Why it matters: without -ftrapv the result would have been wrong and nobody had noticed.
 Evidence it needs: SIGABRT by the process itself, and __addvsi3, __mulvdi3 or their like right above abort().
 False alarms: none known; these functions abort for nothing else. Clang's -ftrapv ends in an illegal-instruction.
+Rivals excluded: another abort: the function that checks for overflow is on the stack; a trap instruction, which is an
+illegal-instruction.
 What to do: check the operands before the operation, or use a wider type.
 """
 
@@ -50,6 +52,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Signed overflow of {operation}{where}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"The result of {operation} of {bits}signed integers{where} does not fit. The program is built with"
             f" -ftrapv, which computes by {found[1].function}(); that called abort()."

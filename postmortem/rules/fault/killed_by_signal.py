@@ -4,6 +4,7 @@ What it finds: the signal that ended the process was sent to it; it made no faul
 Why it matters: the stacks show where it was, not what went wrong; the question is who sent it, and why.
 Evidence it needs: si_code SI_USER, SI_QUEUE or SI_TKILL with a sender that is not this process.
 False alarms: in another PID name space the sender may read 0; then "outside of its name space" is said.
+Rivals excluded: a fault: the CPU raised none; a signal that the process sent to itself.
 What to do: look at the sender: a supervisor's watchdog, a timeout, an operator.
 """
 
@@ -35,6 +36,7 @@ _LOOK_AT_PAUSES = (
     "See in the GC log (-Xlog:gc,safepoint; JDK 8: -Xloggc, -XX:+PrintGCApplicationStoppedTime) how long such pauses"
     " were: one longer than the supervisor's patience ends the service."
 )
+_SIGSTOP = 19
 _LOOK_FOR_MEMORY = "Look for what used the memory up: the heap by space, the class histogram, a heap dump."
 
 
@@ -42,6 +44,8 @@ def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     signal = report.crash.signal
     if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
+        return
+    if signal.number in (0, _SIGSTOP):  # They end no process: a snapshot.
         return
     if signal.sender_pid is None or report.process.pid is None or signal.sender_pid == report.process.pid:
         return
@@ -62,6 +66,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{signal.name} sent by {sender}{guess}: not a crash of its own",
         severity="high",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"{signal.name} came from {sender}{user}. No instruction of this process faulted; its stacks show"
             " what it was doing when the signal"

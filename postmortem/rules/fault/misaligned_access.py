@@ -6,6 +6,7 @@ pointer.
 Evidence it needs: SIGSEGV with SI_KERNEL and an operand whose alignment is known and violated; or SIGBUS
 with BUS_ADRALN.
 False alarms: a non-canonical address with the same instruction is reported as such, not here.
+Rivals excluded: an address that is not canonical; an operand for which the instruction demands no alignment.
 What to do: fix the cast or the allocation; for stack operands, whoever broke the 16-byte stack alignment.
 """
 
@@ -64,6 +65,7 @@ def _finding(report: Report, index: int | None) -> Finding:
         title=f"Misaligned {views.access_word(report)}{at}{where}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=text,
         evidence=proof(
             report,

@@ -5,6 +5,8 @@ Why it matters: "null pointer" is the wrong reading; the pointer was overwritten
 Evidence it needs: SIGSEGV with SI_KERNEL, and the operand evaluated to a non-canonical address.
 False alarms: misaligned vector access and privileged instructions give the same siginfo; they have rules of
 their own, and without a decoded operand this rule is silent.
+Rivals excluded: a misaligned vector access; a privileged instruction: both give the same siginfo, so the operand is
+decoded.
 What to do: recognise the bytes (text, a float, a fill pattern), then find the write that put them there.
 """
 
@@ -54,6 +56,7 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
         title=f"{deed} the non-canonical pointer {address:#x}{views.at_fault(report)}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"{address:#x} is no address on x86-64: bits 63 to 47 must be equal. For this fault the kernel"
             " reports address 0, which does not mean a null pointer; the address is computed from the"
@@ -87,6 +90,7 @@ def _returned(report: Report, address: Address, where: str, looks: str | None) -
         title=f"Return to {address:#x}{inside}: the return address was overwritten",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"The instruction is a return, and {address:#x}, which it took from the stack, is no address on x86-64."
             f" {looks or 'Its bytes show no known pattern.'} Something wrote over the frame{inside}: most often a local"

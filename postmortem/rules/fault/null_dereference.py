@@ -5,6 +5,8 @@ Why it matters: the offset from 0 tells the member or element that was wanted, t
 Evidence it needs: SIGSEGV with SEGV_MAPERR and a fault address; the decoded operand makes it certain.
 False alarms: a small integer used as a pointer (base register not 0) is reported as likely only. Faults in
 code that a JVM generated are possible only: the JVM takes null checks as faults on purpose.
+Rivals excluded: a small number used as a pointer: the base register is 0; an address above the reach of a member; a
+null check that a JVM takes on purpose.
 What to do: look at who produces the pointer; -fsanitize=null names the expression.
 """
 
@@ -50,6 +52,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Null pointer {access} {at}{views.at_fault(report)}",
         severity="critical",
         confidence=confidence,
+        claim="cause",
         explanation=(
             f"The process made {views.an_access(report)} at {address:#x}; the first {views.NEAR_NULL // 1024} KiB are"
             f" never mapped. {reading}"

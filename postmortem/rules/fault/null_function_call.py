@@ -5,6 +5,8 @@ Why it matters: the crashing frame has no name; what counts is the caller and th
 Evidence it needs: pc below 4096 with SIGSEGV; the caller comes from the return address on the stack.
 False alarms: a return to address 0 after the stack was overwritten looks the same; without a call
 instruction before the return address the finding is likely only.
+Rivals excluded: a return to 0 from an overwritten stack: a call instruction stands before the return address; a read
+of address 0.
 What to do: look for a callback never set, an unresolved weak symbol, an unchecked dlsym, a destroyed
 object.
 """
@@ -39,6 +41,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Call of a null function pointer{by}",
         severity="critical",
         confidence="certain" if site else "likely",
+        claim="cause",
         explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
         + (f"The call{through} made it; its target was null." if site else "The call instruction could not be read.")
         + (

@@ -5,6 +5,7 @@ handle_alloc_error.
 Why it matters: either a limit was reached, or the size asked for was nonsense; they need opposite answers.
 Evidence it needs: the exception in flight, libc's or a runtime's text, or Rust's functions for it on the stack.
 False alarms: none known for these; a null pointer after malloc is not counted.
+Rivals excluded: another exception in flight; an abort without a failed allocation.
 What to do: compare the mapped memory with RLIMIT_AS, the cgroup's limit and the machine.
 """
 
@@ -64,6 +65,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Out of memory{where}: " + ("uncaught " + found[1].type if thrown and found else "an allocation failed"),
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation="An allocation failed and nobody handled it."
         + mapped
         + (

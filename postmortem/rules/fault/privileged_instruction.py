@@ -4,6 +4,8 @@ What it finds: hlt, in, out, cli and the like, which only the kernel may execute
 Why it matters: compilers do not emit them; some run-times use hlt as a stop (musl, _start after exit).
 Evidence it needs: SIGSEGV with SI_KERNEL and the decoded instruction.
 False alarms: execution of data decodes to such instructions too.
+Rivals excluded: an address that is not canonical, which gives the same siginfo: the instruction is decoded; a data
+access.
 What to do: if the code is not hand-written, look for a wild jump.
 """
 
@@ -67,6 +69,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Privileged instruction {mnemonic}{views.inside(report)}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"{mnemonic} is reserved for the kernel. The kernel reports address 0 for this fault, which does"
             " not mean a null pointer. Compiled code has no such instruction; run-times use hlt as a stop,"

@@ -5,6 +5,7 @@ Why it matters: such pages are guards: an overrun ran into one, or memory was gi
 Evidence it needs: SIGSEGV with SEGV_ACCERR and an address in a no-access mapping.
 False alarms: virtual machines protect pages on purpose; in a JVM the finding is possible only. A thread's
 stack guard belongs to stack-overflow.
+Rivals excluded: a stack's guard: the stack pointer is far.
 What to do: the mapping just below the page names what was overrun.
 """
 
@@ -40,6 +41,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         severity="critical",
         confidence="possible" if views.java_process(report) else "certain",
+        claim="observation",
         explanation=(
             f"{address:#x} lies {views.size_text(into)} inside a mapping that permits no access"
             f" ({views.size_text(mapping.end - mapping.start)}).{beside} Such a page is a guard behind a"

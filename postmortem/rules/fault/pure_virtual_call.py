@@ -5,6 +5,7 @@ Why it matters: the object was of its abstract base class at that moment: being 
 gone.
 Evidence it needs: the function's name on the crashing stack.
 False alarms: none known.
+Rivals excluded: another abort: the runtime's function for it is on the stack.
 What to do: look for virtual calls from constructors and destructors, and for use after destruction.
 """
 
@@ -34,6 +35,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Pure virtual function called{by}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"The vtable slot called{by} still held the placeholder of an abstract class. An object has its"
             " base class's vtable while the base's constructor or destructor runs, and often after its"

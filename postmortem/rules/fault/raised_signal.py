@@ -5,6 +5,7 @@ Why it matters: there was no fault, although the signal's name suggests one.
 Evidence it needs: si_code SI_USER, SI_QUEUE or SI_TKILL with the process itself as the sender.
 False alarms: crash handlers re-raise the signal they caught; when the caught fault is known, it is shown
 instead.
+Rivals excluded: a fault of the CPU; a signal from another process.
 What to do: look at the caller of raise or kill.
 """
 
@@ -33,6 +34,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{signal.name} raised by the process itself{where}",
         severity="high",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"The process sent {signal.name} to itself{where}. No instruction faulted. Crash handlers do this"
             " after they have written their log; then the first fault is in that log."

@@ -4,6 +4,7 @@ What it finds: SIGXCPU or SIGXFSZ from the kernel: the limit on processor time o
 Why it matters: a limit of the environment ended the process, not a fault.
 Evidence it needs: the signal, raised by the kernel.
 False alarms: the signals sent with kill or raise are not counted.
+Rivals excluded: the same signal sent by a process; another signal.
 What to do: raise the limit, or find what used it up.
 """
 
@@ -39,6 +40,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Limit on {'processor time' if cpu else 'file size'} reached{where}",
         severity="high",
         confidence="certain",
+        claim="cause",
         explanation=(f"The kernel ended the process with {signal.name} because it reached its limit on {limit}.")
         + (
             " The stack shows where it was spending its time."

@@ -4,6 +4,7 @@ What it finds: a panic that ended the process.
 Why it matters: the message went to stderr; it is often still in memory.
 Evidence it needs: frames of the panic run-time on the crashing stack, or its message.
 False alarms: std::process::abort without a panic has none of these frames.
+Rivals excluded: an abort without a panic: Rust's panic functions are on the stack.
 What to do: handle the None, Err or index that panicked.
 """
 
@@ -48,6 +49,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Rust panic{where}" + (f": {first_line}" if first_line else ""),
         severity="critical",
         confidence="certain" if frame else "likely",
+        claim="cause",
         explanation=f"The program panicked{where} and is built or was forced to abort on that."
         + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
         evidence=proof(

@@ -5,6 +5,7 @@ Why it matters: its report names the error, often with the stacks of allocation 
 Evidence it needs: the run-time's frames on the crashing stack or over the caught fault, or its text in
 memory.
 False alarms: a program only built with a sanitizer is not enough.
+Rivals excluded: a program that was only built with a sanitizer; an abort outside of the sanitizer's runtime.
 What to do: read the report; the first frame after the sanitizer's own is the place.
 """
 
@@ -60,6 +61,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=title if named else f"{title}{where}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=f"{kind} found an error{where} and ended the process."
         + (f" It said: {said!r}." if said else " Its text was not found in memory; it was written to stderr."),
         evidence=proof(

@@ -4,6 +4,7 @@ What it finds: SIGSYS raised by a seccomp filter, the system call and its caller
 Why it matters: a sandbox and a program disagree, often after a libc upgrade uses a newer system call.
 Evidence it needs: SIGSYS with SYS_SECCOMP.
 False alarms: SIGSYS sent with kill is not counted.
+Rivals excluded: SIGSYS that somebody sent: si_code is SYS_SECCOMP.
 What to do: allow the call in the filter if it is harmless, or avoid it.
 """
 
@@ -35,6 +36,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"System call {name} forbidden by seccomp{where}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=f"A seccomp filter of this process does not permit the system call {name}"
         + (f" ({number})" if signal.syscall_name else "")
         + f", which was made{where}. Filters come from a container's profile, systemd's SystemCallFilter, or"

@@ -8,6 +8,8 @@ Evidence it needs: the fault address, the stack pointer, and the thread's stack 
 cycle of frames makes it a recursion.
 False alarms: coroutine stacks lie in the heap and have no guard known here; a wild pointer that happens to
 hit a guard page is told apart by the stack pointer, which must be near.
+Rivals excluded: a wild pointer into a guard page: the stack pointer is near, or the frames repeat; a fault far from
+the stack.
 What to do: bound the recursion or move the large object to the heap; a larger stack only moves the limit.
 """
 
@@ -72,6 +74,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=title,
         severity="critical",
         confidence="certain" if cycle or kind != _BELOW else "likely",
+        claim="cause",
         explanation=text,
         evidence=proof(
             report,

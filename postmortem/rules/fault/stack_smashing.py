@@ -4,6 +4,7 @@ What it finds: a stack protector's canary was overwritten.
 Why it matters: a local array of the named function was overrun; the return address is next to it.
 Evidence it needs: libc's text "stack smashing detected", or __stack_chk_fail on the crashing stack.
 False alarms: none known for the text; a canary read by code built for another libc.
+Rivals excluded: another abort of libc: the check's function is on the stack.
 What to do: look at the arrays of that function; AddressSanitizer stops at the write itself.
 """
 
@@ -36,6 +37,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Stack buffer overrun in {name}: its canary was overwritten",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"On return the stack protector found the guard word of {name} changed, so something wrote past"
             " the end of one of its local arrays. The frames below it on the stack may be damaged too, and"

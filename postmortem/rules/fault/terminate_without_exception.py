@@ -5,6 +5,7 @@ Why it matters: the usual cause is a std::thread destroyed while it can still be
 Evidence it needs: std::terminate on the crashing stack, and no exception object in flight or the destructor of a
 std::thread as its caller. __cxa_rethrow as its caller is a throw without operand and without an exception.
 False alarms: an exception of a foreign run-time, or one whose memory is not in the core; hence likely only.
+Rivals excluded: an exception in flight; an abort without terminate; a pure virtual call.
 What to do: join or detach every std::thread before it is destroyed; std::jthread does so itself.
 """
 
@@ -43,6 +44,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"std::terminate without an exception{views.inside(report)}{cause}",
         severity="critical",
         confidence="certain" if thread else "likely",
+        claim="observation",
         explanation=text,
         evidence=proof(
             report,

@@ -54,12 +54,14 @@ def check(report: Report) -> Iterator[Finding]:
             f"{name} ends before byte {offset:#x} that is {_verb(report)} through its mapping{views.inside(report)}"
         ),
         severity="critical",
-        confidence="certain",
+        confidence="likely",
+        claim="cause",
         explanation=(
             f"{address:#x} is byte {offset} of {mapping.path}, inside its mapping, and the kernel could not"
             f" supply that page. {why} An input/output error of the disk or network file system gives the"
             " same signal; the kernel log would show it."
         ),
+        rivals=tuple(_rivals("w" in mapping.permissions)),
         evidence=proof(
             report,
             ("crash.signal.code_name", "mapped, but the page cannot be had"),
@@ -74,6 +76,12 @@ def check(report: Report) -> Iterator[Finding]:
             ("Have the reader compare fstat's size with the mapping before it reads, or use read() instead of mmap."),
         ),
     )
+
+
+def _rivals(writable: bool) -> Iterator[str]:
+    if writable:
+        yield "A full file system: a page of a sparse file that was never written has no room to be stored."
+    yield "An input/output error of the disk, or a network file system that dropped the file; the kernel log tells."
 
 
 def _verb(report: Report) -> str:

@@ -7,6 +7,8 @@ False alarms: exceptions that are kept or being handled; they count only while t
 several ended the process is read from the thread's list of caught ones; where that is not in the core, or the
 program called std::terminate itself, the newest is a guess, and the finding likely. A std::thread destroyed while
 it is joinable ends the process too, whatever is in flight then.
+Rivals excluded: an exception that is being handled or kept; one of another thread: the thread's own list of caught
+exceptions was read; an abort without terminate.
 What to do: catch it where it can be handled, or remove the noexcept that stopped it.
 """
 
@@ -111,6 +113,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Uncaught C++ exception {exception.type}{_short(exception)}{where}",
         severity="critical",
         confidence="certain" if exception.tid is not None and searched else "likely",
+        claim="cause",
         explanation=(
             f"std::terminate ended the process while an exception of type {exception.type}{_said(exception)} was in"
             f" flight.{_how(report, searched)}{_text(exception)}"

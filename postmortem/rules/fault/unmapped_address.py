@@ -4,6 +4,7 @@ What it finds: a fault on an address that is in no mapping, when nothing more sp
 Why it matters: the distance to the nearest mapping tells an overrun from a wild pointer.
 Evidence it needs: SIGSEGV with SEGV_MAPERR and an address of 64 KiB or more.
 False alarms: memory that another thread unmapped in between; a stack overflow has its own rule.
+Rivals excluded: a fault in mapped memory; a null pointer; an address that is not canonical.
 What to do: an address just past a mapping is an overrun of it; a far one is a pointer that was overwritten,
 freed with its mapping, or never set.
 """
@@ -65,6 +66,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=title,
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=f"No mapping holds {address:#x}"
         + (f"; it lies {' and '.join(near)}" if near else "")
         + f". {describe(address) or ''} {guess}".replace("  ", " "),

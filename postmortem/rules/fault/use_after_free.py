@@ -40,6 +40,7 @@ def check(report: Report) -> Iterator[Finding]:
             title=f"Use of freed memory{views.inside(report)}: the pointer {value:#x} is {short}",
             severity="critical",
             confidence=confidence,
+            claim="cause",
             explanation=(
                 f"{reading} So the faulting pointer was read from an object that had been freed before."
                 f" The {views.access_word(report)} through it faulted."

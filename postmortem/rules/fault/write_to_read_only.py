@@ -5,6 +5,7 @@ Why it matters: the compiler or linker put the data there for a reason; a cast r
 Evidence it needs: SIGSEGV with SEGV_ACCERR and an address in a readable mapping without "w".
 False alarms: protection keys (SEGV_PKUERR) have another code. A fetch from memory without "x" is execute-
 non-executable.
+Rivals excluded: a read; a page without any access.
 What to do: find the const that was cast away, or copy the data before changing it.
 """
 
@@ -38,6 +39,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Write to {_whose(mapping)} at {address:#x}{views.at_fault(report)}",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"The mapping of {address:#x} permits {mapping.permissions!r}, so reading works and writing does not. "
         )

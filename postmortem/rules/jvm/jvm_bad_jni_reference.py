@@ -8,6 +8,8 @@ Evidence it needs: frames of the JVM directly above a frame of a library that is
 function's name makes it likely, without names it is possible. Certain is that a thread which no JavaThread has as its
 own used a JNIEnv that is not its own.
 False alarms: heap damage done earlier can fault in the same place with a good reference.
+Rivals excluded: a reference that is whole while the heap behind it is damaged: the handle itself is null, freed or no
+handle; a library's own bad pointer: the fault is in the JNI function.
 What to do: -Xcheck:jni names the wrong call; look for references kept across calls or threads.
 """
 
@@ -85,6 +87,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{library} called {function} with {_argument(function)}, in {culprit.label(frame)}",
         severity="critical",
         confidence="likely" if entry else "possible",
+        claim="cause",
         explanation=(
             f"{culprit.label(frame)} of {library} called {function}, and the JVM faulted as it used the"
             f" arguments.{at}{called} JNI does not check what it is given. {_usual(function)}"
@@ -135,6 +138,7 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
         title=f"{function} called on a thread that is not attached to the JVM{place}",
         severity="critical",
         confidence="likely" if views.is_log(report) else "certain",
+        claim="cause",
         explanation=(
             f"{library} called {function} on thread {tid}, which the JVM does not know, so that it has no JNIEnv of its"
             " own: the one that it used is another thread's, or was kept from before it was detached. A JNIEnv is valid"

@@ -4,6 +4,7 @@ What it finds: the code cache has next to no room for compiled methods, or the c
 Why it matters: new hot code stays interpreted, which is many times slower; the process looks hung.
 Evidence it needs: free against reserved bytes by segment; the VM's word on whether it compiles.
 False alarms: a small non-nmethods segment is filled by design; only segments of compiled methods count.
+Rivals excluded: a segment that is full by design; compilers that were switched off by the command line.
 What to do: raise the limit, or find what makes so much code.
 """
 
@@ -50,6 +51,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Code cache full{amount}{', compilers stopped' if stopped else ''}",
         severity="high",
         confidence="certain" if stopped else "likely",
+        claim="observation",
         explanation=(
             f"{ended}Compiled methods lie in the code cache, whose size is fixed at start{amount}. There is hardly a"
             " piece left for another method: the VM throws compiled code away, or stops compiling, and code that is hot"

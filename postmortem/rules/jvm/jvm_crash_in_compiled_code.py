@@ -4,6 +4,8 @@ What it finds: a fault with the pc in a compiled Java method, or in a stub routi
 Why it matters: Java code can't fault by itself: either the object graph is damaged, or the compiler made a mistake.
 Evidence it needs: a compiled Java frame as the first one, and a signal raised by the CPU.
 False alarms: Unsafe compiled inline faults in the same way; its own rule then names it.
+Rivals excluded: a stack overflow, which also faults there; a signal that another library's handler took; a signal
+that somebody sent.
 What to do: exclude the method or lower the tier to see whether the crash goes with the compiler.
 """
 
@@ -42,8 +44,7 @@ def check(report: Report) -> Iterator[Finding]:
     chain = jvm_frames.activation(report, start)
     if not chain:
         return
-    inner, root = chain[0][1], chain[-1][1]
-    index = chain[-1][0]
+    (innermost, inner), (index, root) = chain[0], chain[-1]
     level = jvm_frames.level_name(root.compile_level).split(",")[0]
     method = culprit.label(root)
     in_stub = f" in the stub {stub.function}, called" if stub is not None and stub.function else ""
@@ -56,6 +57,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{jvm_views.fault_name(report)} in {level}-compiled code of {method}{in_stub}{inlined}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in the machine code that {level} made of"
             f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}{_reading(report, address)} Compiled Java"
@@ -71,8 +73,8 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index), "the compiled method"),
             (views.frame_path(report, index, "compile_level"), "its compile level"),
             (views.frame_path(report, index, "note"), "the nmethod"),
-            (views.frame_path(report, chain[0][0]) if len(chain) > 1 else "", "the innermost inlined method"),
-            (views.frame_path(report, chain[0][0], "bci"), "its bytecode index"),
+            (views.frame_path(report, innermost) if len(chain) > 1 else "", "the innermost inlined method"),
+            (views.frame_path(report, innermost, "bci"), "its bytecode index"),
         ),
         remedies=(
             f"Probe the compiler: run with -XX:CompileCommand=exclude,{command}. If the crash goes away, it is a"

@@ -4,6 +4,7 @@ What it finds: a fault or a failed check on a C1, C2 or JVMCI compiler thread.
 Why it matters: the compiler has a defect that this one method shows; leaving the method out is a way round it today.
 Evidence it needs: the crashing thread is a compiler thread; the compilation in progress names the method.
 False alarms: damaged memory can break a compiler thread, too; then the method changes from crash to crash.
+Rivals excluded: a fault of a library on the compiler's thread; a stack overflow of that thread.
 What to do: exclude the method, keep the replay file, update the JDK, report with both.
 """
 
@@ -65,6 +66,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"The {compiler} compiler crashed{of}{place}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"{what}{place} on {jvm_threads.thread_words(report)}{of}{level}{osr}.{detail} The program did nothing"
             " wrong: the compiler runs in the background, on the method's bytecode. It will meet the same method again."

@@ -5,6 +5,8 @@ Why it matters: the collector reads every object; it is the first to meet one th
 Evidence it needs: the crashing thread's kind or name, the VM operation, a function of the collector, or a collection
 that was running while one of the VM's own threads faulted.
 False alarms: the collector itself is seldom at fault; the finding says where, the cause lies earlier.
+Rivals excluded: a fault of a library, or of a thread that does no work for the collector; a page of a file that is
+gone; an address of the heap whose mapping does not permit the access.
 What to do: verify the heap around each collection to find when the damage is done; suspect JNI, Unsafe, hardware.
 """
 
@@ -80,6 +82,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{name} in the {of}garbage collector{during}: the Java heap is damaged",
         severity="critical",
         confidence="likely" if where == "jvm.heap.gc_active" else "certain",
+        claim="observation",
         explanation=(
             f"{name}{at} on {jvm_threads.thread_words(report)}{_in(inside)}{during}"
             + (f", in the VM operation {operation}" if operation else "")

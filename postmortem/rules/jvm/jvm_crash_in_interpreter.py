@@ -5,6 +5,8 @@ Why it matters: the interpreter is simple and well tested; a fault in it means t
 damaged before.
 Evidence it needs: an interpreted Java frame as the first one, and a signal raised by the CPU.
 False alarms: a stack overflow or a replaced signal handler faults here, too; their own rules come first.
+Rivals excluded: a stack overflow, which also faults there; a signal that another library's handler took; a jump to
+nowhere from a native method.
 What to do: find who damaged the object: Unsafe, JNI, an agent that rewrites classes, hardware.
 """
 
@@ -69,6 +71,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{jvm_views.fault_name(report)} in the interpreter{doing}: {jvm_frames.java_place(frame)}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"The interpreter met {jvm_views.fault_name(report)}{at} in {jvm_frames.java_place(frame)}"
             f"{_called(caller)}.{_meaning(bytecode)} Bytecode that was verified can't do that with whole objects: a"

@@ -6,6 +6,8 @@ Why it matters: the JVM prints the report, but the fault is the library's; its o
 Evidence it needs: a frame of the library above the innermost Java frame, or on a thread without Java frames; the
 frames between tell whether a native method, java.lang.foreign or an agent's event led there.
 False alarms: a library that was handed damaged data by another one is only the place of the crash.
+Rivals excluded: a fault in the JVM itself that the library did not call; a failed check of the JVM; a check of
+-Xcheck:jni; a signal sent from outside.
 What to do: read the named function, update or replace the library, run its tests under a sanitizer.
 """
 
@@ -60,6 +62,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{what} {_kind(from_jdk, agent, program)} {library}: {culprit.label(frame)}",
         severity="critical",
         confidence=confidence,
+        claim="observation",
         explanation=(
             " ".join(sentence for sentence in sentences if sentence)
             + " Neither the JVM's settings nor its collector have a part in it."

@@ -4,6 +4,8 @@ What it finds: direct ByteBuffers have used up MaxDirectMemorySize, or an OutOfM
 Why it matters: this memory is outside the heap, and freed only when the Java objects in front of it are collected.
 Evidence it needs: java.nio.Bits' own counters, or the error's words.
 False alarms: a pool (Netty's) takes what it can get and keeps it; full use is then its normal state.
+Rivals excluded: a pool that keeps all it may have: an OutOfMemoryError for direct memory was thrown; an error for the
+Java heap.
 What to do: find who allocates direct buffers and whether they are given back.
 """
 
@@ -39,6 +41,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Direct memory exhausted: {jvm_exhaustion.amount(used)} of {jvm_exhaustion.amount(maximum)} reserved",
         severity="high",
         confidence="certain" if said is not None or thrown is not None else "likely",
+        claim="cause",
         explanation=(
             f"{jvm_exhaustion.amount(used)}{number} are reserved for direct ByteBuffers, of at most"
             f" {jvm_exhaustion.amount(maximum)} (-XX:MaxDirectMemorySize; without it, as much as -Xmx). The next"

@@ -5,6 +5,8 @@ that must not be reached, or because it was told to give up on a thread that doe
 Why it matters: the message and the source line are the JVM's own words about what was wrong.
 Evidence it needs: VMError's message, file and line; for a safepoint time-out the signal that the JVM sent itself.
 False alarms: failed allocations and OutOfMemoryError end the JVM the same way; they have rules of their own.
+Rivals excluded: a failed allocation and an OutOfMemoryError, which end the JVM in the same way; a signal; an abort
+that the JVM did not report.
 What to do: search the bug database of the JDK for the message and the line, and update.
 """
 
@@ -51,6 +53,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"The JVM ended itself{f' at {place}' if place else ''}: {said[:160]}",
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"The JVM met {_kind(said)}{inside}{f', at {place}' if place else ''}, on"
             f" {jvm_threads.thread_words(report)}. {words} No instruction faulted. Such a check fails because of a"
@@ -91,6 +94,7 @@ def _timeout(report: Report) -> Iterator[Finding]:
         title=f"The JVM ended itself: {jvm_threads.thread_words(report)} did not reach a safepoint in time",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             "-XX:+AbortVMOnSafepointTimeout is set: when a thread does not stop for a safepoint within"
             " SafepointTimeoutDelay, the JVM sends it SIGILL to end the process at the place where it runs. The SIGILL"

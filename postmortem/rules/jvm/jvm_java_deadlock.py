@@ -6,6 +6,8 @@ Why it matters: none of them ever goes on, nor does what waits behind them; the 
 Evidence it needs: who wants which lock and who holds it, from the VM's monitors and the owners that locks note; who
 initializes a class that is being initialized.
 False alarms: none; every edge of the circle is read from memory.
+Rivals excluded: a queue for a lock whose owner runs: every edge of the circle is read from memory; a wait that ends
+by itself after its time.
 What to do: take the locks in one order everywhere; break the cycle between static initializers.
 """
 
@@ -71,6 +73,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Deadlock of {len(first.threads)} Java threads: {names}{more}",
         severity="critical",
         confidence="possible" if timed else "certain",
+        claim="cause",
         explanation=(
             _circle(first)
             + (" One waits with a time-out, so the circle may open by itself." if timed else " None of them can go on.")

@@ -5,6 +5,8 @@ its maximum.
 Why it matters: the crash is a decision; what filled the heap is the cause.
 Evidence it needs: VMError's words, or the heap's use against its maximum; the class histogram, if it was asked for.
 False alarms: a heap near its maximum with a collection due is normal, so that alone is no cause.
+Rivals excluded: a heap that is full and due for a collection: the JVM's own words say that it ended for the error; an
+error for another memory (metaspace, direct, threads).
 What to do: see which classes hold the memory, then whether they leak or the heap is too small.
 """
 
@@ -51,6 +53,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Java heap exhausted: {words}" if said is not None else "Java heap full, with no room for a new object",
         severity="critical" if said is not None else "medium",
         confidence="certain" if said is not None else "possible",
+        claim="cause",
         explanation=(
             (
                 f"An OutOfMemoryError ({words}) was thrown and the JVM was told to end with it"
@@ -89,6 +92,7 @@ def _array(report: Report, where: str, words: str) -> Finding:
         title="A Java array was asked for that is larger than the VM allows",
         severity="high",
         confidence="certain",
+        claim="cause",
         explanation=(
             f"An OutOfMemoryError ({words}) was thrown and the JVM was told to end with it"
             " (-XX:+CrashOnOutOfMemoryError). The length asked for is beyond what an array can have, so the size of the"

@@ -4,6 +4,7 @@ What it finds: JNI's FatalError, called by a library, or by -Xcheck:jni when it 
 Why it matters: the end was deliberate; the message is on standard error, not in an hs_err file.
 Evidence it needs: SIGABRT, and jni_FatalError or a checked_jni_ function on the aborting stack.
 False alarms: none known.
+Rivals excluded: an abort of the library's own: the JVM's FatalError is on the aborting stack.
 What to do: find the message in the program's output; it begins with "FATAL ERROR in native method".
 """
 
@@ -56,6 +57,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             (
                 f"-Xcheck:jni found that {who} used JNI wrongly{during}, and ended the process."

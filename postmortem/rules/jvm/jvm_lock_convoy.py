@@ -55,6 +55,7 @@ def _finding(report: Report, lock: str, waiters: list[int], holder: int, thread:
         title=f'{len(waiters)} threads wait for {lock}, held by "{thread.name}"{doing}'[:200],
         severity="high",
         confidence="likely",
+        claim="observation",
         explanation=(
             f"{len(waiters)} Java threads wait for {lock}. Its holder is {thread.name} ({thread.tid}){state}{doing}."
             f"{waits} The others can go on only when it lets the lock go."

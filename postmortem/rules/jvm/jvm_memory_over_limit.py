@@ -49,6 +49,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         severity="high",
         confidence="likely",
+        claim="observation",
         explanation=(
             f"{listed}: together {jvm_exhaustion.amount(total)}, with an eighth of a MiB counted for each thread's"
             f" stack and nothing for malloc. The container's limit is {jvm_exhaustion.amount(host.memory_limit)}. Once"

@@ -4,6 +4,8 @@ What it finds: an OutOfMemoryError for Metaspace or the compressed class space e
 Why it matters: classes are loaded and never let go of, or the limit is too low.
 Evidence it needs: VMError's words, or what is committed against MaxMetaspaceSize or CompressedClassSpaceSize.
 False alarms: many classes alone are none; without a limit Metaspace ends with the machine's memory.
+Rivals excluded: many classes below the limit: the JVM's own words say that it ended for the error; an error for the
+Java heap.
 What to do: look at how many class loaders there are, and what makes new ones.
 """
 
@@ -47,6 +49,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{name} exhausted: {jvm_exhaustion.amount(committed)} of {jvm_exhaustion.amount(maximum)} committed",
         severity="critical",
         confidence="certain" if said is not None else "possible",
+        claim="cause",
         explanation=(
             f"{name} holds the VM's description of classes. It has a limit ({flag}), and"
             f" {'the next class did not fit' if said is not None else 'is close to it'}.{counts} Classes go only when"

@@ -4,6 +4,7 @@ What it finds: the JVM ended itself because the system refused it memory: malloc
 Why it matters: the Java heap is not what is full; a limit of the process, the container or the machine was met.
 Evidence it needs: VMError's words or number, and what the process had mapped.
 False alarms: none; whose limit it was is what has to be found.
+Rivals excluded: an OutOfMemoryError of Java code; a signal; a failed check: the JVM words each differently.
 What to do: compare what is mapped with the limits, then lower the parts or raise the limit.
 """
 
@@ -80,6 +81,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"The system refused the JVM {asked or 'more '}memory{': ' + purpose if purpose else ''}{short}"[:200],
         severity="critical",
         confidence="certain",
+        claim="observation",
         explanation=(
             "The JVM asked the system for memory for itself and got none, so it ended."
             + "".join(f" {cause.text}" for cause in causes)

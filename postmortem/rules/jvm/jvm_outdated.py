@@ -6,6 +6,8 @@ Why it matters: the first answer to a report of a JVM crash is to try the newest
 Evidence it needs: the JVM's version; for a known crash, a function of libjvm on the stack or the VM's message.
 False alarms: a function may crash for other reasons than the one listed, so such a finding is a lead; vendors mend some
 defects earlier than their upstream.
+Rivals excluded: a current release: the version's age is counted from the dates of updates; a version that is not
+known.
 What to do: update, then see whether it crashes again.
 """
 
@@ -131,6 +133,7 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
         title=f"A crash like this one was mended in {update}: {fix.id}",
         severity="medium",
         confidence="possible",
+        claim="cause",
         explanation=(
             f"{fix.title}: this is what {fix.id} describes, mended in {update}; this JVM is"
             f" {report.jvm.version if report.jvm is not None else ''}. The place is the same; whether the cause is, an"
@@ -191,6 +194,7 @@ def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
         title=title,
         severity="low",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"This JVM is JDK {text}{came}. {says}, as far as releases are known here (to {known}). Each update mends"
             " crashes; a vendor looks at one in a current release only."

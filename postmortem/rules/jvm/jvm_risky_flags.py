@@ -5,6 +5,7 @@ another.
 Why it matters: a crash with such a flag is often the flag's own, and support ends where they begin.
 Evidence it needs: the VM's flags with their origin, or the command line.
 False alarms: a flag that was set with reason; this is a remark, never the cause by itself.
+Rivals excluded: a flag at its default, or set by the JVM itself.
 What to do: take the flag away and see whether the crash stays.
 """
 
@@ -76,6 +77,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Risky VM flags: {names}",
         severity="low",
         confidence="certain",
+        claim="observation",
         explanation="; ".join(f"{name}: {why}" for _, name, why in found[:_MOST]) + ".",
         evidence=proof(report, *((where, f"{name}: {why}") for where, name, why in found[:_MOST])),
         remedies=("Run without these flags. If the crash goes away, the flag is the lead to follow.",),

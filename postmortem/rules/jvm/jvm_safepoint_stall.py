@@ -75,6 +75,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Safepoint{operation} not reached: {described[0] if described else 'a thread does not stop'}"[:200],
         severity="critical",
         confidence="likely" if late and (point.waited or not afterwards) else "possible",
+        claim="cause",
         explanation=(
             f"The VM stops all Java threads{operation} and waits for {point.waiting_to_block or len(late) or 'some'} of"
             f" them: {who}.{since} Compiled code looks for the request at polls; a counted loop without one, a large"

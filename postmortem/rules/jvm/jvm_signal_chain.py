@@ -7,6 +7,8 @@ handler in its place turns each of them into a crash.
 Evidence it needs: the handler's frames above the fault, the JVM's own probe fault without a handler above it, or the
 log's list of signal handlers.
 False alarms: a handler that passes the signal on to the JVM, and libjsig, are none.
+Rivals excluded: a handler that passes the signal on to the JVM; libjsig; a fault outside of code for which the JVM
+takes faults.
 What to do: start with LD_PRELOAD of the JDK's libjsig.so, or have the library chain.
 """
 
@@ -61,6 +63,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{library} handles {name} in the JVM's place: {culprit.label(handler)}",
         severity="critical",
         confidence=confidence,
+        claim="cause",
         explanation=(
             f"{name}{at} was raised in {place}, and the handler that got it is {culprit.label(handler)} of {library},"
             f" not the JVM's.{ended} {why} Whoever installs a handler after the JVM must pass such signals on to it."
@@ -100,6 +103,7 @@ def _unhandled(report: Report) -> Finding:
         title="The JVM's handler for SIGSEGV was not in place: its own probe at the start ended it",
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation=(
             "While it starts, the JVM faults on purpose in a stub of its own, to see whether the system keeps the wide"
             " registers in a signal frame, and its handler goes on behind it. Here no handler took the fault: something"
@@ -154,6 +158,7 @@ def _listed(report: Report) -> Iterator[Finding]:
         title=f"{who} has replaced the JVM's handler for {names}",
         severity="medium",
         confidence="likely",
+        claim="observation",
         explanation=(
             f"The JVM's own handler for {names} is not in place; {who} is. The JVM needs these signals for null checks,"
             " safepoint polls and stack checks; a handler that does not pass them on turns them into crashes."

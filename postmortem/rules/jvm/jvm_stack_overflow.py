@@ -5,6 +5,7 @@ Why it matters: in Java code the JVM throws StackOverflowError; in native code o
 dies, often without a log.
 Evidence it needs: the fault address, the stack pointer, and the thread's stack or a mapping without access there.
 False alarms: a wild pointer into a guard zone is told apart by the stack pointer, which must be near.
+Rivals excluded: a wild pointer into a guard zone: the stack pointer is near; a fault far from any stack's end.
 What to do: bound the recursion; a larger -Xss only helps if the depth is legitimate.
 """
 
@@ -69,6 +70,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         severity="critical",
         confidence="certain" if cycle or jvm_stack.in_stack_guard(report) else "likely",
+        claim="cause",
         explanation=(
             f"The {views.access_word(report)}{at} is at the end of the stack{room} of"
             f" {jvm_threads.thread_words(report)}: it is used up.{_cycle_words(cycle, names)}"

@@ -56,13 +56,15 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=f"{name} was cut short while the JVM had it mapped{at}: {kind}",
         severity="critical",
-        confidence="certain" if path is not None else "likely",
+        confidence="likely",
+        claim="cause",
         explanation=(
             f"{jvm_views.fault_name(report)}{in_}{by}: the page"
             + (f" at {address:#x}" if address is not None else "")
             + (f" belongs to {path}{at}" if path else " belongs to a mapping of a file")
             + f", and the system could not supply it. {why} {_newer(report, in_zip)}"
         ),
+        rivals=tuple(_rivals(found is not None and "w" in found[1].permissions)),
         evidence=proof(
             report,
             ("crash.signal.code_name", "mapped, but the page cannot be had"),
@@ -79,6 +81,12 @@ def check(report: Report) -> Iterator[Finding]:
             " signal when the server drops the file.",
         ),
     )
+
+
+def _rivals(writable: bool) -> Iterator[str]:
+    if writable:
+        yield "A full file system: a page of a sparse file that was never written has no room to be stored."
+    yield "An input/output error of the disk, or a network file system that dropped the file."
 
 
 def _kind(path: str | None, in_zip: bool) -> tuple[str, str, str]:
@@ -162,6 +170,7 @@ def _thrown(report: Report) -> Iterator[Finding]:
                 title="A mapped file was read beyond its end earlier: InternalError was thrown",
                 severity="medium",
                 confidence="possible",
+                claim="cause",
                 explanation=(
                     "The JVM's event log has the InternalError that it throws when a page of a mapped file can't be"
                     " supplied: a file was cut short while it was mapped."

@@ -5,6 +5,8 @@ what stands on them: direct buffers, memory segments.
 Why it matters: the address came from Java code; neither the JVM nor the JIT is at fault.
 Evidence it needs: a function Unsafe_… of libjvm, or an Unsafe method as the innermost Java frame of the fault.
 False alarms: a compiled frame's innermost method is that of the next recorded position; it may be off by one.
+Rivals excluded: a fault of compiled code on an object: the accessor is the innermost frame; a stack overflow; a page
+of a mapped file that is gone.
 What to do: look at the Java caller: an address freed, never set, or computed beyond its block.
 """
 
@@ -77,6 +79,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=title,
         severity="critical",
         confidence=confidence,
+        claim="cause",
         explanation=(
             f"{name}{by} made {views.an_access(report)}{at}, which raised {jvm_views.fault_name(report)}. {how}"
             f" {_reading(report, address)} "

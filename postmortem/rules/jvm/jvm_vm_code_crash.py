@@ -79,6 +79,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{jvm_views.fault_name(report)} in the JVM itself{doing}: {label}",
         severity="critical",
         confidence="likely",
+        claim="observation",
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised in {label}, code of the JVM, on"
             f" {jvm_threads.thread_words(report)}{doing}."

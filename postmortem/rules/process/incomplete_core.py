@@ -5,6 +5,7 @@ Why it matters: stacks, heap or shared memory were not dumped.
 Evidence it needs: mappings with no dumped bytes, in a core that is not cut short: all that are anonymous, or one that
 a stack or the fault lies in.
 False alarms: the kernel leaves out memory that was never written, too, so single mappings without bytes are no loss.
+Rivals excluded: memory that was never written, which no core has; a core that was cut short.
 What to do: set coredump_filter.
 """
 
@@ -42,6 +43,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{views.size_text(total)} of writable memory are not in the core",
         severity="low",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"{len(missing)} writable mappings, {views.size_text(total)}, were not dumped although the file"
             " is whole: coredump_filter excludes their kind, or the program did (MADV_DONTDUMP)."

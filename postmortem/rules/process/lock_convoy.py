@@ -46,6 +46,7 @@ def check(report: Report) -> Iterator[Finding]:
             title=f"{len(waiters)} threads wait for one lock held by {locks.name(thread)}{doing}",
             severity="high",
             confidence="likely",
+            claim="observation",
             explanation=(
                 f"{len(waiters)} of {len(report.threads)} threads wait for the lock at {address:#x}. Its"
                 f" owner is {locks.name(thread)}{doing}{blocked}. The others can go on only when it lets the"

@@ -39,6 +39,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{len(arenas)} malloc arenas hold {views.size_text(held)}{part}",
         severity="medium",
         confidence="likely" if share is None or share >= SHARE else "possible",
+        claim="observation",
         explanation=(
             f"glibc made {len(arenas)} arenas beside the main one, which hold {views.size_text(held)}{part}."
             " Each serves some of the threads and keeps what they free; so resident memory can grow with the"

@@ -40,6 +40,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{count} mappings: the limit vm.max_map_count (65530 by default) is reached",
         severity="critical" if not beyond else "medium",
         confidence="likely" if not beyond else "possible",
+        claim="observation",
         explanation=(
             f"The process has {count} mappings and the kernel permits {DEFAULT_LIMIT} unless vm.max_map_count"
             f" was changed.{most} At the limit mmap, mprotect and munmap fail with ENOMEM, so allocations and"

@@ -4,6 +4,7 @@ What it finds: frames of the crashing thread whose function could not be named, 
 Why it matters: the stack names no function there, and rules that look for functions are blind.
 Evidence it needs: the crashing thread's frames and the modules.
 False alarms: code without a module (generated code) cannot have symbols and does not count.
+Rivals excluded: code without a module, which can't have symbols; a frame that has its name.
 What to do: install the debug packages, or let debuginfod fetch them by build-id.
 """
 
@@ -56,6 +57,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"No symbols for {names} on the crashing stack",
         severity="info",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"{count} frames of the crashing thread lie in {len(nameless)} modules without a symbol for them:"
             f" {names}. They are shown as module and offset."

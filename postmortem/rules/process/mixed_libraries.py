@@ -44,6 +44,7 @@ def check(report: Report) -> Iterator[Finding]:
             title=f"Two builds of {name} in one process",
             severity="medium",
             confidence="likely",
+            claim="observation",
             explanation=(
                 f"{name} is mapped {len(members)} times, in {len(builds)} builds: {paths}. Objects made by"
                 " one and used by the other have different layouts, and each has its own global state;"

@@ -5,6 +5,8 @@ Why it matters: such a process never goes on; a watchdog's or an operator's sign
 Evidence it needs: what each thread waits for, and the owner recorded in the lock's memory.
 False alarms: a waiter caught just before it was woken; a cycle needs every edge at once, which that is not.
 An owner that has ended, or that lives in the parent process, makes no cycle.
+Rivals excluded: a queue for a lock whose owner runs: every edge of the circle is read from memory; an owner that has
+ended.
 What to do: take locks in one order everywhere, or together (std::scoped_lock).
 """
 
@@ -60,6 +62,7 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
         title=title,
         severity="critical",
         confidence="certain",
+        claim="cause",
         explanation="; ".join(told) + more + ". None of them can go on, however long it waits.",
         evidence=proof(report, *evidence),
         remedies=(

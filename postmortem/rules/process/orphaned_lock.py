@@ -36,6 +36,7 @@ def check(report: Report) -> Iterator[Finding]:
             ),
             severity="medium",
             confidence="likely",
+            claim="cause",
             explanation=(
                 f"The {wait.kind} names thread {wait.owner} as its owner, and this process has no such thread. "
             )

@@ -6,6 +6,8 @@ versions, and symbols of the new file would be wrong for this core.
 Evidence it needs: build-ids of the mapped module and of the file, or a path that ends in " (deleted)".
 False alarms: the file found here may be another machine's; only the same path on the host that crashed
 counts.
+Rivals excluded: a file of another machine: the kernel marks the mapping itself as deleted; a file with the same
+build-id.
 What to do: restart services after an upgrade; fetch the old binary by its build-id.
 """
 
@@ -46,6 +48,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"Replaced on disk since it was loaded: {names}{more}",
         severity="medium",
         confidence="certain" if deleted else "likely",
+        claim="observation",
         explanation=f"{names}{more}: "
         + (
             "the file was deleted or replaced while the process ran, as an upgrade does."

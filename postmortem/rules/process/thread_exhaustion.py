@@ -5,6 +5,8 @@ Why it matters: the limit is reached by a leak of threads or an unbounded pool, 
 failed.
 Evidence it needs: the exception of std::thread in flight, or the number of threads and their stacks.
 False alarms: servers with very many threads by design; by number alone the finding is possible only.
+Rivals excluded: many threads that do no harm: the creation of one more failed, by the JVM's word or by the exception
+in flight; an error of another kind from the same call.
 What to do: look at the largest group of identical idle stacks.
 """
 
@@ -59,6 +61,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         severity="critical" if failed else "medium",
         confidence="certain" if refused or (failed and creating) else ("likely" if failed else "possible"),
+        claim="cause",
         explanation=f"The process has {count} threads.{alike} "
         + (
             "Creating one more failed: the address space, the limit on threads or their memory is used up."

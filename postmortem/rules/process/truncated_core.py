@@ -4,6 +4,7 @@ What it finds: segments that lie beyond the end of the file.
 Why it matters: stacks and heap at high addresses are lost; some threads cannot be unwound.
 Evidence it needs: the size of the file against its program headers.
 False alarms: sparse copies that lost their tail look the same and are as incomplete.
+Rivals excluded: memory that was left out on purpose: the file ends before its segments do.
 What to do: raise the limit on cores, or give the disk room.
 """
 
@@ -37,6 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"The core file is cut short{amount}",
         severity="low",
         confidence="certain",
+        claim="observation",
         explanation=(
             f"The core ends before its segments do{amount}. {head} {blind} of {len(report.threads)} threads"
             " could not be unwound to the bottom for want of memory. RLIMIT_CORE, a size limit of"

@@ -118,7 +118,7 @@ def test_any_section_ends(data: bytes) -> None:
         assert str(error)
 
 
-@pytest.mark.corpus
+@pytest.mark.needs("readelf")
 def test_every_row_of_libc_is_the_one_readelf_shows() -> None:
     """readelf's own interpretation of .eh_frame is the oracle: CFA of every row start."""
     libc = next(Path("/lib/x86_64-linux-gnu").glob("libc.so.6"))

@@ -145,7 +145,7 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: bytes) -> None:
         hs_err.load(path)
 
 
-REAL = sorted((Path(__file__).resolve().parents[3] / "fixtures" / "logs").glob("*.log"))
+REAL = sorted((Path(__file__).resolve().parents[3] / "fixtures" / "logs").glob("jni-*.log"))
 
 
 def _texts() -> list[bytes]:

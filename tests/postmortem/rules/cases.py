@@ -473,6 +473,17 @@ CASES: dict[str, Cases] = {
         (NULL_READ, crashed(5, 128)),
         (report(), report(core=Core(path="hs_err", size=1, format="hs_err"), threads=(thread("main"),))),
     ),
+    "fatal-signal": Cases(
+        (
+            crashed(11, 128, threads=(thread(frame(None, module="/lib/x86_64-linux-gnu/libc.so.6")),)),
+            crashed(11, None, threads=()),
+            # A remark is no verdict of a process that a signal ended.
+            crashed(10, 128, threads=(thread("total", "main"),), modules=(_module("/opt/shop", status="deleted"),)),
+        ),
+        # Explained, and alive.
+        (NULL_READ, crashed(11, 0, sender=7), report(threads=(thread("main"),))),
+        (report(),),
+    ),
     "resource-limit-signal": Cases(
         (crashed(24, 128), crashed(25, 0, sender=PID)),
         (crashed(24, -6, sender=PID), crashed(24, 0, sender=7)),

@@ -29,7 +29,11 @@ STATE = {
 }
 """Findings about process and core that stand beside the verdict of a native crash."""
 
-LOGS = {"jni-17": (("jvm-outdated",), ()), "jni-27": ((), ("jvm-outdated",))}
+LOGS = {
+    "jni-17": (("jvm-outdated",), ("fatal-signal",)),
+    "jni-27": ((), ("jvm-outdated", "fatal-signal")),
+    "libc-fault": (("fatal-signal",), ("jvm-outdated",)),
+}
 """fixtures/logs: the rules that fire, and those that stay silent, for what the log alone can prove."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,14 @@ from postmortem import rules
 from postmortem.model.queries.paths import resolve, show
 from postmortem.rules.engine import run
 from tests.postmortem.rules.cases import CASES, each
+from tests.postmortem.rules.jvm_cases import JVM_CASES
+from tests.postmortem.rules.jvm_state_cases import JVM_STATE_CASES
 from tests.postmortem.rules.reports import findings
 
 if TYPE_CHECKING:
     from postmortem.model import Report
 
+ALL_CASES = {**CASES, **JVM_CASES, **JVM_STATE_CASES}
 HEADINGS = ("What it finds:", "Why it matters:", "Evidence it needs:", "False alarms:", "What to do:")
 CONTRACT = [
     "null-dereference",
@@ -113,6 +118,33 @@ def test_documentation_has_its_headings(rule: rules.Rule) -> None:
     assert lines[0].endswith(".") and len(lines[0]) < 80
     assert [h for line in lines for h in HEADINGS if line.startswith(h)] == list(HEADINGS)
     assert 0 <= rule.specificity <= 100
+
+
+def _source(rule: rules.Rule) -> str:
+    return Path(inspect.getfile(rule.check)).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.id)
+def test_every_finding_states_its_claim(rule: rules.Rule) -> None:
+    calls = [
+        node
+        for node in ast.walk(ast.parse(_source(rule)))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
+    ]
+    assert calls
+    for call in calls:
+        assert "claim" in {keyword.arg for keyword in call.keywords}, f"line {call.lineno}"
+
+
+@pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.id)
+def test_certainty_is_earned(rule: rules.Rule) -> None:
+    """A rule that can say certain names the rivals that its evidence excludes, and has a near miss for each."""
+    if '"certain"' not in _source(rule):
+        return
+    text = " ".join(rule.documentation.split())
+    assert "Rivals excluded:" in text
+    rivals = text.partition("Rivals excluded:")[2].partition("What to do:")[0].split(";")
+    assert len(ALL_CASES[rule.id].misses) >= len(rivals), "each rival has a near miss"
 
 
 @pytest.mark.parametrize(("number", "call"), [(0, "abort()"), (1, "raise(SIGABRT)")])

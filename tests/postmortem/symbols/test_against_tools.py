@@ -13,7 +13,7 @@ import pytest
 from postmortem.symbols.demangle import demangle
 from postmortem.symbols.symbolizer import SymbolFile, open_symbols
 
-pytestmark = pytest.mark.corpus
+pytestmark = [pytest.mark.corpus, pytest.mark.needs("gdb", "readelf", "addr2line")]
 
 CXX = """
 #include <algorithm>
@@ -130,10 +130,8 @@ def test_java_virtual_machines(path: str, tmp_path: Path) -> None:
     check_names(Path(path), tmp_path)
 
 
-@pytest.mark.parametrize("program", ["shop", "words"])
+@pytest.mark.parametrize("program", ["shop", pytest.param("words", marks=pytest.mark.needs("rustc"))])
 def test_programs(program: str, built: Path, tmp_path: Path) -> None:
-    if not (built / program).exists():
-        pytest.skip("no rustc")
     check_names(built / program, tmp_path)
 
 

@@ -348,11 +348,13 @@ def _shenandoah(vm: Reading, address: int, flags: dict[str, str]) -> _Totals:
         used = vm.field(vm.field(address, "ShenandoahHeap._free_set"), "ShenandoahFreeSet._total_global_used")
     offsets = [vm.offset(f"ShenandoahHeapRegion.{name}") for name in ("_bottom", "_end", "_top", "_state")]
     bottom_at, end_at, top_at, state_at = offsets
-    known = bottom_at is not None and end_at is not None and top_at is not None and state_at is not None
-    if not table or not count or count > MAX_REGIONS or not known:
-        return _Totals(
-            [], (), committed, used, [problem("ShenandoahHeap::_regions", "the table of regions can't be read")]
-        )
+    unreadable = _Totals(
+        [], (), committed, used, [problem("ShenandoahHeap::_regions", "the table of regions can't be read")]
+    )
+    if bottom_at is None or end_at is None or top_at is None or state_at is None:
+        return unreadable
+    if not table or not count or count > MAX_REGIONS:
+        return unreadable
     names = {}
     for name, kind in (
         ("_empty_uncommitted", "uncommitted"),

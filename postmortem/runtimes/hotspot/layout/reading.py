@@ -29,18 +29,22 @@ class Row(Protocol):
     @property
     def type_string(self) -> str | None:
         """The C++ type; absent for some rows."""
+        ...
 
     @property
     def is_static(self) -> bool:
         """Whether `address` counts."""
+        ...
 
     @property
     def offset(self) -> int:
         """From the start of the object."""
+        ...
 
     @property
     def address(self) -> int:
         """In memory, relocated."""
+        ...
 
 
 class Tables(Protocol):
@@ -48,15 +52,19 @@ class Tables(Protocol):
 
     def field(self, type_name: str, field_name: str, /) -> Row | None:
         """The row of a field."""
+        ...
 
     def fields(self, type_name: str, /) -> Iterable[tuple[str, Row]]:
         """All rows of a type, by field name."""
+        ...
 
     def size(self, type_name: str, /) -> int | None:
         """The size of a type."""
+        ...
 
     def constant(self, name: str, /) -> int | None:
         """An integer constant."""
+        ...
 
 
 class Reading:

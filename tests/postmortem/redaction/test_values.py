@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postmortem.model import Address, Core, Frame, Report, Thread, Tool, Value
-from reports.redaction import MASK, redact
+from postmortem.redaction import MASK, redact
 
 
 def report(*values: Value) -> Report:

@@ -1,0 +1,142 @@
+"""A fatal signal that no other rule explains.
+
+What it finds: the signal, failed check or refused memory that ended the process, where it was, and what is known.
+Why it matters: how a process ended is the subject; an old library or a missing symbol beside it is not the answer.
+Evidence it needs: the signal, or the words with which a JVM ended itself.
+False alarms: none; it says what happened and leaves the cause open. Any rule that explains the end silences it.
+Rivals excluded: another end of the process: the signal is the one that the kernel or the log names; a snapshot of a
+living process, which has none.
+What to do: read the named function, and get what is missing: symbols, the whole log, a core.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postmortem.model import Frame
+
+_SHORTEST = 3
+"""Frames below which a stack is too short to tell how the program came there."""
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    signal = report.crash.signal
+    said = _said(report)
+    if signal is None and not said:
+        return
+    name = signal.name if signal is not None else "The JVM ended itself"
+    place, index = _place(report)
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    found = views.crashing_thread(report)
+    thread = _thread(report)
+    sent = views.was_sent(report)
+    yield Finding(
+        rule=RULE.id,
+        title=f"{name}{f' in {place}' if place and not sent else ''}" + (f": {said[:160]}" if said else ""),
+        severity="high",
+        confidence="certain",
+        claim="observation",
+        explanation=(
+            f"{name}{at} ended the process{f' on {thread}' if thread else ''}"
+            + (f", in {place}" if place else "")
+            + f".{f' It said: {said}.' if said else ''}{_known(report)} The cause is open: {_missing(report, place)}"
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.name", "the signal"),
+            ("crash.signal.code_name", "how it was raised"),
+            (views.fault_address_path(report), "the address that was touched"),
+            ("crash.fault_address_text", "what lies there"),
+            ("crash.instruction", "the instruction"),
+            ("crash.pc", "the program counter"),
+            (views.frame_path(report, index) if index is not None else "", "the innermost function that is known"),
+            ("jvm.error.message", "what the JVM said"),
+            ("jvm.error.detail", "and in detail"),
+            (f"threads[{found[0]}].name" if found is not None else "", "the thread"),
+        ),
+        remedies=tuple(_remedies(report, place)),
+    )
+
+
+def _said(report: Report) -> str:
+    """The words with which a JVM ended itself."""
+    error = report.jvm.error if report.jvm is not None else None
+    return ((error.message or error.detail or "") if error is not None else "").strip().rstrip(".")
+
+
+def _place(report: Report) -> tuple[str, int | None]:
+    """The innermost frame that is known, and who called it where that is a library of the system."""
+    frames = views.crashing_frames(report)
+    index = next((number for number, frame in enumerate(frames) if _tells(frame)), None)
+    if index is None:
+        pc = report.crash.pc
+        return (f"an unnamed place at {pc:#x}" if pc else ""), None
+    frame = frames[index]
+    module = (frame.module or "").replace("\\", "/").rsplit("/", 1)[-1]
+    of = f" of {module}" if module and frame.function is not None else ""
+    by = culprit.first(frames[index + 1 :]) if culprit.machinery(frame) else None
+    return f"{culprit.label(frame)}{of}" + (f", called by {culprit.label(by[1])}" if by is not None else ""), index
+
+
+def _tells(frame: Frame) -> bool:
+    known = frame.function is not None or frame.module is not None
+    return known and frame.kind != "signal" and frame.trust != "scan"
+
+
+def _thread(report: Report) -> str:
+    found = views.crashing_thread(report)
+    if found is None:
+        return ""
+    java = found[1].java
+    name = (java.name if java is not None else None) or found[1].name
+    return f'thread "{name}"' if name else f"thread {found[1].tid}"
+
+
+def _known(report: Report) -> str:
+    """What the address says, in a sentence."""
+    address = views.fault_address(report)
+    if address is None:
+        if views.code(report) == views.SI_KERNEL:
+            return " The kernel gives no address: SI_KERNEL is a fault whose address the CPU did not tell."
+        return ""
+    found = views.mapping_at(report, address)
+    if found is not None:
+        return f" The address lies in {views.mapping_text(found[1])}."
+    return ""
+
+
+def _missing(report: Report, place: str) -> str:
+    frames = views.crashing_frames(report)
+    if not frames:
+        return "no stack of the thread is at hand."
+    if len(frames) < _SHORTEST:
+        count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
+        return f"the stack has {count}, so how the program came there is not known."
+    if not place:
+        return "none of the frames has a name."
+    return "what is known fits several explanations."
+
+
+def _remedies(report: Report, place: str) -> Iterator[str]:
+    if place:
+        yield f"Read {place}, and what its callers handed to it."
+    if views.is_log(report):
+        if report.core.truncated:
+            yield "Get the whole log, from its first line to its end: registers, memory map and events may tell more."
+        yield "If it happens again, keep the core: with it memory and all threads can be read."
+    else:
+        yield "Get symbols for the modules on the crashing stack, and read the arguments of the calls."
+
+
+RULE = Rule(id="fatal-signal", group="fault", specificity=20, check=check, documentation=__doc__ or "")
