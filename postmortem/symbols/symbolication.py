@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from parsers.elf.symbols import Sections
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import LoadedModule, ModuleMap
     from postmortem.symbols.finder import SymbolSource
@@ -71,11 +72,11 @@ class Symbolication:
         symbols = self.file(module)
         return None if symbols is None else symbols.dwarf
 
-    def supplement(self, source: SymbolSource) -> SymbolSource | None:
+    def supplement(self, dwarf: DwarfFile, sections: Sections) -> SymbolSource | None:
         """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
         from postmortem.symbols.sources.local import find_supplement
 
-        return find_supplement(source, self._debug_dirs)
+        return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
 
     def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
         """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""

@@ -16,6 +16,7 @@ from postmortem.values.text import Printer, Shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from parsers.elf.symbols import Sections
     from postmortem.model import Frame as NamedFrame
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import LoadedModule, ModuleMap
@@ -46,7 +47,7 @@ class FrameValues:
         self,
         modules: ModuleMap,
         dwarf: Callable[[LoadedModule], DwarfFile | None],
-        supplement: Callable[[SymbolSource], SymbolSource | None],
+        supplement: Callable[[DwarfFile, Sections], SymbolSource | None],
         space: AddressSpace,
         symbol: Callable[[int], tuple[str, int, int] | None],
         address_of: Callable[[LoadedModule, str], int | None],

@@ -8,13 +8,13 @@ import msgspec
 
 from parsers.elf.symbols import Sections
 from parsers.limits import LIMITS
-from postmortem.symbols.finder import SymbolSource
 from postmortem.values.description import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from postmortem.symbols.cache import Cache
+    from postmortem.symbols.finder import SymbolSource
     from postmortem.symbols.symbolizer import DwarfFile
     from postmortem.values.deadline import Deadline
     from postmortem.values.extract import Extractor
@@ -39,7 +39,7 @@ class Store:
         dwarf: DwarfFile,
         cache: Cache,
         deadline: Deadline,
-        supplement: Callable[[SymbolSource], SymbolSource | None],
+        supplement: Callable[[DwarfFile, Sections], SymbolSource | None],
     ) -> None:
         """supplement: finds the file that .gnu_debugaltlink names."""
         self._dwarf = dwarf
@@ -110,12 +110,13 @@ class Store:
         from postmortem.values.extract import Extractor
         from postmortem.values.units import Units
 
-        source = SymbolSource(self._dwarf.path, self._dwarf.content, Sections(self._dwarf.content))
+        dwarf = self._dwarf
+        sections = Sections(dwarf.content)
         supplement = None
-        other = self._supplement(source)
+        other = self._supplement(dwarf, sections)
         if other is not None:
             supplement = Units(other.sections, other.content, self._deadline)
-        return Extractor(Units(source.sections, source.content, self._deadline, supplement), self._deadline)
+        return Extractor(Units(sections, dwarf.content, self._deadline, supplement), self._deadline)
 
     def save(self) -> None:
         """Keep what was read, the latest of it where it is much."""

@@ -12,6 +12,7 @@ from postmortem.symbols.finder import DebugFile, SymbolSource, open_elf
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from parsers.elf.header import Buffer
     from parsers.elf.symbols import Sections
     from parsers.filebytes import FileBytes
 
@@ -41,15 +42,15 @@ def find_debug_file(
     return None
 
 
-def find_supplement(source: SymbolSource, debug_dirs: Sequence[Path]) -> SymbolSource | None:
-    """The file that holds what dwz moved out of several (.gnu_debugaltlink: its path, NUL, its build-id)."""
-    section = source.sections.find(b".gnu_debugaltlink")
+def find_supplement(path: Path, content: Buffer, sections: Sections, debug_dirs: Sequence[Path]) -> SymbolSource | None:
+    """The file that holds what dwz moved out of that at `path` (.gnu_debugaltlink: its path, NUL, its build-id)."""
+    section = sections.find(b".gnu_debugaltlink")
     if section is None or section.size > LIMITS.string:
         return None
-    name, _, identity = bytes(source.content[section.offset : section.offset + section.size]).partition(b"\0")
+    name, _, identity = bytes(content[section.offset : section.offset + section.size]).partition(b"\0")
     wanted = identity.hex()
     named = Path(name.decode("utf-8", "surrogateescape"))
-    places = [source.path.parent / named]
+    places = [path.parent / named]
     if len(wanted) > 2:
         places += [directory / ".build-id" / wanted[:2] / f"{wanted[2:]}.debug" for directory in debug_dirs]
         places += [directory / ".dwz" / named.name for directory in debug_dirs]
