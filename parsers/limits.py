@@ -46,6 +46,8 @@ class Limits:
     value_parts: int = 4000
     values_cached: int = 1 << 22
     places_cached: int = 256
+    log_bytes: int = 1 << 23
+    """Of a text that is or holds a log; each line counts for 40 bytes at least."""
     open_files: int = 256
     """Descriptors of files that are held open at a time; others are opened again when they are read."""
     blocks_kept: int = 4096

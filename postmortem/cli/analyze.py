@@ -14,6 +14,7 @@ import click
 from postmortem.cli.output import (
     EXISTING,
     FORMATS,
+    MASK,
     Names,
     complain,
     format_of,
@@ -60,6 +61,7 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
     help="Of which threads arguments and locals are shown.",
 )
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
+@MASK
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0.1),
@@ -81,6 +83,7 @@ def analyze(
     histogram: bool,
     values: str,
     no_redact: bool,
+    masks: tuple[str, ...],
     max_seconds: float | None,
     max_memory: int | None,
     in_process: bool,
@@ -95,7 +98,7 @@ def analyze(
             raise click.UsageError(f"-o {output} would overwrite the input")
     options: dict[str, Any] = {
         "executable": exe, "sysroot": sysroot, "debug_dirs": debug_dirs, "hs_err": hs_err, "unwind": unwind,
-        "histogram": histogram, "values": values, "redact": not no_redact,
+        "histogram": histogram, "values": values, "redact": not no_redact, "masks": masks,
     }  # fmt: skip
     limits = _limits(max_seconds, max_memory)
     chosen = format_of(form, output)

@@ -29,6 +29,27 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What the container used of it."""
     cpu_limit: float | None = None
     """The container's limit, in processors."""
+    tasks: int | None = None
+    """Threads of all processes in the container."""
+    tasks_limit: int | None = None
+    """How many it may have (the pids controller)."""
+    commit_limit: int | None = None
+    """What all processes may commit: Linux's CommitLimit, which counts with vm.overcommit_memory=2 alone, and Windows'
+    physical memory with page files."""
+    commit_available: int | None = None
+    """What is left of it; below 0 where more was promised."""
+    committed: int | None = None
+    """Linux's Committed_AS."""
+    meminfo: dict[str, int] = {}
+    """/proc/meminfo; bytes, or counts of the rows without a unit."""
+    parameters: dict[str, str] = {}
+    """Kernel parameters by their sysctl names: vm.max_map_count, kernel.threads-max, …"""
+    container_facts: dict[str, str] = {}
+    """All that the source says of the container, in its words."""
+    process_memory: dict[str, str] = {}
+    """What the process itself held, in the source's words: Virtual Size, Resident Set Size, WorkingSet, …"""
+    cpu_features: tuple[str, ...] = ()
+    """Instruction sets and abilities, by the names that the VM uses."""
     limits: dict[str, str] = {}
     load: tuple[float, ...] = ()
     """Load averages over 1, 5 and 15 minutes."""

@@ -100,7 +100,8 @@ def _thread(report: Report) -> str:
         return ""
     java = found[1].java
     name = (java.name if java is not None else None) or found[1].name
-    return f'thread "{name}"' if name else f"thread {found[1].tid}"
+    tid = found[1].tid
+    return f'thread "{name}"' if name else "a thread whose number is not known" if tid is None else f"thread {tid}"
 
 
 def _known(report: Report) -> str:
