@@ -33,5 +33,5 @@ def test_secrets_by_name() -> None:
     user, copy, session = frame.locals
     assert user.text == '0x5590 "alice"'
     assert "hunter2" not in copy.text
-    assert session.points_to == f"{{id = 7, token = "{MASK}", next = 0x0}}"
+    assert session.points_to == f'{{id = 7, token = "{MASK}", next = 0x0}}'
     assert redact(made) == made
