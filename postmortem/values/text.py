@@ -381,7 +381,7 @@ class Printer:
     def variant(self, found: Type, data: bytes) -> Member | None:
         """The chosen variant's member of a tagged union."""
         chosen = None
-        number = None
+        number, mask = None, 0
         if found.discriminant is not None:
             part = self.part(found.discriminant, data)
             number = int.from_bytes(part, "little")
