@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from parsers.limits import LIMITS
+from postmortem.machines.x86_64.dataflow import steps_before
+from postmortem.machines.x86_64.instruction import WHOLE
 from postmortem.model import Problem, Value
 from postmortem.values.deadline import Deadline, Expired
 from postmortem.values.expression import OPTIMIZED_OUT, Frame, Unavailable, evaluate, gather, passed, value_of
+from postmortem.values.origin import Origins
 from postmortem.values.store import Store
 from postmortem.values.text import Printer, Shown
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsers.elf.symbols import Sections
+    from postmortem.model import Crash
     from postmortem.model import Frame as NamedFrame
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import LoadedModule, ModuleMap
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from postmortem.symbols.finder import SymbolSource
     from postmortem.symbols.symbolizer import DwarfFile
     from postmortem.unwind.frame import RawFrame, Walk
-    from postmortem.values.description import CallSite, Place, Scope, Type, Variable
+    from postmortem.values.description import CallSite, Place, Scope, Variable
 
 _CALLER_SAVED = (0, 1, 2, 4, 5, 8, 9, 10, 11)
 """rax, rdx, rcx, rsi, rdi, r8 to r11: a call does not preserve them (System V psABI, figure 3.4)."""
@@ -115,6 +119,48 @@ class FrameValues:
             except Expired:
                 self._expired = True
         return result
+
+    def explained(self, crash: Crash, walk: Walk, first: int, fs_base: int) -> Crash:
+        """The fault with its operands in the program's own words. first: the activation of the fault."""
+        if self._expired or crash.pc is None or not (crash.operands or crash.operand_values):
+            return crash
+        try:
+            activation = self._activation(walk.frames, first, fs_base, 0)
+        except Expired:
+            return crash
+        symbol = self._symbol_at(crash.pc)
+        if activation is None or symbol is None or walk.frames[first].pc != crash.pc:
+            return crash
+        steps = steps_before(self._space, crash.pc - symbol[1], symbol[2], crash.pc)
+        if steps is None:
+            return crash
+        place = activation.place
+        origins = Origins(
+            [variable for scope in place.scopes for variable in (*scope.variables, *scope.parameters)],
+            self._printer(activation),
+            activation.frame,
+            steps,
+            self._symbol_at,
+        )
+        operands = tuple(
+            msgspec.structs.replace(
+                operand,
+                pointer=None if operand.base is None else origins.register(operand.base),
+                target=origins.memory(
+                    operand.address, operand.base, operand.displacement, operand.index_value if operand.index else None
+                ),
+            )
+            for operand in crash.operands
+        )
+        sources = {}
+        if "divisor" in crash.operand_values:
+            words = crash.instruction or ""
+            size = crash.operand_values.get("quotient_bits", 64) // 8
+            name = words.rpartition(" ")[2]
+            found = operands[0].target if operands else origins.register(WHOLE.get(name, name), size)
+            if found is not None:
+                sources["divisor"] = found
+        return msgspec.structs.replace(crash, operands=operands, operand_sources=sources)
 
     def _store(self, module: LoadedModule) -> Store | None:
         if module.start not in self._stores:
@@ -218,17 +264,16 @@ class FrameValues:
         return made
 
     def _values(self, variables: Sequence[Variable], activation: _Activation) -> list[Value]:
-        place, frame = activation.place, activation.frame
-        printer = Printer(
-            place.types,
-            self._space.read,
-            place.language,
-            self._symbol,
-            lambda expression: value_of_memory(expression, frame),
-        )
-        return [self._value(variable, place.types, frame, printer) for variable in variables]
+        printer = self._printer(activation)
+        return [self._value(variable, activation.frame, printer) for variable in variables]
 
-    def _value(self, variable: Variable, types: Sequence[Type], frame: Frame, printer: Printer) -> Value:
+    def _printer(self, activation: _Activation) -> Printer:
+        place, frame = activation.place, activation.frame
+        return Printer(
+            place.types, self._space.read, place.language, self._symbol, lambda expression: value_of(expression, frame)
+        )
+
+    def _value(self, variable: Variable, frame: Frame, printer: Printer) -> Value:
         name = printer.name(variable.type)
         why: str | None
         try:
@@ -253,11 +298,6 @@ class FrameValues:
 
 def _unavailable_text(reason: str) -> str:
     return reason if reason.startswith(OPTIMIZED_OUT) else f"unavailable: {reason}"
-
-
-def value_of_memory(expression: bytes, frame: Frame) -> int:
-    """What an expression of an array's bound gives: the value where it ends with a location (DWARF 5 section 2.19)."""
-    return value_of(expression, frame)
 
 
 def _shown(variable: Variable, frame: Frame, printer: Printer) -> Shown:

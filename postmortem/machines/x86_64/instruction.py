@@ -28,7 +28,8 @@ _SUB = {
     "rdx": ("edx", "dx", "dl", "dh"), "rsi": ("esi", "si", "sil"), "rdi": ("edi", "di", "dil"),
     "rbp": ("ebp", "bp", "bpl"), "rsp": ("esp", "sp", "spl"),
 } | {f"r{n}": (f"r{n}d", f"r{n}w", f"r{n}b") for n in range(8, 16)}  # fmt: skip
-_WHOLE = {part: whole for whole, parts in _SUB.items() for part in parts}
+WHOLE = {part: whole for whole, parts in _SUB.items() for part in parts}
+"""The whole register of which another name is a part."""
 
 Access = Literal["read", "write", "read-write", "execute"]
 
@@ -50,19 +51,20 @@ class Decoded(NamedTuple):
     privileged: bool
 
 
-def _engine(detail: bool) -> Any:
+def engine(detail: bool) -> Any:
+    """A disassembler; detail: with operands and the registers that are read and written."""
     from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 
-    engine = Cs(CS_ARCH_X86, CS_MODE_64)
-    engine.detail = detail
-    return engine
+    disassembler = Cs(CS_ARCH_X86, CS_MODE_64)
+    disassembler.detail = detail
+    return disassembler
 
 
 def register(registers: dict[str, int], name: str) -> int | None:
     """The value of a register or of its low part."""
     if name in registers:
         return registers[name]
-    whole = _WHOLE.get(name)
+    whole = WHOLE.get(name)
     value = registers.get(whole) if whole else None
     if value is None or whole is None:
         return None
@@ -83,7 +85,7 @@ def decode(space: AddressSpace, pc: int, registers: dict[str, int], mapped: Call
     code = space.read_some(pc, _LONGEST)
     if not code:
         return None
-    instruction = next(_engine(True).disasm(code, pc, 1), None)
+    instruction = next(engine(True).disasm(code, pc, 1), None)
     if instruction is None:
         return None
     from capstone import CS_GRP_PRIVILEGE
@@ -268,31 +270,31 @@ def _target(
 
 def listing(space: AddressSpace, pc: int, start: int | None) -> tuple[tuple[Address, str], ...]:
     """Instructions around pc. `start`: a known instruction boundary at or below pc (the function's first)."""
-    engine = _engine(False)
+    disassembler = engine(False)
     rows: list[tuple[Address, str]] = []
     if start is not None and 0 < pc - start <= 1 << 16:
-        before = _lines(engine, space.read_some(start, pc - start), start, pc)
+        before = _lines(disassembler, space.read_some(start, pc - start), start, pc)
         rows = before[-_BEFORE:] if before is not None else []
     if not rows:
         # No known boundary: the longest run of instructions that ends exactly at pc.
         for back in range(48, 0, -1):
-            before = _lines(engine, space.read_some(pc - back, back), pc - back, pc)
+            before = _lines(disassembler, space.read_some(pc - back, back), pc - back, pc)
             if before:
                 rows = before[-_BEFORE:]
                 break
     code = space.read_some(pc, _LONGEST * (_AFTER + 1))
     rows += [
         (Address(at), f"{mnemonic} {operands}".strip())
-        for at, _, mnemonic, operands in engine.disasm_lite(code, pc, _AFTER + 1)
+        for at, _, mnemonic, operands in disassembler.disasm_lite(code, pc, _AFTER + 1)
     ]
     return tuple(rows)
 
 
-def _lines(engine: Any, code: bytes, start: int, end: int) -> list[tuple[Address, str]] | None:
+def _lines(disassembler: Any, code: bytes, start: int, end: int) -> list[tuple[Address, str]] | None:
     """Instructions that fill [start, end) exactly, or None."""
     rows = []
     reached = start
-    for at, size, mnemonic, operands in engine.disasm_lite(code, start):
+    for at, size, mnemonic, operands in disassembler.disasm_lite(code, start):
         rows.append((Address(at), f"{mnemonic} {operands}".strip()))
         reached = at + size
     return rows if reached == end else None
@@ -300,12 +302,12 @@ def _lines(engine: Any, code: bytes, start: int, end: int) -> list[tuple[Address
 
 def call_before(space: AddressSpace, address: int) -> str | None:
     """The call instruction that ends at a return address, with its own address."""
-    engine = _engine(False)
+    disassembler = engine(False)
     for size in (5, 2, 3, 6, 7, 4):
         code = space.read(address - size, size)
         if code is None:
             continue
-        for at, length, mnemonic, operands in engine.disasm_lite(code, address - size, 1):
+        for at, length, mnemonic, operands in disassembler.disasm_lite(code, address - size, 1):
             if mnemonic == "call" and length == size:
                 return f"{at:#x}: call {operands}"
     return None
