@@ -15,6 +15,7 @@ from parsers.elf import core as core_parser
 from parsers.elf.notes import AT_PHDR
 from parsers.errors import ParseError, Unsupported
 from postmortem import __version__, hs_err
+from postmortem.budget import Budget
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
@@ -22,7 +23,7 @@ from postmortem.fault.original import choose_fault
 from postmortem.fault.recorded import recorded
 from postmortem.fault.siginfo import describe as describe_signal
 from postmortem.fault.threads import crashed_first, thread_model
-from postmortem.model import Core, Crash, NativeFacts, Problem, Process, Report, Tool
+from postmortem.model import Core, Crash, LimitsReached, NativeFacts, Problem, Process, Report, Tool
 from postmortem.program.identity import describe as describe_process
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import ModuleMap, load_modules
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from parsers.hs_err import HsErrLog
     from postmortem.fault.fault import Fault
     from postmortem.model import Frame, Jvm, Thread
+    from postmortem.model import Mapping as MemoryMapping
     from postmortem.targets.target import Target
     from postmortem.unwind.threads import ThreadWalk
 
@@ -178,10 +180,16 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         if not core.threads:
             raise _no_thread(core, target)
         log.problems.extend(_losses(core, target))
+        budget = Budget()
+        for kind, count in core.left_out.items():
+            budget.miss(kind, count)
         space = AddressSpace(
-            Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
-            for segment in core.segments
-            if segment.dumped
+            (
+                Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
+                for segment in core.segments
+                if segment.dumped
+            ),
+            budget,
         )
     with log.stage("modules"):
         search = SearchPath(
@@ -207,7 +215,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             foreign=None if hotspot is None else hotspot.unwinder,
             mode=options.unwind,
         )
-        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core)
+        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core, budget)
         log.problems.extend(
             Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
             for pc, what in list(walker.damaged.items())[:20]
@@ -220,9 +228,9 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     with log.stage("symbols"):
         generated = GeneratedCode(core, search)
         if "symbols" in lost:
-            namer = FrameNamer(modules, lambda module, address: (), lambda pc: None)
+            namer = FrameNamer(modules, lambda module, address: (), lambda pc: None, budget)
         else:
-            namer = FrameNamer(modules, symbolication.locate, generated.name)
+            namer = FrameNamer(modules, symbolication.locate, generated.name, budget)
         named = [namer.all(walk.walk) for walk in walks]
         lost_frames = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
         named = [
@@ -305,14 +313,15 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         crash=crash,
         threads=threads,
         modules=tuple(module.to_model() for module in modules.modules),
-        mappings=found_mappings,
+        mappings=_listed(found_mappings, budget),
         memory=memory(found_mappings),
         native=native,
         jvm=jvm,
     )
     log.problems.extend(_module_problems(report))
     log.problems.extend(_unreadable(target, modules))
-    report = msgspec.structs.replace(report, problems=tuple(log.problems))
+    log.problems.extend(budget.problems())
+    report = msgspec.structs.replace(report, problems=tuple(log.problems), limits=LimitsReached(reached=budget.reached))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
             report = hs_err.with_log(report, target.path, options.hs_err)
@@ -345,6 +354,14 @@ def _with_values(
     values.save()
     log.problems.extend(values.problems)
     return made
+
+
+def _listed(found: tuple[MemoryMapping, ...], budget: Budget) -> tuple[MemoryMapping, ...]:
+    """The mappings that the report lists: the lowest ones, when there are too many."""
+    most = budget.left("mappings")
+    if len(found) > most:
+        budget.miss("mappings", len(found) - most)
+    return found[:most]
 
 
 def _innermost(frames: list[list[Frame]]) -> list[str]:

@@ -68,6 +68,12 @@ SILENCES: dict[str, tuple[str, ...]] = {
     "jvm-java-deadlock": ("mutex-deadlock", "lock-convoy"),
     "jvm-safepoint-stall": ("raised-signal",),
     "jvm-bad-jni-reference": _BAD_ADDRESS,
+    "jvm-bad-native-return": (
+        *_BAD_ADDRESS,
+        "use-after-free",
+        "jvm-crash-in-compiled-code",
+        "jvm-crash-in-interpreter",
+    ),
     "jvm-unsafe-access": (*_BAD_ADDRESS, "write-to-read-only"),
     "jvm-crash-in-compiled-code": (*_BAD_ADDRESS, "write-to-read-only"),
     "jvm-crash-in-interpreter": (*_BAD_ADDRESS, "write-to-read-only"),

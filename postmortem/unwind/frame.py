@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 
 class VirtualFrame(NamedTuple):
-    """One Java function of an activation; innermost inlined first. `line` counts from 1."""
+    """One Java function of an activation; innermost inlined first. `line` counts from 1. native: the address of the
+    code that implements a native method."""
 
     function: str
     file: str | None = None
     line: int | None = None
     bci: int | None = None
+    native: int | None = None
 
 
 class RawFrame(NamedTuple):

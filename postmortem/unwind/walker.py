@@ -52,7 +52,7 @@ class Walker:
         self._is_code = is_code
         self._foreign = foreign
         self._mode = mode
-        self._max_frames = max_frames
+        self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
         self._places: dict[int, _Place] = {}
         self._code: dict[int, bool] = {}
@@ -95,8 +95,9 @@ class Walker:
         self._places[pc << 1 | interrupted] = place
         return place
 
-    def walk(self, registers: Registers) -> Walk:
-        """All activations from these registers outwards."""
+    def walk(self, registers: Registers, max_frames: int | None = None) -> Walk:
+        """All activations from these registers outwards, at most `max_frames`."""
+        most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
         signal_frames: list[SignalFrame] = []
         trust: Trust = "context"
@@ -116,8 +117,8 @@ class Walker:
             pc, sp = registers[PC], registers[RSP]
             if pc is None or sp is None:
                 return end("no-registers", "the program counter or stack pointer is not known")
-            if len(frames) >= self._max_frames:
-                return end("limit", f"stopped after {self._max_frames} frames")
+            if len(frames) >= most:
+                return end("limit", f"stopped after {most} frames")
             if pc == 0 and frames and trust != "context":
                 return end("bottom", "the return address is 0")
             if covers is not None and covers(pc):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
 from postmortem.runtimes.hotspot.code.activation import Activations
@@ -19,11 +21,19 @@ from postmortem.runtimes.hotspot.layout.vmstructs import read_tables
 from postmortem.runtimes.hotspot.stack.continuation import Continuations
 from postmortem.runtimes.hotspot.threads.compiling import compilations
 from postmortem.runtimes.hotspot.threads.monitors import Wait, deadlocks, waits
-from postmortem.runtimes.hotspot.threads.threads import read_threads
+from postmortem.runtimes.hotspot.threads.pools import pools
+from postmortem.runtimes.hotspot.threads.threads import VmThread, read_threads
 from postmortem.runtimes.hotspot.threads.virtualthreads import VirtualThreads
 from postmortem.runtimes.hotspot.vm.flags import flags
+from postmortem.runtimes.hotspot.vm.operation import SYNCHRONIZING
 from postmortem.runtimes.hotspot.vm.state import jvm_state
-from postmortem.runtimes.hotspot.vm.vmerror import reported_fault, vm_error, vm_error_on_stack
+from postmortem.runtimes.hotspot.vm.vmerror import (
+    failed_allocation,
+    reported_fault,
+    vm_error,
+    vm_error_on_stack,
+)
+from postmortem.runtimes.hotspot.x86_64 import loops
 from postmortem.runtimes.hotspot.x86_64.continuationentry import ContinuationEntries
 from postmortem.runtimes.hotspot.x86_64.frames import HotSpotUnwinder, Stack
 
@@ -42,6 +52,8 @@ if TYPE_CHECKING:
     from postmortem.unwind.frame import RawFrame, ReportedFault
 
 LIBJVM = "libjvm.so"
+_NOT_OWNED = ("join", "task", "read-lock")
+"""Kinds of waits whose object nobody owns."""
 _VTABLE = "vtable for "
 _VTABLE_HEADER = 16
 
@@ -136,7 +148,8 @@ class HotSpot:
         )
         self.problems += problems
         self._crashed_sp = core.threads[0].registers.get("rsp", 0) if core.threads else 0
-        cache = CodeCache(self._vm)
+        self._pcs = {status.tid: status.registers.get("rip", 0) for status in core.threads}
+        self._cache = cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
         self._continuations = Continuations(self._vm, self._oops, cache, activations, names.address)
         mounted = {thread.virtual for thread in self._threads.threads if thread.virtual}
@@ -169,7 +182,7 @@ class HotSpot:
     def _wait_of(self, address: int) -> tuple[str, str | None] | None:
         """What a thread waits for, and the name of its holder."""
         wait = self._waits.get(address)
-        return None if wait is None else (wait.text, wait.holder_name)
+        return None if wait is None else (wait.text, None if wait.kind in _NOT_OWNED else wait.holder_name)
 
     def thread(self, tid: int) -> JavaThread | None:
         """What the VM knows of a thread of the core."""
@@ -188,9 +201,28 @@ class HotSpot:
             virtual_name=thread.virtual_name,
             virtual_tid=thread.virtual_tid,
             blocked_on=None if wait is None else wait.text,
-            blocked_by=None if wait is None else wait.holder_name,
+            blocked_by=None if wait is None or wait.kind in _NOT_OWNED else wait.holder_name,
+            wait_kind=None if wait is None or wait.held_by is None else wait.kind,
+            waits_for_tid=None if wait is None or wait.held_by is None else wait.held_by.tid,
             pending_exception=thread.pending_exception,
+            loop_polls=self._loop_polls(thread),
         )
+
+    @cached_property
+    def _synchronizing(self) -> bool:
+        return self._vm.u32(self._names.address("_ZN20SafepointSynchronize6_stateE")) == SYNCHRONIZING
+
+    def _loop_polls(self, thread: VmThread) -> bool | None:
+        """Of a thread in compiled code, while a safepoint is begun."""
+        if thread.thread_state != "_thread_in_Java" or not self._synchronizing:
+            return None
+        pc = self._pcs.get(thread.tid or 0, 0)
+        blob = self._cache.blob_at(pc)
+        if blob is None or blob.kind != "nmethod":
+            return None
+        code = self._vm.memory.read_some(blob.code_begin, min(blob.code_end - blob.code_begin, loops.LONGEST))
+        mined = {flag.name: flag.value for flag in self._flags}.get("LoopStripMiningIter", "0") != "0"
+        return loops.polled(code, blob.code_begin, pc, mined)
 
     def state(
         self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]], progress: Progress | None = None
@@ -211,8 +243,14 @@ class HotSpot:
         fields["error"] = vm_error(self._vm, self._names.address)
         if fields["error"] is None and fields["tier"] == "tables" and self._crashed_sp:
             fields["error"] = vm_error_on_stack(self._vm, self._crashed_sp)
+        error = fields["error"]
+        if error is not None and "OutOfMemory" in f"{error.message} {error.detail}" and self._crashed_sp:
+            wanted = failed_allocation(self._vm, self._oops, self._names.class_of_vtable, self._crashed_sp)
+            if wanted is not None:
+                fields["error"] = msgspec.structs.replace(error, object_class=wanted[0], object_size=wanted[1])
         fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
         fields["deadlocks"] = deadlocks(self._threads, self._waits, self._virtual_threads.waiting)
+        fields["thread_pools"] = pools(self._vm, self._oops, self._threads, self._waits)
         fields["virtual_threads"] = tuple(
             VirtualThread(
                 name=group.name,
