@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from parsers.elf import core as core_parser
-from parsers.elf.notes import AT_PHDR
 from parsers.errors import ParseError, Unsupported
 from postmortem import __version__, hs_err
 from postmortem.budget import Budget
@@ -34,7 +33,6 @@ from postmortem.runtimes.mappings import mappings, memory
 from postmortem.runtimes.native.facts import native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
-from postmortem.symbols.cache import Cache
 from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
@@ -46,21 +44,18 @@ from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
 from postmortem.unwind.walker import Mode, Walker
-from postmortem.values.frames import FrameValues
+from postmortem.values.stage import Values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from parsers.hs_err import HsErrLog
-    from postmortem.fault.fault import Fault
     from postmortem.model import Frame, Jvm, Thread
     from postmortem.model import Mapping as MemoryMapping
     from postmortem.targets.target import Target
-    from postmortem.unwind.threads import ThreadWalk
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
 _SIGABRT = 6
-_VALUE_SECONDS, _ALL_VALUE_SECONDS = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,9 +233,12 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             for walk, frames in zip(walks, named, strict=True)
         ]
         log.problems.extend(generated.problems)
+    values = None
     if options.values != "none" and not {"values", "symbols", "unwind"} & lost.keys():
         with log.stage("values"):
-            named = _with_values(walks, named, fault, core, space, modules, symbolication, options, log)
+            values = Values(core, space, modules, symbolication, options.cache_dir, all_threads=options.values == "all")
+            named = values.fill(walks, named, fault)
+            log.problems.extend(values.problems)
     with log.stage("threads"):
         tids = frozenset(status.tid for status in core.threads)
         threads = tuple(
@@ -278,6 +276,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             at = symbolication.symbol_at(fault.registers.get("rip", 0))
             start = None if at is None else fault.registers["rip"] - at[1]
             crash = describe_crash(fault, space, describer, start)
+            if values is not None:
+                crash = values.explained(crash, walks, fault)
     native = NativeFacts()
     process = Process()
     with log.stage("process"):
@@ -326,34 +326,6 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         with log.stage("log"):
             report = hs_err.with_log(report, target.path, options.hs_err)
     return _judged(report, log, options)
-
-
-def _with_values(
-    walks: list[ThreadWalk], named: list[list[list[Frame]]], fault: Fault | None, core: core_parser.Core,
-    space: AddressSpace, modules: ModuleMap, symbolication: Symbolication, options: Options, log: _Log,
-) -> list[list[list[Frame]]]:  # fmt: skip
-    """The named frames with arguments and locals: of the crashing thread from the fault on, or of every thread."""
-    values = FrameValues(
-        modules,
-        symbolication.dwarf,
-        symbolication.supplement,
-        space,
-        symbolication.symbol_at,
-        symbolication.address_of,
-        Cache(options.cache_dir),
-        _VALUE_SECONDS if options.values == "crashing" else _ALL_VALUE_SECONDS,
-        core.auxv.get(AT_PHDR, 0),
-    )
-    made = list(named)
-    for index, walked in enumerate(walks):
-        if index and options.values != "all":
-            break
-        frame = fault.frame if walked.crashed and fault is not None else None
-        first = 0 if frame is None else frame.position + 1
-        made[index] = values.fill(walked.walk, named[index], first, walked.status.registers.get("fs_base", 0))
-    values.save()
-    log.problems.extend(values.problems)
-    return made
 
 
 def _listed(found: tuple[MemoryMapping, ...], budget: Budget) -> tuple[MemoryMapping, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.values.expression import Unavailable, evaluate
+from postmortem.values.expression import Unavailable, evaluate, gather
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,18 +86,20 @@ class Origins:
         return None if made is None else made.text
 
     def _known(self, name: str, at: int) -> int | None:
-        """The value of a register before step `at`, if no later step changed it."""
-        if any(name in step.writes for step in self._steps[at:]):
-            return None
+        """The value of a register before step `at`, if later steps did no more than add to it."""
         number = _NUMBERS.get(name)
-        return None if number is None else self._frame.registers[number]
+        value = None if number is None else self._frame.registers[number]
+        for step in self._steps[at:]:
+            if name in step.writes and value is not None:
+                value = value - step.displacement & _MASK if step.kind == "add" and step.base == name else None
+        return value
 
     def _register(self, name: str, at: int, depth: int) -> Source | None:
         number = _NUMBERS.get(name)
         if number is None or depth > _DEEPEST:
             return None
         held_value = self._known(name, at)
-        if held_value is not None:
+        if held_value is not None and not any(name in step.writes for step in self._steps[at:]):
             code = bytes([0x50 + number])
             held = [variable for variable in self._variables if variable.location == code]
             if held:
@@ -137,6 +139,8 @@ class Origins:
                 return None
             return Source(named[0], -2, address, self._word(address, named[2] if named[2] in (1, 2, 4) else 8))
         pointer = self._register(step.base, index, depth + 1)
+        if pointer is None and base:
+            pointer = self._pointing(base)
         if pointer is None:
             return None
         if step.index is None:
@@ -145,6 +149,23 @@ class Origins:
         if position is None:
             return None
         return self._member(pointer, position * step.scale + step.displacement)
+
+    def _pointing(self, value: int) -> Source | None:
+        """A pointer or reference to a structure that has this value: it leads to the same object."""
+        for variable in self._variables:
+            kind, _ = self._printer.plain(variable.type)
+            if kind.kind not in ("pointer", "reference") or variable.location is None:
+                continue
+            target, _ = self._printer.plain(kind.target)
+            if target.kind not in ("struct", "union"):
+                continue
+            try:
+                data = gather(evaluate(variable.location, self._frame), 8, self._frame)
+            except Unavailable:
+                continue
+            if int.from_bytes(data, "little") == value:
+                return Source(variable.name, variable.type, None, value)
+        return None
 
     def _at(self, address: int) -> Source | None:
         """The variable, or the part of one, that lies at an address."""

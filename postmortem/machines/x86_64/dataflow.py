@@ -21,8 +21,10 @@ _LOADS = frozenset(("mov", "movsxd", "movsx", "movzx"))
 
 
 class Step(NamedTuple):
-    """An instruction. writes: whole registers that it changes. load: its destination from memory [base + index * scale +
-    displacement]; copy: from register `base`; add: register `base` plus displacement; leave: control goes elsewhere.
+    """An instruction. writes: whole registers that it changes.
+
+    load: its destination from memory [base + index * scale + displacement]; copy: from register `base`; add: register
+    `base` plus displacement; leave: control goes elsewhere.
 
     base "rip": displacement is the address itself.
     """
@@ -37,7 +39,7 @@ class Step(NamedTuple):
 
 
 def steps_before(space: AddressSpace, start: int, size: int, pc: int) -> list[Step] | None:
-    """The instructions that run straight to pc, in order; None when the function [start, start + size) can't be read."""
+    """The instructions that run straight to pc, in order; None when the function's `size` bytes can't be read."""
     size = max(size, pc - start)
     if not 0 <= pc - start < _LARGEST or size > _LARGEST:
         return None

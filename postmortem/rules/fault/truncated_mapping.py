@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def check(report: Report) -> Iterator[Finding]:
         rivals=tuple(_rivals("w" in mapping.permissions)),
         evidence=proof(
             report,
+            *operand_evidence(report),
             ("crash.signal.code_name", "mapped, but the page cannot be had"),
             (views.fault_address_path(report), "the address that was touched"),
             (f"mappings[{index}].path", "the file"),
