@@ -26,7 +26,7 @@ from postmortem.model.jvm import (
     VirtualThread,
     VmError,
 )
-from postmortem.model.process import Crash, Mapping, Memory, Module, ModuleCandidate, Operand, Process, Signal
+from postmortem.model.process import Crash, Hardening, Mapping, Memory, Module, ModuleCandidate, Operand, Process, Signal
 from postmortem.model.report import (
     SCHEMA_VERSION,
     Core,
@@ -62,6 +62,7 @@ __all__ = [
     "Finding",
     "Flag",
     "Frame",
+    "Hardening",
     "HeapSpace",
     "HistogramEntry",
     "Host",
