@@ -26,7 +26,16 @@ from postmortem.model.jvm import (
     VirtualThread,
     VmError,
 )
-from postmortem.model.process import Crash, Hardening, Mapping, Memory, Module, ModuleCandidate, Operand, Process, Signal
+from postmortem.model.process import (
+    Crash,
+    Mapping,
+    Memory,
+    Module,
+    ModuleCandidate,
+    Operand,
+    Process,
+    Signal,
+)
 from postmortem.model.report import (
     SCHEMA_VERSION,
     Core,
@@ -62,7 +71,6 @@ __all__ = [
     "Finding",
     "Flag",
     "Frame",
-    "Hardening",
     "HeapSpace",
     "HistogramEntry",
     "Host",

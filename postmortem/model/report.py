@@ -95,6 +95,14 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """errno of the crashing thread, where libc's TLS block could be read."""
 
 
+class RuntimeState(msgspec.Struct, frozen=True, kw_only=True):
+    """A runtime that was found in the process. state: what it was at, where that can be told."""
+
+    name: str
+    version: str | None = None
+    state: str | None = None
+
+
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """What two crashes of one defect have in common. Two signatures are equal when their `id` is.
 
@@ -143,6 +151,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     mappings: tuple[Mapping, ...] = ()
     memory: Memory = Memory()
     native: NativeFacts = NativeFacts()
+    runtimes: tuple[RuntimeState, ...] = ()
     jvm: Jvm | None = None
     host: Host | None = None
     signature: Signature | None = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from parsers.elf.core import Core, Segment
+    from postmortem.budget import Budget
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import ModuleMap
 
@@ -125,3 +126,11 @@ def memory(found: tuple[Mapping, ...]) -> Memory:
         mappings=len(found),
         dumped=sum(mapping.dumped for mapping in found),
     )
+
+
+def listed(found: tuple[Mapping, ...], budget: Budget) -> tuple[Mapping, ...]:
+    """The mappings that the report lists: the lowest ones, when there are too many."""
+    most = budget.left("mappings")
+    if len(found) > most:
+        budget.miss("mappings", len(found) - most)
+    return found[:most]

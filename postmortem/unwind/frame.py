@@ -63,7 +63,9 @@ class ForeignStep(NamedTuple):
 
 
 class ForeignUnwinder(Protocol):
-    """Unwinds code that a runtime generated."""
+    """Unwinds code that a runtime generated. trust: of the callers that it finds."""
+
+    trust: Trust
 
     def covers(self, pc: int) -> bool:
         """Whether the pc lies in the runtime's generated code. Cheap: asked for every frame."""

@@ -124,10 +124,10 @@ class Origins:
             return None
         address = step.displacement if step.base == "rip" else None
         base = self._known(step.base, index)
-        if base is not None and step.index is None:
+        if base is not None and step.index_register is None:
             address = base + step.displacement & _MASK
-        elif base is not None and step.index is not None:
-            position = self._known(step.index, index)
+        elif base is not None and step.index_register is not None:
+            position = self._known(step.index_register, index)
             address = None if position is None else base + position * step.scale + step.displacement & _MASK
         if address is not None:
             found = self._at(address)
@@ -143,9 +143,9 @@ class Origins:
             pointer = self._pointing(base)
         if pointer is None:
             return None
-        if step.index is None:
+        if step.index_register is None:
             return self._member(pointer, step.displacement)
-        position = self._known(step.index, index)
+        position = self._known(step.index_register, index)
         if position is None:
             return None
         return self._member(pointer, position * step.scale + step.displacement)

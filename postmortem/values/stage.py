@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from parsers.elf.notes import AT_PHDR
 from postmortem.symbols.cache import Cache
@@ -12,11 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
     from postmortem.model import Crash, Frame, Problem
-    from postmortem.program.memory import AddressSpace
-    from postmortem.program.modules import ModuleMap
+    from postmortem.program.program import Program
     from postmortem.symbols.symbolication import Symbolication
     from postmortem.unwind.threads import ThreadWalk
 
@@ -24,29 +22,26 @@ _SECONDS, _SECONDS_FOR_ALL = 1.0, 10.0
 
 
 class Values:
-    """Of one process. all_threads: of every thread, not of the crashing one alone."""
+    """Of one process. which: of no thread, of the crashing one, or of all."""
 
     def __init__(
         self,
-        core: Core,
-        space: AddressSpace,
-        modules: ModuleMap,
-        symbolication: Symbolication,
+        program: Program,
+        symbols: Symbolication,
         cache_dir: Path | None,
-        *,
-        all_threads: bool,
+        which: Literal["none", "crashing", "all"],
     ) -> None:
-        self._all = all_threads
+        self._which = which
         self._values = FrameValues(
-            modules,
-            symbolication.dwarf,
-            symbolication.supplement,
-            space,
-            symbolication.symbol_at,
-            symbolication.address_of,
+            program.modules,
+            symbols.dwarf,
+            symbols.supplement,
+            program.memory,
+            symbols.symbol_at,
+            symbols.address_of,
             Cache(cache_dir),
-            _SECONDS_FOR_ALL if all_threads else _SECONDS,
-            core.auxv.get(AT_PHDR, 0),
+            _SECONDS_FOR_ALL if which == "all" else _SECONDS,
+            program.core.auxv.get(AT_PHDR, 0),
         )
 
     def fill(
@@ -55,7 +50,7 @@ class Values:
         """The named frames with arguments and locals; those of the crashing thread from the fault on."""
         made = list(named)
         for index, walked in enumerate(walks):
-            if index and not self._all:
+            if self._which == "none" or (index and self._which != "all"):
                 break
             made[index] = self._values.fill(walked.walk, named[index], _first(walked, fault), _thread_pointer(walked))
         self._values.save()
@@ -63,7 +58,7 @@ class Values:
 
     def explained(self, crash: Crash, walks: Sequence[ThreadWalk], fault: Fault | None) -> Crash:
         """The fault with its operands in the program's own words."""
-        if not walks or not walks[0].crashed:
+        if self._which == "none" or not walks or not walks[0].crashed:
             return crash
         return self._values.explained(crash, walks[0].walk, _first(walks[0], fault), _thread_pointer(walks[0]))
 

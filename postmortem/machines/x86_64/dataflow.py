@@ -23,7 +23,7 @@ _LOADS = frozenset(("mov", "movsxd", "movsx", "movzx"))
 class Step(NamedTuple):
     """An instruction. writes: whole registers that it changes.
 
-    load: its destination from memory [base + index * scale + displacement]; copy: from register `base`; add: register
+    load: its destination from memory [base + index_register * scale + displacement]; copy: from register `base`; add: register
     `base` plus displacement; leave: control goes elsewhere.
 
     base "rip": displacement is the address itself.
@@ -33,7 +33,7 @@ class Step(NamedTuple):
     writes: frozenset[str]
     kind: Literal["load", "copy", "add", "leave", "other"]
     base: str | None = None
-    index: str | None = None
+    index_register: str | None = None
     scale: int = 1
     displacement: int = 0
 
