@@ -23,8 +23,8 @@ _LOADS = frozenset(("mov", "movsxd", "movsx", "movzx"))
 class Step(NamedTuple):
     """An instruction. writes: whole registers that it changes.
 
-    load: its destination from memory [base + index_register * scale + displacement]; copy: from register `base`; add: register
-    `base` plus displacement; leave: control goes elsewhere.
+    load: its destination from memory [base + index_register * scale + displacement]; copy: from register `base`;
+    add: register `base` plus displacement; leave: control goes elsewhere.
 
     base "rip": displacement is the address itself.
     """
@@ -82,7 +82,8 @@ def _step(instruction: object) -> Step:
     if CS_GRP_CALL in instruction.groups:  # type: ignore[attr-defined]
         return Step(address, _CALL_WRITES, "other")
     _, written = instruction.regs_access()  # type: ignore[attr-defined]
-    writes = frozenset(WHOLE.get(register, register) for register in map(name, written))
+    changed = [str(name(register)) for register in written]
+    writes = frozenset(WHOLE.get(register, register) for register in changed)
     if len(operands) != 2 or operands[0].type != X86_OP_REG:
         return Step(address, writes, "other")
     source = operands[1]
