@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from parsers.hs_err.text import anchors
 from parsers.hs_err.text.markup import unescaped
+from parsers.hs_err.text.streams import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from parsers.hs_err.text.anchors import Hit
 
-_TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _UNESCAPED = re.compile(r"(?<!\\)(?:\\\\){0,64}\\(?:(?![nrtbfu\"'\\/])|u(?![0-9a-fA-F]{4}))")
 """A backslash that begins no escape: the text has its quotation marks but was not escaped."""
 _LONGEST = 400
@@ -80,7 +80,7 @@ def _shapes(texts: Iterable[str], plain: int) -> list[_Shape]:
     total = plain
     for text in texts:
         total += 1
-        tokens = _TOKEN.findall(text)
+        tokens = TOKEN.findall(text)
         key = "".join("w" if t[0].isalnum() or t[0] == "_" else "s" if t.isspace() else t for t in tokens)
         if key not in found and len(found) < 1000:
             found[key] = _Shape([set() for _ in tokens])

@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import re
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,6 +195,31 @@ def test_several_logs_are_told_and_the_first_is_read() -> None:
     several = parse(f"{LOGS['jni-17']}\n{second}".encode())
     assert several.logs == (1, LOGS["jni-17"].count("\n") + 2)
     assert facts(several) == facts(parse(LOGS["jni-17"].encode()))
+
+
+def test_two_containers_that_crash_at_once_are_told_apart() -> None:
+    other = LOGS["jni-17"].replace("pid=11500", "pid=77").replace("libcrash", "libother")
+    both = "\n".join(
+        f"2026-02-03T{clock(number)}Z api-{name}  | {line}"
+        for number, lines in enumerate(zip(LOGS["jni-17"].split("\n"), other.split("\n"), strict=True))
+        for name, line in zip("12", lines, strict=True)
+    )
+    came = parse(both.encode())
+    assert facts(came) == facts(parse(LOGS["jni-17"].encode()))
+    assert "lines of 1 other JVMs (2)" in came.normalised
+
+
+def test_lines_that_a_terminal_broke() -> None:
+    text = "\n".join(
+        "\n".join(textwrap.wrap(line, 72)) if len(line) > 72 and not line[0].isalnum() else line
+        for line in LOGS["17"]
+        .replace("siginfo: si_signo: 11 (SIGSEGV), ", "siginfo: si_signo: 11 (SIGSEGV),\n")
+        .split("\n")
+    )
+    came, whole = parse(text.encode()), parse(LOGS["17"].encode())
+    assert (came.header.vm, came.header.runtime) == (whole.header.vm, whole.header.runtime)
+    assert came.thread.siginfo == whole.thread.siginfo
+    assert any("line breaks" in words for words in came.normalised)
 
 
 def test_markdown_escapes() -> None:
