@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from postmortem.fault.describe import Describer
+from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.siginfo import describe
 from postmortem.machines.x86_64 import instruction as decoder
+from postmortem.machines.x86_64.constants import loaded_from
 from postmortem.model import Address, Crash, RegisterNote
+from postmortem.model.process import PointerSource
 
 if TYPE_CHECKING:
-    from postmortem.fault.describe import Describer
+    from collections.abc import Sequence
+
+    from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
     from postmortem.machines.x86_64.instruction import Decoded
-    from postmortem.model import Operand, Signal
+    from postmortem.model import Mapping, Operand, Signal, Thread
     from postmortem.program.memory import AddressSpace
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
 
 SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP = 11, 7, 8, 4, 5
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
@@ -26,6 +34,31 @@ _LONGEST_INSTRUCTION = 15
 _ERROR_WRITE, _ERROR_FETCH = 2, 16
 
 Access = Literal["read", "write", "execute"]
+
+
+def signal_only(core: Core) -> Crash:
+    """What the core itself names, when the fault is not looked for."""
+    return Crash(signal=describe(core.signal))
+
+
+def crash_of(
+    fault: Fault | None,
+    program: Program,
+    symbols: Symbolication,
+    mappings: Sequence[Mapping],
+    threads: Sequence[Thread],
+) -> Crash:
+    """The fault of the report; one that is empty when the core has no thread."""
+    if fault is None:
+        return Crash()
+    stacks = [
+        (thread.stack.start, thread.stack.end, thread.tid)
+        for thread in threads
+        if thread.stack is not None and thread.tid is not None
+    ]
+    describer = Describer(program.memory, mappings, program.modules, symbols.symbol_at, stacks)
+    at = symbols.symbol_at(fault.registers.get("rip", 0))
+    return crash(fault, program.memory, describer, None if at is None else fault.registers["rip"] - at[1])
 
 
 def crash(fault: Fault, space: AddressSpace, describer: Describer, function_start: int | None) -> Crash:
@@ -45,10 +78,12 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
         decoded = decoder.decode(space, pc, registers, mapped)
         disassembly = decoder.listing(space, pc, function_start)
     address, source, access = _touched(fault, shown, decoded, describer, pc, executable)
-    call_site = None
+    gone: Nowhere | None = None
     if shown is not None and not executable and shown.number in (SIGSEGV, SIGBUS):
-        returns_to = space.word(registers.get("rsp", 0))
-        call_site = decoder.call_before(space, returns_to) if returns_to else None
+        gone = nowhere(space, registers, describer)
+    table = None if gone is None else gone.table_call
+    if decoded is not None and decoded.mnemonic == "call":
+        table = table_call(space, decoded, describer)
     return Crash(
         signal=shown,
         tid=fault.tid,
@@ -73,8 +108,27 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
         ),
         trap_number=fault.trap,
         error_code=fault.error,
-        call_site=call_site,
+        call_site=None if gone is None else gone.call_site,
+        pointer_source=None if decoded is None else _source(space, decoded, pc, function_start, describer),
+        table_call=table,
+        returned=gone is not None and gone.returned,
+        return_neighbours=() if gone is None else gone.return_neighbours,
+        code_references=() if gone is None else gone.code_references,
     )
+
+
+def _source(
+    space: AddressSpace, decoded: Decoded, pc: int, function_start: int | None, describer: Describer
+) -> PointerSource | None:
+    """Of the operand whose address can't be reached."""
+    operand = next((item for item in decoded.operands if not item.mapped or not item.canonical), None)
+    if operand is None or operand.base in (None, "rip", "rsp"):
+        return None
+    at = loaded_from(space, pc, function_start, operand.base)
+    found = None if at is None else describer.symbol(at)
+    if found is None:
+        return None
+    return PointerSource(register=operand.base, symbol=found[0], offset=found[1], module=found[3])
 
 
 def _is_executable(describer: Describer, pc: int, shown: Signal | None) -> bool:

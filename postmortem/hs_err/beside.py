@@ -26,11 +26,11 @@ def with_log(report: Report, core: Path, named: Path | None) -> Report:
 
     A log that can't be read, or is none, costs what it would have added and is a problem of the report.
     """
-    from postmortem.hs_err.merge import merged
-
     path = named or find(core, report.process.pid)
     if path is None:
         return report
+    from postmortem.hs_err.merge import merged  # and with it the parser of logs, which takes its time
+
     try:
         return merged(report, load(path), str(path))
     except AnalysisError as error:
