@@ -8,7 +8,7 @@ import msgspec
 
 from parsers.limits import LIMITS
 from postmortem.machines.x86_64.dataflow import steps_before
-from postmortem.machines.x86_64.instruction import WHOLE
+from postmortem.machines.x86_64.instruction import whole
 from postmortem.model import Problem, Value
 from postmortem.values.deadline import Deadline, Expired
 from postmortem.values.expression import OPTIMIZED_OUT, Frame, Unavailable, evaluate, gather, passed, value_of
@@ -157,7 +157,7 @@ class FrameValues:
             words = crash.instruction or ""
             size = crash.operand_values.get("quotient_bits", 64) // 8
             name = words.rpartition(" ")[2]
-            found = operands[0].target if operands else origins.register(WHOLE.get(name, name), size)
+            found = operands[0].target if operands else origins.register(whole(name) or name, size)
             if found is not None:
                 sources["divisor"] = found
         return msgspec.structs.replace(crash, operands=operands, operand_sources=sources)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from postmortem.machines.x86_64.instruction import WHOLE, engine
+from postmortem.machines.x86_64.instruction import engine, whole
 
 if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
@@ -83,7 +83,7 @@ def _step(instruction: object) -> Step:
         return Step(address, _CALL_WRITES, "other")
     _, written = instruction.regs_access()  # type: ignore[attr-defined]
     changed = [str(name(register)) for register in written]
-    writes = frozenset(WHOLE.get(register, register) for register in changed)
+    writes = frozenset(whole(register) or register for register in changed)
     if len(operands) != 2 or operands[0].type != X86_OP_REG:
         return Step(address, writes, "other")
     source = operands[1]
@@ -103,9 +103,9 @@ def _step(instruction: object) -> Step:
         return Step(address, writes, "load", base, index, memory.scale, displacement)
     if source.type == X86_OP_REG and mnemonic in ("mov", "movsxd"):
         register = name(source.reg)
-        return Step(address, writes, "copy", WHOLE.get(register, register))
+        return Step(address, writes, "copy", whole(register) or register)
     if source.type == X86_OP_IMM and mnemonic in ("add", "sub"):
         register = name(operands[0].reg)
         sign = 1 if mnemonic == "add" else -1
-        return Step(address, writes, "add", WHOLE.get(register, register), None, 1, sign * source.imm)
+        return Step(address, writes, "add", whole(register) or register, None, 1, sign * source.imm)
     return Step(address, writes, "other")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import VmError
-from postmortem.model.queries import aborts
+from postmortem.model.queries import aborts, jdk
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -174,16 +174,9 @@ def number_flag(report: Report, name: str) -> int | None:
 
 
 def major(report: Report) -> int | None:
-    """8 for "25.504-b01" (HotSpot express) and "1.8.0_402", else the number that the version begins with."""
-    version = report.jvm.version if report.jvm is not None else None
-    if version is None:
-        return None
-    if match := re.match(r"1\.(\d+)", version):
-        return int(match[1])
-    if re.match(r"2[0-5]\.\d+-b\d+", version):
-        return 8
-    match = re.match(r"\d{1,3}", version)
-    return int(match[0]) if match else None
+    """The JDK's feature release: 8, 17."""
+    found = jdk.release(report)
+    return found[0] if found else None
 
 
 def collector(report: Report) -> str | None:

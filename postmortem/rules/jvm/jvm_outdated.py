@@ -22,6 +22,7 @@ import msgspec
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import jdk
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -104,17 +105,9 @@ def releases() -> Releases:
     return msgspec.json.decode(data, type=Releases)
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """(17, 0, 15) of "17.0.15+6-Debian", (8, 504) of "25.504-b01", "1.8.0_504-b01" and "8u504"; () if it is none."""
-    if match := re.match(r"(?:25\.|1\.8\.0_|8u)(\d+)(?=$|-|\+)", version):
-        return (8, int(match[1]))
-    match = re.match(r"\d{1,3}(?:\.\d{1,4}){0,4}", version)
-    return () if match is None else tuple(int(part) for part in match[0].split("."))
-
-
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding for the age, and one for known defects."""
-    version = numbers(report.jvm.version or "") if report.jvm is not None else ()
+    version = jdk.release(report)
     if not version:
         return
     yield from _known(report, version)
@@ -149,9 +142,9 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
 def _open(fix: Fix, version: tuple[int, ...]) -> bool:
     """Whether a release has the defect, as far as is known."""
     major = str(version[0])
-    if major not in fix.fixed or version >= numbers(fix.fixed[major]):
+    if major not in fix.fixed or version >= jdk.numbers(fix.fixed[major]):
         return False
-    return major not in fix.since or version >= numbers(fix.since[major])
+    return major not in fix.since or version >= jdk.numbers(fix.since[major])
 
 
 def _seen(report: Report, fix: Fix) -> Iterator[str]:
@@ -169,6 +162,8 @@ def _seen(report: Report, fix: Fix) -> Iterator[str]:
 
 
 def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
+    if version[0] < _EIGHT:
+        yield from _ended(report, version[0])
     train = next((train for train in releases().trains if train.major == version[0]), None)
     newest = _newest(train) if train is not None else None
     if train is None or newest is None:
@@ -177,7 +172,7 @@ def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
     known = releases().quarters.dates[-1]
     if train.lts and behind < _BEHIND:
         return
-    text = f"8u{version[1]}" if version[0] == _EIGHT else ".".join(map(str, version))
+    text = jdk.name(report)
     own = _released(train, version)
     came = f" of {own}" if own else ""
     if train.lts:
@@ -206,6 +201,27 @@ def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
             else "Move to a release with long-term support (17, 21, 25).",
         ),
         references=(train.source,) if train.source.startswith("http") else (),
+    )
+
+
+def _ended(report: Report, train: int) -> Iterator[Finding]:
+    ended = {5: "2009", 6: "2013", 7: "2015"}.get(train)
+    name = jdk.name(report)
+    if ended is None:
+        return
+    yield Finding(
+        rule=RULE.id,
+        title=f"JDK {name} has no more updates",
+        severity="low",
+        confidence="certain",
+        claim="observation",
+        explanation=(
+            f"This JVM is JDK {name}. The public updates of JDK {train} ended in {ended}; what later updates mended"
+            " stays open in it, and a vendor looks at a crash in a current release only."
+        ),
+        evidence=proof(report, ("jvm.runtime", "this JDK"), ("jvm.version", "this JVM"), ("jvm.build", "its build")),
+        remedies=("Move to a release with long-term support (17, 21, 25); JDK 8 runs most of the same programs.",),
+        references=("https://www.oracle.com/java/technologies/java-se-support-roadmap.html",),
     )
 
 
