@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _LIMIT = ("memory_limit_in_bytes", "memory_limit")
 _BUILT_FOR = re.compile(r"\bfor ([a-z]+-[\w-]+)")
+_PAGE_FILE = re.compile(r"TotalPageFile size (\d{1,12})M \(AvailPageFile size (\d{1,12})M\)")
+_KERNEL_LIMIT = re.compile(r"/proc/sys/(?:vm|kernel)/(max_map_count|threads-max|pid_max)\b")
 _USED = ("memory_usage_in_bytes", "memory_usage")
 
 
@@ -21,6 +23,8 @@ def host(told: HsErrLog) -> Host:
     system, summary = told.system, told.summary
     container = {setting.name: setting.value for setting in system.container}
     known = dict(system.meminfo)
+    windows = (_platform(told) or system.os or "").lower().startswith("windows")
+    promised = _promised(told) if windows else (known.get("CommitLimit"), known.get("Committed_AS"))
     return Host(
         operating_system=_named(system.os) or summary.os,
         platform=_platform(told),
@@ -30,8 +34,11 @@ def host(told: HsErrLog) -> Host:
         cpus=summary.cores or system.cpu_total,
         memory=system.physical_memory,
         memory_available=known.get("MemAvailable", system.physical_memory_free),
-        swap=system.swap,
-        swap_free=system.swap_free,
+        swap=None if windows else system.swap,
+        swap_free=None if windows else system.swap_free,
+        commit_limit=promised[0],
+        committed=promised[1],
+        kernel_limits=_kernel_limits(told),
         container=container.get("container_type"),
         memory_limit=_first(container, _LIMIT),
         memory_used=_first(container, _USED),
@@ -53,6 +60,30 @@ def _platform(told: HsErrLog) -> str | None:
         return told.header.vm.platform
     found = _BUILT_FOR.search(told.system.vm_info or "")
     return None if found is None else found[1]
+
+
+def _promised(told: HsErrLog) -> tuple[int | None, int | None]:
+    """Windows: what memory and page files together may hold, and how much of it was promised.
+
+    Since JDK 11 it has a line of its own; before, it stood where other systems have their swap (os_windows.cpp,
+    print_memory_info: ullTotalPageFile and ullAvailPageFile).
+    """
+    for setting in told.system.memory_details:
+        found = _PAGE_FILE.search(f"{setting.name} {setting.value}")
+        if found is not None:
+            total, left = int(found[1]) << 20, int(found[2]) << 20
+            return total, total - left
+    limit, free = told.system.swap, told.system.swap_free
+    return limit, None if limit is None or free is None else limit - free
+
+
+def _kernel_limits(told: HsErrLog) -> dict[str, int]:
+    found = {}
+    for setting in told.system.kernel:
+        name = _KERNEL_LIMIT.match(setting.name)
+        if name is not None and setting.value.isdecimal():
+            found[name[1]] = int(setting.value)
+    return found
 
 
 def _first(container: dict[str, str], names: tuple[str, ...]) -> int | None:

@@ -20,7 +20,14 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None = None
     memory_available: int | None = None
     swap: int | None = None
+    """0 where the source says that there is none."""
     swap_free: int | None = None
+    commit_limit: int | None = None
+    committed: int | None = None
+    """Memory that was promised to all processes, and how much may be: Committed_AS and CommitLimit of Linux, which
+    enforces it only with vm.overcommit_memory=2; memory and page files of Windows, which always does."""
+    kernel_limits: dict[str, int] = {}
+    """Of Linux: max_map_count, threads-max, pid_max."""
     container: str | None = None
     """The container technology (cgroupv1, cgroupv2), where the process ran in one."""
     memory_limit: int | None = None

@@ -78,6 +78,12 @@ def thread_name(thread: Thread) -> str | None:
     return (thread.java.name if thread.java is not None else None) or thread.name
 
 
+def crashing_name(report: Report) -> str | None:
+    """The crashing thread's name, as `thread_name`."""
+    found = views.crashing_thread(report)
+    return thread_name(found[1]) if found is not None else None
+
+
 def thread_words(report: Report) -> str:
     """'thread "GC Thread#0" (GCTaskThread)'; "a thread that the JVM does not know" when it has no name."""
     found = views.crashing_thread(report)

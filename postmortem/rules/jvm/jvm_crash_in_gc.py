@@ -20,6 +20,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
@@ -111,7 +112,7 @@ def check(report: Report) -> Iterator[Finding]:
             " (Modules lists those outside of the JDK).",
             f"Run with another collector ({_other(collector)}): the same damage shown there clears the collector.",
             "Run with -XX:TieredStopAtLevel=1 for a while: it clears C2.",
-            "If it happens on one machine only, test its memory (memtest86+, edac-util, mcelog).",
+            advice.memory_test(report),
         ),
     )
 

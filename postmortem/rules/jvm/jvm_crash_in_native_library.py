@@ -20,6 +20,7 @@ from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -73,7 +74,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
-            (views.frame_path(report, index, "module_offset"), "offset in the library, for addr2line"),
+            (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             ("crash.instruction", "the faulting instruction"),
             (views.frame_path(report, leaving[0]) if leaving else "", "its destructors ran under it"),
@@ -227,8 +228,7 @@ def _remedies(
             yield "Run with -Xcheck:jni to see whether another native library misuses JNI."
         return
     deliberate = jvm_views.ended_by_itself(report) and not aborts.message(report)
-    offset = f" (addr2line -Cfie {library} {frame.module_offset:#x})" if frame.module_offset is not None else ""
-    first = f"Read {culprit.label(frame)}{offset}"
+    first = f"Read {culprit.label(frame)}{advice.source_of(report, library, frame.module_offset)}"
     if deliberate:
         yield f"{first}, and the condition before the call that ended the process."
     elif way.method is not None:
@@ -250,8 +250,7 @@ def _remedies(
         return
     if checkable:
         yield "Run with -Xcheck:jni: it reports wrong use of JNI at the call that makes it."
-    start = "" if program else " and start java with LD_PRELOAD of libasan.so"
-    yield f"Build {library} with -fsanitize=address{start} to find the first bad access."
+    yield advice.sanitizer(report, library, program)
 
 
 RULE = Rule(id="jvm-crash-in-native-library", group="jvm", specificity=79, check=check, documentation=__doc__ or "")

@@ -20,6 +20,7 @@ from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
@@ -78,8 +79,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, java[0]) if java else "", "the Java code that was interrupted"),
         ),
         remedies=(
-            "Start with LD_PRELOAD=$JAVA_HOME/lib/libjsig.so (JDK 8: jre/lib/amd64/libjsig.so): it chains handlers that"
-            " are installed after the JVM's.",
+            *advice.chained_handlers(report),
             f"Have {library} keep the handler that sigaction returns and call it for faults that are not its own, or"
             " install none for SIGSEGV, SIGBUS, SIGFPE and SIGILL.",
             "-Xcheck:jni warns when a handler of the JVM has been replaced.",
@@ -170,10 +170,8 @@ def _listed(report: Report) -> Iterator[Finding]:
             (f"jvm.signal_handlers[{index}].library", "of this library"),
             (f"jvm.signal_handlers[{index}].expected", "is it the one that the JVM installed"),
         ),
-        remedies=(
-            "Start with LD_PRELOAD=$JAVA_HOME/lib/libjsig.so (JDK 8: jre/lib/amd64/libjsig.so), which chains handlers"
-            " that are installed after the JVM's.",
-        ),
+        remedies=advice.chained_handlers(report)
+        or ("Have the library keep the handler that it found, and call it for faults that are not its own.",),
         specificity=REMARK,
     )
 

@@ -16,6 +16,7 @@ from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.rule import Rule
@@ -76,9 +77,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             remedy,
-            "Find who writes the file: fuser -v FILE, auditctl -w FILE -p wa.",
-            "Check dmesg for input/output errors and df for a full file system; network file systems raise the same"
-            " signal when the server drops the file.",
+            *advice.file_watch(report),
         ),
     )
 
