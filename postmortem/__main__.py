@@ -1,16 +1,21 @@
 """The one entry, for the console script and for `python -m postmortem` alike.
 
-`parsers` and `reports` are plain top-level names, so before anything of ours is imported this makes sure
-that Python would import ours and not a stranger's from the working directory or from PYTHONPATH.
+An interruption is provided for before anything else. `parsers` and `reports` are plain top-level names, so before
+anything more of ours is imported this makes sure that Python would import ours and not a stranger's from the working
+directory or from PYTHONPATH.
 """
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
-from importlib.util import find_spec
-from pathlib import Path
+from postmortem import interruption
+
+interruption.install()
+
+import gc  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from importlib.util import find_spec  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 
 def _drop_foreign_working_directory(home: Path) -> None:
@@ -32,8 +37,18 @@ def _strangers(home: Path) -> list[str]:
     return found
 
 
+def _open_standard_streams() -> None:
+    """Where the caller closed one, the next file opened would be taken for it."""
+    for standard in (0, 1, 2):
+        try:
+            os.fstat(standard)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
 def main() -> None:
     """Run the command line."""
+    _open_standard_streams()
     home = Path(__file__).resolve().parent.parent
     _drop_foreign_working_directory(home)
     strangers = _strangers(home)
@@ -56,11 +71,12 @@ def main() -> None:
 
 def _leave(code: int) -> None:
     """End the process with its output written."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        code = code or 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            code = code or 1
     os._exit(code)
 
 

@@ -17,11 +17,13 @@ from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
 from postmortem.fault.original import choose_fault
+from postmortem.fault.siginfo import describe as describe_signal
 from postmortem.fault.threads import crashed_first, thread_model
-from postmortem.model import Core, Crash, Problem, Report, Tool
+from postmortem.model import Core, Crash, NativeFacts, Problem, Process, Report, Tool
 from postmortem.program.identity import describe as describe_process
 from postmortem.program.memory import AddressSpace, Piece
-from postmortem.program.modules import load_modules
+from postmortem.program.modules import ModuleMap, load_modules
+from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
 from postmortem.runtimes.hotspot.attach import attach
 from postmortem.runtimes.mappings import mappings, memory
@@ -34,15 +36,14 @@ from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
 from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
-from postmortem.unwind.threads import walk_threads
+from postmortem.unwind.threads import unwalked_threads, walk_threads
 from postmortem.unwind.walker import Mode, Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from parsers.hs_err import HsErrLog
     from postmortem.model import Frame, Jvm, Thread
-    from postmortem.program.modules import ModuleMap
     from postmortem.targets.target import Target
 
 _DEBUG_DIRECTORY = Path("/usr/lib/debug")
@@ -53,7 +54,9 @@ _SIGABRT = 6
 class Options:
     """What a caller may choose. Paths: see modules.SearchPath. strict: a failing rule raises.
 
-    progress: told how many bytes of how many the histogram has counted.
+    progress: told how many bytes of how many the histogram has counted. on_stage: told each stage as it begins.
+    redact, masks: whether secrets are masked, and patterns (regular expressions) of what else is.
+    without: the stages to leave out, with the reason: what guard.analysis lost in a former attempt.
     """
 
     executable: Path | None = None
@@ -65,6 +68,10 @@ class Options:
     progress: Callable[[int, int], None] | None = None
     cache_dir: Path | None = None
     strict: bool = False
+    redact: bool = True
+    masks: tuple[str, ...] = ()
+    on_stage: Callable[[str], None] | None = None
+    without: Mapping[str, str] = field(default_factory=dict)
 
 
 _LOG_HEAD = 4096
@@ -77,9 +84,12 @@ class _Log:
 
     problems: list[Problem] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    on_stage: Callable[[str], None] | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        if self.on_stage is not None:
+            self.on_stage(name)
         start = time.perf_counter()
         try:
             yield
@@ -90,13 +100,25 @@ class _Log:
 
 def analyze(path: Path | str, options: Options | None = None) -> Report:
     """One report for a core. Raises AnalysisError when no report is possible."""
+    options = options or Options()
+    log = _Log(on_stage=options.on_stage)
+    if options.on_stage is not None:
+        options.on_stage("open")
     with opened(Path(path)) as target:
-        log = _Log(problems=[*target.problems])
+        log.problems.extend((*target.problems, *_left_out(target, options)))
         with log.stage("log"):
             told = _log_in(target)
         if told is not None:
-            return _analyze_log(told, target, options or Options(), log)
-        return _analyze_core(target, options or Options(), log)
+            return _analyze_log(told, target, options, log)
+        return _analyze_core(target, options, log)
+
+
+def _left_out(target: Target, options: Options) -> Iterator[Problem]:
+    for stage, why in options.without.items():
+        yield Problem(
+            stage=stage, where=str(target.path), what=f"the stage {stage} is left out: {why}",
+            hint="what it would have found is missing; please report the input as a fault of postmortem",
+        )  # fmt: skip
 
 
 def _log_in(target: Target) -> HsErrLog | None:
@@ -124,14 +146,19 @@ def _analyze_log(told: HsErrLog, target: Target, options: Options, log: _Log) ->
 
 
 def _judged(report: Report, log: _Log, options: Options) -> Report:
-    """The report with its verdict and signature."""
-    with log.stage("rules"):
-        report = run_rules(report, strict=options.strict)
-        report = msgspec.structs.replace(report, signature=signature(report))
+    """The report with its verdict and signature, secrets masked."""
+    if "rules" not in options.without:
+        with log.stage("rules"):
+            report = run_rules(report, strict=options.strict)
+            report = msgspec.structs.replace(report, signature=signature(report))
+    if options.redact:
+        with log.stage("redaction"):
+            report = redact(report)
     return msgspec.structs.replace(report, timings=log.timings)
 
 
 def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
+    lost = options.without
     with log.stage("core"):
         core = _parse(target)
         log.problems.extend(_losses(core, target))
@@ -141,13 +168,18 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             if segment.dumped
         )
     with log.stage("modules"):
-        search = SearchPath(executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs)
-        modules = load_modules(core, space, search)
+        search = SearchPath(
+            executable=options.executable, sysroot=options.sysroot, debug_dirs=options.debug_dirs,
+            closed="files" in lost,
+        )  # fmt: skip
+        modules = ModuleMap(()) if "modules" in lost else load_modules(core, space, search)
         symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
     is_code = _executable_ranges(core, modules)
-    with log.stage("hotspot"):
-        hotspot, found_problems = attach(core, space, modules, symbolication, is_code, search)
-        log.problems.extend(found_problems)
+    hotspot = None
+    if "hotspot" not in lost:
+        with log.stage("hotspot"):
+            hotspot, found_problems = attach(core, space, modules, symbolication, is_code, search)
+            log.problems.extend(found_problems)
     with log.stage("unwind"):
         walker = Walker(
             space,
@@ -156,17 +188,22 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             foreign=None if hotspot is None else hotspot.unwinder,
             mode=options.unwind,
         )
-        walks = walk_threads(walker, core)
+        walks = unwalked_threads(core) if "unwind" in lost else walk_threads(walker, core)
         log.problems.extend(
             Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
             for pc, what in list(walker.damaged.items())[:20]
         )
     with log.stage("fault"):
-        fault = choose_fault(walks, core, space, None if hotspot is None else hotspot.reported)
+        fault = None
+        if "fault" not in lost:
+            fault = choose_fault(walks, core, space, None if hotspot is None else hotspot.reported)
         walks = crashed_first(walks, fault)
     with log.stage("symbols"):
         generated = GeneratedCode(core, search)
-        namer = FrameNamer(modules, symbolication.locate, generated.name)
+        if "symbols" in lost:
+            namer = FrameNamer(modules, lambda module, address: (), lambda pc: None)
+        else:
+            namer = FrameNamer(modules, symbolication.locate, generated.name)
         named = [namer.all(walk.walk) for walk in walks]
         log.problems.extend(generated.problems)
     with log.stage("threads"):
@@ -177,7 +214,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
                 frames,
                 core,
                 None if hotspot is None else hotspot.thread(walk.status.tid),
-                wait(space, walk.status.registers, _innermost(frames), tids),
+                None if "threads" in lost else wait(space, walk.status.registers, _innermost(frames), tids),
                 fault,
             )
             for walk, frames in zip(walks, named, strict=True)
@@ -189,7 +226,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             jvm, uses = hotspot.state(options.histogram, namer.name, options.progress)
             log.problems.extend(hotspot.problems)
     with log.stage("fault"):
-        found_mappings = mappings(core, modules, space, uses)
+        found_mappings = () if "fault" in lost else mappings(core, modules, space, uses)
         describer = Describer(
             space,
             found_mappings,
@@ -197,24 +234,30 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             symbolication.symbol_at,
             [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
         )
-        crash = Crash()
+        crash = Crash(signal=describe_signal(core.signal)) if "fault" in lost else Crash()
         if fault is not None:
             at = symbolication.symbol_at(fault.registers.get("rip", 0))
             start = None if at is None else fault.registers["rip"] - at[1]
             crash = describe_crash(fault, space, describer, start)
+    native = NativeFacts()
+    process = Process()
+    with log.stage("process"):
+        if "process" not in lost:
+            process = describe_process(core, space, modules)
     with log.stage("native"):
         crashing = list(_crashing_frames(threads))
         cxx = modules.named("libstdc++") is not None or any("std::" in (frame.function or "") for frame in crashing)
-        native = native_facts(
-            core,
-            target.content,
-            space,
-            lambda name: _libc_symbol(modules, symbolication, name),
-            crashing,
-            aborted=core.signal is not None and core.signal.number == _SIGABRT,
-            may_throw=cxx and modules.named("libjvm.so") is None,
-            function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
-        )
+        if "native" not in lost:
+            native = native_facts(
+                core,
+                target.content,
+                space,
+                lambda name: _libc_symbol(modules, symbolication, name),
+                crashing,
+                aborted=core.signal is not None and core.signal.number == _SIGABRT,
+                may_throw=cxx and modules.named("libjvm.so") is None,
+                function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
+            )
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=Core(
@@ -225,7 +268,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             truncated=core.truncated or bool(target.problems),
             lost=core.lost,
         ),
-        process=describe_process(core, space, modules),
+        process=process,
         crash=crash,
         threads=threads,
         modules=tuple(module.to_model() for module in modules.modules),
@@ -236,7 +279,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     )
     log.problems.extend(_module_problems(report))
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
-    if options.hs_err is not None or modules.named("libjvm.so") is not None:
+    if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
             beside = options.hs_err or hs_err.find(target.path, report.process.pid)
             if beside is not None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from postmortem.model import Report
 
 
+_MODULES = {"html": "html.page", "json": "json", "markdown": "markdown", "text": "terminal"}
+
+
 def _format(module: str) -> Callable[[Report], str]:
     def render(report: Report) -> str:
         made = importlib.import_module(f"reports.{module}").render(report)
@@ -24,11 +27,12 @@ def _format(module: str) -> Callable[[Report], str]:
     return render
 
 
-FORMATS: Mapping[str, Callable[[Report], str]] = {
-    "html": _format("html.page"),
-    "json": _format("json"),
-    "markdown": _format("markdown"),
-    "text": _format("terminal"),
-}
+FORMATS: Mapping[str, Callable[[Report], str]] = {form: _format(module) for form, module in _MODULES.items()}
 
-__all__ = ["FORMATS"]
+
+def load(form: str) -> None:
+    """Import a format now, where it can't be when it is used."""
+    importlib.import_module(f"reports.{_MODULES[form]}")
+
+
+__all__ = ["FORMATS", "load"]

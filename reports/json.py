@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import to_json
-from reports.strings import map_strings
+from postmortem.model.strings import map_strings
 
 if TYPE_CHECKING:
     from postmortem.model import Report

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from postmortem.cli.output import EXISTING, FORMATS, one_line, redacted, write
+from postmortem.cli.output import (
+    EXISTING,
+    FORMATS,
+    Names,
+    complain,
+    format_of,
+    mode_for,
+    put,
+    to_terminal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from postmortem.model import Report
+    from postmortem.guard.analysis import Made, Terminal
+    from postmortem.guard.limits import WorkerLimits
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
@@ -41,6 +53,14 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
 @click.option("--unwind", type=click.Choice(["auto", "cfi", "fp"]), default="auto", show_default=True)
 @click.option("--histogram", is_flag=True, help="Count the objects of the Java heap by class.")
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0.1),
+    help="Time for one core, and as much again for what is left out then.  [default: 600]",
+)
+@click.option("--max-memory", type=click.IntRange(min=64), metavar="MB", help="Memory for one core.  [default: 4096]")
+@click.option("--in-process", is_flag=True, help="No worker and no limits: for debugging.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what confines the worker.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 on a finding this severe or worse.")
 def analyze(
     cores: tuple[Path, ...],
@@ -53,51 +73,135 @@ def analyze(
     unwind: str,
     histogram: bool,
     no_redact: bool,
+    max_seconds: float | None,
+    max_memory: int | None,
+    in_process: bool,
+    verbose: bool,
     fail_on: str | None,
 ) -> None:
     """Analyze each CORE and write a report."""
-    from postmortem.errors import AnalysisError
-    from postmortem.pipeline import Options
-    from postmortem.pipeline import analyze as run
-
     if len(cores) > 1 and output is not None and str(output) != "-" and not output.is_dir():
         raise click.UsageError("with several cores -o names a directory that exists")
+    for given in (*cores, exe, hs_err):
+        if output is not None and given is not None and _same_file(output, given):
+            raise click.UsageError(f"-o {output} would overwrite the input")
+    options: dict[str, Any] = {
+        "executable": exe, "sysroot": sysroot, "debug_dirs": debug_dirs, "hs_err": hs_err, "unwind": unwind,
+        "histogram": histogram, "redact": not no_redact,
+    }  # fmt: skip
+    limits = _limits(max_seconds, max_memory)
+    chosen = format_of(form, output)
+    names = Names(cores, chosen)
+    if len(cores) > 1 and not in_process:
+        # The first worker would import for itself; several share what their parent has imported.
+        from postmortem.guard.analysis import warm
+
+        warm()
     worst = 0
     for core in cores:
-        try:
-            with _heap_progress(histogram) as progress:
-                options = Options(
-                    executable=exe, sysroot=sysroot, debug_dirs=debug_dirs, hs_err=hs_err,
-                    unwind=unwind, histogram=histogram, progress=progress,  # type: ignore[arg-type]
-                )  # fmt: skip
-                report = run(core, options)
-        except AnalysisError as error:
-            sys.stderr.write(f"postmortem: {one_line(str(error))}. Try: {error.hint}\n")
-            worst = 3
-            continue
-        report = redacted(report, no_redact)
-        write(report, core, output, form)
-        worst = max(worst, _exit_code(report, fail_on))
+        code, made = _one(core, options, chosen, limits, in_process, wants_text=output is None)
+        if made is not None:
+            if verbose:
+                complain(f"{core}: worker of at most {limits.seconds:g} s, {limits.memory >> 20} MB")
+                for words in made.confinement:
+                    complain(f"{core}: worker: {words}")
+            if made.lost is not None:
+                complain(f"{core}: partial report: {made.lost}")
+            code = _deliver(made, core, output, chosen, names) or _exit_code(made, fail_on)
+        worst = max(worst, code)
     raise SystemExit(worst)
+
+
+def _limits(seconds: float | None, megabytes: int | None) -> WorkerLimits:
+    from postmortem.guard.limits import WorkerLimits
+
+    default = WorkerLimits()
+    return WorkerLimits(
+        seconds=default.seconds if seconds is None else seconds,
+        memory=default.memory if megabytes is None else megabytes << 20,
+    )
+
+
+def _one(
+    core: Path, options: dict[str, Any], form: str, limits: WorkerLimits, in_process: bool, *, wants_text: bool
+) -> tuple[int, Made | None]:
+    """The documents for one core; else 3, said why."""
+    from postmortem.errors import AnalysisError
+    from postmortem.guard import analysis
+
+    request = analysis.Request(core=core, options=options, forms=(form,), terminal=_terminal() if wants_text else None)
+    try:
+        with _heap_progress(bool(options["histogram"])) as progress:
+            if in_process:
+                return 0, analysis.here(request, progress)
+            return 0, analysis.analyze(request, limits, progress)
+    except AnalysisError as error:
+        complain(f"{error}. Try: {error.hint}")
+    except OSError as error:
+        complain(f"{core}: no worker can be made: {error.strerror}. Try: --in-process")
+    return 3, None
+
+
+def _deliver(made: Made, core: Path, output: Path | None, form: str, names: Names) -> int:
+    """Write the document, and show the text where there is no other output."""
+    target: Path | str = output or core
+    try:
+        if output is None:
+            target = names.beside(core, made)
+        elif str(output) != "-" and output.is_dir():
+            target = names.inside(output, core, made)
+        put(made.documents[form], Path(target), mode_for(core))
+    except OSError as error:
+        where = "standard output" if str(target) == "-" else target
+        complain(f"{where}: can't write the report: {error.strerror}")
+        return 3
+    if output is None:
+        from postmortem.cli.output import one_line
+        from postmortem.guard.analysis import encoded
+
+        line = f"report: {one_line(str(target))}\n"
+        to_terminal(made.shown + encoded(line, _encoding()))
+    return 0
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def _terminal() -> Terminal:
+    from postmortem.guard.analysis import Terminal
+
+    colour = False
+    if sys.stdout is not None and sys.stdout.isatty():
+        colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+    return Terminal(width=shutil.get_terminal_size((80, 24)).columns, colour=colour, encoding=_encoding())
 
 
 @contextmanager
 def _heap_progress(wanted: bool) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on the terminal for the walk over a heap, which takes a second for some GB; none where nobody looks."""
-    if not wanted or not sys.stderr.isatty():
+    if not wanted or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("counting objects"), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Without a thread that redraws: another worker may have to be forked.
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
 
 
-def _exit_code(report: Report, fail_on: str | None) -> int:
+def _exit_code(made: Made, fail_on: str | None) -> int:
     if fail_on is None:
         return 0
     worst = SEVERITIES.index(fail_on)
-    return int(any(SEVERITIES.index(finding.severity) <= worst for finding in report.findings))
+    return int(any(severity in SEVERITIES[: worst + 1] for severity in made.severities))

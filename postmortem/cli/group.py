@@ -5,17 +5,44 @@ Exit codes: 0 report written, 1 a finding at or above --fail-on, 2 usage, 3 no r
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from postmortem import __version__
 from postmortem.cli.analyze import analyze
+from postmortem.cli.output import one_line
 from postmortem.cli.render import render
 from postmortem.cli.rules import rules, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COMMANDS = (analyze, render, rules, schema)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@contextmanager
+def _printable() -> Iterator[None]:
+    """Usage errors quote what was typed: a file name with an escape in it must not reach the terminal."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = one_line(error.message)
+        raise
+
+
+class _Group(click.Group):
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        with _printable():
+            return super().make_context(*arguments, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _printable():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="postmortem")
 def cli() -> None:
     """What crashed, on which thread, in whose code, why, and what to do next: from a core dump."""

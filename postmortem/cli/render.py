@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from postmortem.cli.output import EXISTING, FORMATS, one_line, put, rendered
+from postmortem.cli.output import EXISTING, FORMATS, complain, mode_for, put
 
 
 @click.command()
@@ -15,19 +14,20 @@ from postmortem.cli.output import EXISTING, FORMATS, one_line, put, rendered
 @click.option("--format", "form", type=click.Choice(FORMATS), default="html", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, allow_dash=True), default=Path("-"))
 @click.option("--rules", "again", is_flag=True, help="Run the rules again.")
-def render(stored: Path, form: str, output: Path, again: bool) -> None:
+@click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
+def render(stored: Path, form: str, output: Path, again: bool, no_redact: bool) -> None:
     """Make any output from a stored REPORT.json."""
-    import msgspec
+    from postmortem.errors import AnalysisError
+    from postmortem.guard import rendering
 
-    from postmortem.model import from_json
-
+    request = rendering.Request(stored=stored, form=form, rules=again, redact=not no_redact)
     try:
-        report = from_json(stored.read_bytes())
-    except (msgspec.ValidationError, msgspec.DecodeError, ValueError, OSError) as error:
-        sys.stderr.write(f"postmortem: {stored}: not a stored report: {one_line(str(error))}\n")
+        document = rendering.render(request)
+    except AnalysisError as error:
+        complain(f"{error}. Try: {error.hint}")
         raise SystemExit(3) from None
-    if again:
-        from postmortem.rules.engine import run
-
-        report = run(report)
-    put(rendered(report, form), output)
+    try:
+        put(document, output, mode_for(stored))
+    except OSError as error:
+        complain(f"{'standard output' if str(output) == '-' else output}: can't write: {error.strerror}")
+        raise SystemExit(3) from None

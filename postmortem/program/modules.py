@@ -184,6 +184,8 @@ def _looks_like_code(path: str) -> bool:
 
 def _candidates(module: LoadedModule, search: SearchPath, is_executable: bool) -> list[tuple[Path, Path]]:
     """Files to try as (path, allowed root), best first."""
+    if search.closed:
+        return []
     named = search.named(module.path)
     tries: list[tuple[Path, Path]] = []
     if is_executable and search.executable is not None:

@@ -13,11 +13,12 @@ DELETED = " (deleted)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPath:
-    """Where module files may come from. Roots bound every path that a core names."""
+    """Where module files may come from. Roots bound every path that a core names. closed: from nowhere."""
 
     executable: Path | None = None
     sysroot: Path | None = None
     debug_dirs: tuple[Path, ...] = ()
+    closed: bool = False
 
     @property
     def root(self) -> Path:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from postmortem.model import Address, Event, EventLog, Evidence, Finding, Frame, Jvm, Process, Report, Thread
+from postmortem.redaction import MASK, mask_shapes, redact, secret_name
 from reports import FORMATS
-from reports.redaction import MASK, mask_shapes, redact, secret_name
 from tests.build import reports as build
 
 # Assembled here, so that no scanner takes this file for a leak.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from reports.strings import map_strings
+from postmortem.model.strings import map_strings
 
 if TYPE_CHECKING:
     from postmortem.model import Report

@@ -1,0 +1,306 @@
+"""An analysis in a worker: from a path to finished documents. The parent sees no report, only their bytes.
+
+What kills the worker costs the stage it was in, not the report: the analysis is made again without that stage.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from postmortem.errors import AnalysisError
+from postmortem.guard.limits import WorkerLimits
+from postmortem.guard.worker import Job, Outcome, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from postmortem.model import Report
+
+# Stages that a report can do without; of modules first the files, then the modules as a whole.
+_OPTIONAL = (
+    "files", "modules", "hotspot", "unwind", "fault", "symbols", "threads", "process", "native", "log", "rules",
+)  # fmt: skip
+_ATTEMPTS = 5
+_LAST_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """What a terminal can show: its width in columns, whether it has colours, its encoding."""
+
+    width: int = 100
+    colour: bool = False
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """options: of pipeline.Options, by name. forms: the formats wanted. terminal: text for one is wanted, too."""
+
+    core: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    forms: tuple[str, ...] = ("html",)
+    terminal: Terminal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """documents: by format. shown: for the terminal, in its encoding. severities: of the findings.
+
+    lost: why the report is partial, one line. pid, build_id: of the process and its executable. confinement: what was
+    in force, and what was not and why.
+    """
+
+    documents: dict[str, bytes]
+    shown: bytes = b""
+    severities: tuple[str, ...] = ()
+    lost: str | None = None
+    pid: str = ""
+    build_id: str = ""
+    confinement: tuple[str, ...] = ()
+
+
+class Sink(Protocol):
+    """Where the work tells its stages, progress and parts: a worker's link, or here itself."""
+
+    def stage(self, name: str) -> None:
+        """The stage that now begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """How much of how much is done."""
+
+    def part(self, name: str, content: bytes) -> None:
+        """A part of the answer."""
+
+
+def analyze(
+    request: Request, limits: WorkerLimits | None = None, progress: Callable[[int, int], None] | None = None
+) -> Made:
+    """Analyze in a worker. Raises AnalysisError when no report is possible.
+
+    A report made again after a loss may take as long as the limits say once more.
+    """
+    limits = limits or WorkerLimits()
+    end = time.monotonic() + 2 * limits.seconds
+    without: dict[str, str] = {}
+    lost: str | None = None
+    again = False
+    for attempt in range(1, _ATTEMPTS + 1):
+        left = min(limits.seconds, max(end - time.monotonic(), _LAST_SECONDS))
+        outcome = run(_job(request, without, progress), replace(limits, seconds=left))
+        if outcome.refused is not None:
+            raise outcome.refused
+        if outcome.end is None:
+            return _made(outcome, lost)
+        what = outcome.end.words + (f" at {outcome.end.detail}" if outcome.end.detail else "")
+        lost = lost or f"stage {outcome.stage} {what}"
+        # A file that was shortened while it was read raises SIGBUS, and is read to its new end the next time.
+        if outcome.end.signal == signal.SIGBUS and not again:
+            again = True
+            without["input"] = f"its worker {what} in the stage {outcome.stage}, as when a file is cut or can't be read"
+            continue
+        if not _leave_out(without, outcome.stage, f"its worker {what}", last=attempt == _ATTEMPTS - 1):
+            break
+    raise AnalysisError(
+        f"{request.core}: no report: {lost}",
+        "--max-seconds and --max-memory give it more, --in-process shows where it fails; please report the input",
+    )
+
+
+def _leave_out(without: dict[str, str], stage: str, why: str, *, last: bool) -> bool:
+    """Choose what the next attempt leaves out; False when there is nothing."""
+    if stage == "modules" and "files" not in without:
+        stage = "files"
+    if stage in _OPTIONAL and stage not in without and not last:
+        without[stage] = why
+        return True
+    if stage not in _OPTIONAL or all(name in without for name in _OPTIONAL):
+        return False
+    for name in _OPTIONAL:
+        without.setdefault(name, f"{why} in the stage {stage}, after other losses")
+    return True
+
+
+def here(request: Request, progress: Callable[[int, int], None] | None = None) -> Made:
+    """The same without a worker, and so without its limits: an error surfaces where it is."""
+    sink = _Here(progress)
+    _work(request, {}, sink)
+    return _made(Outcome(parts=sink.parts, missing=("all of it: --in-process",)), None)
+
+
+class _Here:
+    """Keeps what the work hands over."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None) -> None:
+        self._progress = progress
+        self.parts: dict[str, bytes] = {}
+
+    def stage(self, name: str) -> None:
+        """Nobody has to know."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Passed on."""
+        if self._progress is not None:
+            self._progress(done, total)
+
+    def part(self, name: str, content: bytes) -> None:
+        """Kept by name."""
+        self.parts[name] = content
+
+
+def _job(request: Request, without: dict[str, str], progress: Callable[[int, int], None] | None) -> Job:
+    """The work with the files that it needs: all of the root that the core's paths are taken in."""
+    options = request.options
+    readable = [request.core, request.core.parent, Path("/tmp")]  # perf maps lie there
+    for named in (options.get("executable"), options.get("hs_err"), options.get("sysroot") or Path("/")):
+        if named is not None:
+            readable.append(named)
+    readable.extend(options.get("debug_dirs", ()))
+    return Job(
+        prepare=lambda: _prepare(request),
+        work=lambda link: _work(request, without, link),
+        readable=tuple(path.absolute() for path in readable),
+        writable=tuple(_writable(options.get("cache_dir"))),
+        progress=progress,
+    )
+
+
+def warm() -> None:
+    """Import what every analysis needs into this process, so that its workers begin with it."""
+    import_module("postmortem.pipeline")
+    import_module("reports")
+
+
+def _writable(cache_dir: Path | None) -> list[Path]:
+    """The cache, made if it is not there, and the folder in which compressed cores are unpacked."""
+    from postmortem.symbols.cache import default_directory
+
+    found = [Path(tempfile.gettempdir())]
+    cache = cache_dir or default_directory()
+    if cache is not None:
+        try:
+            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            return found
+        found.append(cache.absolute())
+    return found
+
+
+def _prepare(request: Request) -> None:
+    """Import what every analysis needs, before the confinement makes importing slower or impossible."""
+    if request.options.get("histogram"):
+        # Beside our modules, numba's default, the worker may not write; without a place it compiles each time.
+        for folder in _writable(request.options.get("cache_dir"))[1:]:
+            os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / "numba"))
+    import_module("postmortem.pipeline")
+    from reports import load
+
+    for form in request.forms:
+        load(form)
+    if request.terminal is not None:
+        load("text")
+        import_module("rich.console")
+
+
+def _work(request: Request, without: dict[str, str], sink: Sink) -> None:
+    """Analyze, render, hand over."""
+    from postmortem.pipeline import Options
+    from postmortem.pipeline import analyze as run_stages
+
+    report = run_stages(
+        request.core,
+        Options(**request.options, without=without, on_stage=sink.stage, progress=sink.progress),
+    )
+    sink.stage("reports")
+    for form in request.forms:
+        sink.part(f"document.{form}", rendered(report, form))
+    if request.terminal is not None:
+        sink.part("shown", _shown(report, request.terminal))
+    sink.part("severities", " ".join(sorted({finding.severity for finding in report.findings})).encode())
+    sink.part("pid", str(report.process.pid or "").encode())
+    sink.part("build_id", _build_id(report).encode())
+
+
+def rendered(report: Report, form: str) -> bytes:
+    """The document in a format."""
+    from reports import FORMATS
+
+    if form == "json":
+        from postmortem.model import to_json
+
+        try:
+            return to_json(report)
+        except UnicodeEncodeError:  # lone surrogates: the format knows what to do
+            pass
+    return FORMATS[form](report).encode("utf-8", "backslashreplace")
+
+
+def _shown(report: Report, terminal: Terminal) -> bytes:
+    """The text for the terminal, in its encoding."""
+    from rich.console import Console
+
+    from reports.terminal import show
+
+    stream = _Stream(terminal.encoding)
+    show(report, Console(file=stream, width=terminal.width, force_terminal=terminal.colour, legacy_windows=False))
+    return encoded(stream.getvalue(), terminal.encoding)
+
+
+class _Stream(io.StringIO):
+    """A text stream that says which encoding its text is for, so that rich draws no lines that it has not."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._named = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._named
+
+
+_ASCII = str.maketrans({"·": "-", "…": "...", "→": "->", "×": "x", "–": "-", "—": "-", "“": '"', "”": '"', "’": "'"})
+
+
+def encoded(text: str, encoding: str) -> bytes:
+    """The text for an encoding that may lack some of its characters."""
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_ASCII).encode(encoding, "backslashreplace")
+    except LookupError:
+        return text.translate(_ASCII).encode("ascii", "backslashreplace")
+
+
+def _build_id(report: Report) -> str:
+    executable = report.process.executable
+    for module in report.modules:
+        if module.path == executable and module.build_id:
+            return module.build_id
+    return ""
+
+
+def _made(outcome: Outcome, lost: str | None) -> Made:
+    """What a worker handed over, which is bytes and nothing that needs trust."""
+    parts = outcome.parts
+    prefix = "document."
+
+    def words(name: str) -> str:
+        return parts.get(name, b"")[:4096].decode("ascii", "replace")
+
+    return Made(
+        documents={name.removeprefix(prefix): content for name, content in parts.items() if name.startswith(prefix)},
+        shown=parts.get("shown", b""),
+        severities=tuple(words("severities").split()),
+        lost=lost,
+        pid="".join(filter(str.isdigit, words("pid"))),
+        build_id="".join(letter for letter in words("build_id") if letter in "0123456789abcdef"),
+        confinement=(*outcome.in_force, *(f"not in force: {what}" for what in outcome.missing)),
+    )

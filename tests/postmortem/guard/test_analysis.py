@@ -1,0 +1,115 @@
+"""What kills the worker costs its stage, not the report."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import postmortem.pipeline
+from postmortem.errors import AnalysisError
+from postmortem.guard import WorkerLimits, analysis
+from postmortem.guard.analysis import Request, Terminal
+from postmortem.model import Report, from_json
+from tests.postmortem import corpus
+
+DEMO = corpus.ROOT / "fixtures" / "demo"
+REQUEST = Request(core=DEMO / "core.zst", options={"sysroot": DEMO / "sysroot"}, forms=("json",))
+DEADLY = {
+    "modules": "load_modules",
+    "hotspot": "attach",
+    "unwind": "walk_threads",
+    "fault": "describe_crash",
+    "symbols": "Symbolication.locate",
+    "threads": "wait",
+    "process": "describe_process",
+    "native": "native_facts",
+    "rules": "run_rules",
+}
+
+
+def _report(made: analysis.Made) -> Report:
+    return from_json(made.documents["json"])
+
+
+def test_the_same_report_with_and_without_a_worker() -> None:
+    guarded, plain = analysis.analyze(REQUEST), analysis.here(REQUEST)
+    one, other = (msgspec.structs.replace(_report(made), timings={}) for made in (guarded, plain))
+    assert one == other
+    assert guarded.lost is None
+    assert guarded.severities == ("critical",)
+    assert guarded.pid == str(one.process.pid)
+
+
+@pytest.mark.parametrize("stage", DEADLY)
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS])
+def test_a_stage_that_kills_is_left_out(stage: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deadly(*arguments: object, **more: object) -> None:
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(f"postmortem.pipeline.{DEADLY[stage]}", deadly)
+    made = analysis.analyze(REQUEST)
+    report = _report(made)
+    assert made.lost is not None
+    assert number.name in made.lost
+    assert stage in made.lost
+    (problem,) = [problem for problem in report.problems if problem.stage == stage and "left out" in problem.what]
+    assert number.name in problem.what
+    assert report.core.size == (DEMO / "core.zst").stat().st_size
+    if stage not in ("fault", "unwind", "rules"):
+        assert report.verdict is not None
+        assert report.verdict.rule == "null-dereference"
+    if stage != "process":
+        assert report.process.pid is not None
+
+
+def test_an_error_of_ours_costs_its_stage_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object, **more: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(postmortem.pipeline, "native_facts", fails)
+    made = analysis.analyze(REQUEST)
+    assert made.lost is not None and "a fault of ours" in made.lost
+    assert _report(made).verdict is not None
+
+
+def test_a_stage_that_hangs_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(*arguments: object, **more: object) -> None:
+        signal.pause()
+
+    analysis.analyze(REQUEST)  # what is cached now takes no time later
+    monkeypatch.setattr(postmortem.pipeline, "native_facts", hangs)
+    made = analysis.analyze(REQUEST, WorkerLimits(seconds=8))
+    assert made.lost is not None and "8 s" in made.lost
+    assert any(problem.stage == "native" for problem in _report(made).problems)
+
+
+def test_a_death_that_no_stage_explains_is_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deadly(*arguments: object, **more: object) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    monkeypatch.setattr(postmortem.pipeline, "opened", deadly)
+    with pytest.raises(AnalysisError, match="SIGSEGV"):
+        analysis.analyze(REQUEST)
+
+
+def test_everything_at_once_still_gives_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deadly(*arguments: object, **more: object) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    for function in DEADLY.values():
+        monkeypatch.setattr(f"postmortem.pipeline.{function}", deadly)
+    made = analysis.analyze(REQUEST)
+    assert _report(made).problems
+
+
+def test_a_terminal_that_knows_ascii_alone() -> None:
+    made = analysis.analyze(
+        Request(core=DEMO / "core.zst", options=REQUEST.options, forms=(), terminal=Terminal(encoding="ascii"))
+    )
+    assert made.shown.isascii()
+    assert b"Null pointer read" in made.shown
+    assert Path(DEMO).is_dir()
