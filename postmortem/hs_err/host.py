@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LIMIT = ("memory_limit_in_bytes", "memory_limit")
 _BUILT_FOR = re.compile(r"\bfor ([a-z]+-[\w-]+)")
 _PAGE_FILE = re.compile(r"TotalPageFile size (\d{1,12})M \(AvailPageFile size (\d{1,12})M\)")
-_KERNEL_LIMIT = re.compile(r"/proc/sys/(?:vm|kernel)/(max_map_count|threads-max|pid_max)\b")
+_PARAMETER = re.compile(r"/proc/sys/(vm|kernel)/([\w-]+)")
 _USED = ("memory_usage_in_bytes", "memory_usage")
 
 
@@ -24,7 +24,7 @@ def host(told: HsErrLog) -> Host:
     container = {setting.name: setting.value for setting in system.container}
     known = dict(system.meminfo)
     windows = (_platform(told) or system.os or "").lower().startswith("windows")
-    promised = _promised(told) if windows else (known.get("CommitLimit"), known.get("Committed_AS"))
+    limit, left = _page_file(told) if windows else _commit(known)
     return Host(
         operating_system=_named(system.os) or summary.os,
         platform=_platform(told),
@@ -36,9 +36,10 @@ def host(told: HsErrLog) -> Host:
         memory_available=known.get("MemAvailable", system.physical_memory_free),
         swap=None if windows else system.swap,
         swap_free=None if windows else system.swap_free,
-        commit_limit=promised[0],
-        committed=promised[1],
-        kernel_limits=_kernel_limits(told),
+        commit_limit=limit,
+        commit_available=left,
+        committed=known.get("Committed_AS"),
+        parameters=_parameters(told),
         container=container.get("container_type"),
         memory_limit=_first(container, _LIMIT),
         memory_used=_first(container, _USED),
@@ -62,7 +63,12 @@ def _platform(told: HsErrLog) -> str | None:
     return None if found is None else found[1]
 
 
-def _promised(told: HsErrLog) -> tuple[int | None, int | None]:
+def _commit(known: dict[str, int]) -> tuple[int | None, int | None]:
+    limit, committed = known.get("CommitLimit"), known.get("Committed_AS")
+    return limit, None if limit is None or committed is None else limit - committed
+
+
+def _page_file(told: HsErrLog) -> tuple[int | None, int | None]:
     """Windows: what memory and page files together may hold, and how much of it was promised.
 
     Since JDK 11 it has a line of its own; before, it stood where other systems have their swap (os_windows.cpp,
@@ -71,19 +77,13 @@ def _promised(told: HsErrLog) -> tuple[int | None, int | None]:
     for setting in told.system.memory_details:
         found = _PAGE_FILE.search(f"{setting.name} {setting.value}")
         if found is not None:
-            total, left = int(found[1]) << 20, int(found[2]) << 20
-            return total, total - left
-    limit, free = told.system.swap, told.system.swap_free
-    return limit, None if limit is None or free is None else limit - free
+            return int(found[1]) << 20, int(found[2]) << 20
+    return told.system.swap, told.system.swap_free
 
 
-def _kernel_limits(told: HsErrLog) -> dict[str, int]:
-    found = {}
-    for setting in told.system.kernel:
-        name = _KERNEL_LIMIT.match(setting.name)
-        if name is not None and setting.value.isdecimal():
-            found[name[1]] = int(setting.value)
-    return found
+def _parameters(told: HsErrLog) -> dict[str, str]:
+    found = ((_PARAMETER.match(setting.name), setting.value) for setting in told.system.kernel)
+    return {f"{name[1]}.{name[2]}": value for name, value in found if name is not None}
 
 
 def _first(container: dict[str, str], names: tuple[str, ...]) -> int | None:

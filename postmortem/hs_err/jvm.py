@@ -51,7 +51,7 @@ def jvm(told: HsErrLog) -> Jvm:
         vm_operation=None if told.thread.vm_operation is None else told.thread.vm_operation.name,
         error=_error(header),
         signal_handlers=tuple(_handler(handler) for handler in told.vm.signal_handlers),
-        thrown={item.name: item.count for item in told.process.exception_counts},
+        exception_counts={item.name: item.count for item in told.process.exception_counts},
         uptime=told.summary.elapsed,
         build=told.system.vm_info,
         compilations=_compilations(told),

@@ -23,11 +23,13 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """0 where the source says that there is none."""
     swap_free: int | None = None
     commit_limit: int | None = None
+    commit_available: int | None = None
     committed: int | None = None
-    """Memory that was promised to all processes, and how much may be: Committed_AS and CommitLimit of Linux, which
-    enforces it only with vm.overcommit_memory=2; memory and page files of Windows, which always does."""
-    kernel_limits: dict[str, int] = {}
-    """Of Linux: max_map_count, threads-max, pid_max."""
+    """What the system promises to all processes together, what is left of it and what is promised. Linux: CommitLimit,
+    which it enforces with vm.overcommit_memory=2 only, limit - Committed_AS (below 0 where it does not), Committed_AS.
+    Windows, which always enforces it: memory and page files together, and what is left."""
+    parameters: dict[str, str] = {}
+    """Of the kernel: vm.max_map_count, kernel.threads-max, kernel.pid_max."""
     container: str | None = None
     """The container technology (cgroupv1, cgroupv2), where the process ran in one."""
     memory_limit: int | None = None

@@ -214,7 +214,7 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     error: VmError | None = None
     direct_memory: DirectMemory | None = None
     signal_handlers: tuple[SignalHandler, ...] = ()
-    thrown: dict[str, int] = {}
+    exception_counts: dict[str, int] = {}
     """Errors that the VM counts since its start: OutOfMemoryError java_heap_errors, StackOverflowErrors, …"""
     uptime: float | None = None
     """Seconds from the start of the VM to the crash."""

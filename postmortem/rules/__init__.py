@@ -55,6 +55,7 @@ from postmortem.rules.jvm import (
     jvm_crash_in_interpreter,
     jvm_crash_in_native_library,
     jvm_direct_memory,
+    jvm_illegal_instruction,
     jvm_internal_error,
     jvm_java_deadlock,
     jvm_java_heap_exhausted,
@@ -71,6 +72,7 @@ from postmortem.rules.jvm import (
     jvm_truncated_mapped_file,
     jvm_unsafe_access,
     jvm_vm_code_crash,
+    jvm_write_protected_code,
 )
 from postmortem.rules.process import (
     incomplete_core,
@@ -105,6 +107,8 @@ ALL: tuple[Rule, ...] = (
     jvm_crash_in_compiler.RULE,
     jvm_unsafe_access.RULE,
     jvm_internal_error.RULE,
+    jvm_illegal_instruction.RULE,
+    jvm_write_protected_code.RULE,
     jvm_crash_in_compiled_code.RULE,
     jvm_crash_in_interpreter.RULE,
     jvm_crash_in_native_library.RULE,

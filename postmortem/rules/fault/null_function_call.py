@@ -30,8 +30,8 @@ def check(report: Report) -> Iterator[Finding]:
     pc = report.crash.pc
     if pc is None or not 0 <= pc < views.FIRST_PAGE or not views.signal_is(report, views.SIGSEGV):
         return
-    if not views.raised_by_cpu(report):
-        return
+    if not views.raised_by_cpu(report) and not (views.is_log(report) and views.code(report) is None):
+        return  # A log without siginfo still has the pc in its head.
     caller = views.caller_of(report, 0)
     site = report.crash.call_site
     by = f" by {culprit.label(caller[1])}" if caller else ""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from postmortem.model import Host
 from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
-from postmortem.rules.jvm import _state as jvm_state
 from postmortem.rules.jvm import _threads as jvm_threads
 
 if TYPE_CHECKING:
@@ -51,13 +50,15 @@ class Cause(NamedTuple):
     remedy: str
     sure: Confidence = "likely"
     rivals: tuple[str, ...] = ()
+    culprit: bool = False
 
 
 def causes(report: Report, asked: int, by_malloc: bool) -> Iterator[Cause]:
     """Those that the report speaks for, the best founded first. asked: bytes, 0 when it is not known."""
     found = list(_causes(report, asked, by_malloc))
     rank = {"certain": 0, "likely": 1, "possible": 2}
-    yield from sorted(found, key=lambda cause: rank[cause.sure])
+    # A request that is itself the outsized one comes first, however short the machine was.
+    yield from sorted(found, key=lambda cause: (not cause.culprit, rank[cause.sure]))
 
 
 def _causes(report: Report, asked: int, by_malloc: bool) -> Iterator[Cause]:
@@ -144,6 +145,7 @@ def _compiler(report: Report, asked: int) -> Iterator[Cause]:
         " JDK may mend the compilation.",
         "likely",
         ("A machine so short of memory that any large request failed: then the method differs from crash to crash.",),
+        culprit=True,
     )
 
 
@@ -165,10 +167,10 @@ def _narrow(report: Report, by_malloc: bool) -> Iterator[Cause]:
 
 
 def _commit_of_windows(host: Host, asked: int) -> Iterator[Cause]:
-    if host.commit_limit is None or host.committed is None:
+    left = host.commit_available
+    if host.commit_limit is None or left is None:
         return
     amount = jvm_exhaustion.amount
-    left = max(host.commit_limit - host.committed, 0)
     if left > max(asked, _PROMISED * host.commit_limit):
         return
     physical = ""
@@ -178,8 +180,8 @@ def _commit_of_windows(host: Host, asked: int) -> Iterator[Cause]:
         "Windows' commit limit is reached",
         f"Windows promises no more memory than memory and page files can hold, {amount(host.commit_limit)} for all"
         f" programs together; {amount(left)} of it were left.{physical}",
-        "host.committed",
-        "what was promised of the commit limit",
+        "host.commit_available",
+        "what was left of the commit limit",
         "Enlarge the page file (or let Windows manage its size), or end other programs; Task Manager shows"
         " 'Committed'. Lower -Xms and -Xmx, so that the JVM asks for less.",
         "certain",
@@ -225,7 +227,8 @@ def _address_space(report: Report, asked: int) -> Iterator[Cause]:
 
 
 def _mappings(report: Report) -> Iterator[Cause]:
-    allowed = (report.host or Host()).kernel_limits.get("max_map_count")
+    text = (report.host or Host()).parameters.get("vm.max_map_count", "")
+    allowed = int(text) if text.isdecimal() and text.isascii() else None
     most = allowed or _MAX_MAPPINGS
     if report.memory.mappings < _NEAR * most:
         return
@@ -294,8 +297,8 @@ def _overcommit(host: Host, asked: int, short: bool) -> Iterator[Cause]:
         f" already (CommitLimit, Committed_AS).{set_}",
         "host.committed",
         "what was promised of the commit limit",
-        "Look at vm.overcommit_memory and vm.overcommit_ratio: 2 refuses what is promised beyond the limit, used or not;"
-        " add swap, raise the ratio, or lower -Xms and -Xmx.",
+        "Look at vm.overcommit_memory and vm.overcommit_ratio: 2 refuses what is promised beyond the limit, used or"
+        " not; add swap, raise the ratio, or lower -Xms and -Xmx.",
         "likely",
         ("vm.overcommit_memory itself is not in the log: with 0 or 1 the limit is not enforced.",),
     )
@@ -353,9 +356,3 @@ def _threads(report: Report) -> Iterator[Cause]:
         "likely",
         ("Many threads by design, where something else was short.",),
     )
-
-
-def failed_to_allocate(report: Report) -> bool:
-    """malloc failed, not a mapping."""
-    error = jvm_state.error(report)
-    return error is not None and error.id == 0xE0000001

@@ -39,6 +39,8 @@ def own_fault(report: Report) -> bool:
     signal = report.crash.signal
     if signal is None or (signal.code is not None and signal.code <= 0 and not signal.name.startswith("EXC")):
         return False
+    if views.raised_on_stack(report):
+        return False
     return signal.name in FAULT_NAMES or signal.name.startswith(WINDOWS_EXCEPTION)
 
 

@@ -20,12 +20,16 @@ from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.systems import system
 from postmortem.rules import advice
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import jvm_jni_fatal_error
 from postmortem.rules.rule import Rule
+
+_LARGEST_LIBRARY = 256 << 20
+"""Bytes above which an address is none of a library's file."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,15 +56,19 @@ def check(report: Report) -> Iterator[Finding]:
         return
     library = jvm_frames.file_name(frame.module)
     agent = _agent(report, library)
-    program = agent is None and not from_jdk and _is_program(report, frame.module)
+    framework = jvm_frames.is_framework(report, frame.module)
+    program = agent is None and not from_jdk and not framework and _is_program(report, frame.module)
     what, how = _what(report, index, in_vm, entry)
     confidence: Confidence = "likely" if in_vm and entry is None else "certain"
+    if _is_unrelocated(report, frame):
+        yield _unrelocated(report, index, frame, library)
+        return
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
-    sentences = (how, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program))
+    sentences = (how, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program, framework))
     yield Finding(
         rule=RULE.id,
-        title=f"{what} {_kind(from_jdk, agent, program)} {library}: {culprit.label(frame)}",
+        title=f"{what} {_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}",
         severity="critical",
         confidence=confidence,
         claim="observation",
@@ -101,6 +109,55 @@ def _jni_function(report: Report) -> tuple[int, str] | None:
         if jvm_frames.is_vm(frame) and name.startswith(("jni_", "checked_jni_")):
             return index, name
     return None
+
+
+def _is_unrelocated(report: Report, frame: Frame) -> bool:
+    """The pc is an address as it stands in the library's file: it lies in no mapping, below the frame's own offset.
+
+    The frame shown is the caller then. A symbol that was never relocated leaves such an address in its slot.
+    """
+    pc, offset = report.crash.pc, frame.module_offset
+    if pc is None or offset is None or not views.FIRST_PAGE <= pc < _LARGEST_LIBRARY:
+        return False
+    on = system(report)
+    if on.glibc and not on.musl:
+        return False  # glibc does not start a program with a function that it can't bind
+    return on.name in ("linux", None) and views.mapping_at(report, pc) is None and pc != offset
+
+
+def _unrelocated(report: Report, index: int, frame: Frame, library: str) -> Finding:
+    pc = report.crash.pc or 0
+    musl = system(report).musl
+    return Finding(
+        rule=RULE.id,
+        title=f"{library} called a symbol that was never relocated: {culprit.label(frame)} jumped to {pc:#x}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        explanation=(
+            f"The pc {pc:#x} lies in no mapping and is not in {library} either (the frame shown is at its offset"
+            f" {frame.module_offset:#x}): it is an address as it stands in the file, before the loader has added where"
+            " the library lies. The slot of a function that the loader could not bind keeps such an address. glibc ends"
+            " with a message then; musl goes on, so this is what a library that was built for glibc does in an image"
+            f" with musl (Alpine){', which this one is' if musl else ''}."
+        ),
+        rivals=("A function pointer that was overwritten, or taken from a table of offsets.",),
+        evidence=proof(
+            report,
+            ("crash.pc", "where execution went"),
+            (views.frame_path(report, index), "the caller"),
+            (views.frame_path(report, index, "module"), "its library"),
+            (views.frame_path(report, index, "module_offset"), "and the offset in it"),
+            ("host.libc", "the system's libc"),
+        ),
+        remedies=(
+            f"Use a build of {library} for musl, or an image with glibc (Debian, UBI, -slim instead of -alpine).",
+            "gcompat (apk add gcompat) supplies many of glibc's functions; not all.",
+            f"readelf -d {library} shows ld-linux or libc.so.6 among what it needs; ldd in the image names the"
+            " symbols that"
+            " are not found.",
+        ),
+    )
 
 
 def _raises(report: Report, library: int) -> bool:
@@ -177,7 +234,9 @@ def _is_program(report: Report, module: str) -> bool:
     return views.is_log(report) and "." not in jvm_frames.file_name(module)
 
 
-def _kind(from_jdk: bool, agent: str | None, program: bool) -> str:
+def _kind(from_jdk: bool, agent: str | None, program: bool, framework: bool = False) -> str:
+    if framework:
+        return "the macOS framework"
     if agent is not None:
         return "agent"
     if program:
@@ -197,7 +256,12 @@ def _agent(report: Report, library: str) -> str | None:
     return None
 
 
-def _verdict(library: str, from_jdk: bool, agent: str | None, program: bool) -> str:
+def _verdict(library: str, from_jdk: bool, agent: str | None, program: bool, framework: bool = False) -> str:
+    if framework:
+        return (
+            f"{library} is a framework of macOS: it fails for what its caller hands to it (an object already released,"
+            " a call from the wrong thread: AppKit wants the first one), or by a defect of this release of macOS."
+        )
     if agent is not None:
         return f"{library} is an agent that {agent} loads: it is not part of the application."
     if from_jdk:

@@ -40,6 +40,7 @@ _HOST = (
     ("host.memory_available", "what was left of it"),
     ("host.swap_free", "free swap"),
     ("host.commit_limit", "what the system promises at most"),
+    ("host.commit_available", "what was left of it"),
     ("host.committed", "what it had promised"),
     ("jvm.heap.maximum", "the Java heap's maximum"),
 )
@@ -88,7 +89,7 @@ def check(report: Report) -> Iterator[Finding]:
             ("jvm.error.size", "bytes asked for"),
             *_HOST,
             *((cause.where, cause.what) for cause in causes if cause.where not in dict(_HOST)),
-            ("jvm.thrown" if thrown else "", "errors that the VM counted"),
+            ("jvm.exception_counts" if thrown else "", "errors that the VM counted"),
         ),
         remedies=(
             *dict.fromkeys(cause.remedy for cause in causes),
@@ -122,7 +123,7 @@ def _starting(report: Report) -> str:
 
 
 def _thrown(report: Report) -> str:
-    counted = report.jvm.thrown if report.jvm is not None else {}
+    counted = report.jvm.exception_counts if report.jvm is not None else {}
     errors = {name: count for name, count in counted.items() if name.startswith("OutOfMemoryError")}
     if not errors:
         return ""

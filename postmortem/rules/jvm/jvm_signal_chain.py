@@ -29,7 +29,8 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NEEDED = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGPIPE", "SIGXFSZ")
+NEEDED = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP")
+"""Those that it takes for null checks, polls and traps; SIGPIPE and SIGXFSZ it only ignores in a way of its own."""
 REMARK = 16
 _PROBES = ("VM_Version stub", "get_cpu_info_stub", "getPsrInfo_stub")
 """Blobs of HotSpot cpu/x86/vm_version_x86.cpp, by the names that they had."""

@@ -12,6 +12,7 @@ What to do: look at the largest group of identical idle stacks.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from postmortem.model import Finding, Report, Thread
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -33,6 +35,10 @@ CAUSE = 94
 """Specificity when the failure itself is seen: above the exception that carries it."""
 THROWN = 32
 """Where the JVM threw it to the program: above the signal that ended a service which could not go on."""
+_REFUSED = re.compile(
+    r"[Cc]annot create (?:\w+ )?(?:GC )?(?:worker |GC )*thread|[Ff]ailed to start thread|pthread_create failed"
+)
+"""HotSpot's words where a thread of its own was refused (workgroup.cpp, gcTaskThread.cpp, concurrentGCThread)."""
 _WHAT = ("Resource temporarily unavailable", "Cannot allocate memory")
 
 
@@ -49,6 +55,9 @@ def check(report: Report) -> Iterator[Finding]:
     thrown = jvm_exhaustion.thrown(report, jvm_exhaustion.THREADS)
     said = refused[0] if refused is not None else thrown or ""
     failed = failed or bool(said)
+    if (told := _told(report)) is not None:
+        yield _refused(report, *told)
+        return
     if not failed and len(report.threads) < MANY:
         return
     group, size = _largest_group(report)
@@ -90,6 +99,63 @@ def check(report: Report) -> Iterator[Finding]:
             ),
         ),
         specificity=None if not failed else THROWN if said == thrown else CAUSE,
+    )
+
+
+def _told(report: Report) -> tuple[str, str] | None:
+    """(path, words) where the VM says that it ended because it got no thread."""
+    error = report.jvm.error if report.jvm is not None else None
+    if error is None:
+        return None
+    for where, text in (("jvm.error.message", error.message), ("jvm.error.detail", error.detail)):
+        if text is not None and _REFUSED.search(text):
+            return where, text.strip().rstrip(".")
+    return None
+
+
+def _refused(report: Report, where: str, words: str) -> Finding:
+    """The VM could not start a thread of its own; with EPERM that was forbidden, not used up."""
+    forbidden = "EPERM" in words
+    count = len(report.threads)
+    return Finding(
+        rule=RULE.id,
+        title=(
+            f"The system forbade the JVM to create a thread (EPERM): {words[:120]}"
+            if forbidden
+            else f"The system refused the JVM a thread: {words[:120]}"
+        ),
+        severity="critical",
+        confidence="likely" if forbidden else "certain",
+        claim="cause" if forbidden else "observation",
+        explanation=(
+            f"The JVM said: {words}. "
+            + (
+                "EPERM is the answer of a filter for system calls: an old container runtime (Docker before 20.10.10,"
+                " libseccomp before 2.5) does not know clone3 and forbids it, where a newer libc expects ENOSYS and"
+                " would go on with clone. Memory and limits have no part in it."
+                if forbidden
+                else "A thread was refused, not memory: a limit on the number of threads or processes was met;"
+                " which, is not told."
+            )
+        ),
+        rivals=(
+            ("Another policy that forbids it: a seccomp profile of one's own, SELinux, AppArmor.",)
+            if forbidden
+            else (
+                "The limit of the user, of the control group (pids.max) or of the system (threads-max, pid_max).",
+                "Address space or commit for the thread's stack.",
+            )
+        ),
+        evidence=proof(report, (where, "what the VM said"), ("threads" if count > 1 else "", "threads of the process")),
+        remedies=(
+            (
+                "Update Docker (20.10.10 or newer), containerd and libseccomp (2.5 or newer) on the host.",
+                "To check: run once with --security-opt seccomp=unconfined; for good use a profile that knows clone3.",
+            )
+            if forbidden
+            else (advice.threads(report),)
+        ),
+        specificity=CAUSE,
     )
 
 
