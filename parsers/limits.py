@@ -24,6 +24,12 @@ class Limits:
     section_bytes: int = 1 << 28
     decompressed_bytes: int = 1 << 42
     ranges_listed: int = 1 << 20
+    open_files: int = 256
+    """Descriptors of files that are held open at a time; others are opened again when they are read."""
+    blocks_kept: int = 4096
+    """Blocks of 4 KiB of one file that are kept in memory."""
+    losses_listed: int = 64
+    """Ranges of one file that could not be read, of which the offsets are kept."""
 
 
 LIMITS = Limits()

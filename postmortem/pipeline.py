@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from parsers.elf import core as core_parser
-from parsers.errors import ParseError
+from parsers.errors import ParseError, Unsupported
 from postmortem import __version__, hs_err
 from postmortem.errors import AnalysisError
 from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
 from postmortem.fault.original import choose_fault
+from postmortem.fault.recorded import recorded
 from postmortem.fault.siginfo import describe as describe_signal
 from postmortem.fault.threads import crashed_first, thread_model
 from postmortem.model import Core, Crash, NativeFacts, Problem, Process, Report, Tool
@@ -30,6 +32,7 @@ from postmortem.runtimes.mappings import mappings, memory
 from postmortem.runtimes.native.facts import native_facts
 from postmortem.runtimes.native.waits import wait
 from postmortem.signature.signature import signature
+from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
@@ -161,6 +164,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     lost = options.without
     with log.stage("core"):
         core = _parse(target)
+        if not core.threads:
+            raise _no_thread(core, target)
         log.problems.extend(_losses(core, target))
         space = AddressSpace(
             Piece(segment.start, segment.start + segment.dumped, target.content, segment.offset)
@@ -173,8 +178,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             closed="files" in lost,
         )  # fmt: skip
         modules = ModuleMap(()) if "modules" in lost else load_modules(core, space, search)
-        symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir)
+        symbolication = Symbolication(modules, space, _debug_directories(options), options.cache_dir, options.sysroot)
     is_code = _executable_ranges(core, modules)
+    with log.stage("fault"):
+        core = recorded(core, space)
+        log.problems.extend(_without_siginfo(core))
     hotspot = None
     if "hotspot" not in lost:
         with log.stage("hotspot"):
@@ -205,6 +213,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         else:
             namer = FrameNamer(modules, symbolication.locate, generated.name)
         named = [namer.all(walk.walk) for walk in walks]
+        lost_frames = LostFrames(space.read, symbolication.symbol_at, symbolication.merged_inlines)
+        named = [
+            lost_frames.restored(walk.walk.frames, frames, merged=walk.crashed)
+            for walk, frames in zip(walks, named, strict=True)
+        ]
         log.problems.extend(generated.problems)
     with log.stage("threads"):
         tids = frozenset(status.tid for status in core.threads)
@@ -278,6 +291,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
         jvm=jvm,
     )
     log.problems.extend(_module_problems(report))
+    log.problems.extend(_unreadable(target, modules))
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
@@ -337,8 +351,23 @@ def _in_generated_code(frame: Frame) -> bool:
 def _parse(target: Target) -> core_parser.Core:
     try:
         return core_parser.parse(target.content)
+    except Unsupported as error:
+        raise AnalysisError(f"{target.path}: {error.why}", error.hint) from error
     except ParseError as error:
         raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error
+
+
+def _no_thread(core: core_parser.Core, target: Target) -> AnalysisError:
+    """Without registers there is no stack and no fault to report."""
+    if core.truncated:
+        return AnalysisError(
+            f"{target.path}: the core is cut after {core.size} bytes and holds no thread: no registers, no stacks",
+            "get the whole file; ulimit -c, a full disk or an interrupted copy cut it",
+        )
+    return AnalysisError(
+        f"{target.path}: the core holds no thread (no NT_PRSTATUS): no registers, no stacks",
+        "get a core that the kernel or gcore wrote",
+    )
 
 
 def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
@@ -358,16 +387,42 @@ def _losses(core: core_parser.Core, target: Target) -> Iterator[Problem]:
             what="the notes are cut: threads, signal or mapped files may be missing",
             hint="the file was cut near its beginning; get the whole core",
         )
-    if not core.threads:
+
+
+def _without_siginfo(core: core_parser.Core) -> Iterator[Problem]:
+    """What stands for NT_SIGINFO in a core without one."""
+    if core.siginfo or not core.threads:
+        return
+    signal = core.signal
+    if signal is None:
+        what = "no siginfo and no current signal: which signal ended the process, if any, is not known"
+    elif signal.code is None:
+        what = f"no siginfo: signal {signal.number} is NT_PRSTATUS's; its code and the fault address are not known"
+    else:
+        what = (
+            f"no siginfo: signal {signal.number} is NT_PRSTATUS's; its code and the fault address are derived from the"
+            " instruction at pc"
+        )
+    yield Problem(
+        stage="core", where="NT_SIGINFO", what=what, hint="kernels before 3.7, gcore and converters leave it out"
+    )
+
+
+def _unreadable(target: Target, modules: ModuleMap) -> Iterator[Problem]:
+    """Bytes of files that were there when they were opened and could not be read: one Problem a file."""
+    files = [(str(target.path), target.content)]
+    files += [(str(module.file), module.content) for module in modules.modules if module.content is not None]
+    for path, content in files:
+        if not content.lost:
+            continue
+        first = content.lost[0]
+        why = os.strerror(first.errno) if first.errno else "the file was cut meanwhile"
         yield Problem(
-            stage="core", where="NT_PRSTATUS", what="the core holds no thread, so there are no registers and no stacks",
-            hint="get the whole core",
-        )  # fmt: skip
-    if core.signal is None and core.threads:
-        yield Problem(
-            stage="core", where="NT_SIGINFO", what="no siginfo: signal code and fault address are not known",
-            hint="gcore and old kernels leave it out",
-        )  # fmt: skip
+            stage="read",
+            where=path,
+            what=f"{len(content.lost)} ranges can't be read and are absent, the first at offset {first.offset}: {why}",
+            hint="look at the disk or the free space of its tmpfs, copy the file and analyze it again",
+        )
 
 
 def _debug_directories(options: Options) -> tuple[Path, ...]:

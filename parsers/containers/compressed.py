@@ -1,4 +1,4 @@
-"""Compressed cores as systemd-coredump and artifact stores leave them: .zst .xz .gz .lz4.
+"""Compressed cores as systemd-coredump and artifact stores leave them: .zst .xz .gz .lz4 .bz2.
 
 Recognized by magic number, not by name. A stream that ends early gives what came before.
 """
@@ -23,7 +23,7 @@ CHUNK = 1 << 16
 
 
 def compression(head: bytes) -> str | None:
-    """The compression that a file's first bytes announce: zst, xz, gz, lz4, or None."""
+    """The compression that a file's first bytes announce: zst, xz, gz, lz4, bz2, or None."""
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             return name
@@ -57,8 +57,14 @@ def chunks(file: IO[bytes], name: str) -> Iterator[bytes]:
 
         stream = cast("IO[bytes]", lz4.frame.open(file))
         errors = (RuntimeError,)
+    elif name == "bz2":
+        import bz2
+
+        stream = cast("IO[bytes]", bz2.BZ2File(filename=file))
+        errors = ()
     else:
-        raise Unsupported("compressed file", 0, f"{name} is not one of zst, xz, gz, lz4", hint="decompress it first")
+        known = ", ".join(_MAGIC.values())
+        raise Unsupported("compressed file", 0, f"{name} is not one of {known}", hint="decompress it first")
     held = bytearray()
     while True:
         try:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from parsers.elf import header as elf
 from parsers.elf import notes
+from parsers.elf.foreign import foreign
 from parsers.elf.x86_64.prstatus import ThreadStatus, thread_status
 from parsers.errors import ParseError, Unsupported
 from parsers.limits import LIMITS, Limits
@@ -38,7 +39,7 @@ class Core:
 
     lost: bytes that segments claim beyond the end of the file. segments_lost: program headers that the
     file no longer holds. notes_lost: True when the note segment was cut. threads: in the core's order,
-    the one that took the signal first.
+    the one that took the signal first. siginfo: by thread; the kernel writes one, gdb's gcore one a thread.
     """
 
     machine: str
@@ -47,6 +48,7 @@ class Core:
     threads: tuple[ThreadStatus, ...]
     process: notes.ProcessInfo | None
     signal: notes.SignalInfo | None
+    siginfo: dict[int, notes.SignalInfo]
     auxv: dict[int, int]
     files: tuple[notes.MappedFile, ...]
     lost: int
@@ -61,6 +63,9 @@ class Core:
 
 def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
     """Read a core from `data`. Raises ParseError, Truncated or Unsupported when no report is possible."""
+    other = foreign(data)
+    if other is not None:
+        raise Unsupported("ELF header", 4, other.what, hint=other.hint)
     header = elf.read_header(data)
     if header.type != elf.ET_CORE:
         kinds = {1: "a relocatable object", 2: "an executable", 3: "a shared object or executable"}
@@ -70,8 +75,6 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
             f"is {header.type}, {kinds.get(header.type, 'unknown')}, not a core (4)",
             hint="give the core file; the executable goes with --exe",
         )
-    if header.machine != elf.EM_X86_64:
-        raise Unsupported("e_machine", 18, f"is {header.machine_name}, this program reads x86_64")
     headers, claimed_headers = elf.read_program_headers(data, header, limits)
     size = len(data)
     segments = []
@@ -79,6 +82,7 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
     notes_lost = False
     threads: list[ThreadStatus] = []
     process = signal = None
+    siginfo: dict[int, notes.SignalInfo] = {}
     auxv: dict[int, int] = {}
     files: list[notes.MappedFile] = []
     for entry in headers:
@@ -97,8 +101,12 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
                         threads.append(status)
                 elif note.type == notes.NT_PRPSINFO and note.name == b"CORE" and process is None:
                     process = notes.process_info(note.descriptor)
-                elif note.type == notes.NT_SIGINFO and signal is None:
-                    signal = notes.signal_info(note.descriptor)
+                elif note.type == notes.NT_SIGINFO and note.name == b"CORE":
+                    told = notes.signal_info(note.descriptor)
+                    if told is not None:
+                        signal = signal or told
+                        if threads:
+                            siginfo.setdefault(threads[-1].tid, told)
                 elif note.type == notes.NT_AUXV and note.name == b"CORE" and not auxv:
                     auxv = notes.auxiliary_vector(note.descriptor)
                 elif note.type == notes.NT_FILE and note.name == b"CORE" and not files:
@@ -112,6 +120,7 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
         threads=tuple(threads),
         process=process,
         signal=signal,
+        siginfo=siginfo,
         auxv=auxv,
         files=tuple(files),
         lost=lost,

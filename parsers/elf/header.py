@@ -1,19 +1,19 @@
 """ELF header, program headers and section headers (System V gABI, "ELF Header", "Program Header").
 
-All values little-endian, 64-bit class. Readers take any buffer that supports slicing and struct
-(bytes, memoryview, mmap), so nothing is copied.
+All values little-endian, 64-bit class. Readers take any buffer that can be sliced
+(bytes, memoryview, FileBytes) and copy the tables out of it.
 """
 
 from __future__ import annotations
 
-import mmap
 import struct
 from typing import NamedTuple
 
 from parsers.errors import ParseError, Truncated, Unsupported
+from parsers.filebytes import FileBytes
 from parsers.limits import LIMITS, Limits
 
-Buffer = bytes | memoryview | mmap.mmap
+Buffer = bytes | memoryview | FileBytes
 
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 EM_X86_64, EM_AARCH64 = 62, 183
@@ -90,20 +90,18 @@ class SectionHeader(NamedTuple):
 
 def read_header(data: Buffer) -> Header:
     """Elf64_Ehdr at the start of `data`. Raises ParseError, Truncated, Unsupported."""
-    if len(data) < 16:
-        raise Truncated("ELF identification", 0, f"the file has {len(data)} bytes, 16 are needed")
-    ident = bytes(data[:16])
-    if ident[:4] != b"\x7fELF":
-        raise ParseError("ELF identification", 0, f"starts with {ident[:4].hex()}, not 7f454c46")
-    if ident[4] != 2:
-        raise Unsupported("ELF identification", 4, f"class {ident[4]} (32-bit)")
-    if ident[5] != 1:
-        raise Unsupported("ELF identification", 5, f"data encoding {ident[5]} (big-endian)")
-    if len(data) < _EHDR.size:
-        raise Truncated("Elf64_Ehdr", 0, f"the file has {len(data)} bytes, {_EHDR.size} are needed")
-    (_, type_, machine, _, entry, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = _EHDR.unpack_from(
-        data
-    )
+    head = bytes(data[: _EHDR.size])
+    if len(head) < 16:
+        raise Truncated("ELF identification", 0, f"the file has {len(head)} bytes, 16 are needed")
+    if head[:4] != b"\x7fELF":
+        raise ParseError("ELF identification", 0, f"starts with {head[:4].hex()}, not 7f454c46")
+    if head[4] != 2:
+        raise Unsupported("ELF identification", 4, f"class {head[4]}, not 2 (64-bit)")
+    if head[5] != 1:
+        raise Unsupported("ELF identification", 5, f"data encoding {head[5]}, not 1 (little-endian)")
+    if len(head) < _EHDR.size:
+        raise Truncated("Elf64_Ehdr", 0, f"the file has {len(head)} bytes, {_EHDR.size} are needed")
+    (_, type_, machine, _, entry, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = _EHDR.unpack(head)
     return Header(type_, machine, entry, phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx)
 
 
@@ -116,7 +114,7 @@ def read_program_headers(data: Buffer, header: Header, limits: Limits = LIMITS) 
     count = header.phnum
     if count == PN_XNUM:
         if header.shoff and header.shoff + _SHDR.size <= len(data):
-            count = SectionHeader(*_SHDR.unpack_from(data, header.shoff)).info
+            count = _section_header(data, header.shoff).info
         else:
             # The section header lies behind the segments; a cut core has lost it. Take what fits.
             count = limits.program_headers
@@ -127,11 +125,9 @@ def read_program_headers(data: Buffer, header: Header, limits: Limits = LIMITS) 
     count = min(count, limits.program_headers)
     available = max(0, min(count, (len(data) - header.phoff) // _PHDR.size))
     end = header.phoff + available * _PHDR.size
-    table = memoryview(data)[header.phoff : end]
-    try:
-        headers = [ProgramHeader._make(fields) for fields in _PHDR.iter_unpack(table)]
-    finally:
-        table.release()
+    table = data[header.phoff : end]
+    headers = [ProgramHeader._make(fields) for fields in _PHDR.iter_unpack(_whole(table, _PHDR.size))]
+    available = min(available, len(headers))
     if header.phnum == PN_XNUM and count == limits.program_headers:
         headers = [entry for entry in headers if entry.type in (PT_LOAD, PT_NOTE)]
         count = max(count, len(headers)) if available < count else len(headers)
@@ -144,10 +140,17 @@ def read_section_headers(data: Buffer, header: Header, limits: Limits = LIMITS) 
         return []
     count = header.shnum
     if count == 0:
-        count = SectionHeader(*_SHDR.unpack_from(data, header.shoff)).size
+        count = _section_header(data, header.shoff).size
     count = min(count, limits.section_headers, (len(data) - header.shoff) // _SHDR.size)
-    table = memoryview(data)[header.shoff : header.shoff + count * _SHDR.size]
-    try:
-        return [SectionHeader._make(fields) for fields in _SHDR.iter_unpack(table)]
-    finally:
-        table.release()
+    table = data[header.shoff : header.shoff + count * _SHDR.size]
+    return [SectionHeader._make(fields) for fields in _SHDR.iter_unpack(_whole(table, _SHDR.size))]
+
+
+def _section_header(data: Buffer, offset: int) -> SectionHeader:
+    """One section header; all zeros where its bytes can't be read."""
+    return SectionHeader(*_SHDR.unpack(bytes(data[offset : offset + _SHDR.size]).ljust(_SHDR.size, b"\0")))
+
+
+def _whole(table: bytes | memoryview, size: int) -> bytes | memoryview:
+    """As many entries as could be read: a file that is cut meanwhile ends within one."""
+    return table[: len(table) // size * size]

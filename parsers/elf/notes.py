@@ -23,6 +23,7 @@ AT_HWCAP, AT_SECURE, AT_RANDOM, AT_HWCAP2 = 16, 23, 25, 26
 AT_EXECFN, AT_SYSINFO_EHDR = 31, 33
 
 _NHDR = struct.Struct("<III")
+_WINDOW = 1 << 16
 
 
 class Note(NamedTuple):
@@ -58,12 +59,13 @@ class ProcessInfo(NamedTuple):
 class SignalInfo(NamedTuple):
     """siginfo_t; the union's meaning depends on `number` and `code` (asm-generic/siginfo.h).
 
-    address: si_addr of a fault, si_call_addr of SIGSYS. pid, uid: the sender. Absent ones are None.
+    address: si_addr of a fault, si_call_addr of SIGSYS. pid, uid: the sender. Absent ones are None; so is the code
+    where only pr_cursig tells the signal.
     """
 
     number: int
     errno: int
-    code: int
+    code: int | None
     address: int | None
     pid: int | None
     uid: int | None
@@ -74,18 +76,31 @@ class SignalInfo(NamedTuple):
 def iterate(data: Buffer, start: int, size: int, align: int = 4) -> Iterator[Note]:
     """Notes in data[start : start + size], as far as they are whole."""
     end = min(start + size, len(data))
-    view = memoryview(data)
     pad = 7 if align == 8 else 3
-    position = start
+    position = window_start = start
+    window = memoryview(b"")
+
+    def held(offset: int, length: int) -> memoryview | None:
+        """These bytes out of a window that moves on with them."""
+        nonlocal window, window_start
+        if not window_start <= offset <= offset + length <= window_start + len(window):
+            window_start, window = offset, memoryview(data[offset : min(end, offset + max(length, _WINDOW))])
+        return window[offset - window_start : offset - window_start + length] if length <= len(window) else None
+
     while position + 12 <= end:
-        name_size, descriptor_size, kind = _NHDR.unpack_from(view, position)
+        head = held(position, 12)
+        if head is None:
+            return
+        name_size, descriptor_size, kind = _NHDR.unpack(head)
         name_start = position + 12
         descriptor_start = (name_start + name_size + pad) & ~pad
         descriptor_end = descriptor_start + descriptor_size
         if descriptor_end > end or name_size > LIMITS.string:
             return
-        name = bytes(view[name_start : name_start + name_size]).rstrip(b"\0")
-        yield Note(name, kind, view[descriptor_start:descriptor_end], descriptor_start)
+        name, descriptor = held(name_start, name_size), held(descriptor_start, descriptor_size)
+        if name is None or descriptor is None:
+            return
+        yield Note(bytes(name).rstrip(b"\0"), kind, descriptor, descriptor_start)
         position = (descriptor_end + pad) & ~pad
 
 

@@ -65,6 +65,11 @@ class Sections:
                 name = bytes(data[start : start + 64]).split(b"\0", 1)[0]
                 self._named.setdefault(name, section)
 
+    @property
+    def data(self) -> elf.Buffer:
+        """The bytes of the file."""
+        return self._data
+
     def find(self, name: bytes) -> elf.SectionHeader | None:
         """The section header of that name, if its content lies in the file."""
         section = self._named.get(name)
@@ -120,17 +125,17 @@ class Sections:
         except lzma.LZMAError as damage:
             raise ParseError(".gnu_debugdata", section.offset, str(damage)) from damage
 
-    def symbol_tables(self) -> Iterator[memoryview]:
+    def symbol_tables(self) -> Iterator[bytes | memoryview]:
         """The bytes of all that symbols are read from, to tell one state of a file from another."""
         for kind in (SHT_SYMTAB, SHT_DYNSYM):
             table = self._table(kind)
             if table is not None:
                 for section in table:
                     end = section.offset + min(section.size, _NAMES_LIMIT)
-                    yield memoryview(self._data)[section.offset : end]
+                    yield self._data[section.offset : end]
         mini = self.find(b".gnu_debugdata")
         if mini is not None:
-            yield memoryview(self._data)[mini.offset : mini.offset + mini.size]
+            yield self._data[mini.offset : mini.offset + mini.size]
 
     def _table(self, kind: int) -> tuple[elf.SectionHeader, elf.SectionHeader] | None:
         """The first symbol table of a kind and its string table, if both lie in the file."""
@@ -156,28 +161,25 @@ class Sections:
         sections = min(len(ends), SHN_LORESERVE)
         result = []
         budget = _NAMES_LIMIT
-        view = memoryview(self._data)[table.offset : table.offset + count * _SYM.size]
-        try:
-            for name, info, _, section, value, size in _SYM.iter_unpack(view):
-                if not section or not name or info & 15 not in _KINDS or section >= sections:
-                    continue
-                section_end = ends[section]
-                if section_end is None:
-                    continue
-                end = strings.find(b"\0", name, name + LIMITS.string)
-                if end < 0:
-                    # No end in sight: a name beyond the table, or one too long to be shown whole.
-                    end = min(len(strings), name + LIMITS.string)
-                if end <= name:
-                    continue
-                budget -= end - name
-                if budget < 0:
-                    break
-                raw = strings[name:end]
-                # .symtab writes versioned names out: raise@@GLIBC_2.2.5
-                if b"@" in raw:
-                    raw = raw.split(b"@", 1)[0] or raw
-                result.append(Entry(value, size, raw, info, section_end))
-        finally:
-            view.release()
+        rows = self._data[table.offset : table.offset + count * _SYM.size]
+        for name, info, _, section, value, size in _SYM.iter_unpack(rows[: len(rows) // _SYM.size * _SYM.size]):
+            if not section or not name or info & 15 not in _KINDS or section >= sections:
+                continue
+            section_end = ends[section]
+            if section_end is None:
+                continue
+            end = strings.find(b"\0", name, name + LIMITS.string)
+            if end < 0:
+                # No end in sight: a name beyond the table, or one too long to be shown whole.
+                end = min(len(strings), name + LIMITS.string)
+            if end <= name:
+                continue
+            budget -= end - name
+            if budget < 0:
+                break
+            raw = strings[name:end]
+            # .symtab writes versioned names out: raise@@GLIBC_2.2.5
+            if b"@" in raw:
+                raw = raw.split(b"@", 1)[0] or raw
+            result.append(Entry(value, size, raw, info, section_end))
         return result

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf import notes
 from postmortem.fault.fault import Fault
+from postmortem.fault.recorded import fault_at
 from postmortem.machines.x86_64 import instruction, signalframe
 from postmortem.machines.x86_64.registers import DWARF_NAMES, PC
 
@@ -21,9 +22,7 @@ _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 """SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: what crash reporters catch."""
 
 _SIGABRT, _SIGBUS, _SIGSEGV = 6, 7, 11
-_SI_TKILL, _SI_USER, _SI_KERNEL = -6, 0, 128
-_SEGV_MAPERR, _SEGV_ACCERR = 1, 2
-_PF_W, _PF_R = 2, 4
+_SI_TKILL, _SI_USER = -6, 0
 _DIVIDE_ERROR, _PAGE_FAULT = 0, 14
 _SYSCALL = b"\x0f\x05"
 _REACH = 64
@@ -62,28 +61,12 @@ def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace) -> Fault 
     signal, status = core.signal, walked.status
     if signal is None or signal.number not in (_SIGSEGV, _SIGBUS) or not _is_own(core):
         return None
-    pc = status.registers.get("rip", 0)
     if _in_system_call(walked, space):
         return None
-    decoded = instruction.decode(space, pc, status.registers, lambda address: _permits(core, address, 0))
-    for operand in () if decoded is None else decoded.operands:
-        code: int | None = None
-        if not operand.canonical:
-            code = _SI_KERNEL
-        elif not _permits(core, operand.address, 0):
-            code = _SEGV_MAPERR
-        elif not _permits(core, operand.address, _PF_W if operand.access == "write" else _PF_R):
-            code = _SEGV_ACCERR
-        if code is not None:
-            address = 0 if code == _SI_KERNEL else operand.address
-            info = notes.SignalInfo(signal.number, 0, code, address, None, None, None, None)
-            return Fault(status.tid, status.tid, signal, info, None, dict(status.registers), None, None)
-    return None
-
-
-def _permits(core: Core, address: int, flags: int) -> bool:
-    """Whether a mapping of the core holds an address and permits what `flags` (PF_*) ask for."""
-    return any(segment.start <= address < segment.end and segment.flags & flags == flags for segment in core.segments)
+    info = fault_at(core, space, status.registers, signal.number)
+    return (
+        None if info is None else Fault(status.tid, status.tid, signal, info, None, dict(status.registers), None, None)
+    )
 
 
 def _own(walked: ThreadWalk, core: Core) -> Fault:
@@ -115,7 +98,7 @@ def _in_system_call(walked: ThreadWalk, space: AddressSpace) -> bool:
 def _is_own_doing(fault: Fault, core: Core) -> bool:
     """Whether the process sent the signal itself: neither did an instruction fault nor was it shot."""
     info, process = fault.info, core.process
-    return info is None or (info.code <= 0 and (process is None or info.pid in (None, process.pid)))
+    return info is None or ((info.code or 0) <= 0 and (process is None or info.pid in (None, process.pid)))
 
 
 def _behind_handler(walked: ThreadWalk, core: Core, space: AddressSpace, context: int = 0) -> Fault | None:
@@ -133,7 +116,7 @@ def _behind_handler(walked: ThreadWalk, core: Core, space: AddressSpace, context
             registers[name] = status.registers[name]
         raw = space.read(frame.info, 48)
         info = notes.signal_info(raw) if raw is not None else None
-        if info is None or not 0 < info.number <= 64 or not -64 < info.code <= 128:
+        if info is None or not 0 < info.number <= 64 or not -64 < (info.code or 0) <= 128:
             # The kernel writes siginfo_t for handlers with SA_SIGINFO only; the trap is always there.
             info = signalframe.signal_of_trap(details, values[PC] or 0)
             if info is None or not _could_raise(space, registers, details):

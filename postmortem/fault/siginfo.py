@@ -67,10 +67,12 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def describe(info: SignalInfo | None, number: int | None = None) -> Signal | None:
-    """The signal of the report. Without siginfo only its number (pr_cursig) is known."""
+def describe(info: SignalInfo | None) -> Signal | None:
+    """The signal of the report. Where only pr_cursig tells it there is no code."""
     if info is None:
-        return None if number is None else Signal(number=number, name=signal_name(number))
+        return None
+    if info.code is None:
+        return Signal(number=info.number, name=signal_name(info.number))
     name, meaning = _CODES.get((info.number, info.code)) or _GENERAL.get(info.code) or (f"si_code {info.code}", "")
     return Signal(
         number=info.number,

@@ -96,11 +96,21 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """id groups equal crashes: a hash of `frames`, which are the functions that tell them apart."""
+    """What two crashes of one defect have in common. Two signatures are equal when their `id` is.
+
+    id: hash of version, cause and frames: equal for all builds of a program. frames: the functions that tell the
+    crash apart, innermost first; of a hang, where each thread of the cycle is. text: cause and frames, for people.
+    exact: hash of build-ids and offsets, equal for one build only and for crashes whose symbols are missing; None
+    where a build-id is not known. incomplete: why `id` may differ from that of the same crash elsewhere.
+    """
 
     id: str
     frames: tuple[str, ...]
     text: str
+    cause: str = ""
+    version: int = 1
+    exact: str | None = None
+    incomplete: str | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

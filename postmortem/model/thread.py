@@ -35,6 +35,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     bci: int | None = None
     compile_level: int | None = None
     note: str | None = None
+    tail_call: str | None = None
+    """What this frame's call instruction called, where that left by a tail call to the function of the frame above."""
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True):

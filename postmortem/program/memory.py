@@ -6,10 +6,11 @@ read are touched.
 
 from __future__ import annotations
 
-import mmap
 import struct
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from parsers.filebytes import BLOCK, FileBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,15 @@ class Piece(NamedTuple):
     offset: int
 
 
+class _Window(NamedTuple):
+    """[start, end) of the address space lies at `offset` in a block of bytes."""
+
+    start: int
+    end: int
+    block: bytes
+    offset: int
+
+
 class AddressSpace:
     """Pieces of memory, the core's own first. Implements Memory."""
 
@@ -44,23 +54,27 @@ class AddressSpace:
         self._core_starts = [piece.start for piece in self._core]
         self._files: list[Piece] = []
         self._file_starts: list[int] = []
-        self._last = Piece(0, 0, b"", 0)
+        self._unsorted = False
+        self._last = _Window(0, 0, b"", 0)
 
     def add_file(self, piece: Piece) -> None:
         """Lay a module's pages under the core's."""
-        insort(self._files, piece, key=lambda other: other.start)
-        self._file_starts = [other.start for other in self._files]
+        self._files.append(piece)
+        self._unsorted = True
+
+    def _sort_files(self) -> None:
+        self._files.sort(key=lambda piece: piece.start)
+        self._file_starts = [piece.start for piece in self._files]
+        self._unsorted = False
 
     def _find(self, address: int) -> Piece | None:
-        last = self._last
-        if last.start <= address < last.end:
-            return last
         index = bisect_right(self._core_starts, address) - 1
         if index >= 0:
             piece = self._core[index]
             if address < piece.end:
-                self._last = piece
                 return piece
+        if self._unsorted:
+            self._sort_files()
         index = bisect_right(self._file_starts, address) - 1
         if index >= 0:
             piece = self._files[index]
@@ -69,74 +83,64 @@ class AddressSpace:
                 following = bisect_right(self._core_starts, address)
                 if following < len(self._core) and self._core[following].start < piece.end:
                     piece = piece._replace(end=self._core[following].start)
-                self._last = piece
                 return piece
         return None
 
+    def _part(self, address: int, size: int) -> bytes:
+        """Up to `size` bytes at `address` out of one piece; what is small comes from a block that is kept at hand."""
+        piece = self._find(address)
+        if piece is None:
+            return b""
+        buffer = piece.buffer
+        begin = piece.offset + address - piece.start
+        take = min(size, piece.end - address)
+        if not isinstance(buffer, FileBytes):
+            if isinstance(buffer, bytes):
+                self._last = _Window(piece.start, piece.end, buffer, piece.offset)
+            return bytes(buffer[begin : begin + take])
+        if take > BLOCK or begin >= len(buffer):
+            return buffer.read(begin, take)
+        low, block = buffer.around(begin)
+        shift = address - begin  # from an offset of the file to an address
+        start = max(piece.start, low + shift)
+        self._last = _Window(start, min(piece.end, low + len(block) + shift), block, start - shift - low)
+        return block[begin - low : begin - low + take]
+
     def read(self, address: int, size: int) -> bytes | None:
         """`size` bytes at `address`, or None when not all of them are there."""
-        piece = self._find(address)
-        if piece is None or size <= 0:
-            return None
-        begin = piece.offset + address - piece.start
-        if address + size <= piece.end:
-            data = bytes(piece.buffer[begin : begin + size])
+        start, end, block, offset = self._last
+        if start <= address and address + size <= end and size > 0:
+            begin = offset + address - start
+            data = block[begin : begin + size]
             return data if len(data) == size else None
-        parts = []
-        while size > 0:
-            piece = self._find(address)
-            if piece is None:
-                return None
-            take = min(size, piece.end - address)
-            begin = piece.offset + address - piece.start
-            part = bytes(piece.buffer[begin : begin + take])
-            if len(part) != take:
-                return None
-            parts.append(part)
-            address += take
-            size -= take
-        return b"".join(parts)
+        data = self.read_some(address, size)
+        return data if len(data) == size and size > 0 else None
 
     def read_some(self, address: int, size: int) -> bytes:
         """As many of `size` bytes at `address` as there are without a gap."""
-        parts = []
+        if size <= 0:
+            return b""
+        data = self._part(address, size)
+        if len(data) == size or not data:
+            return data
+        parts = [data]
+        size -= len(data)
+        address += len(data)
         while size > 0:
-            piece = self._find(address)
-            if piece is None:
+            data = self._part(address, size)
+            if not data:
                 break
-            take = min(size, piece.end - address)
-            begin = piece.offset + address - piece.start
-            part = bytes(piece.buffer[begin : begin + take])
-            parts.append(part)
-            if len(part) != take:
-                break
-            address += take
-            size -= take
+            parts.append(data)
+            address += len(data)
+            size -= len(data)
         return b"".join(parts)
-
-    def release(self, address: int, size: int) -> None:
-        """Give back the memory that reading this range has mapped: it will not be read again soon."""
-        while size > 0:
-            piece = self._find(address)
-            if piece is None:
-                return
-            take = min(size, piece.end - address)
-            if isinstance(piece.buffer, mmap.mmap):
-                begin = piece.offset + address - piece.start
-                first = begin + mmap.PAGESIZE - 1 & -mmap.PAGESIZE
-                length = begin + take - first
-                if length > 0 and first < len(piece.buffer):
-                    piece.buffer.madvise(mmap.MADV_DONTNEED, first, length)
-            address += take
-            size -= take
 
     def word(self, address: int) -> int | None:
         """The unsigned 64-bit little-endian word at `address`."""
-        last = self._last
-        if last.start <= address and address + 8 <= last.end:
+        start, end, block, offset = self._last
+        if start <= address and address + 8 <= end:
             try:
-                (value,) = _WORD.unpack_from(last.buffer, last.offset + address - last.start)
-                return int(value)
+                return _WORD.unpack_from(block, offset + address - start)[0]  # type: ignore[no-any-return]
             except struct.error:
                 return None
         data = self.read(address, 8)
@@ -154,10 +158,10 @@ class AddressSpace:
 
     def words(self, address: int, count: int) -> tuple[int, ...] | None:
         """`count` consecutive unsigned 64-bit words."""
-        last = self._last
-        if count < len(_WORDS) and last.start <= address and address + 8 * count <= last.end:
+        start, end, block, offset = self._last
+        if count < len(_WORDS) and start <= address and address + 8 * count <= end:
             try:
-                return _WORDS[count].unpack_from(last.buffer, last.offset + address - last.start)
+                return _WORDS[count].unpack_from(block, offset + address - start)
             except struct.error:
                 return None
         data = self.read(address, 8 * count)

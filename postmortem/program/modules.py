@@ -18,11 +18,11 @@ from postmortem.program.memory import AddressSpace, Piece
 from postmortem.targets.files import DELETED, SearchPath, basename, open_regular, resolve_inside
 
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Iterable, Sequence
 
     from parsers.elf.core import Core
     from parsers.elf.module import Image
+    from parsers.filebytes import FileBytes
 
 _NOT_ELF = "not an ELF image"
 
@@ -42,7 +42,7 @@ class LoadedModule:
     file: Path | None = None
     file_build_id: str | None = None
     candidates: list[ModuleCandidate] = field(default_factory=list)
-    content: mmap.mmap | None = None
+    content: FileBytes | None = None
     symbols_source: str | None = None
 
     def to_model(self) -> Module:
@@ -195,9 +195,9 @@ def _candidates(module: LoadedModule, search: SearchPath, is_executable: bool) -
     if module.build_id:
         tail = Path(".build-id") / module.build_id[:2]
         for directory in search.debug_dirs:
-            tries.append((directory.absolute() / tail / module.build_id[2:], Path("/")))
+            tries.append(search.allowed(directory / tail / module.build_id[2:]))
     for directory in search.debug_dirs:
-        tries.append((directory.absolute() / named.name, Path("/")))
+        tries.append(search.allowed(directory / named.name))
     return tries
 
 
@@ -238,7 +238,7 @@ def _find_file(
 
 
 def _compare(
-    module: LoadedModule, rows: list[tuple[int, int, int]], space: AddressSpace, content: mmap.mmap
+    module: LoadedModule, rows: list[tuple[int, int, int]], space: AddressSpace, content: FileBytes
 ) -> tuple[str, str | None]:
     """Whether `content` is the mapped file: "matched…" or what differs, and its build-id."""
 
@@ -271,7 +271,7 @@ def _compare(
     return "its first page differs", identity
 
 
-def _file_build_id(content: mmap.mmap, image: Image) -> str | None:
+def _file_build_id(content: FileBytes, image: Image) -> str | None:
     from parsers.elf import header as elf
     from parsers.elf import notes
     from parsers.errors import ParseError

@@ -1,126 +1,186 @@
 """The signature of a crash: what two crashes of one defect have in common.
 
-A cause tag, and the functions of the crashing stack that tell it apart: without the machinery of run-times,
-without arguments and template arguments, recursion told once. A deadlock's signature is made of its cycle
-instead, in an order that does not depend on the thread numbers.
+Two keys. `id` is made of a cause (causes.py) and the functions of the original fault's stack that tell it apart
+(frames.py): it is equal for all builds of a program. `exact` is made of build-ids and offsets: it is equal for one
+build only, and needs no symbols. A hang is told by its cycle of threads, a process that was killed by what its own
+threads did, each in an order that does not depend on thread numbers.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Signature
+from postmortem.model.jvm import INITIALIZATION
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit, locks
-from postmortem.model.queries.names import plain
+from postmortem.model.queries import locks
+from postmortem.signature import frames as stack
+from postmortem.signature.causes import cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from postmortem.model import Frame, Report, Thread
 
-FRAMES = 8
-"""Frames that tell crashes apart; deeper ones are mostly the way there."""
+VERSION = 2
+"""Of the code and lists by which signatures are made: signatures of two versions are not compared."""
+FRAMES = 2
+"""Functions that tell crashes apart: the deeper a stack, the more of it optimisation moves, and the more it is only
+the way there."""
+EXACT_FRAMES = 8
+SITES = 8
+"""Threads of a hang or a killed process that are told."""
 LONGEST_TEXT = 255
-LONGEST_DETAIL = 80
-"""Characters of a message in the tag: its beginning is what is common to its occurrences."""
 
-_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\b\d+\b")
+_SENT = ("killed-by-signal", "snapshot")
+_VM_ONLY = ("jvm-crash-in-gc", "jvm-crash-in-compiler")
+_LOOKED_AT = 200
 
 
 def signature(report: Report) -> Signature:
-    """The signature of any report; one without a stack has its tag alone."""
-    tag = cause_tag(report)
-    cycles = locks.cycles(report) if tag.startswith("mutex-deadlock") else ()
-    found = views.crashing_thread(report)
-    if cycles:
-        frames = _of_cycle(report, cycles[0])
-    elif found is not None:
-        frames = _of_thread(found[1])
-    else:
-        frames = ()
-    digest = hashlib.sha1("\n".join((tag, *frames)).encode(), usedforsecurity=False)
-    text = " | ".join((tag, *frames)) or "no stack"
+    """The signature of any report; one without a usable stack is told by its cause and its program."""
+    rule, words = cause(report)
+    names, incomplete = _names(report, rule)
+    digest = hashlib.sha1("\n".join((str(VERSION), words, *names)).encode(), usedforsecurity=False)
+    text = " | ".join((words, *names))
     if len(text) > LONGEST_TEXT:
         text = text[: LONGEST_TEXT - 1] + "…"
-    return Signature(id=digest.hexdigest(), frames=frames, text=text)
+    return Signature(
+        id=digest.hexdigest(),
+        frames=names,
+        text=text,
+        cause=words,
+        version=VERSION,
+        exact=_exact(report, rule),
+        incomplete=incomplete,
+    )
 
 
-def cause_tag(report: Report) -> str:
-    """The verdict's rule with what is stable of its details, or the signal's name without a verdict.
-
-    "null-dereference+0x40", "uncaught-cxx-exception:shop::PaymentError", "SIGSEGV".
-    """
-    if report.verdict is None:
-        return report.crash.signal.name if report.crash.signal is not None else "no signal"
-    rule = report.verdict.rule
-    return rule + _detail(rule, report)
+def deep_frames(report: Report, limit: int) -> tuple[Frame, ...]:
+    """The crashing thread's own frames (or what comes closest), for a comparison of whole stacks."""
+    found = views.crashing_thread(report)
+    return () if found is None else tuple(stack.telling(found[1].frames[:_LOOKED_AT])[:limit])
 
 
-def _detail(rule: str, report: Report) -> str:
-    address = views.fault_address(report)
-    if rule == "null-dereference" and address is not None:
-        return f"+{address:#x}"
-    if rule == "uncaught-cxx-exception" and report.native.exceptions:
-        return f":{report.native.exceptions[0].type}"
-    if rule in ("heap-corruption", "assertion-failure"):
-        message = (report.native.abort_message or report.native.assertion or "").strip()
-        # The program's name before a message differs between installations.
-        said = message.split(": Assertion ", 1)[-1].removeprefix("`").removesuffix("' failed.")
-        return f":{_NUMBER.sub('N', said)[:LONGEST_DETAIL]}" if said else ""
-    if rule == "seccomp-violation" and report.crash.signal is not None:
-        return f":{report.crash.signal.syscall_name or report.crash.signal.syscall}"
-    return ""
+def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | None]:
+    """(the functions, why they may differ from those of the same crash elsewhere)."""
+    unread = _unread_runtime(report)
+    names: tuple[str, ...]
+    if rule == "mutex-deadlock" and (cycles := locks.cycles(report)):
+        names = tuple(sorted(set(_sites((report.threads[index] for index in cycles[0]), own=False))))
+    elif rule == "jvm-java-deadlock" and report.jvm is not None and report.jvm.deadlocks:
+        names = tuple(sorted(set(_java_cycle(report))))
+    elif rule in _SENT or (rule is not None and views.was_sent(report)):
+        names = tuple(sorted(set(_sites(report.threads, own=True) or _sites(report.threads, own=False))))[:SITES]
+        if views.is_log(report):
+            unread = "a log holds the stack of one thread only"
+    else:
+        found = views.crashing_thread(report)
+        names, unnamed = ((), None) if found is None else _of_stack(found[1], rule)
+        unread = unread or unnamed
+    if names:
+        return names, unread
+    return _program(report), unread or "no frame of the program's own is known"
 
 
-def _of_thread(thread: Thread) -> tuple[str, ...]:
+def _of_stack(thread: Thread, rule: str | None) -> tuple[tuple[str, ...], str | None]:
+    frames: Sequence[Frame] = thread.frames
     cycle = max(thread.cycles, key=lambda item: item.period * item.count, default=None)
-    if cycle is not None and cycle.start <= FRAMES:
-        names = _names(thread.frames[cycle.start : cycle.start + cycle.period])
-        return _first_rotation(_collapsed(names)[:FRAMES])
-    return _of_frames(thread.frames)
+    if cycle is not None and rule in ("stack-overflow", "jvm-stack-overflow"):
+        telling = stack.telling(frames[cycle.start : cycle.start + cycle.period])
+        return tuple(stack.first_rotation(stack.names(telling)))[:FRAMES], _unnamed(telling[:FRAMES])
+    telling = stack.telling(frames[:_LOOKED_AT])
+    if not telling:
+        return (), None
+    if rule in _VM_ONLY:
+        telling = telling[:1] if rule == "jvm-crash-in-compiler" and not stack.is_java(telling[0]) else []
+    elif stack.classify(telling[0]) == "entry":
+        return (_with_file(telling[0]),), None
+    elif not stack.is_java(telling[0]):
+        # A log loses the native callers of the native frame that crashed, but not the Java ones.
+        java = next((frame for frame in telling if stack.is_java(frame)), None)
+        telling = [telling[0], java] if java is not None else telling
+    return tuple(stack.names(telling)[:FRAMES]), _unnamed(telling[:FRAMES])
 
 
-def _of_frames(frames: Sequence[Frame]) -> tuple[str, ...]:
-    trusted = [frame for frame in frames if frame.trust != "scan"]
-    kept = _names(frame for frame in trusted if not culprit.machinery(frame))
-    return tuple(_collapsed(kept or _names(trusted))[:FRAMES])
+def _with_file(frame: Frame) -> str:
+    """main() alone says little: every program has one."""
+    name = stack.name(frame) or ""
+    return f"{name} ({stack.file_name(frame.file)})" if frame.file else name
 
 
-def _names(frames: Iterable[Frame]) -> list[str]:
-    return [name for frame in frames if (name := _name(frame)) is not None]
+def _unnamed(frames: Iterable[Frame]) -> str | None:
+    for frame in frames:
+        if frame.function is None and frame.module is not None:
+            return f"{stack.file_name(frame.module)} has no symbols here: offsets into it differ between builds"
+    return None
 
 
-def _name(frame: Frame) -> str | None:
-    """None for an address in no module: it differs from run to run."""
-    if frame.function is not None:
-        return frame.function if frame.kind.startswith("java") else plain(frame.function)
-    if frame.module is None or frame.module_offset is None:
+def _unread_runtime(report: Report) -> str | None:
+    if report.jvm is None and views.java_process(report):
+        return "the JVM in the process could not be read, so Java frames are missing"
+    return None
+
+
+def _program(report: Report) -> tuple[str, ...]:
+    """What ran: the Java main class or jar, else the executable."""
+    command = report.jvm.java_command if report.jvm is not None else None
+    if command and command.split():
+        return (f"in {stack.file_name(command.split()[0])}",)
+    name = report.process.executable or report.process.command
+    return (f"in {stack.file_name(name)}",) if name else ()
+
+
+def _sites(threads: Iterable[Thread], own: bool) -> list[str]:
+    """Where each thread is, by its innermost frame; own: only those that run the program's own code."""
+    sites = []
+    for thread in threads:
+        telling = stack.own(thread.frames[:_LOOKED_AT]) if own else stack.telling(thread.frames[:_LOOKED_AT])
+        if telling:
+            entry = stack.classify(telling[0]) == "entry"
+            sites.append(_with_file(telling[0]) if entry else stack.names(telling[:1])[0])
+    return sites
+
+
+def _java_cycle(report: Report) -> Iterator[str]:
+    assert report.jvm is not None
+    by_tid = {thread.tid: thread.frames for thread in report.threads}
+    by_virtual = {thread.java_tid: thread.frames for thread in report.jvm.virtual_threads}
+    for member in report.jvm.deadlocks[0].threads:
+        frames = by_tid.get(member.tid or -1) or by_virtual.get(member.java_tid) or ()
+        names = stack.names([frame for frame in stack.telling(frames[:_LOOKED_AT]) if stack.is_java(frame)])[:1]
+        if (member.waiting_for or "").startswith(INITIALIZATION):
+            names.append(member.waiting_for or "")
+        if names:
+            yield " < ".join(names)
+
+
+def _exact(report: Report, rule: str | None) -> str | None:
+    """Hash of the build-ids and offsets of the innermost activations; None where a build-id is not known."""
+    if rule in _SENT:
         return None
-    return f"{PurePosixPath(frame.module.removesuffix(' (deleted)')).name}+{frame.module_offset:#x}"
-
-
-def _collapsed(names: Sequence[str]) -> list[str]:
-    """Without repetitions: a name, or a run of up to four, that follows itself is told once."""
-    kept: list[str] = []
-    for name in names:
-        kept.append(name)
-        for period in range(1, 5):
-            if len(kept) >= 2 * period and kept[-period:] == kept[-2 * period : -period]:
-                del kept[-period:]
-                break
-    return kept
-
-
-def _first_rotation(names: Sequence[str]) -> tuple[str, ...]:
-    """The cycle from a start that does not depend on where the stack ended."""
-    rotations = (tuple(names[start:]) + tuple(names[:start]) for start in range(len(names)))
-    return min(rotations, default=())
-
-
-def _of_cycle(report: Report, cycle: Sequence[int]) -> tuple[str, ...]:
-    stacks = sorted(_of_frames(report.threads[index].frames)[:2] for index in cycle)
-    return tuple(name for stack in stacks for name in stack)[:FRAMES]
+    if rule == "mutex-deadlock" and (cycles := locks.cycles(report)):
+        threads = [report.threads[index] for index in cycles[0]]
+    else:
+        found = views.crashing_thread(report)
+        threads = [] if found is None else [found[1]]
+    builds = {module.path: module.build_id for module in report.modules}
+    stacks: list[str] = []
+    for thread in threads:
+        lines: list[str] = []
+        for frame in thread.frames[:_LOOKED_AT]:
+            if frame.inlined or frame.trust == "scan" or len(lines) == EXACT_FRAMES:
+                continue
+            if stack.is_java(frame):
+                lines.append(stack.java_name(frame.function or ""))
+            elif frame.module is not None and frame.module_offset is not None:
+                build = builds.get(frame.module)
+                if build is None:
+                    return None
+                lines.append(f"{build}+{frame.module_offset:#x}")
+        if lines:
+            stacks.append("\n".join(lines))
+    if not stacks:
+        return None
+    return hashlib.sha1("\n\n".join(sorted(stacks)).encode(), usedforsecurity=False).hexdigest()

@@ -5,22 +5,23 @@ Order of places: GDB manual, "Debugging Information in Separate Files".
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.elf.symbols import Sections
 from parsers.errors import ParseError
-from postmortem.targets.files import open_regular
+from postmortem.targets.files import SearchPath, open_regular
 
 if TYPE_CHECKING:
-    import mmap
+    from pathlib import Path
+
+    from parsers.filebytes import FileBytes
 
 
 class SymbolSource(NamedTuple):
     """An ELF file that symbols are taken from."""
 
     path: Path
-    content: mmap.mmap
+    content: FileBytes
     sections: Sections
 
 
@@ -32,10 +33,13 @@ class DebugFile(NamedTuple):
     how: str
 
 
-def open_elf(path: Path) -> SymbolSource | None:
-    """The ELF file at `path`; None when there is none that can be read."""
+def open_elf(path: Path, sysroot: Path | None = None) -> SymbolSource | None:
+    """The ELF file at `path`; None when there is none that can be read.
+
+    A path inside the sysroot is used only if its symbolic links stay there.
+    """
     path = path.absolute()
-    content = open_regular(path, Path("/"))
+    content = open_regular(*SearchPath(sysroot=sysroot).allowed(path))
     if isinstance(content, str):
         return None
     try:

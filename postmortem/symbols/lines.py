@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from parsers.elf.header import Buffer
     from postmortem.symbols.cache import Cache
 
 _KIND = "symcache"
@@ -24,13 +25,14 @@ class Row(NamedTuple):
 
 
 class Lines:
-    """The DWARF of the file at `path`; `identity` names its module, in hexadecimal.
+    """The DWARF of the file at `path`, whose bytes are `content`; `identity` names its module, in hexadecimal.
 
     first_address: of its first segment, from which the library counts.
     """
 
-    def __init__(self, path: Path, identity: str, first_address: int, cache: Cache) -> None:
+    def __init__(self, path: Path, content: Buffer, identity: str, first_address: int, cache: Cache) -> None:
         self._path = path
+        self.content = content
         self._first = first_address
         self._identity = identity
         self._cache = cache
@@ -76,7 +78,9 @@ class Lines:
             except SymbolicError:
                 self._kept = None  # of another version of the library
         try:
-            made: Any = next(Archive.open(str(self._path)).iter_objects()).make_symcache()
+            # Bytes, not the path: the library would map the file, and a page that can't be had ends the process.
+            whole = bytes(self.content[:])
+            made: Any = next(Archive.from_bytes(whole).iter_objects()).make_symcache()
         except (SymbolicError, OSError, StopIteration):
             made = None
         if key is not None:

@@ -19,12 +19,18 @@ class Symbolication:
     """Symbol files of the modules of one process, opened when first asked for."""
 
     def __init__(
-        self, modules: ModuleMap, space: AddressSpace, debug_dirs: Sequence[Path], cache_dir: Path | None
+        self,
+        modules: ModuleMap,
+        space: AddressSpace,
+        debug_dirs: Sequence[Path],
+        cache_dir: Path | None,
+        sysroot: Path | None = None,
     ) -> None:
         self._modules = modules
         self._space = space
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
+        self._sysroot = sysroot
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -35,7 +41,13 @@ class Symbolication:
 
         symbols: SymbolFile | None = None
         if module.file is not None:
-            symbols = open_symbols(module.file, module.build_id, debug_dirs=self._debug_dirs, cache_dir=self._cache_dir)
+            symbols = open_symbols(
+                module.file,
+                module.build_id,
+                debug_dirs=self._debug_dirs,
+                cache_dir=self._cache_dir,
+                sysroot=self._sysroot,
+            )
         if symbols is None and module.image is not None:
             entries = image_parser.dynamic_symbols(self._space.read, module.image)
             if entries:
@@ -52,6 +64,12 @@ class Symbolication:
         """Names at an address in memory, innermost inlined function first; () when none covers it."""
         symbols = self.file(module)
         return () if symbols is None else symbols.lookup(address - module.bias)
+
+    def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
+        """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""
+        module = self._modules.at(address)
+        symbols = None if module is None else self.file(module)
+        return () if module is None or symbols is None else symbols.merged(address - module.bias, line)
 
     def symbol_at(self, address: int) -> tuple[str, int, int] | None:
         """(name, offset into it, its size) of the symbol that covers an address in memory."""

@@ -56,6 +56,17 @@ class SymbolFile:
                 return locations
         return () if found is None else (Location(demangle(found[0]), None, None, False),)
 
+    def merged(self, address: int, line: int) -> tuple[Location, ...]:
+        """Inlined functions without an instruction of their own, merged into that at an address; see mergedinlines."""
+        if self._lines is None:
+            return ()
+        from postmortem.symbols.mergedinlines import merged_at
+
+        return tuple(
+            Location(demangle(found.name), None, found.line, True)
+            for found in merged_at(self._lines.content, address, line)
+        )
+
     def _by_lines(self, lines: Lines, address: int, found: tuple[str, int, int] | None) -> tuple[Location, ...]:
         rows = lines.lookup(address)
         if found is None and not any(row.line for row in rows):
@@ -84,18 +95,24 @@ class SymbolFile:
 
 
 def open_symbols(
-    path: Path, build_id: str | None, *, debug_dirs: Sequence[Path], cache_dir: Path | None
+    path: Path,
+    build_id: str | None,
+    *,
+    debug_dirs: Sequence[Path],
+    cache_dir: Path | None,
+    sysroot: Path | None = None,
 ) -> SymbolFile | None:
     """The best symbols for the ELF file at `path`, or None when it has none. Damage counts as none.
 
-    With a build_id a file of another build is not used, and a separate debug file serves without the file.
+    With a build_id a file of another build is not used, and a separate debug file serves without the file. Nothing
+    inside the sysroot is followed out of it.
     """
-    own = open_elf(path)
+    own = open_elf(path, sysroot)
     if own is not None and build_id and (own.sections.build_id or build_id) != build_id:
         own = None
     sections = None if own is None else own.sections
     identity = build_id or (None if sections is None else sections.build_id)
-    debug = find_debug_file(path, sections, identity, debug_dirs)
+    debug = find_debug_file(path, sections, identity, debug_dirs, sysroot)
     files = ([debug.sections] if debug else []) + ([sections] if sections else [])
     if not files:
         return None
@@ -108,9 +125,9 @@ def open_symbols(
         table = symbol_table.SymbolTable(data)
     lines = None
     if debug is not None and debug.sections.has_dwarf:
-        lines = Lines(debug.path, identity or key, debug.sections.first_address, cache)
+        lines = Lines(debug.path, debug.sections.data, identity or key, debug.sections.first_address, cache)
     elif own is not None and own.sections.has_dwarf:
-        lines = Lines(own.path, identity or key, own.sections.first_address, cache)
+        lines = Lines(own.path, own.sections.data, identity or key, own.sections.first_address, cache)
     if not len(table) and lines is None:
         return None
     return SymbolFile(table, debug.how if debug else _source(files[-1]), lines)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
+import errno
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+
+from parsers.filebytes import FileBytes
 
 DELETED = " (deleted)"
 
@@ -25,6 +27,13 @@ class SearchPath:
         """The file system that the core's paths are taken in."""
         return self.sysroot or Path("/")
 
+    def allowed(self, path: Path) -> tuple[Path, Path]:
+        """(path, root that its links must stay in) for a file here: the sysroot where it lies inside that, else "/"."""
+        path = path.absolute()
+        if self.sysroot is not None and path.is_relative_to(self.sysroot.absolute()):
+            return Path("/") / path.relative_to(self.sysroot.absolute()), self.sysroot.absolute()
+        return path, Path("/")
+
     def named(self, path: str) -> Path:
         """A path of the dead process, to be taken in `root`.
 
@@ -36,26 +45,73 @@ class SearchPath:
         return named
 
 
-def open_regular(path: Path, root: Path) -> mmap.mmap | str:
-    """Map a file for reading, or say in words why not. Symbolic links are followed inside `root` only."""
+def open_regular(path: Path, root: Path) -> FileBytes | str:
+    """Open a file for reading, or say in words why not. Symbolic links are followed inside `root` only."""
     resolved = resolve_inside(path, root)
     if resolved is None:
         return "leads outside the allowed root"
+    found = _opened(resolved)
+    if isinstance(found, str):
+        return found
+    descriptor, status = found
+    if status.st_size == 0:
+        os.close(descriptor)
+        return "empty"
+
+    def again() -> int | None:
+        """The same file once more; None when another one has taken its place or it was written to."""
+        reopened = _opened(resolved)
+        if isinstance(reopened, str):
+            return None
+        if _state(reopened[1]) == _state(status):
+            return reopened[0]
+        os.close(reopened[0])
+        return None
+
+    return FileBytes(descriptor, status.st_size, again)
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    """What tells one state of a file from another; the number of an inode is used again at once."""
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _opened(path: Path) -> tuple[int, os.stat_result] | str:
+    """A descriptor of a regular file and its state.
+
+    Nothing but a regular file is ever opened: opening a device or a pipe can have effects. The name is taken once, as a
+    handle that can't be read from; what that handle is decides.
+    """
     try:
-        descriptor = os.open(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        return "not there" if error.errno == 2 else (error.strerror or "can't be opened")
+        return "not there" if error.errno == errno.ENOENT else (error.strerror or "can't be opened")
+    except ValueError as error:
+        return str(error)  # a NUL in the name
     try:
-        status = os.fstat(descriptor)
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             return "not a regular file"
-        if status.st_size == 0:
-            return "empty"
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        return str(error)
+        return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC), status
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            return error.strerror or "can't be opened"
     finally:
-        os.close(descriptor)
+        os.close(handle)
+    return _opened_without_proc(path)
+
+
+def _opened_without_proc(path: Path) -> tuple[int, os.stat_result] | str:
+    """The same where /proc is not mounted: O_NONBLOCK keeps a pipe from waiting for its other end."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        return error.strerror or "can't be opened"
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return descriptor, status
+    os.close(descriptor)
+    return "not a regular file"
 
 
 def resolve_inside(path: Path, root: Path) -> Path | None:

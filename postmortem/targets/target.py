@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
 import tempfile
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from parsers.containers import compressed
+from parsers.filebytes import FileBytes
 from parsers.limits import LIMITS
 from postmortem.errors import AnalysisError
 from postmortem.model import Problem
@@ -28,7 +28,7 @@ class Target:
 
     path: Path
     size: int
-    content: mmap.mmap
+    content: FileBytes
     compression: str | None
     problems: tuple[Problem, ...]
 
@@ -55,7 +55,7 @@ def opened(path: Path) -> Iterator[Target]:
         kind = compressed.compression(file.read(8))
         file.seek(0)
         if kind is None:
-            with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
+            with FileBytes(os.dup(descriptor), status.st_size) as content:
                 yield Target(path=path, size=status.st_size, content=content, compression=None, problems=())
             return
         with tempfile.TemporaryFile(prefix="postmortem-") as scratch:
@@ -65,7 +65,7 @@ def opened(path: Path) -> Iterator[Target]:
                 raise AnalysisError(
                     f"{path}: no byte of the {kind} stream can be decompressed", "the file is damaged or cut"
                 )
-            with mmap.mmap(scratch.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            with FileBytes(os.dup(scratch.fileno()), length) as content:
                 yield Target(path=path, size=status.st_size, content=content, compression=kind, problems=problems)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import random
@@ -97,7 +98,7 @@ def test_a_directory_and_a_missing_file(tmp_path: Path) -> None:
         assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("form", ["zst", "xz", "gz", "lz4"])
+@pytest.mark.parametrize("form", ["zst", "xz", "gz", "lz4", "bz2"])
 def test_compressed_cores_give_the_same_report(core: Path, form: str, tmp_path: Path) -> None:
     data = core.read_bytes()
     packed = {
@@ -105,6 +106,7 @@ def test_compressed_cores_give_the_same_report(core: Path, form: str, tmp_path: 
         "xz": lambda raw: lzma.compress(raw, preset=0),
         "gz": lambda raw: gzip.compress(raw, 1),
         "lz4": lz4.frame.compress,
+        "bz2": bz2.compress,
     }[form](data)
     path = tmp_path / f"core.{form}"
     path.write_bytes(packed)

@@ -36,6 +36,7 @@ _LOOK_AT_PAUSES = (
     "See in the GC log (-Xlog:gc,safepoint; JDK 8: -Xloggc, -XX:+PrintGCApplicationStoppedTime) how long such pauses"
     " were: one longer than the supervisor's patience ends the service."
 )
+_SIGSTOP = 19
 _LOOK_FOR_MEMORY = "Look for what used the memory up: the heap by space, the class histogram, a heap dump."
 
 
@@ -43,6 +44,8 @@ def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     signal = report.crash.signal
     if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
+        return
+    if signal.number in (0, _SIGSTOP):  # They end no process: a snapshot.
         return
     if signal.sender_pid is None or report.process.pid is None or signal.sender_pid == report.process.pid:
         return

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from parsers.elf.core import Core
-    from parsers.elf.header import Buffer
+    from parsers.filebytes import FileBytes
     from postmortem.program.memory import AddressSpace
 
 GNU_CLASS = struct.pack("<Q", 0x474E5543432B2B00)
@@ -66,7 +66,7 @@ class _Reader(NamedTuple):
 
 def exceptions(
     core: Core,
-    content: Buffer,
+    content: FileBytes,
     space: AddressSpace,
     demangle: Callable[[str], str],
     function: Callable[[int], str | None],
@@ -97,13 +97,13 @@ def exceptions(
     return tuple(sorted(found, key=lambda item: item.address)), attributed
 
 
-def _hits(core: Core, content: Buffer, wanted: bytes) -> Iterator[int]:
+def _hits(core: Core, content: FileBytes, wanted: bytes) -> Iterator[int]:
     for address, offset, size in writable(core):
-        at = content.find(wanted, offset, offset + size)  # type: ignore[union-attr]
+        at = content.find(wanted, offset, offset + size)
         while at >= 0:
             if (address + at - offset) % 8 == 0:
                 yield address + at - offset
-            at = content.find(wanted, at + 8, offset + size)  # type: ignore[union-attr]
+            at = content.find(wanted, at + 8, offset + size)
 
 
 def _alive(space: AddressSpace, header: int) -> bool:

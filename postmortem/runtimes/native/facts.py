@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from parsers.elf.core import Core
-    from parsers.elf.header import Buffer
+    from parsers.filebytes import FileBytes
     from postmortem.model import Frame
     from postmortem.program.memory import AddressSpace
 
@@ -27,7 +27,7 @@ _GO, _GO_VERSION = "runtime.", "runtime.buildVersion"
 
 def native_facts(
     core: Core,
-    content: Buffer,
+    content: FileBytes,
     space: AddressSpace,
     symbol: Callable[[str], int | None],
     frames: Sequence[Frame],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from parsers.elf.core import Core
-    from parsers.elf.header import Buffer
+    from parsers.filebytes import FileBytes
     from postmortem.program.memory import AddressSpace
 
 SCAN_LIMIT = 1 << 30
@@ -94,21 +94,21 @@ def writable(core: Core) -> Iterator[tuple[int, int, int]]:
             yield segment.start, segment.offset, size
 
 
-def runtime_message(core: Core, content: Buffer, functions: Sequence[str]) -> tuple[str | None, str | None]:
+def runtime_message(core: Core, content: FileBytes, functions: Sequence[str]) -> tuple[str | None, str | None]:
     """(runtime, its text), for the runtime whose functions are on the crashing stack."""
     for runtime, signs, needle, pattern in RUNTIMES:
         if not any(sign in function for function in functions for sign in signs):
             continue
         best = b""
         for _, offset, size in writable(core):
-            at = content.find(needle, offset, offset + size)  # type: ignore[union-attr]
+            at = content.find(needle, offset, offset + size)
             tries = 0
             while at >= 0 and tries < 64:
                 start = max(offset, at - 500)
                 for match in pattern.finditer(bytes(content[start : min(at + 3600, offset + size)])):
                     if len(match[0]) > len(best):
                         best = match[0]
-                at = content.find(needle, at + 1, offset + size)  # type: ignore[union-attr]
+                at = content.find(needle, at + 1, offset + size)
                 tries += 1
         return runtime, (as_text(best[:_LONGEST]).strip() or None)
     return None, None

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsers.elf.symbols import Sections
+    from parsers.filebytes import FileBytes
 
 from postmortem.symbols.finder import DebugFile, open_elf
 
 
 def find_debug_file(
-    path: Path, sections: Sections | None, build_id: str | None, debug_dirs: Sequence[Path]
+    path: Path, sections: Sections | None, build_id: str | None, debug_dirs: Sequence[Path], sysroot: Path | None = None
 ) -> DebugFile | None:
     """The separate debug file of the module at `path`, proved by build-id or CRC.
 
@@ -23,20 +24,28 @@ def find_debug_file(
     """
     if build_id and len(build_id) > 2:
         for directory in debug_dirs:
-            found = open_elf(directory / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug")
+            found = open_elf(directory / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug", sysroot)
             if found is not None and found.sections.build_id == build_id:
                 return DebugFile(found.path, found.sections, "build-id")
     link = None if sections is None else sections.debug_link
     if link is None:
         return None
     for candidate in _linked(path.absolute(), link.name, debug_dirs):
-        found = open_elf(candidate)
+        found = open_elf(candidate, sysroot)
         if found is None:
             continue
         identity = found.sections.build_id
-        if (identity == build_id) if build_id and identity else (zlib.crc32(found.content) == link.crc):
+        if (identity == build_id) if build_id and identity else (_crc(found.content) == link.crc):
             return DebugFile(found.path, found.sections, "debuglink")
     return None
+
+
+def _crc(content: FileBytes) -> int:
+    """CRC-32 of the whole file."""
+    crc = 0
+    for _, piece in content.pieces(0, len(content)):
+        crc = zlib.crc32(piece, crc)
+    return crc
 
 
 def _linked(path: Path, name: str, debug_dirs: Sequence[Path]) -> Iterator[Path]:

@@ -163,7 +163,6 @@ class _Walk:
                         position = moved
                         continue
                 break
-            self.vm.memory.release(origin, len(data))
             if status == kernels.DONE:
                 return
             if status == kernels.NEEDS_DATA:

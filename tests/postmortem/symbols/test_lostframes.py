@@ -1,0 +1,66 @@
+"""Functions that left no frame are found again, and no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Address, Frame
+from postmortem.symbols.lostframes import LostFrames
+from postmortem.symbols.symbolizer import Location
+from postmortem.unwind.frame import RawFrame
+
+if TYPE_CHECKING:
+    from postmortem.model.thread import Trust
+
+MAIN, RELEASE, FREE, PLT = 0x1000, 0x2000, 0x3000, 0x4000
+SYMBOLS = {MAIN: ("main", 0x100), RELEASE: ("release", 0x20), FREE: ("free", 0x80)}
+
+
+def symbol_at(address: int) -> tuple[str, int, int] | None:
+    for start, (name, size) in SYMBOLS.items():
+        if start <= address < start + size:
+            return name, address - start, size
+    return None
+
+
+def restored(
+    call: bytes, merged: tuple[Location, ...] = (), trust: Trust = "cfi", line: int | None = None
+) -> list[list[Frame]]:
+    """free() at the fault, main() below it; `call`: the bytes before the address that free returns to."""
+    raws = [
+        RawFrame(FREE + 0x10, 0x7000, None, "native", "context", True),
+        RawFrame(MAIN + 0x25, 0x7010, None, "native", trust, False),
+    ]
+    named = [
+        [Frame(pc=Address(raw.pc), sp=Address(raw.sp), function=name, line=line, module="/opt/shop")]
+        for raw, name in zip(raws, ("free", "main"), strict=True)
+    ]
+    lost = LostFrames(lambda address, size: call if address == MAIN + 0x20 else None, symbol_at, lambda pc, at: merged)
+    return lost.restored(raws, named, merged=True)
+
+
+def direct(target: int) -> bytes:
+    return b"\xe8" + (target - (MAIN + 0x25)).to_bytes(4, "little", signed=True)
+
+
+def test_a_call_to_another_function_than_the_frame_above_was_a_tail_call() -> None:
+    frames = restored(direct(RELEASE))
+    assert frames[1][0].tail_call == "release"
+    assert frames[1][0].note == "it called release, which left by a tail call"
+    assert frames[0][0].tail_call is None
+
+
+def test_no_tail_call() -> None:
+    for code in (direct(FREE), direct(FREE + 4), direct(PLT), b"\xff\xd0\x90\x90\x90"):
+        assert restored(code)[1][0].tail_call is None
+    assert restored(direct(RELEASE), trust="scan")[1][0].tail_call is None
+
+
+def test_merged_inlines_stand_before_the_function_they_were_merged_into() -> None:
+    merged = (Location("unlink", None, 7, True),)
+    frames = restored(direct(FREE), merged, line=22)
+    assert [(frame.function, frame.line, frame.inlined) for frame in frames[0]] == [
+        ("unlink", 7, True),
+        ("free", 22, False),
+    ]
+    assert len(restored(direct(FREE), merged)[0]) == 1, "without a line nothing says that it was called here"
