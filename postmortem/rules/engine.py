@@ -54,4 +54,6 @@ def run(report: Report, rules: Sequence[Rule] | None = None, strict: bool = Fals
 def _complete(finding: Finding, rule: Rule, report: Report) -> Finding:
     specificity = rule.specificity if finding.specificity is None else finding.specificity
     remedies = tuple(remedy for remedy in finding.remedies if advice.fits(report, remedy))
-    return msgspec.structs.replace(finding, specificity=specificity, remedies=remedies)
+    settled = finding.claim == "cause" and finding.confidence == "certain"
+    rivals = () if settled else finding.rivals
+    return msgspec.structs.replace(finding, specificity=specificity, remedies=remedies, rivals=rivals)

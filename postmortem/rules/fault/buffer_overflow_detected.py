@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+RIVALS = ("Another abort of libc from the same function.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not aborts.aborted(report):
@@ -41,6 +45,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if said else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             "The program is built with _FORTIFY_SOURCE: libc knew the size of the destination, saw that the"
             f" call would write past it, and aborted before writing. The call is in {by}."

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+RIVALS = (
+    "A return to address 0 after the stack was overwritten.",
+    "A jump through a damaged pointer that held 0.",
+)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     pc = report.crash.pc
@@ -42,6 +49,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if site else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
         + (f"The call{through} made it; its target was null." if site else "The call instruction could not be read.")
         + (

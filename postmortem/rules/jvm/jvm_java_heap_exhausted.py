@@ -125,13 +125,13 @@ def _led(report: Report) -> str | None:
     failed = jvm_views.internal_error(report)
     found = views.crashing_thread(report)
     jvm = report.jvm
-    if failed is None or found is None or jvm is None or jvm.uptime is None:
+    if failed is None or found is None or jvm is None:
         return None
     own = found[1].java.address if found[1].java is not None else None
     for index, log in enumerate(jvm.events):
         for number in range(len(log.events) - 1, -1, -1):
             event = log.events[number]
-            if event.time is None or jvm.uptime - event.time > _JUST_BEFORE:
+            if event.time is None or jvm.uptime is None or jvm.uptime - event.time > _JUST_BEFORE:
                 break
             mine = own is not None and event.thread is not None and int(event.thread, 16) == own
             if mine and "OutOfMemoryError" in event.text and jvm_exhaustion.of_heap(event.text):

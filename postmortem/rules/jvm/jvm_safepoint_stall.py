@@ -29,6 +29,13 @@ _MOST = 5
 _LEAST_WAITED = 0.5
 
 
+RIVALS = (
+    "A safepoint caught in the moment that each of them takes.",
+    "A machine that was suspended or had no processor to give.",
+)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     jvm = report.jvm
@@ -76,6 +83,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="likely" if late and (point.waited or not afterwards) else "possible",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"The VM stops all Java threads{operation} and waits for {point.waiting_to_block or len(late) or 'some'} of"
             f" them: {who}.{since} Compiled code looks for the request at polls; a counted loop without one, a large"

@@ -36,6 +36,10 @@ _PROBES = ("VM_Version stub", "get_cpu_info_stub", "getPsrInfo_stub")
 """Blobs of HotSpot cpu/x86/vm_version_x86.cpp, by the names that they had."""
 
 
+RIVALS = ("A real fault that the JVM's own handler would have reported, too.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding of the stack, else at most one of the list of handlers."""
     if not jvm_views.is_jvm(report):
@@ -66,6 +70,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{name}{at} was raised in {place}, and the handler that got it is {culprit.label(handler)} of {library},"
             f" not the JVM's.{ended} {why} Whoever installs a handler after the JVM must pass such signals on to it."
@@ -105,6 +110,7 @@ def _unhandled(report: Report) -> Finding:
         severity="critical",
         confidence="certain",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             "While it starts, the JVM faults on purpose in a stub of its own, to see whether the system keeps the wide"
             " registers in a signal frame, and its handler goes on behind it. Here no handler took the fault: something"
@@ -119,7 +125,7 @@ def _unhandled(report: Report) -> Finding:
         ),
         remedies=(
             "Start without LD_PRELOAD and without agents; then add them one by one.",
-            "A library that wraps sigaction() must pass on what the JVM asks for; libjsig.so of the JDK does it right.",
+            "A library that wraps sigaction() must pass on what the JVM asks for; libjsig of the JDK does it right.",
         ),
     )
 

@@ -42,6 +42,10 @@ _REFUSED = re.compile(
 _WHAT = ("Resource temporarily unavailable", "Cannot allocate memory")
 
 
+RIVALS = ("Memory or address space for the thread's stack, instead of a limit on threads.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     flight = in_flight(report)
@@ -71,6 +75,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical" if failed else "medium",
         confidence="certain" if refused or (failed and creating) else ("likely" if failed else "possible"),
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The process has {count} threads.{alike} "
         + (
             "Creating one more failed: the address space, the limit on threads or their memory is used up."
