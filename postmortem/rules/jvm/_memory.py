@@ -98,7 +98,7 @@ def excluded(report: Report, asked: int) -> str:
     return f"Not short, as far as the log tells: {'; '.join(parts)}." if parts else ""
 
 
-def open_rivals(report: Report) -> tuple[str, ...]:
+def open_rivals(report: Report, asked: int) -> tuple[str, ...]:
     """What may have been at its limit where nothing tells."""
     name = system(report).name
     if name == "windows":
@@ -114,11 +114,15 @@ def open_rivals(report: Report) -> tuple[str, ...]:
             "A Java heap that lies where malloc's heap would have to grow.",
             "A limit of the process or of its zone or partition.",
         )
-    return (
-        "A limit of the process or its container: address space, mappings (vm.max_map_count), a control group.",
-        "Strict overcommit (vm.overcommit_memory=2).",
-        "The machine's memory and swap.",
-    )
+    host = report.host or Host()
+    left = host.memory_available + (host.swap_free or 0) if host.memory_available is not None else None
+    address_space = "" if _unlimited(host) else "address space, "
+    found = [f"A limit of the process or its container: {address_space}mappings (vm.max_map_count), a control group."]
+    if host.commit_available is None or 0 <= host.commit_available < asked + _RESERVED:
+        found.append("Strict overcommit (vm.overcommit_memory=2).")
+    if left is None or left < asked + _RESERVED:
+        found.append("The machine's memory and swap.")
+    return tuple(found)
 
 
 def _unlimited(host: Host) -> bool:

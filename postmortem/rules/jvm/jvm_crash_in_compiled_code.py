@@ -80,7 +80,9 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, innermost) if len(chain) > 1 else "", "the innermost inlined method"),
             (views.frame_path(report, innermost, "bci"), "its bytecode index"),
         ),
-        remedies=(
+        remedies=_of_wrapper(report, root)
+        if jvm_frames.is_wrapper(root)
+        else (
             f"Probe the compiler: run with -XX:CompileCommand=exclude,{command}. If the crash goes away, it is a"
             " compiler's defect; if it moves elsewhere, memory is damaged.",
             *_tiers(root.compile_level),
@@ -89,6 +91,15 @@ def check(report: Report) -> Iterator[Finding]:
             "Update to the newest release of this JDK version before a bug is reported; if it happens on one machine"
             " only, test its memory.",
         ),
+    )
+
+
+def _of_wrapper(report: Report, root: Frame) -> tuple[str, ...]:
+    name = f"{root.function}()" if root.function else "the native method"
+    return (
+        f"Read the native code of {name}: what it returns on every way out, and what it writes to its arguments.",
+        *(() if jvm_views.checks_jni(report) else ("Run with -Xcheck:jni: it checks what a native method returns.",)),
+        "Update the library that implements it; run once without it, if that can be.",
     )
 
 

@@ -35,7 +35,7 @@ _THREADS = ("cannot create", "unable to create", "failed to start thread")
 """The words for a refused thread: they stand under the same heading as refused memory."""
 _HOST = (
     ("host.memory_limit", "the container's limit"),
-    ("host.memory_used", "what it used of it"),
+    ("host.memory_used", "what the control group used"),
     ("host.memory", "the machine's memory"),
     ("host.memory_available", "what was left of it"),
     ("host.swap_free", "free swap"),
@@ -80,7 +80,7 @@ def check(report: Report) -> Iterator[Finding]:
             + thrown
             + (f" Address space by use: {parts}." if parts else "")
         ).replace("  ", " "),
-        rivals=first.rivals if first is not None else _memory.open_rivals(report),
+        rivals=first.rivals if first is not None else _memory.open_rivals(report, error.size or 0),
         evidence=proof(
             report,
             (reporting, "the VM reports it"),

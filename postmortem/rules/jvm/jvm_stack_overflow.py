@@ -82,9 +82,7 @@ def check(report: Report) -> Iterator[Finding]:
                 f" {jvm_threads.thread_words(report)}: it is used up."
             )
             + _cycle_words(cycle, names)
-            + f"{_entered(report, library is not None)} In Java code the JVM turns this into a"
-            " StackOverflowError; here the thread was in"
-            f" {'native code' if library else 'code of the JVM or close to its last zone'}, where it can't."
+            + f"{_entered(report, library is not None)}{_no_error(library is not None, bool(left))}"
             f"{_unsent(unsent)}"
         ),
         rivals=("A stack pointer that something spoiled: native code, or a switch of stacks.",) if left else (),
@@ -113,6 +111,16 @@ def check(report: Report) -> Iterator[Finding]:
             "If native code needs more stack than its Java callers leave it, run it on a thread of its own with a"
             " larger stack (new Thread(group, task, name, stackSize)), or raise -XX:StackShadowPages.",
         ),
+    )
+
+
+def _no_error(native: bool, left: bool) -> str:
+    """Why the JVM did not throw StackOverflowError instead."""
+    if left:
+        return ""
+    where = "native code" if native else "code of the JVM or close to its last zone"
+    return (
+        f" In Java code the JVM turns this into a StackOverflowError; here the thread was in {where}, where it can't."
     )
 
 
