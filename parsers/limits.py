@@ -24,6 +24,8 @@ class Limits:
     section_bytes: int = 1 << 28
     decompressed_bytes: int = 1 << 42
     ranges_listed: int = 1 << 20
+    log_bytes: int = 1 << 23
+    """Of a text that is or holds a log; each line counts for 40 bytes at least."""
     open_files: int = 256
     """Descriptors of files that are held open at a time; others are opened again when they are read."""
     blocks_kept: int = 4096

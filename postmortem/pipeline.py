@@ -37,6 +37,8 @@ from postmortem.symbols.naming import FrameNamer
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
 from postmortem.targets.files import SearchPath
+from postmortem.targets.foreign import foreign, refuse
+from postmortem.targets.moment import moment
 from postmortem.targets.target import opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
@@ -78,6 +80,7 @@ class Options:
 
 
 _LOG_HEAD = 4096
+_LOG_BYTES = 1 << 26
 _ELF = b"\x7fELF"
 
 
@@ -111,6 +114,8 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
         log.problems.extend((*target.problems, *_left_out(target, options)))
         with log.stage("log"):
             told = _log_in(target)
+        if told is None and (kind := foreign(target)) is not None:
+            refuse(target, kind)
         if told is not None:
             return _analyze_log(told, target, options, log)
         return _analyze_core(target, options, log)
@@ -127,16 +132,13 @@ def _left_out(target: Target, options: Options) -> Iterator[Problem]:
 def _log_in(target: Target) -> HsErrLog | None:
     """The fatal error log that a file is, whole or an excerpt without its head; None when it is none."""
     head = bytes(target.content[:_LOG_HEAD])
-    if head.startswith(_ELF):
+    kind = foreign(target)
+    if head.startswith(_ELF) or (kind is not None and not kind.text):
         return None
-    from parsers.hs_err import MAX_BYTES, looks_like, parse
+    from parsers.hs_err import parse
 
-    if b"\0" in head and not looks_like(head):
-        return None
-    if target.size > MAX_BYTES and not looks_like(head):
-        return None
     try:
-        return parse(target.content[:MAX_BYTES])
+        return parse(target.content[:_LOG_BYTES], excerpt=kind is None)
     except ParseError:
         return None
 
@@ -156,7 +158,7 @@ def _judged(report: Report, log: _Log, options: Options) -> Report:
             report = msgspec.structs.replace(report, signature=signature(report))
     if options.redact:
         with log.stage("redaction"):
-            report = redact(report)
+            report = redact(report, options.masks)
     return msgspec.structs.replace(report, timings=log.timings)
 
 
@@ -245,7 +247,11 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
             found_mappings,
             modules,
             symbolication.symbol_at,
-            [(thread.stack.start, thread.stack.end, thread.tid) for thread in threads if thread.stack is not None],
+            [
+                (thread.stack.start, thread.stack.end, thread.tid)
+                for thread in threads
+                if thread.stack is not None and thread.tid is not None
+            ],
         )
         crash = Crash(signal=describe_signal(core.signal)) if "fault" in lost else Crash()
         if fault is not None:
@@ -271,6 +277,8 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
                 may_throw=cxx and modules.named("libjvm.so") is None,
                 function=lambda address: (symbolication.symbol_at(address) or (None,))[0],
             )
+    when, of = moment(target.path, target.path.stat().st_mtime)
+    crash = msgspec.structs.replace(crash, time=when, time_source=of)
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=Core(
@@ -295,9 +303,7 @@ def _analyze_core(target: Target, options: Options, log: _Log) -> Report:
     report = msgspec.structs.replace(report, problems=tuple(log.problems))
     if "log" not in lost and (options.hs_err is not None or modules.named("libjvm.so") is not None):
         with log.stage("log"):
-            beside = options.hs_err or hs_err.find(target.path, report.process.pid)
-            if beside is not None:
-                report = hs_err.merged(report, hs_err.load(beside), str(beside))
+            report = hs_err.with_log(report, target.path, options.hs_err)
     return _judged(report, log, options)
 
 

@@ -100,7 +100,7 @@ def render(report: Report) -> str:
     _threads(page, report)
     _modules(page, report)
     _problems(page, report)
-    facts = view.core_facts(report) + view.native_facts(report) + view.jvm_facts(report)
+    facts = view.core_facts(report) + view.native_facts(report) + view.jvm_facts(report) + view.host_facts(report)
     page.rows(["## Facts", "", "| | |", "|---|---|"], (f"| {fact.label} | {cell(fact.value)} |" for fact in facts))
     if page.cut:
         page.lines += ["", "*Shortened to fit a ticket: the HTML or JSON report has the rest.*"]
@@ -197,3 +197,5 @@ def _problems(page: _Page, report: Report) -> None:
     )
     if report.core.truncated:
         page.add(f"The core is truncated: {size(report.core.lost)} are lost.", "")
+    if masked := answer.redacted_text(report):
+        page.add(f"{masked}.", "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash
 from reports.text import plural, visible
-from reports.words import answer, stacks, threads
+from reports.words import answer, facts, stacks, threads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,6 +61,8 @@ def show(report: Report, console: Console) -> None:
             line(text)
     if report.crash.instruction:
         line(f"Instruction: {report.crash.instruction}")
+    if time := facts.time_text(report.crash):
+        line(f"Time: {time}", "dim")
 
     if evidence := answer.why(report):
         line("")
@@ -126,6 +128,9 @@ def show(report: Report, console: Console) -> None:
             line(answer.problem_text(problem), indent=2)
         if len(report.problems) > 6:
             line(f"and {len(report.problems) - 6} more", "dim", 2)
+    if masked := answer.redacted_text(report):
+        line("")
+        line(masked, "dim")
 
 
 def _frame(row: stacks.FrameRow) -> Text:

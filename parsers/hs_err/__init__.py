@@ -11,7 +11,6 @@ the next one.
 from __future__ import annotations
 
 from parsers.hs_err.model import HsErrLog
-from parsers.hs_err.reader import MAX_BYTES
 from parsers.hs_err.splitter import looks_like, parse
 
-__all__ = ["MAX_BYTES", "HsErrLog", "looks_like", "parse"]
+__all__ = ["HsErrLog", "looks_like", "parse"]

@@ -27,6 +27,8 @@ _COMPILED = re.compile(
 _INTERPRETED = re.compile(
     r"(\S[^(]{0,4096})\(([^)]{0,8192})\)(\S{0,2048}?)\+(-?\d{1,9})(?:\s+([\w.$-]{1,200}(?:@\S{1,200})?))?\s*$"
 )
+_OLD = re.compile(r"([^\s(]{1,4096})\(([^)]{0,8192})\)(\S{1,2048})$")
+"""JDK 5 to 7: J  a.B.m(I)V"""
 _STUB = re.compile(rf"{HEX}$")
 _LONGEST = 20_000
 
@@ -108,6 +110,9 @@ def _compiled(kind: str, text: str, rest: str) -> Frame | None:
                 method=stub[2] or None,
                 address=address(stub[3]),
             )
+        old = _OLD.match(rest)
+        if old:
+            return Frame(kind=kind, text=text, method=old[1], signature=f"({old[2]}){old[3]}")
         return None
     return Frame(
         kind=kind,

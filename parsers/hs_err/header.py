@@ -10,6 +10,8 @@ from parsers.hs_err.model import Allocation, CoreDump, Header, RuntimeVersion, S
 from parsers.hs_err.reader import HEX, Draft, Section, address, first, rule
 
 FATAL = "A fatal error has been detected by the Java Runtime Environment"
+UNEXPECTED = "An unexpected error has been detected by "
+"""JDK 5 and 6: "… HotSpot Virtual Machine:", "… Java Runtime Environment:"."""
 INSUFFICIENT = "There is insufficient memory for the Java Runtime Environment to continue"
 
 _COLLECTORS = {
@@ -26,6 +28,7 @@ _WHO = r",? *pid=(\d{1,12}), tid=(0x[0-9a-fA-F]{1,16}|-?\d{1,20})"
 _PARENS = re.compile(r"\(([^()]*)\)")
 _BANNERS = (
     FATAL,
+    UNEXPECTED,
     INSUFFICIENT,
     "This output file may be truncated or incomplete",
     "Problematic frame:",
@@ -52,8 +55,15 @@ class HeaderSection(Section):
                 self._signal,
             ),
             rule(
-                rf"(Internal Error|Out of Memory Error|Error) \((?:(.{{1,512}}):(\d{{1,9}})|({HEX}))\){_WHO}",
+                r"(Internal Error|Out of Memory Error|Error) "
+                rf"\((?:(.{{1,512}}):(\d{{1,9}})|({HEX})|[0-9A-F]{{16,80}})\){_WHO}",
                 self._internal,
+            ),
+            rule(rf"(Internal Error) at (.{{1,512}}):(\d{{1,9}})(){_WHO}", self._internal),
+            rule(
+                r"java\.lang\.OutOfMemoryError: requested (\d{1,20}) bytes(?: for (.{1,300}?))?\."
+                r" Out of swap space\?",
+                self._swap,
             ),
             rule(
                 r"Native memory allocation(?: \((\w{1,20})\))? failed to \w{1,20} (\d{1,20}) bytes"
@@ -84,7 +94,7 @@ class HeaderSection(Section):
             if self._next in ("Possible reasons", "Possible solutions"):
                 self._next = ""
             return True
-        if content.startswith(FATAL):
+        if content.startswith((FATAL, UNEXPECTED)):
             return True
         if content.startswith(INSUFFICIENT):
             return self.facts.put(insufficient_memory=True)
@@ -123,9 +133,23 @@ class HeaderSection(Section):
         frame = frames.parse(content)
         if frame:
             return facts.put(problematic_frame=frame)
-        if facts.values.get("kind") == "internal-error" and "runtime" not in facts.values and indent >= 2:
+        if facts.values.get("kind") == "internal-error" and "runtime" not in facts.values and indent >= 1:
             return self._message(content)
+        values = facts.values
+        if values.get("insufficient_memory") and not {"runtime", "allocation", "detail", "kind"} & values.keys():
+            return facts.put(detail=content.rstrip("."))  # "Cannot create worker GC thread. Out of system resources."
         return self._note(content)
+
+    def make(self) -> Header:
+        """The facts. A head on the console may end before the line that names the kind of error."""
+        if self.facts.values.get("insufficient_memory"):
+            self.facts.put(kind="out-of-memory")
+        return self.facts.make()
+
+    def _swap(self, m: re.Match[str]) -> bool:
+        """JDK 5 and 6 (vm_exit_out_of_memory of utilities/debug.cpp)."""
+        allocation = Allocation(function="malloc", size=int(m[1]), detail=m[2])
+        return self.facts.put(kind="out-of-memory", insufficient_memory=True, allocation=allocation)
 
     def _note(self, content: str) -> bool:
         self.facts.add("notes", content)
@@ -233,7 +257,8 @@ def vm_version(text: str) -> VmVersion:
         vendor = vendor or parens[0][1]
     if "," in inner:
         words = [w.strip() for w in inner.split(",")]
-        version, options = words[0], words[1:]
+        version, _, old = words[0].partition(" ")  # 1.5.0_22-b03 mixed mode, sharing
+        options = [*([old] if old else ()), *words[1:]]
     else:
         version, _, rest = inner.partition(" ")
         options = _old_options(rest)

@@ -56,7 +56,7 @@ class LibrariesSection(Section):
         """`JVMTI agents: none` and the total are facts."""
         if name == "total":
             number = text.rpartition(":")[2].strip()
-            return number.isdecimal() and self.facts.put(total=int(number))
+            return number.isdecimal() and len(number) < 10 and self.facts.put(total=int(number))
         if name == "agents" and text[13:].strip() not in ("", "none"):
             return self.facts.add("agents", text[13:].strip())
         return name != "decoder" or self.facts.add("notes", text)

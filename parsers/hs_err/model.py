@@ -12,11 +12,9 @@ import msgspec
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the log as it stands. `number` counts from 1; `offset` is bytes from the start of the
-    log."""
+    """One line of the log, without what was put around it. `number` counts the file's lines from 1."""
 
     number: int
-    offset: int
     text: str
 
 
@@ -581,14 +579,45 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     vm_info: str | None = None
 
 
+class FailedThread(msgspec.Struct, frozen=True, kw_only=True):
+    """`Failed to start thread "name" - pthread_create failed (EAGAIN) for attributes: …` (os_linux.cpp,
+    os_windows.cpp). error: errno's name."""
+
+    text: str
+    name: str | None = None
+    error: str | None = None
+
+
+class FailedCommit(msgspec.Struct, frozen=True, kw_only=True):
+    """`os::commit_memory(0x…, size, exec) failed; error='…' (errno=12)` (os_linux.cpp,
+    warn_fail_commit_memory). size: bytes."""
+
+    text: str
+    address: int
+    size: int
+    error: str | None = None
+    errno: int | None = None
+
+
+class Console(msgspec.Struct, frozen=True, kw_only=True):
+    """What the VM wrote to the console around its head. warnings: all of it, the failures among them."""
+
+    warnings: tuple[str, ...] = ()
+    failed_threads: tuple[FailedThread, ...] = ()
+    failed_commits: tuple[FailedCommit, ...] = ()
+
+
 class HsErrLog(msgspec.Struct, frozen=True, kw_only=True):
     """All of one log. complete: the `END.` marker is there. unknown: the lines that became no fact.
 
     ended: the log closes as its own version closes a whole log (JDK 8 has no END. and ends with `elapsed
-    time:`). limits_reached: names of the lists that were cut at the reader's bound.
+    time:`). limits_reached: names of the lists that were cut at the reader's bound. normalised: what was undone of
+    the text's way here, in words (a logger's prefix, quotes, markup). logs: first lines of the logs in the file, where
+    there are several; these facts are the first one's.
     """
 
     header: Header = msgspec.field(default_factory=Header)
+    console: Console = msgspec.field(default_factory=Console)
     summary: Summary = msgspec.field(default_factory=Summary)
     thread: CrashedThread = msgspec.field(default_factory=CrashedThread)
     process: Process = msgspec.field(default_factory=Process)
@@ -607,3 +636,6 @@ class HsErrLog(msgspec.Struct, frozen=True, kw_only=True):
     coverage: Coverage = msgspec.field(default_factory=lambda: Coverage(total=0, understood=0))
     unknown: tuple[Line, ...] = ()
     limits_reached: tuple[str, ...] = ()
+    normalised: tuple[str, ...] = ()
+    logs: tuple[int, ...] = ()
+    others: int = 0

@@ -68,7 +68,7 @@ class ProcessSection(Section):
         return text.startswith("_java_thread_list") and self._smr(text)
 
     def _thread(self, into: str, text: str) -> bool:
-        if text.startswith("Total: ") and text[7:].strip().isdecimal():
+        if text.startswith("Total: ") and text[7:].strip().isdecimal() and len(text) < 20:
             return self.facts.put(**{f"{into}_thread_total": int(text[7:])})
         if text.startswith("[error occurred"):
             return False

@@ -1,9 +1,4 @@
-"""From the bytes of a log to numbered lines, and from scattered facts to one frozen object.
-
-HotSpot writes through a buffer of its own (utilities/ostream.cpp) in no stated encoding: file names and
-properties come in the locale's. UTF-8 is read as such, any other byte becomes U+FFFD; offsets are those of
-the bytes.
-"""
+"""From scattered facts to one frozen object."""
 
 from __future__ import annotations
 
@@ -11,29 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from parsers.hs_err.model import Line
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
-MAX_BYTES = 1 << 26
-MAX_LINE = 1 << 20
 MAX_ITEMS = 1 << 17
 
 HEX = r"0x[0-9a-fA-F]{1,16}"
 _UNITS = {"": 1, "B": 1, "BYTES": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"([<>]?)(\d{1,20}(?:\.\d{1,6})?) ?([bB]ytes\b|[kKMGT]?[bB]?\b)")
-
-
-def lines(data: bytes) -> Iterator[Line]:
-    """The lines of the log, without their ends, as far as MAX_BYTES; a line is cut at MAX_LINE bytes."""
-    offset = 0
-    for number, raw in enumerate(data[:MAX_BYTES].split(b"\n"), 1):
-        text = raw[:MAX_LINE].rstrip(b"\r").replace(b"\0", b"").decode("utf-8", "replace")
-        yield Line(number=number, offset=offset, text=text)
-        offset += len(raw) + 1
 
 
 def address(text: str) -> int:

@@ -6,14 +6,16 @@ import re
 
 from parsers.errors import ParseError
 from parsers.hs_err import header
+from parsers.hs_err.console import ConsoleSection
 from parsers.hs_err.events import EventsSection
 from parsers.hs_err.header import HeaderSection, SummarySection
 from parsers.hs_err.heap import CodeCacheSection, HeapSection, MetaspaceSection
 from parsers.hs_err.maps import LibrariesSection
 from parsers.hs_err.model import Coverage, HsErrLog, Line, ReportError
 from parsers.hs_err.process import PointersSection, ProcessSection
-from parsers.hs_err.reader import HEX, MAX_BYTES, Section, lines
+from parsers.hs_err.reader import HEX, Section
 from parsers.hs_err.system import SystemSection
+from parsers.hs_err.text import Text, normalised
 from parsers.hs_err.thread import ThreadSection
 from parsers.hs_err.vm import NativeMemorySection, VmSection
 
@@ -25,6 +27,12 @@ _REPORT_ERROR = re.compile(
     rf"\[?(?:error occurred during error reporting|timeout occurred during error reporting)(?: in step)? ?"
     rf"(?:\(([^()]{{0,200}}(?:\([^()]{{0,100}}\))?[^()]{{0,100}})\)|\"([^\"]{{0,200}})\")?(?:, id ({HEX}))?"
 )
+_TELLS_ITSELF = re.compile(
+    r"[VCvJjAM][ \t]|\||[0-9a-f]{4,16}-|0x|=>|Event: |_java_thread_list|[ \t]*(?:SIG|AC |"
+    r"\(?(?:Small|Medium|Large)[ \t]|bounds \[|"
+    r"total[ _]blobs=)|.{0,300}(?:JavaThread|\[0x|committed|\}[ \t]*$)|.{0,80} kB[ \t]*$"
+)
+"""What every line has that a reader knows without its section (Section.any): a first look, for speed."""
 _HINT = "hand over the whole hs_err_pid*.log, with its first lines, as text"
 
 
@@ -47,7 +55,7 @@ class _Readers:
         self.process, self.pointers, self.heap = ProcessSection(), PointersSection(), HeapSection()
         self.metaspace, self.code, self.events = MetaspaceSection(), CodeCacheSection(), EventsSection()
         self.libraries, self.nmt, self.vm = LibrariesSection(), NativeMemorySection(), VmSection()
-        self.system = SystemSection()
+        self.system, self.console = SystemSection(), ConsoleSection()
         self.all: tuple[Section, ...] = (
             self.header,
             self.summary,
@@ -62,6 +70,7 @@ class _Readers:
             self.nmt,
             self.vm,
             self.system,
+            self.console,
         )
 
 
@@ -107,7 +116,7 @@ class _Splitter:
             return known
         if self._section is not None and self._section.feed(self._name, text):
             return True
-        return any(reader.any(text) for reader in self.readers.all)
+        return _TELLS_ITSELF.match(text) is not None and any(reader.any(text) for reader in self.readers.all)
 
     def _heading(self, text: str) -> tuple[Section, str] | None:
         if text[0] in " \t|0" or text.startswith("Event: ") or self._continues(text):
@@ -144,17 +153,18 @@ class _Splitter:
         )
         return True
 
-    def make(self, cut: bool) -> HsErrLog:
+    def make(self, text: Text) -> HsErrLog:
         """The facts."""
         r = self.readers
         limits = set().union(*(reader.cut() for reader in r.all))
-        if cut:
+        if text.cut:
             limits.add("bytes")
         if self.total - self.understood > len(self.unknown):
             limits.add("unknown")
         ended = r.system.end or self.last.startswith("elapsed time:")
         return HsErrLog(
-            header=r.header.facts.make(),
+            header=r.header.make(),
+            console=r.console.facts.make(),
             summary=r.summary.facts.make(),
             thread=r.thread.facts.make(),
             process=r.process.facts.make(),
@@ -173,6 +183,9 @@ class _Splitter:
             coverage=Coverage(total=self.total, understood=self.understood),
             unknown=tuple(self.unknown),
             limits_reached=tuple(sorted(limits)),
+            normalised=text.changes,
+            logs=text.logs,
+            others=text.others,
         )
 
 
@@ -190,13 +203,18 @@ def _headings() -> tuple[re.Pattern[str], dict[str, tuple[int, str]]]:
 _HEADINGS, _PLACES = _headings()
 
 
-def parse(data: bytes) -> HsErrLog:
-    """All facts of a log, whole, cut or damaged. ParseError if it is no such log at all."""
+def parse(data: bytes, *, excerpt: bool = True) -> HsErrLog:
+    """All facts of a log, whole, cut, damaged or pasted. ParseError if it is no such log at all.
+
+    excerpt: parts without any words that HotSpot alone uses (a list of processors, a memory map) will do.
+    """
+    text = normalised(data)
     splitter = _Splitter()
-    for line in lines(data):
+    for line in text.lines:
         splitter.line(line)
-    log = splitter.make(cut=len(data) > MAX_BYTES)
-    if not looks_like(data) and not (splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3):
+    log = splitter.make(text)
+    likely = excerpt and splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3
+    if not text.told and not likely:
         raise ParseError(
             "hs_err log",
             0,

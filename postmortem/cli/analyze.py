@@ -14,6 +14,7 @@ import click
 from postmortem.cli.output import (
     EXISTING,
     FORMATS,
+    MASK,
     Names,
     complain,
     format_of,
@@ -53,6 +54,7 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
 @click.option("--unwind", type=click.Choice(["auto", "cfi", "fp"]), default="auto", show_default=True)
 @click.option("--histogram", is_flag=True, help="Count the objects of the Java heap by class.")
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
+@MASK
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0.1),
@@ -73,6 +75,7 @@ def analyze(
     unwind: str,
     histogram: bool,
     no_redact: bool,
+    masks: tuple[str, ...],
     max_seconds: float | None,
     max_memory: int | None,
     in_process: bool,
@@ -87,7 +90,7 @@ def analyze(
             raise click.UsageError(f"-o {output} would overwrite the input")
     options: dict[str, Any] = {
         "executable": exe, "sysroot": sysroot, "debug_dirs": debug_dirs, "hs_err": hs_err, "unwind": unwind,
-        "histogram": histogram, "redact": not no_redact,
+        "histogram": histogram, "redact": not no_redact, "masks": masks,
     }  # fmt: skip
     limits = _limits(max_seconds, max_memory)
     chosen = format_of(form, output)

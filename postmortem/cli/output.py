@@ -28,6 +28,31 @@ _LARGEST_REPORT = 1 << 26
 _CONTROL = re.compile(rb"\x1b(?!\[[0-9;]{0,32}m)|[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
 
 
+class Pattern(click.ParamType[str]):
+    """A regular expression."""
+
+    name = "pattern"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The pattern as it is. Fails for what is none, or matches everything."""
+        try:
+            if re.compile(value).search("") is not None:
+                self.fail(f"{value!r} matches the empty text", param, ctx)
+        except re.error as error:
+            self.fail(f"{value!r} is no regular expression: {error}", param, ctx)
+        return value
+
+
+MASK = click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    type=Pattern(),
+    metavar="PATTERN",
+    help="Mask what matches this regular expression, too.",
+)
+
+
 def one_line(text: str) -> str:
     """Text for one line of a terminal: what is invisible in it becomes codes."""
     from reports.text import visible

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from postmortem.cli.output import EXISTING, FORMATS, complain, mode_for, put
+from postmortem.cli.output import EXISTING, FORMATS, MASK, complain, mode_for, put
 
 
 @click.command()
@@ -14,13 +14,14 @@ from postmortem.cli.output import EXISTING, FORMATS, complain, mode_for, put
 @click.option("--format", "form", type=click.Choice(FORMATS), default="html", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, allow_dash=True), default=Path("-"))
 @click.option("--rules", "again", is_flag=True, help="Run the rules again.")
+@MASK
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
-def render(stored: Path, form: str, output: Path, again: bool, no_redact: bool) -> None:
+def render(stored: Path, form: str, output: Path, again: bool, no_redact: bool, masks: tuple[str, ...]) -> None:
     """Make any output from a stored REPORT.json."""
     from postmortem.errors import AnalysisError
     from postmortem.guard import rendering
 
-    request = rendering.Request(stored=stored, form=form, rules=again, redact=not no_redact)
+    request = rendering.Request(stored=stored, form=form, rules=again, redact=not no_redact, masks=masks)
     try:
         document = rendering.render(request)
     except AnalysisError as error:

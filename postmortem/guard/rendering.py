@@ -87,7 +87,7 @@ def _work(request: Request, piped: bytes | None, link: Link) -> None:
         report = run_rules(report)
     if request.redact:
         link.stage("redaction")
-        report = redact(report)
+        report = redact(report, request.masks)
     link.stage("reports")
     link.part("document", rendered(report, request.form))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from postmortem.hs_err.beside import find, load
+    from postmortem.hs_err.beside import find, load, with_log
     from postmortem.hs_err.merge import merged
     from postmortem.hs_err.report import from_log
 
-__all__ = ["find", "from_log", "load", "merged"]
+__all__ = ["find", "from_log", "load", "merged", "with_log"]
 
-_HOMES = {"find": "beside", "load": "beside", "merged": "merge", "from_log": "report"}
+_HOMES = {"find": "beside", "load": "beside", "with_log": "beside", "merged": "merge", "from_log": "report"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,29 +6,61 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from parsers.errors import ParseError
+from parsers.foreign import identify
+from parsers.limits import LIMITS
 from postmortem.errors import AnalysisError
+from postmortem.model import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from parsers.hs_err import HsErrLog
+    from postmortem.model import Report
+
+
+def with_log(report: Report, core: Path, named: Path | None) -> Report:
+    """The report with what the log of the same crash adds, where there is one.
+
+    A log that can't be read, or is none, costs what it would have added and is a problem of the report.
+    """
+    from postmortem.hs_err.merge import merged
+
+    path = named or find(core, report.process.pid)
+    if path is None:
+        return report
+    try:
+        return merged(report, load(path), str(path))
+    except AnalysisError as error:
+        what = str(error).removeprefix(f"{path}: ")
+        problem = Problem(stage="log", where=str(path), what=f"it is not used: it {what}", hint=error.hint)
+        return msgspec.structs.replace(report, problems=(*report.problems, problem))
 
 
 def load(path: Path) -> HsErrLog:
-    """A log, of which at most 64 MiB are read. Raises AnalysisError when it is none, or no regular file."""
+    """A log. Raises AnalysisError when it is none, or no regular file."""
     from parsers import hs_err
 
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise AnalysisError(f"{path}: {error.strerror}", "check the path and its permissions") from error
+        raise AnalysisError(
+            f"{path}: can't be opened: {error.strerror}", "check the path and its permissions"
+        ) from error
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise AnalysisError(f"{path}: is not a regular file", "name the log itself")
-        data = file.read(hs_err.MAX_BYTES)
-    if not hs_err.looks_like(data):
-        raise AnalysisError(f"{path}: is not a fatal error log of HotSpot", "it begins with a block of # lines")
-    return hs_err.parse(data)
+        data = file.read(LIMITS.log_bytes)
+    if not data:
+        raise AnalysisError(f"{path}: is empty", "the disk was full, or the JVM died before it wrote the log")
+    try:
+        return hs_err.parse(data, excerpt=False)
+    except ParseError as error:
+        kind = None if data.startswith(b"\x7fELF") else identify(data)
+        what = "is not a fatal error log of HotSpot" if kind is None else f"is {kind.what}"
+        raise AnalysisError(f"{path}: {what}", "give the hs_err_pid*.log with --hs-err") from error
 
 
 def find(core: Path, pid: int | None) -> Path | None:

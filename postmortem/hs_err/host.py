@@ -10,11 +10,13 @@ from postmortem.model import Host
 
 if TYPE_CHECKING:
     from parsers.hs_err import HsErrLog
+    from parsers.hs_err.model import Setting
 
 _LIMIT = ("memory_limit_in_bytes", "memory_limit")
 _BUILT_FOR = re.compile(r"\bfor ([a-z]+-[\w-]+)")
-_PAGE_FILE = re.compile(r"TotalPageFile size (\d{1,12})M \(AvailPageFile size (\d{1,12})M\)")
-_PARAMETER = re.compile(r"/proc/sys/(vm|kernel)/([\w-]+)")
+_PAGE_FILE = re.compile(r"size (\d{1,12} ?[KMGT]?).{0,20}AvailPageFile size (\d{1,12} ?[KMGT]?)")
+_FEATURE = re.compile(r"[A-Za-z][\w.+ -]{1,24}")
+_DIGITS = 20
 _USED = ("memory_usage_in_bytes", "memory_usage")
 
 
@@ -23,8 +25,10 @@ def host(told: HsErrLog) -> Host:
     system, summary = told.system, told.summary
     container = {setting.name: setting.value for setting in system.container}
     known = dict(system.meminfo)
-    windows = (_platform(told) or system.os or "").lower().startswith("windows")
-    limit, left = _page_file(told) if windows else _commit(known)
+    windows = _on_windows(told)
+    page_files = _page_files(told) if windows else (None, None)
+    limit, committed = known.get("CommitLimit"), known.get("Committed_AS")
+    left = None if limit is None or committed is None else limit - committed
     return Host(
         operating_system=_named(system.os) or summary.os,
         platform=_platform(told),
@@ -34,12 +38,18 @@ def host(told: HsErrLog) -> Host:
         cpus=summary.cores or system.cpu_total,
         memory=system.physical_memory,
         memory_available=known.get("MemAvailable", system.physical_memory_free),
-        swap=None if windows else system.swap,
-        swap_free=None if windows else system.swap_free,
-        commit_limit=limit,
-        commit_available=left,
-        committed=known.get("Committed_AS"),
+        swap=None if windows else known.get("SwapTotal", system.swap),
+        swap_free=None if windows else known.get("SwapFree", system.swap_free),
+        commit_limit=page_files[0] if windows else limit,
+        commit_available=page_files[1] if windows else left,
+        committed=committed,
+        meminfo=known,
         parameters=_parameters(told),
+        container_facts=container,
+        tasks=_count(container, "current number of tasks"),
+        tasks_limit=_count(container, "maximum number of tasks"),
+        process_memory={setting.name: setting.value for setting in (*system.process_memory, *_of_process(told))},
+        cpu_features=_features(told),
         container=container.get("container_type"),
         memory_limit=_first(container, _LIMIT),
         memory_used=_first(container, _USED),
@@ -63,27 +73,48 @@ def _platform(told: HsErrLog) -> str | None:
     return None if found is None else found[1]
 
 
-def _commit(known: dict[str, int]) -> tuple[int | None, int | None]:
-    limit, committed = known.get("CommitLimit"), known.get("Committed_AS")
-    return limit, None if limit is None or committed is None else limit - committed
+def _on_windows(told: HsErrLog) -> bool:
+    platform = _platform(told) or ""
+    return platform.startswith("windows") or (not platform and "Windows" in (told.system.os or ""))
 
 
-def _page_file(told: HsErrLog) -> tuple[int | None, int | None]:
-    """Windows: what memory and page files together may hold, and how much of it was promised.
+def _page_files(told: HsErrLog) -> tuple[int | None, int | None]:
+    """What the system may commit, and what is left: physical memory with all page files (GlobalMemoryStatusEx).
 
-    Since JDK 11 it has a line of its own; before, it stood where other systems have their swap (os_windows.cpp,
-    print_memory_info: ullTotalPageFile and ullAvailPageFile).
+    `TotalPageFile size 6140M (AvailPageFile size 5M)`; JDK 8 prints the same two as `swap`.
     """
     for setting in told.system.memory_details:
-        found = _PAGE_FILE.search(f"{setting.name} {setting.value}")
-        if found is not None:
-            return int(found[1]) << 20, int(found[2]) << 20
+        if setting.name == "TotalPageFile":
+            found = _PAGE_FILE.search(setting.value)
+            if found:
+                return size(found[1]), size(found[2])
     return told.system.swap, told.system.swap_free
 
 
+def _of_process(told: HsErrLog) -> tuple[Setting, ...]:
+    """Windows: `current process WorkingSet (physical memory assigned to process): 11M, peak: 11M`."""
+    return tuple(setting for setting in told.system.memory_details if setting.name.startswith("current process"))
+
+
 def _parameters(told: HsErrLog) -> dict[str, str]:
-    found = ((_PARAMETER.match(setting.name), setting.value) for setting in told.system.kernel)
-    return {f"{name[1]}.{name[2]}": value for name, value in found if name is not None}
+    """/proc/sys/vm/max_map_count (maximum number of …): 65530 → vm.max_map_count."""
+    found = {}
+    for setting in told.system.kernel:
+        path = setting.name.partition(" (")[0]
+        if path.startswith("/proc/sys/"):
+            found[path.removeprefix("/proc/sys/").replace("/", ".")] = setting.value
+    return found
+
+
+def _count(container: dict[str, str], name: str) -> int | None:
+    text = container.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < _DIGITS else None
+
+
+def _features(told: HsErrLog) -> tuple[str, ...]:
+    """`CPU: total 8 (…) family 6 model 85 stepping 4 microcode 0x1, cx8, cmov, fxsr, avx2, …`."""
+    words = (told.system.cpu or "").split(",")[1:]
+    return tuple(word.strip().lower() for word in words if _FEATURE.fullmatch(word.strip()))
 
 
 def _first(container: dict[str, str], names: tuple[str, ...]) -> int | None:
@@ -95,6 +126,6 @@ def _first(container: dict[str, str], names: tuple[str, ...]) -> int | None:
 
 def _processors(container: dict[str, str]) -> float | None:
     quota, period = container.get("cpu_quota", ""), container.get("cpu_period", "")
-    if quota.isdecimal() and period.isdecimal() and int(period):
+    if quota.isdecimal() and period.isdecimal() and len(quota) + len(period) < _DIGITS and int(period):
         return int(quota) / int(period)
     return None

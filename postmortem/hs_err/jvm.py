@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from typing import TYPE_CHECKING
 
-from postmortem.model import Address, Compilation, Event, EventLog, Flag, HeapSpace, Jvm, SignalHandler, VmError
+from postmortem.model import (
+    Address,
+    Compilation,
+    Event,
+    EventLog,
+    FailedThread,
+    Flag,
+    HeapSpace,
+    Jvm,
+    SignalHandler,
+    VmError,
+)
 from postmortem.model.jvm import CodeCache, CodeSegment, Heap, Metaspace, Safepoint
 
 if TYPE_CHECKING:
@@ -15,6 +27,8 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"\[?([^\[\]+]+)\+(?:0x)?[0-9a-fA-F]+\]?")
 """A handler for which the VM found no name: [libjvm.so+0x12], libjvm.so+18."""
+_NOTES = 100
+_DIGITS = 21
 _UNLIMITED = 1 << 60
 _INTERNAL = 0xE0000000
 _FAILED = {"malloc": 0xE0000001, "mmap": 0xE0000002, "mprotect": 0xE0000003}
@@ -41,7 +55,7 @@ def jvm(told: HsErrLog) -> Jvm:
         name=name,
         tier="log",
         java_command=arguments.java_command,
-        arguments=_split(arguments.jvm_args),
+        arguments=_split(arguments.jvm_args) if arguments.jvm_args else _of_command_line(told.summary.command_line),
         flags=flags,
         properties={} if arguments.class_path is None else {"java.class.path": arguments.class_path},
         heap=_heap(told, by_name),
@@ -51,10 +65,21 @@ def jvm(told: HsErrLog) -> Jvm:
         vm_operation=None if told.thread.vm_operation is None else told.thread.vm_operation.name,
         error=_error(header),
         signal_handlers=tuple(_handler(handler) for handler in told.vm.signal_handlers),
-        exception_counts={item.name: item.count for item in told.process.exception_counts},
         uptime=told.summary.elapsed,
         build=told.system.vm_info,
         compilations=_compilations(told),
+        runtime=_runtime(header),
+        exception_counts={count.name: count.count for count in told.process.exception_counts},
+        failed_threads=tuple(
+            FailedThread(name=thread.name, error=thread.error, text=thread.text)
+            for thread in told.console.failed_threads
+        ),
+        warnings=told.console.warnings,
+        vm_locks=tuple(_lock(mutex, told) for mutex in told.process.mutexes),
+        agents=told.libraries.agents,
+        native_memory={tag.name: tag.committed for tag in told.native_memory.tags if tag.committed is not None},
+        compressed_oops=_oops(told.pointers),
+        notes=_notes(told),
         events=tuple(
             EventLog(
                 name=ring.name,
@@ -79,6 +104,46 @@ def _split(text: str | None) -> tuple[str, ...]:
     splitter = shlex.shlex(text, posix=False)
     splitter.whitespace_split, splitter.commenters, splitter.quotes = True, "", ""
     return tuple(splitter)
+
+
+def _of_command_line(text: str | None) -> tuple[str, ...]:
+    """The VM's part of `Command Line:` (JDK 11 and newer), which names the main class and its arguments, too."""
+    return tuple(itertools.takewhile(lambda word: word.startswith("-"), _split(text)))
+
+
+def _runtime(header: log.Header) -> str | None:
+    return None if header.runtime is None else header.runtime.version or header.runtime.build
+
+
+def _lock(mutex: log.Mutex, told: HsErrLog) -> str:
+    """`Threads_lock, held by VMThread "VM Thread"`."""
+    threads = (*told.process.java_threads, *told.process.other_threads)
+    owner = next((thread for thread in threads if thread.address == mutex.owner and mutex.owner), None)
+    if owner is None:
+        return f"{mutex.name}, held by thread {hex(mutex.owner or 0)}"
+    return f'{mutex.name}, held by {owner.kind} "{owner.name}"' if owner.name else f"{mutex.name}, held by {owner.kind}"
+
+
+def _oops(pointers: log.CompressedPointers) -> str | None:
+    if pointers.heap_address is None:
+        return None
+    mode = f", {pointers.oops_mode}" if pointers.oops_mode else ""
+    return f"heap at {hex(pointers.heap_address)}, {(pointers.heap_size or 0) >> 20} MiB{mode}"
+
+
+def _notes(told: HsErrLog) -> tuple[str, ...]:
+    """What the VM states beside its tables."""
+    header, thread = told.header, told.thread
+    notes = [*header.notes, *thread.notes]
+    if header.outside_vm:
+        notes.append("The crash happened outside the Java Virtual Machine in native code.")
+    if thread.processed_thread is not None:
+        notes.append(thread.processed_thread.text)
+    if thread.is_native:
+        notes.append("Current thread is native thread")
+    if header.core is not None:
+        notes.append(header.core.text)
+    return tuple(note.strip() for note in notes[:_NOTES])
 
 
 def _safepoint(words: str) -> str:
@@ -124,7 +189,7 @@ def _heap(told: HsErrLog, flags: dict[str, str]) -> Heap | None:
         collector=_COLLECTORS.get(collector or "", collector),
         capacity=sum(size or 0 for size in capacity) if any(capacity) else None,
         used=sum(size or 0 for size in used) if any(size is not None for size in used) else None,
-        maximum=int(maximum) if maximum.isdecimal() else None,
+        maximum=_number(maximum),
         spaces=tuple(
             HeapSpace(
                 name=space.name,
@@ -166,15 +231,19 @@ def _metaspace(told: HsErrLog, flags: dict[str, str]) -> Metaspace | None:
     if not rows:
         return None
     whole, classes = rows.get("Metaspace"), rows.get("class space")
-    limit = flags.get("MaxMetaspaceSize", "")
+    limit = _number(flags.get("MaxMetaspaceSize", ""))
     return Metaspace(
-        maximum=int(limit) if limit.isdecimal() and int(limit) < _UNLIMITED else None,
+        maximum=limit if limit is not None and limit < _UNLIMITED else None,
         used=None if whole is None else whole.used,
         committed=None if whole is None else whole.committed,
         class_used=None if classes is None else classes.used,
         class_committed=None if classes is None else classes.committed,
         class_maximum=None if classes is None else classes.reserved,
     )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
 
 def _handler(told: log.SignalHandler) -> SignalHandler:

@@ -5,10 +5,13 @@ One gap is the crash itself: a core that was cut may hold no more than that the 
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from postmortem.hs_err.clock import moment, written
 from postmortem.hs_err.host import host
 from postmortem.hs_err.jvm import jvm
 from postmortem.hs_err.report import from_log
@@ -21,6 +24,14 @@ if TYPE_CHECKING:
     from postmortem.model import Jvm, Report
 
 
+_LIBJVM = re.compile(r"(?:^|/)libjvm\.so(?: \(deleted\))?$")
+_MILLISECONDS = 13
+_LONGEST_LIFE = 1e9
+"""Seconds: some thirty years."""
+_ZONES = timedelta(days=1)
+"""Clocks of one machine differ by no more, whatever the time zone of each."""
+
+
 def merged(report: Report, told: HsErrLog, path: str) -> Report:
     """The report with the log's additions, and a problem for each fact in which the two differ.
 
@@ -28,15 +39,80 @@ def merged(report: Report, told: HsErrLog, path: str) -> Report:
     """
     pid = told.header.pid
     if pid is not None and report.process.pid is not None and pid != report.process.pid and not _inner(report, told):
-        what = f"it is the log of process {pid}, the core's is {report.process.pid}: it is not used"
-        return msgspec.structs.replace(report, problems=(*report.problems, Problem(stage="log", where=path, what=what)))
+        return _unused(report, path, f"it is the log of process {pid}, the core's is {report.process.pid}")
+    why = another_life(report, told)
+    if why is not None:
+        return _unused(report, path, why)
     report = _with_crash(report, told, path)
+    date = written(told)
+    if date is not None:
+        dated = msgspec.structs.replace(report.crash, time=date, time_source="log")
+        report = msgspec.structs.replace(report, crash=dated)
     return msgspec.structs.replace(
         report,
         host=report.host or host(told),
         jvm=_filled(report.jvm, jvm(told)),
         problems=(*report.problems, *_differences(report, told, path)),
     )
+
+
+def _unused(report: Report, path: str, why: str) -> Report:
+    problem = Problem(stage="log", where=path, what=f"{why}: it is not used", hint="give the right one with --hs-err")
+    return msgspec.structs.replace(report, problems=(*report.problems, problem))
+
+
+def another_life(report: Report, told: HsErrLog) -> str | None:
+    """Why the log is of an earlier or later process with the same number, None where nothing says so.
+
+    Where libjvm lay differs from process to process; so does the time at which the VM began. Only where neither is
+    known do the dates count: the core's file is written when the process dies, unless it was copied.
+    """
+    own, logged = _libjvm(report), _libjvm_of(told)
+    if own is not None and logged is not None:
+        if own == logged:
+            return None
+        return (
+            f"it is the log of another process: libjvm lay at {hex(logged)} there, and lies at {hex(own)} in the core"
+        )
+    if report.crash.pc is not None and report.crash.pc == told.header.pc:
+        return None
+    began, ended = _began(report), moment(told)
+    if ended is None:
+        return None
+    if began is not None and told.summary.elapsed is not None:
+        start = ended.replace(tzinfo=None) - timedelta(seconds=min(told.summary.elapsed, _LONGEST_LIFE))
+        if abs(start - began) > _ZONES:
+            return f"it is the log of another process, of a JVM that began at {start.isoformat(timespec='seconds')}"
+        return None
+    if report.crash.time is None:
+        return None
+    core = datetime.fromisoformat(report.crash.time).replace(tzinfo=None)
+    if abs(core - ended.replace(tzinfo=None)) > _ZONES:
+        dates = f"it is of {ended.isoformat()}, the core's file of {report.crash.time}"
+        return f"{dates}, and nothing else says that they are of one crash"
+    return None
+
+
+def _libjvm(report: Report) -> int | None:
+    return next((module.start for module in report.modules if _LIBJVM.search(module.path)), None)
+
+
+def _libjvm_of(told: HsErrLog) -> int | None:
+    """From the memory map, else from a frame that the log shows both ways."""
+    found = min((row.start for row in told.libraries.mappings if row.path and _LIBJVM.search(row.path)), default=None)
+    frame = told.header.problematic_frame
+    if found is not None or frame is None or frame.module_offset is None or not told.header.pc:
+        return found
+    named = frame.module is not None and _LIBJVM.search(frame.module) is not None
+    return told.header.pc - frame.module_offset if named else None
+
+
+def _began(report: Report) -> datetime | None:
+    """When the VM began, by its own counter (milliseconds since 1970), without a zone."""
+    text = "" if report.jvm is None else report.jvm.counters.get("sun.rt.createVmBeginTime", "")
+    if not text.isdecimal() or len(text) > _MILLISECONDS:
+        return None
+    return datetime.fromtimestamp(int(text) / 1000, UTC).replace(tzinfo=None)
 
 
 def _with_crash(report: Report, told: HsErrLog, path: str) -> Report:

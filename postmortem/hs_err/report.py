@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal as signals
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from parsers.elf.notes import SignalInfo
 from postmortem.fault import siginfo
@@ -11,6 +14,7 @@ from postmortem.fault.crash import crash as describe_crash
 from postmortem.fault.describe import Describer
 from postmortem.fault.fault import Fault
 from postmortem.hs_err import frames, space
+from postmortem.hs_err.clock import written
 from postmortem.hs_err.host import host
 from postmortem.hs_err.jvm import jvm
 from postmortem.model import (
@@ -22,6 +26,7 @@ from postmortem.model import (
     Memory,
     Problem,
     Process,
+    RegisterNote,
     Report,
     Signal,
     Thread,
@@ -39,7 +44,12 @@ if TYPE_CHECKING:
     from postmortem.model import Module
     from postmortem.model.process import Access
 
+_ITS_VALUE = re.compile(r"0x[0-9a-fA-F]{1,16}:? (?:is (?=pointing|an?\b))?")
+_LINES_OF_OBJECT = 2
+_LONGEST_NOTE = 400
+_BYTES_SHOWN = 16
 _UNKNOWN_SHOWN = 5
+_LOGS_SHOWN = 8
 _TID_BITS = 32
 _SCANNED = 64
 _SI_TKILL = -6
@@ -57,7 +67,7 @@ def from_log(told: HsErrLog, path: str, size: int, version: str) -> Report:
     """The report of a log, its rules not yet run. size: bytes of the file."""
     mappings, modules = space.mappings(told), space.modules(told)
     registers = {register.name.lower(): register.value for register in told.thread.registers if not register.words}
-    fault = _crash(told, registers)
+    fault = _as_told(_crash(told, registers), told)
     threads = _threads(told, fault, registers)
     sizes: dict[str, int] = {}
     for mapping in mappings:
@@ -72,7 +82,7 @@ def from_log(told: HsErrLog, path: str, size: int, version: str) -> Report:
         threads=threads,
         modules=modules,
         mappings=mappings,
-        memory=Memory(by_kind=sizes, mappings=len(mappings)),
+        memory=Memory(by_kind=sizes, mappings=told.libraries.total or len(mappings)),
         jvm=jvm(told),
         host=host(told),
     )
@@ -140,6 +150,37 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     return describe_crash(fault, memory, Describer(memory, found, ModuleMap([]), lambda address: None, stacks), None)
 
 
+def _as_told(fault: Crash, told: HsErrLog) -> Crash:
+    """With what the log itself says: its date, the bytes at pc, and what the registers point at."""
+    words = {location.where.lower(): location for location in told.thread.register_locations}
+    values = {register.name.lower(): register.value for register in told.thread.registers if not register.words}
+    notes = tuple(
+        RegisterNote(register=name, value=Address(values[name]), text=_pointed(words[name]))
+        for name in values
+        if name in words
+    )
+    date = written(told)
+    return msgspec.structs.replace(
+        fault,
+        registers=notes + tuple(note for note in fault.registers if note.register not in words),
+        instruction_bytes=fault.instruction_bytes or _bytes_at(fault.pc, told),
+        time=date,
+        time_source=None if date is None else "log",
+    )
+
+
+def _pointed(location: log.Location) -> str:
+    """The log's words without the value that they begin with, and the first of the object's further lines."""
+    text = _ITS_VALUE.sub("", location.text)
+    more = [line.strip() for line in location.details[:_LINES_OF_OBJECT] if line.strip()]
+    return "; ".join((text or location.text, *more))[:_LONGEST_NOTE]
+
+
+def _bytes_at(pc: Address | None, told: HsErrLog) -> str | None:
+    found = None if pc is None else space.memory(told).read_some(pc, _BYTES_SHOWN)
+    return found.hex() if found else None
+
+
 def _tid(told: HsErrLog) -> int | None:
     """The kernel's number of the crashing thread.
 
@@ -163,7 +204,8 @@ def _windows_access(info: log.SignalInfo | None) -> Access | None:
 def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[Thread, ...]:
     crashed, tid = _crashed(told), _tid(told)
     found: dict[int, Thread] = {}
-    if tid is not None:
+    whose: list[Thread] = []
+    if tid is not None or told.thread.native_frames or told.thread.java_frames:
         stack = told.thread.stack
         sp = registers.get("rsp", registers.get("sp", None if stack is None else stack.sp))
         modules = space.modules(told)
@@ -175,7 +217,7 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
         listed = frames.stack(native, java, modules, fault.pc, sp)
         listed = listed if sp is None else _completed(listed, fault, sp, told, modules)
         cut = told.thread.native_frames_cut or told.thread.java_frames_cut
-        found[tid] = Thread(
+        crashing = Thread(
             tid=tid,
             name=None if crashed is None else crashed.name,
             crashed=True,
@@ -187,6 +229,10 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
             ended_detail=_HEAD_ONLY if alone else _NO_STACK if not listed else _LEFT_OUT if cut else None,
             java=None if crashed is None else _java(crashed),
         )
+        if tid is None:
+            whose.append(crashing)
+        else:
+            found[tid] = crashing
     for thread in (*told.process.java_threads, *told.process.other_threads):
         if thread.id is not None and thread.id not in found:
             found[thread.id] = Thread(
@@ -197,7 +243,7 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
                 ended_detail="a log shows the stack of the crashing thread only",
                 java=_java(thread),
             )
-    return tuple(found.values())
+    return (*whose, *found.values())
 
 
 def _completed(
@@ -270,6 +316,20 @@ def _java(thread: log.Thread) -> JavaThread:
 
 
 def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
+    if told.normalised:
+        share = f"{told.coverage.understood} of {told.coverage.total} lines were understood"
+        what = f"the log was pasted; undone: {', '.join(told.normalised)}; then {share}"
+        yield Problem(stage="log", where=path, what=what, hint="the file that the JVM wrote has all lines as they were")
+    if told.logs:
+        lines = ", ".join(str(number) for number in told.logs[:_LOGS_SHOWN])
+        what = (
+            f"the file holds parts of {len(told.logs)} logs, which begin at lines {lines}; this report is of the first"
+        )
+        yield Problem(stage="log", where=path, what=what, hint="cut the file there, and give each log by itself")
+    if told.others:
+        yield Problem(
+            stage="log", where=path, what=f"{told.others} lines between the log's are other writers': left out"
+        )
     if told.header.kind is None:
         what = "the log has no head: what ended the JVM is told only as far as other sections do"
         yield Problem(stage="log", where=path, what=what, hint="get the whole file, from its first line")

@@ -28,8 +28,6 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What the system promises to all processes together, what is left of it and what is promised. Linux: CommitLimit,
     which it enforces with vm.overcommit_memory=2 only, limit - Committed_AS (below 0 where it does not), Committed_AS.
     Windows, which always enforces it: memory and page files together, and what is left."""
-    parameters: dict[str, str] = {}
-    """Of the kernel: vm.max_map_count, kernel.threads-max, kernel.pid_max."""
     container: str | None = None
     """The container technology (cgroupv1, cgroupv2), where the process ran in one."""
     memory_limit: int | None = None
@@ -38,6 +36,20 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What the container used of it."""
     cpu_limit: float | None = None
     """The container's limit, in processors."""
+    tasks: int | None = None
+    """Threads of all processes in the container."""
+    tasks_limit: int | None = None
+    """How many it may have (the pids controller)."""
+    meminfo: dict[str, int] = {}
+    """/proc/meminfo; bytes, or counts of the rows without a unit."""
+    parameters: dict[str, str] = {}
+    """Kernel parameters by their sysctl names: vm.max_map_count, kernel.threads-max, …"""
+    container_facts: dict[str, str] = {}
+    """All that the source says of the container, in its words."""
+    process_memory: dict[str, str] = {}
+    """What the process itself held, in the source's words: Virtual Size, Resident Set Size, WorkingSet, …"""
+    cpu_features: tuple[str, ...] = ()
+    """Instruction sets and abilities, by the names that the VM uses."""
     limits: dict[str, str] = {}
     load: tuple[float, ...] = ()
     """Load averages over 1, 5 and 15 minutes."""

@@ -154,6 +154,14 @@ class VmError(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes asked for, of a failed native allocation."""
 
 
+class FailedThread(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread that the system refused to start. error: errno's name."""
+
+    name: str | None = None
+    error: str | None = None
+    text: str
+
+
 class VirtualThread(msgspec.Struct, frozen=True, kw_only=True):
     """A virtual thread that is not mounted on a carrier; state: of java.lang.VirtualThread.
 
@@ -214,8 +222,6 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     error: VmError | None = None
     direct_memory: DirectMemory | None = None
     signal_handlers: tuple[SignalHandler, ...] = ()
-    exception_counts: dict[str, int] = {}
-    """Errors that the VM counts since its start: OutOfMemoryError java_heap_errors, StackOverflowErrors, …"""
     uptime: float | None = None
     """Seconds from the start of the VM to the crash."""
     build: str | None = None
@@ -228,4 +234,22 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """The unmounted ones, those with equal stacks together; mounted ones are on their carriers' stacks."""
     counters: dict[str, str] = {}
     """hsperfdata counters."""
+    runtime: str | None = None
+    """The version of the JDK that the VM belongs to, in its own words: 8.0_392-b08, 17.0.9+9. Up to JDK 8 the VM counts
+    its own versions."""
+    exception_counts: dict[str, int] = {}
+    """How many OutOfMemoryErrors and StackOverflowErrors were thrown, by the VM's names for their kinds."""
+    failed_threads: tuple[FailedThread, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What the VM wrote to the console before it ended."""
+    vm_locks: tuple[str, ...] = ()
+    """The VM's own locks that were held: name and owner."""
+    agents: tuple[str, ...] = ()
+    """JVMTI agents."""
+    native_memory: dict[str, int] = {}
+    """Bytes committed by kind, where native memory tracking is on."""
+    compressed_oops: str | None = None
+    """Where the heap lies and how references to it are packed, in words."""
+    notes: tuple[str, ...] = ()
+    """Further statements of the VM on the crash."""
     histogram: tuple[HistogramEntry, ...] | None = None

@@ -92,6 +92,11 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     error_code: int | None = None
     call_site: str | None = None
     """For a jump to nowhere: the call instruction before the return address."""
+    time: str | None = None
+    """ISO 8601. Without an offset it is the local time of the machine that wrote the log."""
+    time_source: Literal["log", "name", "file"] | None = None
+    """The log's own date; the name that systemd-coredump gave the core; else the time at which the core's file was
+    last written, which copying changes."""
 
 
 class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):

@@ -132,6 +132,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     jvm: Jvm | None = None
     host: Host | None = None
     signature: Signature | None = None
+    redacted: dict[str, int] = {}
+    """How many values were masked, by kind: name, option, header, url, token, private key, password hash, pattern, and
+    repeated for those that were found again elsewhere."""
     timings: dict[str, float] = {}
     """Seconds by stage."""
 

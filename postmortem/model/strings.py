@@ -17,7 +17,8 @@ T = TypeVar("T")
 def map_strings(value: T, change: Callable[[str, str, str], str]) -> T:
     """The value with change(struct name, field, text) for each free text in it.
 
-    A dict's entry comes with the field "field:key", its key with "field:". Choices out of a fixed set are
+    A dict's entry comes with the field "field:key", its key with "field:"; a value or text that stands beside a name
+    comes as "value:name". Choices out of a fixed set are
     no free text. The depth of calls is that of the model's types, not of the input.
     """
     made: T = _Mapper(change).map(value, type(value).__name__, "")
@@ -81,7 +82,8 @@ class _Mapper:
         changed = {}
         for key in fields:
             old = getattr(value, key)
-            new = self.map(old, kind.__name__, key)
+            label = _label(value) if key in _OF_LABEL else ""
+            new = self.map(old, kind.__name__, f"{key}:{label}" if label else key)
             if new is not old:
                 changed[key] = new
         if changed:
@@ -89,6 +91,15 @@ class _Mapper:
         if flat is not None:
             self._texts[kind].add(texts)
         return value
+
+
+_OF_LABEL = frozenset(["value", "text"])
+
+
+def _label(value: msgspec.Struct) -> str:
+    """What the value of this is the value of; empty when nothing says so."""
+    label = getattr(value, "name", None) or getattr(value, "where", None)
+    return label.rpartition(".")[2] if isinstance(label, str) else ""
 
 
 @functools.cache

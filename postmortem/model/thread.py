@@ -104,10 +104,11 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True):
     """A thread of the crashed process; the crashing one is first in the report.
 
     When the fault was unwrapped, `frames` starts at the original fault and `handler_frames` are the
-    handler's own. `ended` names why the walk stopped, `ended_detail` with numbers.
+    handler's own. `ended` names why the walk stopped, `ended_detail` with numbers. tid: None where a log shows a stack
+    and not whose it is.
     """
 
-    tid: int
+    tid: int | None
     name: str | None = None
     crashed: bool = False
     registers: dict[str, Address] = {}

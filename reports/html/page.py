@@ -389,7 +389,11 @@ class _Page:
 
     def _problems(self) -> Section:
         problems = self.report.problems
-        body = self.part("problems.html", problems=self.rows(problems, "problems", 400))
+        body = self.part(
+            "problems.html",
+            problems=self.rows(problems, "problems", 400),
+            masked=answer.redacted_text(self.report),
+        )
         return Section("problems", "What could not be done", body, text.number(len(problems)))
 
     def _flame(self) -> Section | None:

@@ -22,6 +22,22 @@ def problem_text(problem: Problem) -> str:
     return f"{where}{problem.what}{f'; {problem.hint}' if problem.hint else ''}"
 
 
+def redacted_text(report: Report) -> str | None:
+    """ "3 values masked as secrets (2 by name, 1 token); --no-redact shows them"; None when none was."""
+    if not report.redacted:
+        return None
+    kinds = ", ".join(f"{count} {_BY.get(kind, kind)}" for kind, count in report.redacted.items())
+    count = sum(report.redacted.values())
+    return f"{count} value{'s' if count != 1 else ''} masked as secrets ({kinds}); analyze --no-redact shows them"
+
+
+_BY = {
+    "name": "by name", "option": "of options", "header": "in HTTP headers", "url": "in addresses",
+    "token": "known tokens",
+    "private key": "private keys", "password hash": "password hashes", "pattern": "by --mask", "repeated": "repeated",
+}  # fmt: skip
+
+
 def signal_text(signal: Signal, pid: int | None) -> str:
     """ "SIGSEGV (11), SEGV_MAPERR: address not mapped". pid: of the process that died."""
     text = f"{signal.name} ({signal.number})"

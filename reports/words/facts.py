@@ -17,7 +17,12 @@ from reports.words.answer import (
 )
 
 if TYPE_CHECKING:
-    from postmortem.model import Module, Report
+    from collections.abc import Mapping
+
+    from postmortem.model import Crash, Module, Report
+
+_LISTED = 12
+_PAIRS = 60
 
 MODULE_STATUS = {
     "matched": "file found, build-id equal",
@@ -71,8 +76,32 @@ def _sized(count: int | None) -> str | None:
     return None if count is None else size(count)
 
 
+def _signed(count: int | None) -> str | None:
+    return None if count is None else size(count) if count >= 0 else f"-{size(-count)}"
+
+
+def _pairs(facts: Mapping[str, object]) -> str:
+    """ "name value; name value"."""
+    return "; ".join(f"{name} {value}" for name, value in list(facts.items())[:_PAIRS])
+
+
+def _sizes(facts: Mapping[str, int]) -> str:
+    largest = sorted(facts.items(), key=lambda item: -item[1])[:_LISTED]
+    return "; ".join(f"{name} {size(count)}" for name, count in largest)
+
+
 def _yes_no(value: bool | None) -> str | None:
     return None if value is None else ("yes" if value else "no")
+
+
+def time_text(crash: Crash) -> str | None:
+    """ "2026-01-05 10:11:12 UTC (the log's date)"; nothing where it is not known."""
+    if crash.time is None:
+        return None
+    date, _, clock = crash.time.partition("T")
+    zone = " UTC" if clock.endswith("+00:00") else "" if "+" in clock or "-" in clock else " (its machine's time)"
+    of = {"log": "by the log", "name": "by the core's name", "file": "when the core's file was last written"}
+    return f"{date} {clock.removesuffix('+00:00')}{zone}, {of.get(crash.time_source or '', '')}".rstrip(", ")
 
 
 def core_facts(report: Report) -> tuple[Fact, ...]:
@@ -91,6 +120,7 @@ def core_facts(report: Report) -> tuple[Fact, ...]:
         ("Process", process.pid, "process.pid"),
         ("Parent", process.ppid, "process.ppid"),
         ("User", process.uid, "process.uid"),
+        ("Time", time_text(report.crash), "crash.time"),
         ("Threads", number(len(report.threads)) if report.threads else None, "threads"),
         ("Signature", report.signature.id if report.signature else None, "signature.id"),
     )
@@ -138,6 +168,7 @@ def jvm_facts(report: Report) -> tuple[Fact, ...]:
     waiting = f", {point.waiting_to_block} threads still to stop" if point and point.waiting_to_block else ""
     return _facts(
         ("Version", jvm.version, "jvm.version"),
+        ("JDK", jvm.runtime, "jvm.runtime"),
         ("VM", jvm.name, "jvm.name"),
         ("Vendor", jvm.vendor, "jvm.vendor"),
         ("Read through", jvm.tier, "jvm.tier"),
@@ -146,6 +177,14 @@ def jvm_facts(report: Report) -> tuple[Fact, ...]:
         ("VM operation", jvm.vm_operation, "jvm.vm_operation"),
         ("Ran for", None if jvm.uptime is None else f"{jvm.uptime:,.1f} s", "jvm.uptime"),
         ("Build", jvm.build, "jvm.build"),
+        ("References", jvm.compressed_oops, "jvm.compressed_oops"),
+        ("Errors thrown", _pairs(jvm.exception_counts), "jvm.exception_counts"),
+        ("Threads refused", "; ".join(thread.text for thread in jvm.failed_threads[:_LISTED]), "jvm.failed_threads"),
+        ("Warnings", "; ".join(jvm.warnings[:_LISTED]), "jvm.warnings"),
+        ("Locks of the VM", "; ".join(jvm.vm_locks[:_LISTED]), "jvm.vm_locks"),
+        ("Agents", "; ".join(jvm.agents[:_LISTED]), "jvm.agents"),
+        ("Native memory", _sizes(jvm.native_memory), "jvm.native_memory"),
+        ("Notes", "; ".join(jvm.notes[:_LISTED]), "jvm.notes"),
     )
 
 
@@ -196,6 +235,15 @@ def host_facts(report: Report) -> tuple[Fact, ...]:
         ("Container's memory limit", _sized(host.memory_limit), "host.memory_limit"),
         ("Container's memory used", _sized(host.memory_used), "host.memory_used"),
         ("Container's processors", host.cpu_limit, "host.cpu_limit"),
+        ("Container's tasks", host.tasks, "host.tasks"),
+        ("Container's task limit", host.tasks_limit, "host.tasks_limit"),
+        ("Commit limit", _sized(host.commit_limit), "host.commit_limit"),
+        ("Commit left", _signed(host.commit_available), "host.commit_available"),
+        ("Committed", _sized(host.committed), "host.committed"),
+        ("Process", _pairs(host.process_memory), "host.process_memory"),
+        ("Kernel parameters", _pairs(host.parameters), "host.parameters"),
+        ("Container", _pairs(host.container_facts) if host.container is None else None, "host.container_facts"),
+        ("CPU features", " ".join(host.cpu_features), "host.cpu_features"),
         ("Limits", limits or None, "host.limits"),
         ("Load", load or None, "host.load"),
         ("Virtualization", host.virtualization, "host.virtualization"),

@@ -43,13 +43,17 @@ def thread_name(thread: Thread) -> str:
     """The Java name, else the kernel's, else the thread id."""
     if thread.java is not None and thread.java.name:
         return thread.java.name
-    return thread.name or f"thread {thread.tid}"
+    return thread.name or _numbered(thread)
+
+
+def _numbered(thread: Thread) -> str:
+    return "a thread whose number is not known" if thread.tid is None else f"thread {thread.tid}"
 
 
 def thread_title(thread: Thread) -> str:
     """ "worker-1, thread 4712", or "thread 4712" without a name; with the virtual thread that it carries."""
     name = thread_name(thread)
-    number_only = f"thread {thread.tid}"
+    number_only = _numbered(thread)
     title = number_only if name == number_only else f"{name}, {number_only}"
     carried = virtual_text(thread)
     return f"{title}, {carried}" if carried else title

@@ -18,7 +18,7 @@ def waits(report: Report) -> dict[int, tuple[int, int]]:
     return {
         thread.tid: (index, thread.wait.owner)
         for index, thread in enumerate(report.threads)
-        if thread.wait is not None and thread.wait.kind in LOCKS and thread.wait.owner
+        if thread.tid is not None and thread.wait is not None and thread.wait.kind in LOCKS and thread.wait.owner
     }
 
 

@@ -33,10 +33,12 @@ def check(report: Report) -> Iterator[Finding]:
     signal = report.crash.signal
     said = _said(report)
     if signal is None and not said:
-        if views.is_log(report):
+        if not views.is_log(report):
+            return
+        if not views.crashing_frames(report):
             yield _excerpt(report)
-        return
-    name = signal.name if signal is not None else "The JVM ended itself"
+            return
+    name = signal.name if signal is not None else "The JVM ended itself" if said else "A crash"
     place, index = _place(report)
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
@@ -147,7 +149,8 @@ def _thread(report: Report) -> str:
         return ""
     java = found[1].java
     name = (java.name if java is not None else None) or found[1].name
-    return f'thread "{name}"' if name else f"thread {found[1].tid}"
+    tid = found[1].tid
+    return f'thread "{name}"' if name else "a thread whose number is not known" if tid is None else f"thread {tid}"
 
 
 def _known(report: Report) -> str:

@@ -37,11 +37,23 @@ def fault_name(report: Report) -> str:
 def own_fault(report: Report) -> bool:
     """An instruction of this process faulted: neither kill, nor raise, nor abort."""
     signal = report.crash.signal
-    if signal is None or (signal.code is not None and signal.code <= 0 and not signal.name.startswith("EXC")):
+    if signal is None:
+        return _stack_alone(report)
+    if signal.code is not None and signal.code <= 0 and not signal.name.startswith("EXC"):
         return False
     if views.raised_on_stack(report):
         return False
     return signal.name in FAULT_NAMES or signal.name.startswith(WINDOWS_EXCEPTION)
+
+
+def _stack_alone(report: Report) -> bool:
+    """A log's stack without its head: the VM writes one only of a crash, whose signal is not known then."""
+    if not views.is_log(report) or views.crashing_frames(report) == () or report.crash.pc is not None:
+        return False
+    found = error(report)
+    if found is not None and found != VmError():
+        return False
+    return not any(jvm_frames.ends_process(frame) for frame in views.crashing_frames(report))
 
 
 def memory_fault(report: Report) -> bool:
@@ -173,15 +185,24 @@ def number_flag(report: Report, name: str) -> int | None:
     return int(found[1]) if found is not None and found[1].isascii() and found[1].isdigit() else None
 
 
+def jdk_version(report: Report) -> str | None:
+    """The JDK's version in its own words; the VM's where that is all there is. Up to JDK 8 the two count apart."""
+    jvm = report.jvm
+    if jvm is None:
+        return None
+    return jvm.runtime if jvm.runtime is not None and re.match(r"(?:1\.)?\d", jvm.runtime) else jvm.version
+
+
 def major(report: Report) -> int | None:
-    """8 for "25.504-b01" (HotSpot express) and "1.8.0_402", else the number that the version begins with."""
-    version = report.jvm.version if report.jvm is not None else None
+    """8 for "25.504-b01" (HotSpot counted apart then: 24 is JDK 7's, 20 JDK 6's) and "1.8.0_402", else the number that
+    the version begins with."""
+    version = jdk_version(report)
     if version is None:
         return None
     if match := re.match(r"1\.(\d+)", version):
         return int(match[1])
-    if re.match(r"2[0-5]\.\d+-b\d+", version):
-        return 8
+    if match := re.match(r"(2[0-5])\.\d+-b\d+", version):
+        return {25: 8, 20: 6}.get(int(match[1]), 7)
     match = re.match(r"\d{1,3}", version)
     return int(match[0]) if match else None
 

@@ -49,7 +49,8 @@ def role(report: Report) -> Role | None:
     thread = found[1]
     kind = (thread.java.kind if thread.java is not None else None) or ""
     name = thread_name(thread) or ""
-    if report.jvm is not None and any(task.tid == thread.tid for task in report.jvm.compilations):
+    tasks = report.jvm.compilations if report.jvm is not None else ()
+    if thread.tid is not None and any(task.tid == thread.tid for task in tasks):
         return "compiler"
     if "Compiler" in kind or _COMPILER_THREAD.fullmatch(name):
         return "compiler"
@@ -96,7 +97,8 @@ def thread_words(report: Report) -> str:
     thread = found[1]
     name = thread_name(thread)
     kind = thread.java.kind if thread.java is not None else None
-    text = f'thread "{name}"' if name else f"thread {thread.tid}"
+    number = "a thread that is not named" if thread.tid is None else f"thread {thread.tid}"
+    text = f'thread "{name}"' if name else number
     return f"{text} ({kind})" if kind and kind not in text else text
 
 

@@ -106,7 +106,7 @@ def _task(report: Report) -> tuple[int, Compilation] | None:
     thread = found[1]
     name = jvm_threads.thread_name(thread)
     for index, task in enumerate(report.jvm.compilations):
-        if task.tid == thread.tid or (name is not None and task.thread == name):
+        if (task.tid is not None and task.tid == thread.tid) or (name is not None and task.thread == name):
             return index, task
     alone = report.jvm.compilations
     return (0, alone[0]) if len(alone) == 1 and alone[0].tid is None and alone[0].thread is None else None

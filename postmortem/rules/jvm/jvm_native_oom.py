@@ -52,7 +52,7 @@ def check(report: Report) -> Iterator[Finding]:
     words = f"{error.message or ''} {error.detail or ''}".lower()
     told = "native memory allocation" in words or "insufficient memory" in words
     reporting = _reporting(report) if error == VmError() else ""
-    if (error.id not in (_MALLOC, _MMAP, _MPROTECT) and not told and not reporting) or refused_thread(error):
+    if (error.id not in (_MALLOC, _MMAP, _MPROTECT) and not told and not reporting) or refused_thread(report):
         return
     purpose = (error.detail or "").rstrip(". ")
     amount = jvm_exhaustion.amount
@@ -100,9 +100,11 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-def refused_thread(error: VmError) -> bool:
+def refused_thread(report: Report) -> bool:
     """The system refused a thread, not memory."""
-    words = f"{error.message or ''} {error.detail or ''}".lower()
+    error = jvm_views.error(report) or VmError()
+    notes = " ".join(report.jvm.notes) if report.jvm is not None else ""
+    words = f"{error.message or ''} {error.detail or ''} {notes}".lower()
     return "thread" in words and any(start in words for start in _THREADS)
 
 

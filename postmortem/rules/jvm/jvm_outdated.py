@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _EIGHT = 8
+_VM_OF_6, _VM_OF_7, _VM_OF_8 = 20, 24, 25
+_SAME_AS_UPDATE = 45
+"""From 7u45 on HotSpot 24 has the number of the update."""
 _DATA = "jdk_releases.json"
 _UPDATES_OF_SHORT_TRAIN = 2
 _BEHIND = 2
@@ -114,17 +117,32 @@ def releases() -> Releases:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """(17, 0, 15) of "17.0.15+6-Debian", (8, 504) of "25.504-b01", "1.8.0_504-b01" and "8u504"; () if it is none."""
-    if match := re.match(r"(?:25\.|1\.8\.0_|8u)(\d+)(?=$|-|\+)", version):
-        return (8, int(match[1]))
+    """(17, 0, 15) of "17.0.15+6-Debian", (8, 504) of "1.8.0_504-b01", "8.0_504", "8u504" and of its VM's "25.504-b01".
+
+    HotSpot 20 to 24 is the VM of JDK 6 and 7, whose updates its own number tells from 24.45 on only. () if it is none.
+    """
+    if match := re.match(r"(?:1\.)?([5-8])(?:\.0)?(?:_|u)(\d+)", version):
+        return (int(match[1]), int(match[2]))
+    if match := re.match(r"(2[0-5])\.(\d+)-b\d+", version):
+        machine, update = int(match[1]), int(match[2])
+        if machine == _VM_OF_8:
+            return (8, update)
+        return (7, update) if machine == _VM_OF_7 and update >= _SAME_AS_UPDATE else (6 if machine == _VM_OF_6 else 7,)
+    if match := re.match(r"1\.([5-8])\.0", version):
+        return (int(match[1]),)
     match = re.match(r"\d{1,3}(?:\.\d{1,4}){0,4}", version)
     return () if match is None else tuple(int(part) for part in match[0].split("."))
 
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding for the age, and one for known defects."""
-    version = numbers(report.jvm.version or "") if report.jvm is not None else ()
+    version = numbers(jvm_views.jdk_version(report) or "")
     if not version:
+        return
+    if version == (_EIGHT,):
+        return  # which update is not known
+    if version[0] < _EIGHT:
+        yield _old(report, version)
         return
     yield from _known(report, version)
     yield from _age(report, version)
@@ -145,13 +163,31 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
         claim="cause",
         explanation=(
             f"{fix.title}: this is what {fix.id} describes, mended in {update}; this JVM is"
-            f" {report.jvm.version if report.jvm is not None else ''}. The place is the same; whether the cause is, an"
+            f" {jvm_views.jdk_version(report)}. The place is the same; whether the cause is, an"
             f" update tells.{more}"
         ),
         evidence=proof(report, (where, "where that defect shows"), ("jvm.version", "this JVM")),
         remedies=(f"Update to {update} or newer, and see whether it crashes again.",),
         references=tuple(fix.source for fix, _ in found[:3]),
         specificity=18,
+    )
+
+
+def _old(report: Report, version: tuple[int, ...]) -> Finding:
+    text = f"{version[0]}u{version[1]}" if len(version) > 1 else str(version[0])
+    return Finding(
+        rule=RULE.id,
+        title=f"JDK {text} is out of support",
+        severity="low",
+        confidence="certain",
+        claim="observation",
+        explanation=(
+            f"This JVM is JDK {text} (HotSpot {report.jvm.version if report.jvm is not None else ''}, which counts"
+            " its own"
+            " versions). Public updates of it ended years ago; each later release mended crashes."
+        ),
+        evidence=proof(report, ("jvm.version", "the VM"), ("jvm.runtime", "its JDK")),
+        remedies=("Move to a release with long-term support (17, 21, 25).",),
     )
 
 

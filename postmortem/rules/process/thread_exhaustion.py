@@ -109,18 +109,23 @@ def check(report: Report) -> Iterator[Finding]:
 
 def _told(report: Report) -> tuple[str, str] | None:
     """(path, words) where the VM says that it ended because it got no thread."""
-    error = report.jvm.error if report.jvm is not None else None
-    if error is None:
+    jvm = report.jvm
+    error = jvm.error if jvm is not None else None
+    if jvm is None or (error is None and not report.core.format.startswith("hs_err")):
         return None
-    for where, text in (("jvm.error.message", error.message), ("jvm.error.detail", error.detail)):
-        if text is not None and _REFUSED.search(text):
-            return where, text.strip().rstrip(".")
-    return None
+    texts = [("jvm.error.message", error.message), ("jvm.error.detail", error.detail)] if error is not None else []
+    texts += [(f"jvm.notes[{index}]", note) for index, note in enumerate(jvm.notes)]
+    found = next(((where, text) for where, text in texts if text is not None and _REFUSED.search(text)), None)
+    if found is None:
+        return None
+    return found[0], found[1].strip().rstrip(".")
 
 
 def _refused(report: Report, where: str, words: str) -> Finding:
     """The VM could not start a thread of its own; with EPERM that was forbidden, not used up."""
-    forbidden = "EPERM" in words
+    failed = report.jvm.failed_threads if report.jvm is not None else ()
+    answer = next((thread.error for thread in failed if thread.error is not None), None)
+    forbidden = answer == "EPERM" or "EPERM" in words
     count = len(report.threads)
     return Finding(
         rule=RULE.id,
@@ -151,7 +156,14 @@ def _refused(report: Report, where: str, words: str) -> Finding:
                 "Address space or commit for the thread's stack.",
             )
         ),
-        evidence=proof(report, (where, "what the VM said"), ("threads" if count > 1 else "", "threads of the process")),
+        evidence=proof(
+            report,
+            (where, "what the VM said"),
+            ("jvm.failed_threads[0].text" if failed else "", "the system's answer"),
+            ("host.tasks", "threads in the container"),
+            ("host.tasks_limit", "its limit on them"),
+            ("threads" if count > 1 else "", "threads of the process"),
+        ),
         remedies=(
             (
                 "Update Docker (20.10.10 or newer), containerd and libseccomp (2.5 or newer) on the host.",

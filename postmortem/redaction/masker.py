@@ -1,0 +1,200 @@
+"""Masks the texts of a report, each once, and remembers the secrets that it met, to find them elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote
+
+from postmortem.redaction import names, text, tokens
+from postmortem.redaction.arguments import mask_arguments
+from postmortem.redaction.values import MASK, is_nothing, is_number, is_place, looks_random, worth_looking_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Context = Literal["code", "text"] | tuple[str, names.Strength]
+"""code: names of functions, files and modules, where only unmistakable forms are masked. Else running text, or the value
+of something with the name of a secret."""
+
+_MOST_KNOWN = 512
+_SEED = 8
+_LONGEST = 1 << 16
+
+
+class Masker:
+    """One report's. `patterns`: the user's own, for everything."""
+
+    def __init__(self, patterns: Iterable[re.Pattern[str]] = ()) -> None:
+        self._patterns = tuple(patterns)
+        self._known: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self._tokens: re.Pattern[str] | None = None
+        self._parts: tuple[str, ...] = ()
+        self._hints: tuple[str, ...] = text.HINTS
+        self._plain: set[str] = set()
+
+    def expect(self, texts: Sequence[str]) -> None:
+        """The texts to come: what none of them can hold is not looked for in each."""
+        joined = "\n".join(texts)
+        lower = joined.lower()
+        if len(lower) == len(joined):  # else a letter has another length in lower case
+            self._hints = tuple(hint for hint in text.HINTS if hint in lower)
+        self._tokens, self._parts = tokens.active(texts, joined)
+        if not self._patterns and len(lower) == len(joined):
+            self._plain = set(texts) - tokens.holding(
+                texts, lower, tokens.starts_of(texts), (*self._hints, *text.SIGNS, *map(str.lower, self._parts))
+            )
+
+    def is_plain(self, value: str) -> bool:
+        """Whether nothing in a text that was expected can be a secret."""
+        return value in self._plain
+
+    def take(self, kind: str, value: str) -> str:
+        """Count a secret, remember it, give the mask. Without a kind it is only remembered."""
+        if kind:
+            self._counts[kind] += 1
+        bare = value.strip("\"'` ")
+        if worth_looking_for(bare):
+            self._known.add(bare)
+            decoded = unquote(bare)
+            if decoded != bare and worth_looking_for(decoded):
+                self._known.add(decoded)
+        return MASK
+
+    def _counted(self, made: str) -> tuple[str, Counter[str]]:
+        counts, self._counts = self._counts, Counter()
+        return made, counts
+
+    def value(self, value: str, context: Context) -> tuple[str, Counter[str]]:
+        """One text masked, and how many secrets of each kind were in it."""
+        if len(value) < 3:
+            return value, Counter()
+        made = self._users(value)
+        if context == "code":
+            return self._counted(self._shapes(made))
+        if context != "text":
+            strength = context[1]
+            if not is_nothing(made) and (
+                (strength == "strong" and not (is_place(made) and made.startswith("/")))
+                or (strength == "weak" and self._is_weak_secret(context[0], made))
+            ):
+                return self._counted(self.take("name", made))
+        return self._counted(self.text(made))
+
+    @staticmethod
+    def _is_weak_secret(name: str, value: str) -> bool:
+        if is_place(value) or is_number(value):
+            return name.upper().endswith(("PIN", "OTP")) and value.isdigit() and len(value) >= 4
+        if name.rpartition(".")[2].lower().endswith(("auth", "basic", "cookie", "pat")):
+            return len(value) >= 4
+        return looks_random(value) or (len(value) >= 16 and value.isalnum() and not value.islower())
+
+    def arguments(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], Counter[str]]:
+        """A command line masked."""
+        made = mask_arguments(arguments, self.take, lambda argument: self.text(self._users(argument)))
+        _, counts = self._counted("")
+        return made, counts
+
+    def text(self, value: str) -> str:
+        """Running text."""
+        value = self._shapes(value)
+        if len(value) > _LONGEST:
+            return "".join(self._read(value[start : start + _LONGEST]) for start in range(0, len(value), _LONGEST))
+        return self._read(value)
+
+    def _read(self, value: str) -> str:
+        lower = value.lower()
+        if not any(hint in lower for hint in self._hints):
+            return value
+        value = text.mask_headers(value, self.take)
+        value = text.mask_pairs(value, self.take)
+        value = text.mask_sentences(value, self.take)
+        if " -" in value:
+            # A command line in one string; blanks stay as they are.
+            pieces = re.split(r"(\s+)", value)
+            pieces[::2] = mask_arguments(pieces[::2], self.take, lambda argument: argument)
+            value = "".join(pieces)
+        return value
+
+    def _shapes(self, value: str) -> str:
+        """Addresses and known tokens."""
+        if any(sign in value for sign in text.SIGNS):
+            value = text.mask_addresses(value, self.take)
+        if self._tokens is not None and len(value) >= tokens.SHORTEST and any(part in value for part in self._parts):
+            value = self._tokens.sub(self._token, value)
+        return value
+
+    def _token(self, match: re.Match[str]) -> str:
+        if MASK in match.group():
+            return match.group()
+        return self.take((match.lastgroup or "token").replace("_", " "), match.group())
+
+    def _users(self, value: str) -> str:
+        for pattern in self._patterns:
+            value = pattern.sub(self._pattern, value)
+        return value
+
+    def _pattern(self, match: re.Match[str]) -> str:
+        if not match.group() or MASK in match.group():
+            return match.group()
+        return self.take("pattern", match.group())
+
+    def elsewhere(self, not_these: set[str]) -> Callable[[str, Context], tuple[str, Counter[str]]] | None:
+        """What masks the secrets met wherever a text repeats them, or the beginning or end of one where it was cut.
+
+        not_these: words that name other things in the report. None when there is nothing to look for.
+        """
+        known = sorted(self._known - not_these, key=len, reverse=True)[:_MOST_KNOWN]
+        if not known:
+            return None
+        # Longest first, so that a value which holds another is masked whole.
+        random = [value for value in known if len(value) >= 12 and looks_random(value)]
+        words = [value for value in known if value not in set(random)]
+        whole = [rf"(?:{_any(random)})"] if random else []
+        if words:
+            whole.append(rf"(?<![A-Za-z0-9_])(?:{_any(words)})(?![A-Za-z0-9_])")
+        pattern = re.compile("|".join(whole))
+        in_code = re.compile(_any(random)) if random else None
+        seeds = (
+            re.compile(_any({part for value in random for part in (value[:_SEED], value[-_SEED:])})) if random else None
+        )
+
+        def repeated(match: re.Match[str] | None = None) -> str:
+            self._counts["repeated"] += 1
+            return MASK
+
+        def change(value: str, context: Context) -> tuple[str, Counter[str]]:
+            if context == "code":
+                return self._counted(in_code.sub(repeated, value) if in_code is not None else value)
+            if len(value) < 6:
+                return value, Counter()
+            value = pattern.sub(repeated, value)
+            if seeds is not None and seeds.search(value) is not None:
+                for secret in random:
+                    value = _without_cuts(value, secret, repeated)
+            return self._counted(value)
+
+        return change
+
+
+def _any(values: Iterable[str]) -> str:
+    return "|".join(re.escape(value) for value in values)
+
+
+def _without_cuts(text: str, secret: str, count: Callable[[], str]) -> str:
+    """The text without a beginning or an end of a secret, of which the rest was cut off."""
+    at = text.find(secret[:_SEED])
+    if at >= 0:
+        length = _SEED
+        while length < len(secret) and text[at + length : at + length + 1] == secret[length]:
+            length += 1
+        text = text[:at] + count() + text[at + length :]
+    at = text.find(secret[-_SEED:])
+    if at >= 0:
+        length = _SEED
+        while length < len(secret) and at + _SEED > length and text[at + _SEED - length - 1] == secret[-length - 1]:
+            length += 1
+        text = text[: at + _SEED - length] + count() + text[at + _SEED :]
+    return text

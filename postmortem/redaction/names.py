@@ -1,0 +1,129 @@
+"""Which names hold secrets: variables, properties, options, fields, headers.
+
+Names are compared by words ("keyStorePassword" is key, store, password), so that "keyboard", "tokenizer" and
+"StringDeduplication" stay.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from typing import Literal
+
+Strength = Literal["strong", "weak"]
+"""strong: whatever the value is, it is a secret. weak: if it looks like one, or where such a thing is expected."""
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+STRONG = frozenset(
+    """
+    password passwords passwd passwds passphrase passphrases passcode pwd pwds pw secret secrets token credential
+    credentials cred creds apikey apikeys accesskey secretkey privatekey authtoken accesstoken bearer jwt cookie cookies
+    authorization jsessionid phpsessid sessionid sessid csrftoken xsrftoken otp totp mnemonic webhook webhooks hmackey
+    kennwort passwort senha contrasena haslo motdepasse userpass userpwd requirepass masterauth sharedkey
+    """.split()
+)
+ENDINGS = (
+    "password", "passwd", "passphrase", "apikey", "secretkey", "authtoken", "accesstoken", "secret", "token", "privatekey",
+    "accesskey", "signingkey", "encryptionkey", "accountkey", "masterkey", "credentials", "sessionkey",
+)  # fmt: skip
+_NO_ENDING = frozenset("nonsecret untoken detoken subtoken retoken nexttoken stoptoken eostoken padtoken".split())
+KEYS_OF = frozenset(
+    """
+    api access secret private encryption encrypt signing sign master auth account shared hmac aes des rsa jwt license
+    licence storage subscription deploy consumer webhook ingest cipher crypto fernet wallet host
+    """.split()
+) - {"host"}
+WEAK = frozenset(
+    "tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion".split()
+)
+# Of what else something is a key: none of it is a secret.
+_NO_KEYS = frozenset(
+    """
+    public pub primary foreign partition sort row index cache routing registry map lookup dict object hash hot host
+    storage_class function f shift control ctrl alt meta arrow escape enter return shortcut accelerator idempotency
+    """.split()
+)
+# What a name is about when it ends so: a place, a rule or a measure, not the secret.
+_ABOUT = frozenset(
+    """
+    file files path paths dir directory folder policy policies timeout expiry expires expiration ttl length len count
+    limit size url uri endpoint type types class enabled enable disabled disable name names provider algorithm algo alg
+    header headers format min max strength required config conf configuration store cert certificate user username login
+    host port prefix suffix regex pattern manager version sock socket fd pid status state error errors message messages
+    reset change changed age rotation interval index num parallelism factory handler impl mode method scheme scope issuer
+    audience realm domain env var ref arn location region validity lifetime duration cache encoder encoding decoder
+    generator resolver service source callback grant request response bytes bits parser validator checker builder
+    processor exception filter listener util utils helper test tests list set map
+    """.split()
+)
+# What may follow without a change of meaning.
+_SUFFIX = frozenset(
+    """
+    value val str string text data plain raw hex base64 b64 enc encrypted new old current previous prev prod production
+    dev test stage staging live qa local primary secondary replica ro rw main default backup root admin base hash
+    """.split()
+)
+# Anything that could make a name one of a secret: searched before its words are looked at.
+HINT = re.compile(
+    r"pass|pwd|pw\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|senha|contrasena"
+    r"|haslo|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion",
+    re.IGNORECASE,
+)
+
+
+def secret_name(name: str) -> bool:
+    """Whether a variable, property or option so named holds a secret, whatever its value."""
+    return strength(name) == "strong"
+
+
+@functools.lru_cache(maxsize=4096)
+def strength(name: str, *, exact: bool = False) -> Strength | None:
+    """What the name says of its value. exact: of a name in a sentence, whose last word must be the secret's."""
+    name = name.lstrip("-/")
+    if name in ("PWD", "OLDPWD", "pwd"):  # the shell's working directories
+        return "weak" if name == "pwd" else None
+    words = [word.lower() for word in _WORD.findall(name)]
+    while len(words) > 1 and (words[-1] in _SUFFIX or words[-1].isdigit()):
+        words.pop()
+    if not words:
+        return None
+    if words[-1] in ("url", "uri", "endpoint") and any(word in ("webhook", "webhooks") for word in words):
+        return "strong"
+    if words[-1] in _ABOUT:
+        return None
+    last = words[-1]
+    # An id, as of AWS' access keys, is half of a pair.
+    considered = words[-2:] if exact and last in ("id", "ids") else words[-1:] if exact else words
+    if _is_pass(last) or any(_is_strong(word) for word in considered):
+        return "strong"
+    pairs = list(itertools.pairwise(words))
+    if any(
+        one in KEYS_OF and other in ("key", "keys")
+        for one, other in pairs[-2:]
+        if not exact or other == last or last == "id"
+    ):
+        return "strong"
+    if ("shared", "signature") in pairs or ("access", "signature") in pairs or ("seed", "phrase") in pairs:
+        return "strong"
+    if last in WEAK and not (last in ("key", "keys") and len(words) > 1 and words[-2] in _NO_KEYS):
+        return "weak"
+    return "weak" if ("session", "id") in pairs[-1:] else None
+
+
+def _is_strong(word: str) -> bool:
+    return word in STRONG or (word.endswith(ENDINGS) and word not in _NO_ENDING)
+
+
+_NO_PASS = frozenset(
+    """
+    compass bypass trespass surpass encompass overpass underpass multipass singlepass firstpass lastpass nextpass subpass
+    renderpass prepass lowpass highpass bandpass allpass
+    """.split()
+)
+
+
+def _is_pass(word: str) -> bool:
+    """DB_PASS, PGPASS, keypass."""
+    return word.endswith("pass") and word not in _NO_PASS

@@ -1,0 +1,295 @@
+"""Secrets in running text: messages, strings out of memory, log lines, addresses, command lines."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from postmortem.redaction import names
+from postmortem.redaction.values import (
+    is_nothing,
+    is_number,
+    is_place,
+    looks_made_up,
+    looks_random,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Take = Callable[[str, str], str]
+    """take(kind, value): counts and remembers a secret; gives the mask."""
+
+_SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){0,3}//)"
+# user:password@; the password may hold "@" or "/", but a port is none.
+_USER = re.compile(
+    _SCHEME + r"(?P<user>[^\s/?#@:\"'<>]{0,256}):"
+    r"(?P<password>[^\s/?#\"'<>]{1,512}|(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>@]{1,512})@(?=[\w\[.$%{-])"
+)
+# A key in place of a user: https://KEY@host/1
+_ONLY_USER = re.compile(_SCHEME + r"(?P<user>(?=[\w.~-]*\d)[\w.~-]{16,256})@(?=[\w\[])")
+_QUERY = re.compile(
+    r"(?P<start>[?&;#]|%26|%3F)(?P<name>[\w.$\[\]-]{1,64})(?P<join>=|%3D)(?P<value>[^\s&;#\"'<>|]{1,4096})", re.I
+)
+_IN_QUERY = frozenset(
+    """
+    sig signature key auth code session sid sess ticket assertion hmac hash otp credential state nonce samlresponse
+    samlrequest sas h hdnts hdnea policy access_sig st
+    """.split()
+)
+_SHORT_IN_QUERY = frozenset("code state nonce hash h st policy session sid ticket auth key".split())
+_THIN = re.compile(
+    r"(?P<before>\b(?:thin|oci8?|sqlplus(?:\s+-\w+)*|connect|conn)[:\s]\s*)(?P<user>[\w$#.]{1,64})/(?P<password>[^\s@/\"]{1,128})@",
+    re.I,
+)
+_NO_SCHEME = re.compile(
+    r"(?<![\w:/@.-])(?!(?:mailto|sips?|xmpp|acct|user|email|from|to|cc|by|contact|owner|author|urn)\b)(?P<user>[A-Za-z][\w.-]{0,63}):"
+    r"(?!/|\d{1,5}@)(?P<password>[^\s:@/\"'<>()\[\]]{3,128})@(?P<host>(?:[\w-]{1,63}\.){0,8}[\w-]{1,63})(?=[:/\s,;)\]\"']|$)",
+    re.I,
+)
+
+_HEADER = re.compile(
+    r"(?<![\w-])(?P<name>(?:proxy-|x-)?authorization|(?:set-)?cookie2?|x-[\w-]{0,40}(?:key|token|auth|secret|signature|session|credential)[\w-]{0,20}"
+    r"|api-?key|(?:private|job|deploy|auth|access|csrf|x)-token|ocp-apim-subscription-key|authentication)"
+    r"(?P<join>\\{0,3}[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>[^\r\n\0]+)",
+    re.I,
+)
+_HEADER_END = re.compile(r"\\[rn]|\\u000[ad]|[\r\n\0]", re.I)
+_AUTH_SCHEME = re.compile(
+    r"\b(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)",
+    re.I,
+)
+_AUTH_WORDS = re.compile(
+    r"(?:is |was )?(?:required|none|null|failed?|denied|missing|invalid|true|false|ok|disabled|enabled|expired|error)\b.*",
+    re.I,
+)
+
+_VALUE = (
+    r"\\{1,3}\"[^\"\\]*(?:\\{1,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
+    r"|\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`[^`]*(?:`|$)"
+    r"|\[[^\]]*(?:\]|$)|[^\s,;&\"'<>|`\[{][^\s,;&\"'<>|`]*"
+)
+_PAIR = re.compile(
+    r"(?P<name>[A-Za-z_$][\w.$-]{0,128}(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
+    r"(?P<join>\]?\\{0,3}[\"'`]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|%3D|%3A))"
+    rf"(?P<value>{_VALUE})",
+    re.I,
+)
+# <password>…</password> and the like.
+_ELEMENT = re.compile(r"<(?P<name>[A-Za-z][\w:.-]{1,64})(?P<attributes>[^<>]{0,200})>(?P<value>[^<>]{1,4096})(?=</|$)")
+_SENTENCE = re.compile(
+    r"\b(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
+    r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
+    r"(?P<value>\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
+    re.I,
+)
+_IDENTIFIED = re.compile(
+    r"(?P<before>\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|\bpassword\s*\(\s*)(?P<value>'[^']{1,512}'|\"[^\"]{1,512}\")",
+    re.I,
+)
+_PGPASS = re.compile(
+    r"(?P<before>\b(?:[\w-]+(?:\.[\w-]+)+|localhost|\*):(?:\d{2,5}|\*):[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})"
+)
+_NETRC = re.compile(r"(?P<before>\bmachine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
+_OPENSSL = re.compile(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
+_TRAILING = {")": "(", "]": "[", "}": "{"}
+
+SIGNS = ("://", "@", "?", "&", ";", "#", "%26", "%3")
+"""What any of the patterns for addresses needs."""
+# What any of the patterns for running text needs, in lower case; most texts have none of it.
+HINTS = (
+    "pass", "pwd", "pw=", "pw:", "_pw", "secret", "token", "cred", "key", "auth", "cookie", "sess", "sid=", "bearer", "jwt",
+    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pat=",
+    "seed", "salt", "hmac", "sas=", "csrf", "xsrf", "nonce", "assertion", "phrase", "digest", "negotiate", "ntlm", "hawk",
+    "identified", "machine ", "localhost:", "*:", ":5432:", " -u", " -p", " -a ", " -w ", " -k ", " -h ", " -b ", "recovery words",
+)  # fmt: skip
+
+
+def mask_addresses(text: str, take: Take) -> str:
+    """Credentials and signatures in addresses."""
+    if "://" in text:
+
+        def user(match: re.Match[str]) -> str:
+            if is_nothing(match["password"]):
+                return match.group()
+            return f"{match['scheme']}{match['user']}:{take('url', match['password'])}@"
+
+        text = _USER.sub(user, text)
+        text = _ONLY_USER.sub(lambda match: f"{match['scheme']}{take('url', match['user'])}@", text)
+    if "=" in text or "%3d" in text.lower():
+
+        def query(match: re.Match[str]) -> str:
+            name, value = match["name"], match["value"]
+            short = name.lower()
+            known = short in _IN_QUERY or names.strength(name) is not None
+            if not known or is_nothing(value):
+                return match.group()
+            if (short in _SHORT_IN_QUERY or names.strength(name) == "weak") and not looks_made_up(value, 5):
+                return match.group()
+            return f"{match['start']}{name}{match['join']}{take('url', value)}"
+
+        text = _QUERY.sub(query, text)
+    if "@" in text:
+        text = _THIN.sub(lambda match: f"{match['before']}{match['user']}/{take('url', match['password'])}@", text)
+
+        def bare(match: re.Match[str]) -> str:
+            if is_nothing(match["password"]) or is_place(match["password"]):
+                return match.group()
+            return f"{match['user']}:{take('url', match['password'])}@{match['host']}"
+
+        text = _NO_SCHEME.sub(bare, text)
+    return text
+
+
+def mask_headers(text: str, take: Take) -> str:
+    """HTTP's headers, to the end of the line or of the quotes that they stand in; schemes without their header."""
+
+    def header(match: re.Match[str]) -> str:
+        before = match.string[max(0, match.start() - 1) : match.start()]
+        quote = match["quote"] or (before if before in ("'", '"', "`") else "")
+        value, rest = match["value"], ""
+        end = _HEADER_END.search(value)
+        cuts = [place for place in (end.start() if end else -1, value.find(quote) if quote else -1) if place >= 0]
+        if cuts:
+            value, rest = value[: min(cuts)], value[min(cuts) :]
+        # An escaped quote's backslash is no part of the value.
+        bare = value.rstrip("\\")
+        rest = value[len(bare) :] + rest
+        if is_nothing(bare) or _AUTH_WORDS.fullmatch(bare.strip()) or _is_pointer(bare.strip()):
+            return match.group()
+        for piece in re.split(r"[\s;,=]+", bare):
+            if looks_random(piece):
+                take("", piece)
+        return f"{match['name']}{match['join']}{take('header', bare)}{_again(rest, header, _HEADER)}"
+
+    text = _HEADER.sub(header, text)
+    return _AUTH_SCHEME.sub(lambda match: f"{match['scheme']}{match['join']}{take('header', match['value'])}", text)
+
+
+def _again(rest: str, change: Callable[[re.Match[str]], str], pattern: re.Pattern[str]) -> str:
+    """What was taken for the value of a header but is behind it."""
+    return pattern.sub(change, rest) if rest else rest
+
+
+def mask_pairs(text: str, take: Take) -> str:
+    """NAME=value, "name": "value", <name>value</name>."""
+
+    def pair(match: re.Match[str]) -> str:
+        name, value = match["name"], match["value"]
+        # -Dname=value: the D is part of what the pattern took for the name.
+        before = match.string[max(0, match.start() - 1) : match.start()]
+        if before == "-" and name.startswith("D"):
+            name = name[1:]
+        strength = names.strength(name, exact=True) if names.HINT.search(name) else None
+        if strength is None:
+            # The value may be a pair itself: Exception: password=x
+            return match["name"] + match["join"] + _nested(value)
+        opening, bare, closing = _unquoted(value)
+        quoted = bool(opening)
+        if (
+            not quoted
+            and names.HINT.search(bare)
+            and ("=" in bare or ":" in bare)
+            and not looks_random(bare.partition("=")[0])
+        ):
+            inner = _PAIR.sub(pair, bare)
+            if inner != bare:
+                return match["name"] + match["join"] + inner + closing
+        if is_nothing(bare) or not _believable(name, strength, bare, match["join"], quoted):
+            return match.group()
+        return match["name"] + match["join"] + opening + take("name", bare) + closing
+
+    def _nested(value: str) -> str:
+        return _PAIR.sub(pair, value) if names.HINT.search(value) else value
+
+    def element(match: re.Match[str]) -> str:
+        name, value = match["name"].rpartition(":")[2], match["value"]
+        if names.strength(name, exact=True) != "strong" or is_nothing(value):
+            return match.group()
+        return f"<{match['name']}{match['attributes']}>{take('name', value)}"
+
+    if " " in text:
+        text = _PHRASE.sub(lambda match: match["before"] + take("name", match["value"]), text)
+    if "<" in text:
+        text = _ELEMENT.sub(element, text)
+    return _PAIR.sub(pair, text)
+
+
+_PHRASE = re.compile(
+    r"(?P<before>\b(?:pass ?phrase|mnemonic|(?:seed|recovery|secret) (?:phrase|words))\w*[\"']?\s{0,2}(?:=|:|is)\s{0,2}[\"']?)(?P<value>[a-z]+(?: [a-z]+){2,24})",
+    re.I,
+)
+
+
+def mask_sentences(text: str, take: Take) -> str:
+    """The password is X; identified by 'X'; lines of .pgpass and .netrc."""
+
+    def sentence(match: re.Match[str]) -> str:
+        opening, bare, closing = _unquoted(match["value"])
+        if is_nothing(bare) or is_place(bare) or "=" in bare.rstrip("=") or bare.startswith(("(", "0x", "-")):
+            return match.group()
+        if not looks_made_up(bare, 5 if opening else 6) and not (
+            opening and len(bare) >= 8 and " " not in bare and "token" not in match["name"].lower()
+        ):
+            return match.group()
+        return match["name"] + match["join"] + opening + take("name", bare) + closing
+
+    def told(match: re.Match[str]) -> str:
+        opening, bare, closing = _unquoted(match["value"])
+        return match.group() if is_nothing(bare) else match["before"] + opening + take("name", bare) + closing
+
+    text = _SENTENCE.sub(sentence, text)
+    for pattern in (_IDENTIFIED, _PGPASS, _NETRC, _OPENSSL):
+        text = pattern.sub(told, text)
+    return text
+
+
+def _unquoted(value: str) -> tuple[str, str, str]:
+    """The value without the quotes or brackets around it, and those."""
+    opening = re.match(r"\\{0,3}[\"'`]|\[[\"']?", value)
+    if opening is not None:
+        start = opening.end()
+        listed = "[" in opening.group()
+        closing = re.search(r"[\"']?\]$" if listed else r"\\{0,3}[\"'`]$", value[start:])
+        end = start + closing.start() if closing is not None else len(value)
+        return value[:start], value[start:end], value[end:]
+    end = len(value)
+    while end and value[end - 1] in _TRAILING and _TRAILING[value[end - 1]] not in value[:end]:
+        end -= 1
+    if end and value[end - 1] == ".":  # of a sentence
+        end -= 1
+    return "", value[:end], value[end:]
+
+
+def _is_pointer(value: str) -> bool:
+    return re.fullmatch(r"0x[0-9a-fA-F]{1,16}", value) is not None
+
+
+def _believable(name: str, strength: names.Strength, value: str, join: str, quoted: bool) -> bool:
+    """Whether this value may be the secret that its name promises, rather than a word about one."""
+    if strength == "weak":
+        return any(looks_random(piece) for piece in re.split(r"[\s,\"']+", value))
+    last = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())[-1]
+    if last in ("token", "tokens", "cookie", "cookies", "credential", "credentials", "secret", "secrets"):
+        # Parsers, handles and managers speak of these, too.
+        if is_number(value) and len(value) < 6:
+            return False
+        if _is_pointer(value) or is_place(value):
+            return False
+        if ":" in join and not quoted and "%" not in join and not looks_made_up(value, 4) and len(value) < 12:
+            return False
+    if last == "pass" and is_number(value) and len(value) < 4:
+        return False
+    if is_place(value) and value.startswith(("/", "file:", "~", "./", "../")):
+        return False
+    # "password: must not be empty", "Password: " at a prompt: a word that is no password.
+    if ":" in join and not quoted and value.lower() in _SPOKEN:
+        return False
+    return not value.startswith(("%", "${")) or len(value) > 8 or bool(unquote(value) != value)
+
+
+_SPOKEN = frozenset(
+    "must is was not cannot can could should the a an for from with too wrong incorrect bad authentication mismatch no and or it "
+    "does has be to at in of on this that please enter given provided supplied rejected accepted".split()
+)

@@ -1,0 +1,69 @@
+"""What a value looks like: a secret, or something that only stands where one could."""
+
+from __future__ import annotations
+
+import re
+
+MASK = "[redacted]"
+
+_NOTHING = frozenset(
+    """
+    true false yes no on off none null nil undefined nan enabled disabled default required optional missing invalid
+    failed denied expired unset empty ok error unknown redacted masked hidden secret password prompt <none> <null> <unset>
+    """.split()
+)
+_BLANKED = re.compile(r"[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]")
+_PATH = re.compile(
+    r"(?:file:/{0,3}|~|\.{1,2})?/[\w.@+-]+(?:/[\w.@+-]*)+|[A-Z]:\\[\w.\\ -]+|\.{0,2}/?[\w./-]+\.(?:pem|key|crt|cer|p12|pfx|jks|txt|json|ya?ml|conf|cfg|properties|env|so|jar)"
+)
+_CODE = re.compile(
+    r"[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$<>~][\w$<>~]*)+(?:\(.*\)?)?|[A-Za-z_$][\w$:]*\(.*|[\w.]+@[0-9a-f]{1,16}"
+)
+_NUMBER = re.compile(r"[+-]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?)(?:[kKmMgGtT][iI]?[bB]?|ms|s|%)?")
+_SPECIAL = re.compile(r"[!@#$%^&*+=?~/\\|]")
+# Values that many places hold for other reasons: masked where a name says so, but not looked for elsewhere.
+_COMMON = frozenset(
+    """
+    changeit changeme password passw0rd secret admin administrator root user guest test testing default localhost
+    postgres mysql oracle redis rabbitmq mongodb elastic example production staging development debug release master
+    standard public private server client service system application keystore truststore anonymous
+    """.split()
+)
+
+
+def is_nothing(value: str) -> bool:
+    """Empty, a yes or no, a placeholder, or masked already."""
+    bare = value.strip("\"'` ")
+    return not bare or bare.lower() in _NOTHING or MASK in bare or _BLANKED.fullmatch(bare) is not None
+
+
+def is_place(value: str) -> bool:
+    """A path of a file, or a name out of program code."""
+    return _PATH.fullmatch(value) is not None or _CODE.fullmatch(value) is not None
+
+
+def is_number(value: str) -> bool:
+    """A number, with a unit perhaps."""
+    return _NUMBER.fullmatch(value) is not None
+
+
+def looks_made_up(value: str, least: int = 6) -> bool:
+    """Letters with digits or signs among them, as passwords and tokens have, and words have not."""
+    if len(value) < least or is_place(value) or is_number(value):
+        return False
+    letters = any(map(str.isalpha, value))
+    return letters and (any(map(str.isdigit, value)) or _SPECIAL.search(value) is not None)
+
+
+def looks_random(value: str, least: int = 8) -> bool:
+    """As made up, without blanks, and not just a word with a number behind it."""
+    if not looks_made_up(value, least) or any(map(str.isspace, value)):
+        return False
+    return len(value) >= 20 or re.fullmatch(r"[A-Z]?[a-z]+[-_.]?\d{1,3}", value) is None
+
+
+def worth_looking_for(value: str) -> bool:
+    """Whether a masked value may be masked wherever it stands: short and common ones would hit other things."""
+    if len(value) < 6 or value.lower() in _COMMON or is_nothing(value) or is_place(value):
+        return False
+    return len(value) >= 10 if value.isdigit() else not is_number(value)

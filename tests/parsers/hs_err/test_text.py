@@ -1,0 +1,262 @@
+"""A log that went through loggers, tickets and shells gives the facts of the log itself."""
+
+# ruff: noqa: E501 (lines as other programs print them)
+from __future__ import annotations
+
+import html
+import itertools
+import json
+import random
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parsers.hs_err import HsErrLog, parse
+from parsers.limits import LIMITS
+from tests.parsers.hs_err.texts import JDK8_WINDOWS, JDK17_LINUX, JDK21_MACOS, OUT_OF_MEMORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIXTURES = Path(__file__).resolve().parents[3] / "fixtures" / "logs"
+LOGS = {
+    "17": JDK17_LINUX,
+    "8 windows": JDK8_WINDOWS,
+    "21 macos": JDK21_MACOS,
+    "oom": OUT_OF_MEMORY,
+    **{path.stem: path.read_text() for path in sorted(FIXTURES.glob("*.log"))},
+}
+
+
+def facts(log: HsErrLog) -> dict[str, Any]:
+    """All that is said of the crash, without what is said of the text."""
+    told: dict[str, Any] = msgspec.to_builtins(log)
+    for name in ("coverage", "unknown", "normalised", "logs", "others", "limits_reached", "ended"):
+        del told[name]
+    return told
+
+
+def each(line: Callable[[int, str], str]) -> Callable[[str], str]:
+    """Line by line."""
+    return lambda text: "\n".join(line(number, words) for number, words in enumerate(text.split("\n")))
+
+
+def clock(number: int) -> str:
+    return f"{10 + number // 3600 % 10}:{number // 60 % 60:02}:{number % 60:02}"
+
+
+WAYS: dict[str, Callable[[str], str]] = {
+    "docker compose": each(lambda n, line: f"api-1  | {line}"),
+    "docker compose, ends trimmed": each(lambda n, line: f"api-1  | {line}".rstrip()),
+    "docker compose, colours": each(lambda n, line: f"\x1b[36mapi_1  |\x1b[0m {line}"),
+    "another service between": each(lambda n, line: f"api-1  | {line}" + ("" if n % 4 else f"\ndb-1   | LOG:  point {n}")),
+    "kubectl --timestamps": each(lambda n, line: f"2026-02-03T{clock(n)}.{n * 37 % 10**9:09}Z {line}"),
+    "containerd": each(lambda n, line: f"2026-02-03T{clock(n)}.{n:09}+01:00 stderr F {line}"),
+    "journald": each(lambda n, line: f"Feb {3 + n % 20:2} {clock(n)} node-7 java[4242]: {line}"),
+    "syslog over a month's end": each(lambda n, line: f"{'Feb' if n < 9 else 'Mar'} {1 + n % 20:2} {clock(n)} h app: {line}"),
+    "ant": each(lambda n, line: f"    [junit] {line}"),
+    "maven, levels": each(lambda n, line: f"[{('INFO', 'WARNING', 'ERROR')[n % 3]}] {line}"),
+    "surefire": each(lambda n, line: f"Corrupted STDOUT by directly writing to native stream in forked JVM 1. Stream '{line}'."),
+    "logback": each(lambda n, line: f"{clock(n)},{n % 1000:03} [pump-2] INFO  com.acme.Runner - {line}"),
+    "pods": each(lambda n, line: f"shop-6f7c9d8b5-x{n % 10}zq api {line}"),
+    "logfmt": each(lambda n, line: f"time=2026-02-03T{clock(n)}Z level=error msg={json.dumps(line)} container=api"),
+    "csv": each(lambda n, line: f'2026-02-03 {clock(n)},"{line}"'),
+    "time behind": each(lambda n, line: f"{line}   [{clock(n)}]"),
+    "numbers of lines": each(lambda n, line: f"{n + 1:6}\t{line}"),
+    "numbered list": each(lambda n, line: f"{n + 1}. {line}"),
+    "bullets": each(lambda n, line: f"* {line}"),
+    "quote": each(lambda n, line: f"> {line}"),
+    "quote of a quote, ends trimmed": each(lambda n, line: f"> > {line}".rstrip()),
+    "quote of a chat": each(lambda n, line: f"&gt; {html.escape(line, quote=False)}"),
+    "indented": each(lambda n, line: f"    {line}"),
+    "tab": each(lambda n, line: f"\t{line}"),
+    "docker json-file": each(lambda n, line: json.dumps({"log": line + "\n", "stream": "stdout", "time": f"{n:09}"})),
+    "JSON lines": each(lambda n, line: json.dumps({"at": clock(n), "log": {"message": line, "level": "ERROR"}})),
+    "JSON lines behind a prefix": each(lambda n, line: f"api | {json.dumps({'level': 'E', 'message': line, 'n': n})}"),
+    "JSON of an issue": lambda text: json.dumps({"number": 3, "body": text, "labels": ["bug"]}),
+    "JSON of an issue, indented": lambda text: json.dumps([{"number": 3, "body": text}], indent=2),
+    "escaped line ends": lambda text: text.replace("\\", "\\\\").replace("\n", "\\n"),
+    "HTML": lambda text: f'<html><body><pre class="log">{html.escape(text)}</pre></body></html>',
+    "HTML, br": lambda text: "<p>" + html.escape(text).replace("\n", "<br/>\n") + "</p>",
+    "code fence": lambda text: f"```\n{text}\n```",
+    "code fence in a quote": lambda text: "\n".join(f"> {line}" for line in f"```text\n{text}\n```".split("\n")),
+    "ticket": lambda text: "{noformat}\n" + text + "\n{noformat}",
+    "colours": each(lambda n, line: f"\x1b[31m{line}\x1b[0m"),
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "CR": lambda text: text.replace("\n", "\r"),
+    "no-break spaces": lambda text: text.replace("  ", "\xa0 "),
+    "console around": lambda text: "".join(f"{n} INFO request {n} served\n" for n in range(200)) + text,
+}  # fmt: skip
+ENCODINGS: dict[str, Callable[[str], bytes]] = {
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "UTF-16 LE, no mark": lambda text: text.encode("utf-16-le"),
+    "UTF-16 BE, no mark": lambda text: text.encode("utf-16-be"),
+    "UTF-32": lambda text: text.encode("utf-32"),
+    "UTF-8 with a mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+}
+
+
+@pytest.mark.parametrize("log", LOGS)
+@pytest.mark.parametrize("way", WAYS)
+def test_the_facts_survive_the_way(log: str, way: str) -> None:
+    whole = parse(LOGS[log].encode())
+    came = parse(WAYS[way](LOGS[log]).encode())
+    assert facts(came) == facts(whole)
+    assert came.normalised or way in ("CRLF", "CR", "no-break spaces", "console around")
+
+
+@pytest.mark.parametrize("log", LOGS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_facts_survive_the_encoding(log: str, encoding: str) -> None:
+    assert facts(parse(ENCODINGS[encoding](LOGS[log]))) == facts(parse(LOGS[log].encode()))
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_a_log_as_hotspot_wrote_it_is_left_alone(log: str) -> None:
+    came = parse(LOGS[log].encode())
+    assert came.normalised == () and came.logs == () and came.others == 0
+
+
+_PARTS = st.one_of(
+    st.sampled_from(
+        ["web", "app", "INFO", "ERROR", "stdout", "F", "java", "[", "]", "|", ":", "-", ">", "(", ")", "=", "*"]
+    ),
+    st.sampled_from(["{clock}", "{number}"]),
+)
+
+
+@given(parts=st.lists(_PARTS, min_size=1, max_size=8), blank=st.sampled_from([" ", "  ", "\t"]))
+@settings(max_examples=60, deadline=None)
+def test_any_prefix_gives_the_same_facts(parts: list[str], blank: str) -> None:
+    def line(number: int, text: str) -> str:
+        prefix = " ".join(parts).format(clock=clock(number), number=number)
+        return f"{prefix}{blank}{text}"
+
+    assert facts(parse(each(line)(JDK17_LINUX).encode())) == facts(parse(JDK17_LINUX.encode()))
+
+
+def head(log: str) -> str:
+    """The lines with # at a log's start."""
+    return "".join(itertools.takewhile(lambda line: line.startswith("#"), LOGS[log].splitlines(keepends=True)))
+
+
+def without_hash(text: str) -> str:
+    """As Markdown shows it: each # line a heading."""
+    return "\n".join(line[1:].strip() if line.startswith("#") else line for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("log", LOGS)
+@pytest.mark.parametrize("way", ["docker compose", "kubectl --timestamps", "quote", "indented", "logfmt", "HTML, br"])
+def test_a_head_without_its_hash_is_read(log: str, way: str) -> None:
+    whole = parse(head(log).encode()).header
+    assert parse(without_hash(head(log)).encode()).header == whole
+    assert parse(WAYS[way](without_hash(head(log))).encode()).header == whole
+    newest_first = "\n".join(reversed(WAYS[way](without_hash(head(log))).split("\n")))
+    if way not in ("HTML, br", "logfmt"):
+        assert parse(newest_first.encode()).header == whole
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_newest_line_first(log: str) -> None:
+    came = parse("\n".join(reversed(WAYS["kubectl --timestamps"](head(log)).split("\n"))).encode())
+    assert came.header == parse(head(log).encode()).header
+    assert "newest line first" in came.normalised
+
+
+@pytest.mark.parametrize("log", ["17", "8 windows", "jni-17", "jni-27"])
+def test_lines_run_together(log: str) -> None:
+    whole, came = parse(head(log).encode()).header, parse(" ".join(head(log).split("\n")).encode()).header
+    assert (came.kind, came.pc, came.pid, came.problematic_frame) == (
+        whole.kind,
+        whole.pc,
+        whole.pid,
+        whole.problematic_frame,
+    )
+
+
+def test_the_console_s_head_and_the_log_itself_are_one_log() -> None:
+    text = LOGS["jni-17"]
+    both = parse(f"{head('jni-17')}\n$ cat hs_err.log\n{text}".encode())
+    assert both.logs == ()
+    assert both.thread == parse(text.encode()).thread
+
+
+def test_several_logs_are_told_and_the_first_is_read() -> None:
+    second = LOGS["jni-17"].replace("pid=11500, tid=11507", "pid=77, tid=78")
+    assert second != LOGS["jni-17"]
+    several = parse(f"{LOGS['jni-17']}\n{second}".encode())
+    assert several.logs == (1, LOGS["jni-17"].count("\n") + 2)
+    assert facts(several) == facts(parse(LOGS["jni-17"].encode()))
+
+
+def test_markdown_escapes() -> None:
+    escaped = re.sub(r"([#_*\[\]()<>])", r"\\\1", head("jni-17"))
+    assert parse(escaped.encode()).header == parse(head("jni-17").encode()).header
+
+
+def test_what_was_undone_is_said() -> None:
+    came = parse(WAYS["docker compose, colours"](head("17")).encode())
+    assert came.normalised == ("terminal colours", f"the prefix 'api_1  |' of {head('17').count(chr(10)) + 1} lines")
+
+
+HOSTILE = {
+    "unknown lines": lambda size: b"".join(b"some line %d of a console\n" % n for n in range(size // 28)),
+    "one line": lambda size: b"# " * (size // 2),
+    "braces": lambda size: b"{" * size,
+    "JSON": lambda size: b'{"a":' * (size // 5),
+    "entities": lambda size: b"&lt;" * (size // 4),
+    "tags": lambda size: b"<a href=" * (size // 8),
+    "escapes": lambda size: b"\\n#" * (size // 3),
+    "colours": lambda size: b"\x1b[" * (size // 2),
+    "heads": lambda size: b"# A fatal error has been detected by the Java Runtime Environment:\n" * (size // 68),
+    "prefixes": lambda size: b"".join(b"%s JRE version: 1\n" % (b"a-" * (n % 150)) for n in range(size // 170)),
+    "blanks": lambda size: b" " * size,
+    "zeros": bytes,
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("where", ["before", "after", "both"])
+def test_hostile_text_costs_no_more_than_its_budget(what: str, where: str) -> None:
+    junk = HOSTILE[what](LIMITS.log_bytes // 16)
+    text = head("jni-17").encode()
+    data = {"before": junk + b"\n" + text, "after": text + junk, "both": junk + b"\n" + text + junk}[where]
+    small = HOSTILE[what](LIMITS.log_bytes // 64)
+    start = time.process_time()
+    parse(text + small)
+    quarter = time.process_time() - start
+    start = time.process_time()
+    parse(data)
+    # Four or eight times the bytes; the square of that would be 16 to 64 times the work.
+    assert time.process_time() - start < 14 * quarter + 1
+
+
+def test_what_lies_beyond_the_budget_is_said() -> None:
+    whole = parse((LOGS["jni-17"] + "\nmore lines" * (LIMITS.log_bytes // 10)).encode())
+    assert "bytes" in whole.limits_reached
+    assert whole.thread == parse(LOGS["jni-17"].encode()).thread
+
+
+def test_a_log_far_into_a_console_s_text_is_found() -> None:
+    before = b"building\n" * (LIMITS.log_bytes // 8)
+    found = parse(before + LOGS["jni-17"].encode())
+    assert found.header == parse(LOGS["jni-17"].encode()).header
+
+
+def test_damaged_text_gives_facts_or_a_parse_error() -> None:
+    dice = random.Random(7)
+    for number in range(120):
+        way = dice.choice(sorted(WAYS))
+        data = bytearray(WAYS[way](LOGS[dice.choice(sorted(LOGS))]).encode()[:20_000])
+        for _ in range(dice.randrange(1, 60)):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        try:
+            parse(bytes(data[: dice.randrange(200, len(data))] if number % 2 else data))
+        except Exception as error:
+            assert type(error).__name__ == "ParseError"

@@ -1,0 +1,144 @@
+"""Secrets in the forms in which crashed processes hold them, and what only looks like them."""
+
+from __future__ import annotations
+
+# Put together here, so that no scanner takes this file for a leak. Each is unlike the others, to be found by itself.
+PW = "Tr0ub4dor&3x"
+PLAIN = "swordfish"
+HEX = "9f86d081884c7d659a2feaa0c55ad015"
+B64 = "wJalrXUtnFEMIK7MDENGbPxRfiCYzzzEXAMPLEKEY"
+
+TEXTS = (
+    ("login failed for bob: password=" + PW, PW),
+    ("Authorization: Basic Ym9i", "Ym9i"),
+    ("authorization: bearer abc", "abc"),
+    ("GET /v1 HTTP/1.1\r\nHost: a\r\nAuthorization: Token q1w2\r\nAccept: */*", "q1w2"),
+    ("Cookie: sid=k3jh4; theme=dark", "k3jh4"),
+    ('{"Set-Cookie": "JSESSIONID=0A1B2C3D; Path=/"}', "0A1B2C3D"),
+    ("X-Api-Key: " + HEX, HEX),
+    ("X-Amz-Security-Token: " + B64, B64),
+    ("curl -H 'PRIVATE-TOKEN: abcd1234' https://h", "abcd1234"),
+    ('{"password":"hun ter2","user":"bob"}', "hun ter2"),
+    ('{"password": "cut in the mid', "cut in the mid"),
+    ('\\"api_key\\":\\"k-123-x\\",', "k-123-x"),
+    ("{'secret': 'it\\'s mine', 'n': 1}", "s mine"),
+    ("api_key: " + HEX, HEX),
+    ("api key = " + HEX, HEX),
+    ("access token: zz91kq", "zz91kq"),
+    ("Config{user='x', dbPassword='" + PLAIN + "'}", PLAIN),
+    ("Creds(login=bob, pwd=" + PW + ")", PW),
+    ("Server=db;Uid=sa;Pwd=" + PW + ";Database=x", PW),
+    ("DefaultEndpointsProtocol=https;AccountName=x;AccountKey=" + B64 + "==;", B64),
+    ("Endpoint=sb://x/;SharedAccessKeyName=Root;SharedAccessKey=" + B64 + "=", B64),
+    ("https://h/p?token=" + HEX + "&x=1", HEX),
+    ("https://h/p?X-Amz-Signature=" + HEX + "&X-Amz-Credential=AKIAX%2F2", HEX),
+    ("https://x.blob.core.windows.net/c?sv=2020&sig=ab%2Bcd%3D&se=2", "ab%2Bcd%3D"),
+    ("https://h/cb?code=4%2F0AX4XfW&state=z", "4%2F0AX4XfW"),
+    ("https://h/;jsessionid=0A1B2C3D4E", "0A1B2C3D4E"),
+    ("postgres://app:p/w%40d#1@db:5432/x", "p/w%40d"),
+    ("redis://:" + PLAIN + "@cache:6379/0", PLAIN),
+    ("amqp://u:a@b@mq//", "a@b"),
+    ("https://" + HEX + "@o1.ingest.example.io/5", HEX),
+    ("jdbc:oracle:thin:scott/" + PLAIN + "@db:1521:x", PLAIN),
+    ("jdbc:mysql://h/db?user=u&password=" + PLAIN, PLAIN),
+    ("jdbc:sqlserver://h;user=sa;password={" + PW + "};", PW),
+    ("connect root:" + PW + "@10.0.0.1:22", PW),
+    ("https://hooks.slack.com/services/T00/B00/XXXXyyyyZZZZ", "XXXXyyyyZZZZ"),
+    ("https://discord.com/api/webhooks/123456/abcDEFghiJKLmnoPQR", "abcDEFghiJKLmnoPQR"),
+    ("https://api.telegram.org/bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/getMe", "AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"),
+    ("-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7\nabcdefg", "abcdefg"),
+    ("-----BEGIN OPENSSH " + "PRIVATE KEY-----\\nb3BlbnNz\\n-----END OPENSSH PRIVATE KEY-----", "b3BlbnNz"),
+    ("key AKIA" + "IOSFODNN7EXAMPLE used", "IOSFODNN7EXAMPLE"),
+    ("eyJ" + "hbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "eyJzdWIiOiIxIn0"),
+    ("cut eyJ" + "hbGciOiJIUzI1NiIsInR5", "hbGciOiJIUzI1NiIsInR5"),
+    ("root:$6$saltsalt$" + "IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130MTSuDDl3aCI6WouIL9AjRbLCelDCy.g.:1", "IxDD3jeSOb5eB1CX"),
+    ("hash $2b$12$" + "R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", "R9h/cIPz0gi"),
+    ("the password is " + PW, PW),
+    ("Access denied for user 'bob' with password '" + PLAIN + "'", PLAIN),
+    ("wrong passphrase \"correct-horse\" for key", "correct-horse"),
+    ("ALTER USER bob IDENTIFIED BY '" + PLAIN + "'", PLAIN),
+    ("machine h login bob password " + PLAIN, PLAIN),
+    ("db.example.com:5432:shop:bob:" + PLAIN, PLAIN),
+    ("<password>" + PLAIN + "</password>", PLAIN),
+    ("<add key='x' connectionString='Data Source=h;Password=" + PLAIN + "'/>", PLAIN),
+    ("password%3D" + PLAIN + "%26x", PLAIN),
+    (":api_key=>\"" + HEX + "\"", HEX),
+    ("passphrase: correct horse battery staple", "battery staple"),
+    ("run mysql -uroot -p" + PW + " shop", PW),
+    ("run tool --api-token " + PLAIN + " --port 80", PLAIN),
+    ("run tool -u bob:" + PW + " x", PW),
+    ("client_secret = " + PLAIN, PLAIN),
+    ("tokens: [" + '"aaa111bbb", "ccc222ddd"]', "ccc222ddd"),
+    ("OTP=493021", "493021"),
+)  # fmt: skip
+"""(running text, the secret in it)."""
+
+ARGUMENTS = (
+    (("app", "-u", "bob:" + PW), PW),
+    (("app", "-ubob:" + PW), PW),
+    (("app", "-p" + "SECRET"), "SECRET"),
+    (("app", "-pS3cr3t!"), "S3cr3t!"),
+    (("app", "-p", PW), PW),
+    (("app", "--key", PLAIN), PLAIN),
+    (("app", "--auth", PLAIN), PLAIN),
+    (("app", "--auth=" + PW), PW),
+    (("app", "--password", PLAIN), PLAIN),
+    (("app", "--password=" + "two words"), "two words"),
+    (("app", "--header", "Authorization: Bearer abc"), "abc"),
+    (("app", "--header=X-Api-Key: " + HEX), HEX),
+    (("app", "-H", "Cookie: a=" + PLAIN), PLAIN),
+    (("app", "--cookie", "sid=" + PLAIN), PLAIN),
+    (("app", "--user", "bob:" + PLAIN), PLAIN),
+    (("app", "-Dtrust.password=" + PLAIN), PLAIN),
+    (("app", "-Dspring.datasource.url=jdbc:x://h?password=" + PLAIN), PLAIN),
+    (("app", "-storepass", PLAIN), PLAIN),
+    (("app", "-passin", "pass:" + PLAIN), PLAIN),
+    (("app", "-e", "DB_PASS=" + PLAIN), PLAIN),
+    (("app", "--set", "db.password=" + PLAIN), PLAIN),
+    (("app", "/p:" + PLAIN), PLAIN),
+    (("app", "password=" + PLAIN), PLAIN),
+    (("app", "https://u:" + PLAIN + "@h/"), PLAIN),
+    (("app", '{"token": "' + PLAIN + '"}'), PLAIN),
+    (("app", "-Xmx1g", "--client-secret", PLAIN), PLAIN),
+    (("java", "-javaagent:a.jar=key=" + HEX), HEX),
+)
+"""(arguments, the secret among them)."""
+
+ENTRIES = (
+    ("PGPASS", PLAIN), ("PGPASSWORD", PLAIN), ("COOKIE", "a=" + PLAIN), ("BASIC", "bob:" + PLAIN), ("PROXY_AUTH", PLAIN),
+    ("SLACK_WEBHOOK_URL", "https://example.com/hook/" + PLAIN), ("DB_PASS_PROD", PLAIN), ("MYSQL_PWD", PLAIN),
+    ("SMTP_PW", PLAIN), ("API_KEYS", PLAIN), ("AWS_SECRET_ACCESS_KEY", B64), ("GITHUB_PAT", PLAIN), ("OTP_SEED", HEX),
+    ("SIGNING_KEY", PLAIN), ("RAILS_MASTER_KEY", HEX), ("APP_KEY", "base64:" + B64), ("SECRET_KEY_BASE", HEX),
+    ("keyStorePassword", "two words"), ("LDAP_BIND_CREDENTIALS", PLAIN), ("NPM_TOKEN", PLAIN), ("_authToken", PLAIN),
+    ("SENTRY_DSN", "https://" + HEX + "@o1.ingest.example.io/1"), ("DATABASE_URL", "postgres://u:" + PLAIN + "@h/d"),
+    ("DOCKER_AUTH_CONFIG", '{"auths":{"r":{"auth":"Ym9iOmh1bnRlcjIh"}}}'), ("SESSION_TOKEN", PLAIN), ("REDISCLI_AUTH", PLAIN),
+    ("STRIPE_KEY", "sk_test_" + "4eC39HqLyjWDarjtT1zdp7dc"), ("HTTP_COOKIE", PLAIN), ("KEYPASS", PLAIN), ("SAS_TOKEN", "sv=1&sig=" + PLAIN),
+)  # fmt: skip
+"""(name of a variable or property, its value)."""
+
+ORDINARY = (
+    "unexpected token: foo at line 3", "syntax error near unexpected token `;'", "SyntaxError: Unexpected token '<'",
+    "Access denied for user 'root'@'localhost' (using password: YES)", "password: must not be empty",
+    "com.example.Token.parse(Token.java:45)", "com.example.PasswordEncoder: encoding", "at app.Secret.run(Secret.java:12)",
+    "std::map<Key, Value>::at: key not found", "Token::parse (12 bytes)", "key: name, value: 3", "sort key=id",
+    "session: closed", "author=bob", "monkey=1", "stack cookie 0x7ffd12345678", "cookie=0x7ffd12345678", "max_tokens=4096",
+    "http://host:8080/a@b", "git@host:repo.git", "mailto:bob@example.com", "memcpy@GLIBC_2.14", "ssh://git@host/x",
+    "https://host/path?page=2&sort=name", "signal 11 (SIGSEGV), code 1 (SEGV_MAPERR)", "Compiled method (c1) a.Token::next",
+    "assertion failed: key != nullptr", "pthread_key_create", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "build-id 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", "uuid 123e4567-e89b-12d3-a456-426614174000",
+    "java.util.HashMap key=java.lang.String", "-XX:+UseStringDeduplication -XX:HeapDumpPath=/var/dumps -Xmx4g",
+    "--color=auto -p 8080 -u 1000:1000", "mkdir -p some/dir", "gcc -pthread -pipe -O2", "docker run -p 80:80 -u www-data",
+    "authentication failed", "Authorization: required", "token bucket is empty", "the secret of success is work",
+    "Bearer of news", "basic block 12", "digest mismatch: expected sha256", "free(): invalid pointer",
+    "terminate called after throwing an instance of 'auth::TokenError'", "what():  bad key", "keyboard=us", "passed=12 failed=0",
+    "bypass: on", "pass=2", "compass: north", "/etc/ssl/private/key.pem", "password_file=/run/secrets/db", "10:20:30:40:50",
+)  # fmt: skip
+"""Running text without a secret."""
+
+ORDINARY_ENTRIES = (
+    ("DESKTOP_SESSION", "gnome"), ("XDG_SESSION_ID", "3"), ("SESSION_MANAGER", "local/h:@/tmp/.ICE-unix/1"),
+    ("SSH_AUTH_SOCK", "/run/user/0/ssh"), ("GPG_KEY_FILE", "/a"), ("PASSWORD_FILE", "/run/secrets/x"), ("KEYBOARD", "us"),
+    ("PRIMARY_KEY", "id"), ("PWD", "/root"), ("XAUTHORITY", "/root/.Xauthority"), ("TOKENIZERS_PARALLELISM", "false"),
+    ("java.security.egd", "file:/dev/urandom"), ("javax.net.ssl.trustStore", "/a/b.jks"), ("user.name", "bob"),
+    ("PUBLIC_KEY", "abcdefgh12345678"), ("USE_AUTH", "true"), ("PIN_THREADS", "1"), ("sun.arch.data.model", "64"),
+)  # fmt: skip

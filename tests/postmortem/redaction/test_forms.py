@@ -1,0 +1,123 @@
+"""The policy of redaction, form by form: what is masked, and what stays."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from postmortem.model import Frame, Process, RegisterNote, Report, Thread
+from postmortem.model.address import Address
+from postmortem.redaction import MASK, mask_text, redact
+from reports import FORMATS
+from tests.build import reports as build
+from tests.postmortem.redaction import forms
+
+
+def _with(process: Process) -> Report:
+    return msgspec.structs.replace(build.minimal(), process=process)
+
+
+@pytest.mark.parametrize(("text", "secret"), forms.TEXTS)
+def test_running_text(text: str, secret: str) -> None:
+    masked = mask_text(text)
+    assert secret not in masked
+    assert MASK in masked
+    assert mask_text(masked) == masked
+
+
+@pytest.mark.parametrize(("arguments", "secret"), forms.ARGUMENTS)
+def test_arguments(arguments: tuple[str, ...], secret: str) -> None:
+    report = redact(_with(Process(arguments=arguments)))
+    assert not any(secret in argument for argument in report.process.arguments)
+    assert sum(report.redacted.values()) >= 1
+    assert redact(report) == report
+
+
+@pytest.mark.parametrize(("name", "value"), forms.ENTRIES)
+def test_entries(name: str, value: str) -> None:
+    (masked,) = redact(_with(Process(environment={name: value}))).process.environment.values()
+    assert MASK in masked
+    for secret in (forms.PW, forms.PLAIN, forms.HEX, forms.B64, "Ym9iOmh1bnRlcjIh", "two words"):
+        assert secret not in masked
+
+
+@pytest.mark.parametrize("text", forms.ORDINARY)
+def test_ordinary_text_stays(text: str) -> None:
+    assert mask_text(text) == text
+
+
+@pytest.mark.parametrize(("name", "value"), forms.ORDINARY_ENTRIES)
+def test_ordinary_entries_stay(name: str, value: str) -> None:
+    report = _with(Process(environment={name: value}))
+    assert redact(report) is report
+
+
+def test_secrets_of_all_forms_in_one_report_are_in_no_output() -> None:
+    """Each in another place: threads' names, what registers point at, environment, arguments."""
+    threads = tuple(
+        Thread(tid=number, name=text, frames=(Frame(pc=Address(1), sp=Address(2)),))
+        for number, (text, _) in enumerate(forms.TEXTS, 1)
+    )
+    crash = msgspec.structs.replace(
+        build.native().crash,
+        registers=tuple(RegisterNote(register="rax", value=Address(1), text=text) for text, _ in forms.TEXTS),
+    )
+    report = msgspec.structs.replace(
+        build.native(),
+        threads=threads,
+        crash=crash,
+        process=Process(
+            arguments=tuple(argument for arguments, _ in forms.ARGUMENTS for argument in arguments),
+            environment=dict(forms.ENTRIES),
+        ),
+    )
+    secrets = {secret for _, secret in (*forms.TEXTS, *forms.ARGUMENTS)} - {"SECRET"}
+    masked = redact(report)
+    for form in FORMATS.values():
+        made = form(masked)
+        assert not [secret for secret in secrets if len(secret) > 4 and secret in made]
+        assert "masked as secrets" in made or form is FORMATS["json"]
+    assert redact(masked) == masked
+
+
+def test_what_is_a_secret_in_one_place_is_masked_in_all() -> None:
+    report = msgspec.structs.replace(
+        build.minimal(),
+        process=Process(
+            arguments=("app", "--note", f"got {forms.HEX}"),
+            environment={"API_TOKEN": forms.HEX, "DB_PASS": "swordfish", "USER": "swordfish2"},
+        ),
+        threads=(Thread(tid=1, name=f"w-{forms.HEX[:10]}"), Thread(tid=2, name=f"{forms.HEX[-9:]} tail swordfish")),
+    )
+    masked = redact(report)
+    assert masked.process.arguments == ("app", "--note", f"got {MASK}")
+    assert masked.threads[0].name == f"w-{MASK}"
+    assert masked.threads[1].name == f"{MASK} tail {MASK}"
+    assert masked.process.environment["USER"] == "swordfish2"
+    assert masked.redacted == {"name": 2, "repeated": 4}
+
+
+def test_a_password_that_is_the_name_of_something_is_not_looked_for() -> None:
+    report = msgspec.structs.replace(
+        build.minimal(),
+        process=Process(command="checkout", environment={"DB_PASSWORD": "checkout", "LOG": "checkout started"}),
+    )
+    assert redact(report).process.environment == {"DB_PASSWORD": MASK, "LOG": "checkout started"}
+
+
+def test_patterns_of_the_user() -> None:
+    report = _with(Process(arguments=("app", "ticket-4711", "kunde=0815"), environment={"X": "see ticket-4711"}))
+    masked = redact(report, [r"ticket-\d+"])
+    assert masked.process.arguments == ("app", MASK, "kunde=0815")
+    assert masked.process.environment == {"X": f"see {MASK}"}
+    assert masked.redacted == {"pattern": 2}
+
+
+def test_values_are_counted_by_kind() -> None:
+    report = _with(
+        Process(
+            arguments=("app", "--password", forms.PLAIN, "https://u:" + forms.PW + "@h/"),
+            environment={"TOKEN": forms.HEX, "H": "Cookie: a=1b2c3d4e"},
+        )
+    )
+    assert redact(report).redacted == {"header": 1, "name": 1, "option": 1, "url": 1}
