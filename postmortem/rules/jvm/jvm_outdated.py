@@ -139,7 +139,7 @@ def check(report: Report) -> Iterator[Finding]:
     version = numbers(jvm_views.jdk_version(report) or "")
     if not version:
         return
-    if version == (_EIGHT,):
+    if version[0] == _EIGHT and len(version) == 1:
         return  # which update is not known
     if version[0] < _EIGHT:
         yield _old(report, version)
