@@ -174,7 +174,7 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
 
 
 def _old(report: Report, version: tuple[int, ...]) -> Finding:
-    text = f"{version[0]}u{version[1]}" if len(version) > 1 else str(version[0])
+    text = "u".join(str(part) for part in version[:2])
     return Finding(
         rule=RULE.id,
         title=f"JDK {text} is out of support",
