@@ -72,6 +72,7 @@ from postmortem.rules.jvm import (
     jvm_truncated_mapped_file,
     jvm_unsafe_access,
     jvm_vm_code_crash,
+    jvm_windows_exception,
     jvm_write_protected_code,
 )
 from postmortem.rules.process import (
@@ -109,6 +110,7 @@ ALL: tuple[Rule, ...] = (
     jvm_internal_error.RULE,
     jvm_illegal_instruction.RULE,
     jvm_write_protected_code.RULE,
+    jvm_windows_exception.RULE,
     jvm_crash_in_compiled_code.RULE,
     jvm_crash_in_interpreter.RULE,
     jvm_crash_in_native_library.RULE,

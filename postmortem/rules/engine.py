@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem.model import Finding, Problem, Report
+from postmortem.model.queries.systems import system
 from postmortem.rules import ALL, advice, external, ranking
 
 if TYPE_CHECKING:
@@ -56,4 +57,8 @@ def _complete(finding: Finding, rule: Rule, report: Report) -> Finding:
     remedies = tuple(remedy for remedy in finding.remedies if advice.fits(report, remedy))
     settled = finding.claim == "cause" and finding.confidence == "certain"
     rivals = () if settled else finding.rivals
+    emulator = system(report).emulator
+    if emulator is not None and finding.severity == "critical" and not settled:
+        rivals = (*rivals, f"A defect of {emulator}, which translates the CPU's instructions for this process.")
+        remedies = (*remedies, f"Run an image that is built for this machine's CPU, without {emulator}.")
     return msgspec.structs.replace(finding, specificity=specificity, remedies=remedies, rivals=rivals)

@@ -69,6 +69,7 @@ SILENCES: dict[str, tuple[str, ...]] = {
     "jvm-safepoint-stall": ("raised-signal",),
     "jvm-bad-jni-reference": _BAD_ADDRESS,
     "jvm-illegal-instruction": ("illegal-instruction", "privileged-instruction"),
+    "jvm-windows-exception": ("jvm-crash-in-native-library", "jvm-internal-error", "jvm-vm-code-crash", *_BAD_ADDRESS),
     "jvm-write-protected-code": (
         *_BAD_ADDRESS,
         "misaligned-access",

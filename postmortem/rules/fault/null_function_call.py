@@ -35,7 +35,7 @@ RIVALS = (
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     pc = report.crash.pc
-    if pc is None or not 0 <= pc < views.FIRST_PAGE or not views.signal_is(report, views.SIGSEGV):
+    if pc is None or not 0 <= pc < views.FIRST_PAGE or not _is_fault(report):
         return
     if not views.raised_by_cpu(report) and not (views.is_log(report) and views.code(report) is None):
         return  # A log without siginfo still has the pc in its head.
@@ -74,6 +74,12 @@ def check(report: Report) -> Iterator[Finding]:
             "Rebuild with -fsanitize=address,undefined to see whether the object was overwritten or freed.",
         ),
     )
+
+
+def _is_fault(report: Report) -> bool:
+    """SIGSEGV, or what Windows calls it."""
+    signal = report.crash.signal
+    return signal is not None and (signal.number == views.SIGSEGV or signal.name == "EXCEPTION_ACCESS_VIOLATION")
 
 
 RULE = Rule(id="null-function-call", group="fault", specificity=76, check=check, documentation=__doc__ or "")

@@ -28,7 +28,7 @@ _FRAMEWORK = re.compile(r"/System/Library/|\.framework/")
 _FRAMEWORK_NAME = re.compile(r"[A-Z][A-Za-z0-9]{2,40}")
 """macOS names the library of a framework as the framework, without a suffix: AppKit, CoreFoundation, QuartzCore."""
 _SYSTEM_LIBRARY = re.compile(
-    r"libsystem_\w+\.dylib|libobjc\.A\.dylib|libdyld\.dylib|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
+    r"libsystem_\w+\.dylib|libobjc\.A\.dylib|libdispatch\.dylib|libswift\w+\.dylib|libdyld\.dylib|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
     re.IGNORECASE,
 )
 """What libc's kind is called on macOS and Windows."""

@@ -9,6 +9,7 @@ from postmortem.model import VmError
 from postmortem.model.queries import aborts
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import _frames as jvm_frames
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def own_fault(report: Report) -> bool:
     signal = report.crash.signal
     if signal is None:
         return _stack_alone(report)
-    if signal.code is not None and signal.code <= 0 and not signal.name.startswith("EXC"):
+    told = signal.code is not None and not (views.is_log(report) and system(report).name == "macos")
+    if told and (signal.code or 0) <= 0 and not signal.name.startswith("EXC"):
         return False
     if views.raised_on_stack(report):
         return False

@@ -13,6 +13,7 @@ What to do: read the named function, update or replace the library, run its test
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
@@ -65,7 +66,12 @@ def check(report: Report) -> Iterator[Finding]:
         return
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
-    sentences = (how, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program, framework))
+    sentences = (
+        how,
+        _leaving(report, leaving),
+        way.words,
+        _verdict(report, index, library, from_jdk, agent, program, framework),
+    )
     yield Finding(
         rule=RULE.id,
         title=f"{what} {_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}",
@@ -209,10 +215,35 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     if index and inner.kind == "native" and (inner.function is not None or inner.module is not None):
         libc = jvm_frames.file_name(inner.module or "") or "libc"
         place = f"{plain(inner.function)}() of {libc}" if inner.function is not None else culprit.label(inner)
-        return f"{name} in", f"{name}{at} was raised in {place}, which {label} of {library} had called."
+        return _within(name, inner), (
+            f"{name}{at} was raised in {place}, which {label} of {library} had called.{_allocator(inner)}"
+        )
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
     return f"{name} in", how
+
+
+_ALLOCATOR = re.compile(
+    r"(?:_int_|__libc_)?(?:malloc|free|realloc|calloc|memalign)|cfree|get_meta|malloc_consolidate|unlink_chunk"
+    r"|Rtl\w*(?:Allocate|Free)Heap|szone_\w+|tiny_\w+|small_\w+|je_\w+|mi_(?:malloc|free)\w*|tc_(?:malloc|free)\w*"
+)
+
+
+def _within(name: str, inner: Frame) -> str:
+    """ "SIGSEGV in memcmp(), called by": a function of the system that only passes on what it was handed."""
+    if inner.function is None or inner.module is None or not jvm_frames.is_system(inner.module):
+        return f"{name} in"
+    return f"{name} in {plain(inner.function)}(), called by"
+
+
+def _allocator(inner: Frame) -> str:
+    if inner.function is None or not _ALLOCATOR.fullmatch(plain(inner.function)):
+        return ""
+    return (
+        " An allocator faults where its own data was overwritten or a pointer is handed back that is none: a write"
+        " beyond"
+        " a block, a block freed twice. The one that calls need not be the one that did it."
+    )
 
 
 def _leaving(report: Report, call: tuple[int, Frame] | None) -> str:
@@ -256,10 +287,23 @@ def _agent(report: Report, library: str) -> str | None:
     return None
 
 
-def _verdict(library: str, from_jdk: bool, agent: str | None, program: bool, framework: bool = False) -> str:
+def _called(report: Report, index: int) -> str:
+    """Who called a framework."""
+    for frame in views.crashing_frames(report)[index + 1 :]:
+        if frame.module is None or frame.kind != "native" or frame.trust == "scan":
+            return ""
+        if not jvm_frames.is_system(frame.module) and not jvm_frames.is_framework(report, frame.module):
+            return f", called by {culprit.label(frame)} of {jvm_frames.file_name(frame.module)}"
+    return ""
+
+
+def _verdict(
+    report: Report, index: int, library: str, from_jdk: bool, agent: str | None, program: bool, framework: bool
+) -> str:
     if framework:
         return (
-            f"{library} is a framework of macOS: it fails for what its caller hands to it (an object already released,"
+            f"{library} is a framework of macOS{_called(report, index)}: it fails for what its caller hands to it"
+            " (an object already released,"
             " a call from the wrong thread: AppKit wants the first one), or by a defect of this release of macOS."
         )
     if agent is not None:

@@ -189,6 +189,12 @@ UNRELOCATED = replace(
                "7f1a60000000-7f1a60080000 r-xp 00000000 08:01 12 /lib/ld-musl-x86_64.so.1"),
     frames=("C  [libfast.so+0x29193]  fast_init+0x7b3", *MAIN),
 )  # fmt: skip
+CXX = replace(
+    WINDOWS,
+    head=(),
+    error="Internal Error (0xe06d7363)",
+    frames=("C  [KERNELBASE.dll+0x34f99]", "C  [VCRUNTIME140.dll+0x6ba0]", "C  [mathlib.dll+0x2341]", *MAIN),
+)
 NULL_PC = replace(NO_INFO, pc=0, frames=("C  0x0000000000000000",))
 LIBC = replace(
     Log(),
@@ -288,6 +294,36 @@ TABLE = {
         WRAPPER, "jvm-crash-in-compiled-code", "observation", "certain", "wrapper around native method", "canonical"
     ),
     "raised": Row(RAISED, "raised-signal", "observation", "certain", "raised by the process itself", "LD_PRELOAD"),
+    # Windows' exceptions by their codes.
+    "cxx-exception": Row(CXX, "jvm-windows-exception", "cause", "certain", "Uncaught C++ exception"),
+    "native-heap": Row(
+        replace(CXX, error="Internal Error (0xc0000374)"),
+        "jvm-windows-exception",
+        "cause",
+        "certain",
+        "native heap corrupted",
+    ),
+    "access-violation": Row(
+        replace(CXX, error=None, signal="EXCEPTION_ACCESS_VIOLATION (0xc0000005)"),
+        "jvm-crash-in-native-library",
+        "observation",
+        "certain",
+        "mathlib.dll",
+        "LD_PRELOAD",
+    ),
+    "null-pc-windows": Row(
+        replace(
+            CXX,
+            error=None,
+            signal="EXCEPTION_ACCESS_VIOLATION (0xc0000005)",
+            pc=0,
+            frames=("C  0x0000000000000000",),
+        ),
+        "null-function-call",
+        "cause",
+        "likely",
+        "null function pointer",
+    ),
     # Libraries.
     "framework": Row(
         FRAMEWORK, "jvm-crash-in-native-library", "observation", "certain", "the macOS framework AppKit", "addr2line"

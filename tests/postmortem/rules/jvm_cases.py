@@ -6,7 +6,20 @@ from typing import Any
 
 import msgspec
 
-from postmortem.model import Address, Core, Cycle, Frame, Host, JavaThread, Mapping, Module, Report, Thread
+from postmortem.model import (
+    Address,
+    Core,
+    Crash,
+    Cycle,
+    Frame,
+    Host,
+    JavaThread,
+    Mapping,
+    Module,
+    Report,
+    Signal,
+    Thread,
+)
 from postmortem.model.jvm import (
     CodeCache,
     CodeSegment,
@@ -212,6 +225,25 @@ JVM_CASES: dict[str, Cases] = {
             java_crash(native("decode"), *NATIVE_METHOD, **ILLEGAL),
         ),
         (java_crash(**ILLEGAL), crashed(4, 2), report()),
+    ),
+    "jvm-windows-exception": Cases(
+        (
+            from_log(native("multiply", "mathlib.dll"), *MAIN, error=VmError(id=0xE06D7363)),
+            from_log(error=VmError(id=0xC0000374)),
+            from_log(
+                native("multiply", "mathlib.dll"),
+                crash=Crash(signal=Signal(number=0xC00000FD, name="EXCEPTION_STACK_OVERFLOW")),
+            ),
+        ),
+        (
+            # A fault of memory, and a failed check of the JVM.
+            from_log(
+                native("multiply", "mathlib.dll"),
+                crash=Crash(signal=Signal(number=0xC0000005, name="EXCEPTION_ACCESS_VIOLATION")),
+            ),
+            from_log(vm("report_fatal"), error=GUARANTEE),
+        ),
+        (from_log(error=VmError()), from_log(), report()),
     ),
     "jvm-write-protected-code": Cases(
         (java_crash(vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x110000400, **APPLE),),
