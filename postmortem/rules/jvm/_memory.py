@@ -34,6 +34,7 @@ _RUNAWAY = 16 << 20
 """Bytes of one request that no healthy compilation makes: its arenas grow by chunks of at most a few MiB."""
 _BREAK_GAP = 256 << 20
 _NARROW_SPACE = 4 << 30
+_GUARDED = re.compile(r"guard(?:ing)? stack pages|protect stack guard pages failed|stack guard pages")
 _STEM = re.compile(r"[\W\d_]+$|\d+.*$")
 
 LESS = "Lower -Xmx (or -XX:MaxRAMPercentage), or give the machine or container more memory."
@@ -71,6 +72,7 @@ def _causes(report: Report, asked: int, by_malloc: bool) -> Iterator[Cause]:
         yield from _container(host, asked)
         yield from _address_space(report, asked)
         yield from _mappings(report)
+        yield from _guard(report)
         short = tuple(_machine(host, asked))
         yield from short
         yield from _overcommit(host, asked, bool(short))
@@ -245,6 +247,30 @@ def _mappings(report: Report) -> Iterator[Cause]:
         "Raise vm.max_map_count, or find what maps so much (threads, mapped files, ZGC on a large heap).",
         "certain" if allowed is not None else "likely",
         () if allowed is not None else ("Another limit, if vm.max_map_count was raised.",),
+    )
+
+
+def _guard(report: Report) -> Iterator[Cause]:
+    """A stack's guard pages could not be protected: that splits a mapping in two and takes no memory."""
+    if report.jvm is None or report.memory.mappings >= _NEAR * _MAX_MAPPINGS:
+        return
+    error = report.jvm.error
+    places = [(f"jvm.warnings[{index}]", text) for index, text in enumerate(report.jvm.warnings)]
+    if error is not None:
+        places += [("jvm.error.detail", error.detail or ""), ("jvm.error.message", error.message or "")]
+    found = next((where for where, text in places if _GUARDED.search(text)), None)
+    if found is None:
+        return
+    yield Cause(
+        "guard pages of a stack could not be set up: the process has no mappings left",
+        "Protecting the guard pages of a stack splits a mapping in two; it takes no memory, so what ran out is the"
+        " number"
+        " of mappings that a process may have (vm.max_map_count), not memory.",
+        found,
+        "what the VM said",
+        "Raise vm.max_map_count, or find what maps so much: threads by the thousands, mapped files, ZGC.",
+        "likely",
+        ("Memory of the kernel's own, which mprotect may need.",),
     )
 
 

@@ -102,7 +102,7 @@ def check(report: Report) -> Iterator[Finding]:
     frames = jvm_frames.vm_frames(report)
     inside = next((item for item in frames if item[1].function is not None), None)
     phase = _phase([plain(f.function) for _, f in frames if f.function is not None])
-    collector = jvm_views.collector(report)
+    collector = jvm_views.collector(report) or _collector(frames)
     operation = report.jvm.vm_operation if report.jvm is not None else None
     name = jvm_views.fault_name(report) if failed is None else "Failed check"
     address = views.fault_address(report)
@@ -149,6 +149,22 @@ def check(report: Report) -> Iterator[Finding]:
             advice.memory_test(report),
         ),
     )
+
+
+_BY_NAME = (
+    (re.compile(r"G1"), "G1"),
+    (re.compile(r"PS[A-Z]|ParCompaction|ParallelScavenge"), "Parallel"),
+    (re.compile(r"CMS|ConcurrentMarkSweep|ParNew"), "CMS"),
+    (re.compile(r"Shenandoah"), "Shenandoah"),
+    (re.compile(r"[ZX](?:Mark|Heap|Relocat|Barrier|Driver|Page)"), "Z"),
+    (re.compile(r"GenMarkSweep|DefNew|SerialFullGC|TenuredGen"), "Serial"),
+)
+"""The collector by the names of its classes, where the log names it nowhere else (JDK 5 to 7)."""
+
+
+def _collector(frames: tuple[tuple[int, Frame], ...]) -> str | None:
+    names = [plain(frame.function) for _, frame in frames if frame.function is not None]
+    return next((words for name in names for pattern, words in _BY_NAME if pattern.match(name)), None)
 
 
 def _bad(damage: Damage | None) -> str:

@@ -29,6 +29,7 @@ from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import jvm_jni_fatal_error
 from postmortem.rules.rule import Rule
 
+_GLIBC = re.compile(r"/ld-linux[^/]*\.so\.\d$|/libc\.so\.6$|/libgcompat\.so")
 _LARGEST_LIBRARY = 256 << 20
 """Bytes above which an address is none of a library's file."""
 
@@ -66,8 +67,10 @@ def check(report: Report) -> Iterator[Finding]:
         return
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
+    mixed = _mixed_libc(report)
     sentences = (
         how,
+        mixed,
         _leaving(report, leaving),
         way.words,
         _verdict(report, index, library, from_jdk, agent, program, framework),
@@ -115,6 +118,21 @@ def _jni_function(report: Report) -> tuple[int, str] | None:
         if jvm_frames.is_vm(frame) and name.startswith(("jni_", "checked_jni_")):
             return index, name
     return None
+
+
+def _mixed_libc(report: Report) -> str:
+    """A sentence on glibc's loader or its imitation beside musl; "" where there is none."""
+    if not system(report).musl:
+        return ""
+    paths = (*(module.path for module in report.modules), *(mapping.path or "" for mapping in report.mappings))
+    found = next((path for path in paths if _GLIBC.search(path)), None)
+    if found is None:
+        return ""
+    return (
+        f"The process has musl as its libc and {jvm_frames.file_name(found)} mapped as well: a library that was"
+        " built for"
+        " glibc, which musl or gcompat serve in part only."
+    )
 
 
 def _is_unrelocated(report: Report, frame: Frame) -> bool:

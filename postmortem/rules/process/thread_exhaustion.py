@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MANY = 4096
 """Threads from which their number alone is worth a finding."""
+_NEAR = 0.95
 CAUSE = 94
 """Specificity when the failure itself is seen: above the exception that carries it."""
 THROWN = 32
@@ -127,16 +128,17 @@ def _refused(report: Report, where: str, words: str) -> Finding:
     answer = next((thread.error for thread in failed if thread.error is not None), None)
     forbidden = answer == "EPERM" or "EPERM" in words
     count = len(report.threads)
+    met = None if forbidden else _limit_met(report)
     return Finding(
         rule=RULE.id,
         title=(
             f"The system forbade the JVM to create a thread (EPERM): {words[:120]}"
             if forbidden
-            else f"The system refused the JVM a thread: {words[:120]}"
+            else f"The system refused the JVM a thread: {words[:120]}{f'; {met[0]}' if met is not None else ''}"
         ),
         severity="critical",
         confidence="likely" if forbidden else "certain",
-        claim="cause" if forbidden else "observation",
+        claim="cause" if forbidden or met is not None else "observation",
         explanation=(
             f"The JVM said: {words}. "
             + (
@@ -144,6 +146,8 @@ def _refused(report: Report, where: str, words: str) -> Finding:
                 " libseccomp before 2.5) does not know clone3 and forbids it, where a newer libc expects ENOSYS and"
                 " would go on with clone. Memory and limits have no part in it."
                 if forbidden
+                else f"A thread was refused, not memory: {met[1]}"
+                if met is not None
                 else "A thread was refused, not memory: a limit on the number of threads or processes was met;"
                 " which, is not told."
             )
@@ -160,6 +164,7 @@ def _refused(report: Report, where: str, words: str) -> Finding:
             report,
             (where, "what the VM said"),
             ("jvm.failed_threads[0].text" if failed else "", "the system's answer"),
+            (met[2] if met is not None else "", "the limit that was met"),
             ("host.tasks", "threads in the container"),
             ("host.tasks_limit", "its limit on them"),
             ("threads" if count > 1 else "", "threads of the process"),
@@ -174,6 +179,34 @@ def _refused(report: Report, where: str, words: str) -> Finding:
         ),
         specificity=CAUSE,
     )
+
+
+def _limit_met(report: Report) -> tuple[str, str, str] | None:
+    """In a few words, in a sentence, and the path: the limit on threads that the report shows to be reached."""
+    host = report.host
+    if host is None:
+        return None
+    if host.tasks is not None and host.tasks_limit and host.tasks >= _NEAR * host.tasks_limit:
+        return (
+            "the container may have no more threads",
+            f"the container has {host.tasks:,} threads of the {host.tasks_limit:,} that it may (pids.max).",
+            "host.tasks_limit",
+        )
+    most = host.parameters.get("kernel.threads-max", "")
+    if most.isascii() and most.isdecimal() and len(report.threads) >= _NEAR * int(most):
+        return (
+            "the system may have no more threads",
+            f"this process alone has {len(report.threads):,} of the {int(most):,} that the system may have.",
+            "host.parameters",
+        )
+    own = host.limits.get("NPROC", "").partition("/")[0].rstrip("k")
+    if own.isascii() and own.isdecimal() and len(report.threads) >= _NEAR * int(own):
+        return (
+            "the user may have no more threads",
+            f"this process alone has {len(report.threads):,} of the {int(own):,} that its user may have (ulimit -u).",
+            "host.limits.NPROC",
+        )
+    return None
 
 
 def _largest_group(report: Report) -> tuple[str, int]:

@@ -66,6 +66,12 @@ WINDOWS = replace(
     memory="4k page, system-wide physical 16231M (4123M free)",
     system=("TotalPageFile size 24231M (AvailPageFile size 3M)",),
 )
+THREAD = replace(
+    REFUSED,
+    error="Out of Memory Error (workgroup.cpp:96)",
+    head=(REFUSED.head[0], "Cannot create worker GC thread. Out of system resources."),
+    frames=(),
+)
 TIGHT = ("MemTotal:       16384000 kB", "MemAvailable:     900000 kB")
 STRICT = (
     "MemTotal:       16384000 kB",
@@ -274,6 +280,37 @@ TABLE = {
         "likely",
         "the JIT compiler's own request while it compiled shop.Parser::parse",
     ),
+    "guard-pages": Row(
+        replace(
+            SMALL,
+            head=(
+                REFUSED.head[0],
+                "Native memory allocation (mprotect) failed to protect 16384 bytes for memory to guard stack pages",
+            ),
+        ),
+        "jvm-native-oom",
+        "cause",
+        "likely",
+        "no mappings left",
+    ),
+    # Refused threads: no word of memory.
+    "thread-refused": Row(THREAD, "thread-exhaustion", "observation", "certain", "refused the JVM a thread", "-Xmx"),
+    "threads-of-the-container": Row(
+        replace(
+            THREAD,
+            system=(
+                "container (cgroup) information:",
+                "container_type: cgroupv2",
+                "maximum number of tasks: 512",
+                "current number of tasks: 512",
+                "",
+            ),
+        ),
+        "thread-exhaustion",
+        "cause",
+        "certain",
+        "the container may have no more threads",
+    ),
     # Thread dumps; the collector's name on the stack is no damage.
     "dump": Row(DUMP, "jvm-vm-code-crash", "cause", "likely", "during a thread dump", "heap is damaged"),
     "dump-of-gc-thread": Row(
@@ -294,6 +331,33 @@ TABLE = {
         WRAPPER, "jvm-crash-in-compiled-code", "observation", "certain", "wrapper around native method", "canonical"
     ),
     "raised": Row(RAISED, "raised-signal", "observation", "certain", "raised by the process itself", "LD_PRELOAD"),
+    "musl-with-glibc": Row(
+        replace(
+            UNRELOCATED,
+            pc=LIBJVM + 0x1234,
+            libraries=(*UNRELOCATED.libraries, "7f1a60100000-7f1a60180000 r-xp 00000000 08:01 13 /lib/libgcompat.so.0"),
+        ),
+        "jvm-crash-in-native-library",
+        "observation",
+        "certain",
+        "libfast.so",
+        "never relocated",
+    ),
+    "collector-of-the-stack": Row(
+        replace(
+            MARKING,
+            version="1.8.0",
+            thread=VM_THREAD,
+            frames=(
+                "V  [libjvm.so+0x6a1234]  GenMarkSweep::mark_sweep_phase1(int, bool)+0x34",
+                "V  [libjvm.so+0x6b1234]  VM_GenCollectFull::doit()+0x134",
+            ),
+        ),
+        "jvm-crash-in-gc",
+        "observation",
+        "certain",
+        "the Serial garbage collector",
+    ),
     # Windows' exceptions by their codes.
     "cxx-exception": Row(CXX, "jvm-windows-exception", "cause", "certain", "Uncaught C++ exception"),
     "native-heap": Row(

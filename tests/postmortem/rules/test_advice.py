@@ -84,7 +84,7 @@ def test_advice_fits_the_system(item: Report, platform: str) -> None:
     host = msgspec.structs.replace(item.host or Host(), platform=platform)
     result = run(msgspec.structs.replace(item, host=host, mappings=()), strict=True)
     for finding in result.findings:
-        for remedy in finding.remedies:
+        for remedy in (finding.title, finding.explanation, *finding.rivals, *finding.remedies):
             macos = platform.startswith("bsd") and "ulimit" in remedy  # which it has
             assert macos or not UNIX_WORDS.search(remedy), remedy
         assert finding.remedies, finding.title
