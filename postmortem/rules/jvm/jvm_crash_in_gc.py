@@ -48,6 +48,8 @@ _PHASES = (
     (re.compile(r"ClassUnload|[Uu]nloading|CodeCache"), "class and code unloading"),
     (re.compile(r"HeapDump|HeapInspection|object_iterate"), "a walk through the heap"),
 )
+_VERIFICATION = re.compile(r"[Vv]erif(?:y|ier|ication)|there should not have been any failures")
+"""The VM's own walk over all objects says so (g1HeapVerifier.cpp, shenandoahVerifier.cpp, zVerify.cpp, …)."""
 _UNSEEN = (
     " The collector follows every reference, so it is the first to meet one that is bad; whether one was, this report"
     " does not show. Where one was, whoever overwrote it was at work earlier, often long before."
@@ -110,14 +112,19 @@ def check(report: Report) -> Iterator[Finding]:
     of = f"{collector} " if collector else ""
     during = f" during {phase}" if phase else ""
     damage = _damage(report) if failed is None else None
+    verified = failed is not None and _VERIFICATION.search(f"{failed.file or ''} {failed.message or ''}") is not None
     words_said = jvm_views.error_words(failed) if failed is not None else ""
     said = f" It said: {words_said}." if words_said else ""
     yield Finding(
         rule=RULE.id,
-        title=f"{name} in the {of}garbage collector{during}{_bad(damage)}",
+        title=(
+            f"Verification of the heap failed in the {of}garbage collector: the Java heap is damaged"
+            if verified
+            else f"{name} in the {of}garbage collector{during}{_bad(damage)}"
+        ),
         severity="critical",
         confidence="likely" if where == "jvm.heap.gc_active" else "certain",
-        claim="observation",
+        claim="cause" if verified else "observation",
         explanation=(
             f"{name}{at} on {jvm_threads.thread_words(report)}{_in(inside)}{during}"
             + (f", in the VM operation {operation}" if operation else "")

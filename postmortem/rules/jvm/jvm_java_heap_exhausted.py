@@ -133,7 +133,7 @@ def _led(report: Report) -> str | None:
             event = log.events[number]
             if event.time is None or jvm.uptime is None or jvm.uptime - event.time > _JUST_BEFORE:
                 break
-            mine = own is not None and event.thread is not None and int(event.thread, 16) == own
+            mine = own is not None and event.thread == hex(own)
             if mine and "OutOfMemoryError" in event.text and jvm_exhaustion.of_heap(event.text):
                 return f"jvm.events[{index}].events[{number}].text"
     counts = jvm.exception_counts.items()
