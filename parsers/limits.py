@@ -9,14 +9,48 @@ from dataclasses import dataclass
 class Limits:
     """Bounds on what an input may ask for. Reaching one is reported, never a silent cut."""
 
-    program_headers: int = 1 << 20
+    program_headers: int = 1 << 18
+    """Segments; vm.max_map_count allows 65,530 mappings, where it was raised seldom more than these."""
     section_headers: int = 1 << 16
     note_bytes: int = 1 << 28
-    threads: int = 100_000
-    mapped_files: int = 1 << 20
+    """Of all note segments together."""
+    notes: int = 1 << 18
+    threads: int = 20_000
+    mapped_files: int = 1 << 17
+    path_bytes: int = 1 << 24
+    """Of the paths of all mapped files."""
     symbols: int = 1 << 23
     string: int = 4096
     frames_per_thread: int = 200_000
+    frames: int = 400_000
+    """Of all threads together; a thread that comes later has `frames_at_least`."""
+    frames_at_least: int = 8
+    named_frames: int = 400_000
+    """Functions that were inlined into frames, of all threads together."""
+    frame_text: int = 1 << 26
+    """Characters of functions, files and modules of all frames, counted each time they appear."""
+    modules: int = 4096
+    file_lookups: int = 20_000
+    """Candidates for files of modules that are looked for on this machine."""
+    mappings: int = 70_000
+    """That the report lists."""
+    text: int = 1 << 23
+    """Bytes of strings read from memory that may go into the report."""
+    argument: int = 1 << 17
+    """Bytes of one argument or environment variable: the kernel's MAX_ARG_STRLEN."""
+    arguments: int = 1 << 20
+    """Bytes of all arguments, and of the whole environment."""
+    argument_count: int = 4096
+    search_hits: int = 1 << 18
+    """Places that searches of memory may find, whatever comes of them."""
+    dynamic_symbols: int = 1 << 19
+    """Of all modules whose symbols come from the core."""
+    dynamic_names: int = 1 << 25
+    """Bytes of their names."""
+    displaced_headers: int = 1 << 18
+    """Objects of a Java heap whose header lies in a monitor: each is looked at by itself."""
+    list_items: int = 1 << 22
+    """Items of linked lists of a runtime."""
     named_frames_per_thread: int = 300_000
     cfa_instructions: int = 4096
     expression_operations: int = 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,6 +55,8 @@ class Core:
     lost: int
     segments_lost: int
     notes_lost: bool
+    left_out: dict[str, int]
+    """By name of a limit: how many were left out when it was reached."""
 
     @property
     def truncated(self) -> bool:
@@ -76,6 +79,11 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
             hint="give the core file; the executable goes with --exe",
         )
     headers, claimed_headers = elf.read_program_headers(data, header, limits)
+    left_out: Counter[str] = Counter()
+    if claimed_headers > limits.program_headers:
+        left_out["program_headers"] = claimed_headers - limits.program_headers
+        claimed_headers = limits.program_headers
+    left_notes, left_bytes = limits.notes, limits.note_bytes
     size = len(data)
     segments = []
     lost = 0
@@ -94,11 +102,22 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
                 segments.append(Segment(entry.vaddr, end, entry.flags, entry.offset, dumped, entry.filesz))
         elif entry.type == elf.PT_NOTE:
             notes_lost |= entry.offset + entry.filesz > size
-            for note in notes.iterate(data, entry.offset, min(entry.filesz, limits.note_bytes), 4):
+            claimed = max(0, min(entry.filesz, size - entry.offset))
+            allowed = min(claimed, left_bytes)
+            left_bytes -= allowed
+            if claimed > allowed:
+                left_out["note_bytes"] += claimed - allowed
+            for note in notes.iterate(data, entry.offset, allowed, 4):
+                left_notes -= 1
+                if left_notes < 0:
+                    left_out["notes"] += 1
+                    break
                 if note.type == notes.NT_PRSTATUS and note.name == b"CORE":
                     status = thread_status(note.descriptor)
                     if status is not None and len(threads) < limits.threads:
                         threads.append(status)
+                    elif status is not None:
+                        left_out["threads"] += 1
                 elif note.type == notes.NT_PRPSINFO and note.name == b"CORE" and process is None:
                     process = notes.process_info(note.descriptor)
                 elif note.type == notes.NT_SIGINFO and note.name == b"CORE":
@@ -110,7 +129,8 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
                 elif note.type == notes.NT_AUXV and note.name == b"CORE" and not auxv:
                     auxv = notes.auxiliary_vector(note.descriptor)
                 elif note.type == notes.NT_FILE and note.name == b"CORE" and not files:
-                    files = notes.mapped_files(note.descriptor)
+                    files, missing = notes.mapped_files(note.descriptor, limits)
+                    left_out.update(missing)
     segments.sort()
     files.sort()
     return Core(
@@ -123,7 +143,8 @@ def parse(data: elf.Buffer, limits: Limits = LIMITS) -> Core:
         siginfo=siginfo,
         auxv=auxv,
         files=tuple(files),
-        lost=lost,
+        lost=min(lost, 1 << 62),
         segments_lost=max(0, claimed_headers - len(headers)),
         notes_lost=notes_lost,
+        left_out=dict(left_out),
     )

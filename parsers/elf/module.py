@@ -20,6 +20,8 @@ Read = Callable[[int, int], bytes | None]
 DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SONAME, DT_HASH, DT_GNU_HASH, DT_DEBUG = 5, 6, 10, 14, 4, 0x6FFFFEF5, 21
 _DYN = struct.Struct("<qQ")
 _SYM = struct.Struct("<IBBHQQ")
+_PAGE = 4096
+_SONAME = 256
 
 
 class Image(NamedTuple):
@@ -123,17 +125,23 @@ def soname(read: Read, image: Image) -> str | None:
     entries = dynamic_entries(read, image.dynamic)
     if DT_SONAME not in entries or DT_STRTAB not in entries:
         return None
-    data = read(_pointer(image, entries[DT_STRTAB]) + entries[DT_SONAME], 1)
-    if data is None:
-        return None
-    address = _pointer(image, entries[DT_STRTAB]) + entries[DT_SONAME]
-    name = bytearray()
-    while len(name) < 256:
-        byte = read(address + len(name), 1)
-        if byte is None or byte == b"\0":
+    name = _string(read, _pointer(image, entries[DT_STRTAB]) + entries[DT_SONAME], _SONAME)
+    return notes.text(name) or None
+
+
+def _string(read: Read, address: int, limit: int) -> bytes:
+    """The bytes up to a NUL or to what can't be read, at most `limit`: by pages, since a read gives all or nothing."""
+    name = b""
+    while len(name) < limit:
+        size = min(limit - len(name), _PAGE - (address + len(name)) % _PAGE)
+        data = read(address + len(name), size)
+        if data is None:
             break
-        name += byte
-    return notes.text(bytes(name)) or None
+        end = data.find(b"\0")
+        if end >= 0:
+            return name + data[:end]
+        name += data
+    return name
 
 
 def dynamic_symbols(read: Read, image: Image) -> list[Symbol]:
@@ -149,16 +157,21 @@ def dynamic_symbols(read: Read, image: Image) -> list[Symbol]:
         count = int.from_bytes(head[4:8], "little") if head else 0
     if not count and DT_GNU_HASH in entries:
         count = _gnu_hash_count(read, _pointer(image, entries[DT_GNU_HASH]))
-    count = min(count, LIMITS.symbols)
+    count = min(count, LIMITS.dynamic_symbols)
     table = read(_pointer(image, entries[DT_SYMTAB]), 24 * count) if count else None
-    strings = read(_pointer(image, entries[DT_STRTAB]), min(entries.get(DT_STRSZ, 0), 1 << 26))
+    strings = read(_pointer(image, entries[DT_STRTAB]), min(entries.get(DT_STRSZ, 0), LIMITS.dynamic_names))
     if table is None or strings is None:
         return []
     result = []
+    left = LIMITS.dynamic_names  # of all names together: they may overlap
     for name, info, _, section, value, size in _SYM.iter_unpack(table):
         if section and value and name < len(strings):
-            end = strings.find(b"\0", name)
-            result.append(Symbol(value, size, notes.text(strings[name:end]), info, section))
+            end = strings.find(b"\0", name, name + LIMITS.string)
+            raw = strings[name : end if end >= 0 else name + LIMITS.string]
+            left -= len(raw)
+            if left < 0:
+                break
+            result.append(Symbol(value, size, notes.text(raw), info, section))
     return result
 
 
@@ -178,12 +191,15 @@ def _gnu_hash_count(read: Read, address: int) -> int:
         return int(first)
     chain = address + 16 + 8 * bloom + 4 * buckets
     while index - first < LIMITS.symbols:
-        block = read(chain + 4 * (index - first), 4)
+        # The rest of a page at a time: reads give all or nothing, and pages are what there is or is not.
+        place = chain + 4 * (index - first)
+        block = read(place, max(4, (_PAGE - place % _PAGE) & ~3))
         if block is None:
             return 0
-        index += 1
-        if block[0] & 1:
-            return int(index)
+        for last in block[0 : len(block) & ~3 : 4]:
+            index += 1
+            if last & 1:
+                return int(index)
     return 0
 
 
@@ -195,18 +211,17 @@ def link_map(read: Read, debug: int) -> list[LinkMapEntry]:
         return entries
     node = int.from_bytes(head[8:16], "little")
     seen = set()
+    left = LIMITS.path_bytes
     while node and node not in seen and len(entries) < LIMITS.link_map_entries:
         seen.add(node)
         data = read(node, 32)
         if data is None:
             break
         bias, name, dynamic, following = struct.unpack("<QQQQ", data)
-        path = bytearray()
-        while len(path) < LIMITS.string:
-            byte = read(name + len(path), 1)
-            if byte is None or byte == b"\0":
-                break
-            path += byte
-        entries.append(LinkMapEntry(bias, notes.text(bytes(path)), dynamic))
+        path = _string(read, name, LIMITS.string)
+        left -= len(path)
+        if left < 0:
+            break
+        entries.append(LinkMapEntry(bias, notes.text(path), dynamic))
         node = following
     return entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from parsers.limits import LIMITS
+from parsers.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,19 +127,42 @@ def process_info(descriptor: memoryview) -> ProcessInfo | None:
     return ProcessInfo(pid, ppid, uid, gid, text(command), text(arguments), chr(descriptor[1]))
 
 
-def mapped_files(descriptor: memoryview) -> list[MappedFile]:
-    """NT_FILE: count, page size, count × (start, end, page offset), then the names (fill_files_note)."""
+def mapped_files(descriptor: memoryview, limits: Limits = LIMITS) -> tuple[list[MappedFile], dict[str, int]]:
+    """NT_FILE: count, page size, count × (start, end, page offset), then the names (fill_files_note).
+
+    And, by name of a limit, how many rows or bytes of paths were left out.
+    """
+    left_out: dict[str, int] = {}
     if len(descriptor) < 16:
-        return []
-    count, page_size = struct.unpack_from("<QQ", descriptor)
-    count = min(count, (len(descriptor) - 16) // 24, LIMITS.mapped_files)
-    names = bytes(descriptor[16 + 24 * count :]).split(b"\0")
-    rows = struct.iter_unpack("<QQQ", descriptor[16 : 16 + 24 * count])
-    return [
-        MappedFile(start, end, page * page_size, text(name))
-        for (start, end, page), name in zip(rows, names, strict=False)
-        if start < end
-    ]
+        return [], left_out
+    claimed, page_size = struct.unpack_from("<QQ", descriptor)
+    claimed = min(claimed, (len(descriptor) - 16) // 24)
+    count = min(claimed, limits.mapped_files)
+    if claimed > count:
+        left_out["mapped_files"] = claimed - count
+    names = bytes(descriptor[16 + 24 * claimed :])
+    left = limits.path_bytes
+    known: dict[bytes, str] = {}
+    found = []
+    at = 0
+    for start, end, page in struct.iter_unpack("<QQQ", descriptor[16 : 16 + 24 * count]):
+        stop = names.find(b"\0", at)
+        if at >= len(names):
+            break
+        stop = len(names) if stop < 0 else stop
+        raw = names[at : min(stop, at + limits.string)]
+        at = stop + 1
+        left -= len(raw)
+        if left < 0:
+            left_out["path_bytes"] = len(names) - at
+            break
+        offset = page * page_size
+        if start < end and offset < 1 << 63:
+            path = known.get(raw)
+            if path is None:
+                path = known[raw] = text(raw)
+            found.append(MappedFile(start, end, offset, path))
+    return found, left_out
 
 
 def auxiliary_vector(descriptor: memoryview) -> dict[int, int]:

@@ -12,14 +12,17 @@ import click
 
 from postmortem import __version__
 from postmortem.cli.analyze import analyze
+from postmortem.cli.buckets import buckets
 from postmortem.cli.output import one_line
 from postmortem.cli.render import render
 from postmortem.cli.rules import rules, schema
+from postmortem.cli.triage import triage
+from postmortem.cli.why import why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMANDS = (analyze, render, rules, schema)
+COMMANDS = (analyze, render, triage, buckets, why, rules, schema)
 
 
 @contextmanager

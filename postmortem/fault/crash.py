@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from postmortem.fault.describe import Describer
 from postmortem.fault.siginfo import describe
 from postmortem.machines.x86_64 import instruction as decoder
 from postmortem.model import Address, Crash, RegisterNote
 
 if TYPE_CHECKING:
-    from postmortem.fault.describe import Describer
+    from collections.abc import Sequence
+
+    from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
     from postmortem.machines.x86_64.instruction import Decoded
-    from postmortem.model import Operand, Signal
+    from postmortem.model import Mapping, Operand, Signal, Thread
     from postmortem.program.memory import AddressSpace
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
 
 SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP = 11, 7, 8, 4, 5
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
@@ -26,6 +31,31 @@ _LONGEST_INSTRUCTION = 15
 _ERROR_WRITE, _ERROR_FETCH = 2, 16
 
 Access = Literal["read", "write", "execute"]
+
+
+def signal_only(core: Core) -> Crash:
+    """What the core itself names, when the fault is not looked for."""
+    return Crash(signal=describe(core.signal))
+
+
+def crash_of(
+    fault: Fault | None,
+    program: Program,
+    symbols: Symbolication,
+    mappings: Sequence[Mapping],
+    threads: Sequence[Thread],
+) -> Crash:
+    """The fault of the report; one that is empty when the core has no thread."""
+    if fault is None:
+        return Crash()
+    stacks = [
+        (thread.stack.start, thread.stack.end, thread.tid)
+        for thread in threads
+        if thread.stack is not None and thread.tid is not None
+    ]
+    describer = Describer(program.memory, mappings, program.modules, symbols.symbol_at, stacks)
+    at = symbols.symbol_at(fault.registers.get("rip", 0))
+    return crash(fault, program.memory, describer, None if at is None else fault.registers["rip"] - at[1])
 
 
 def crash(fault: Fault, space: AddressSpace, describer: Describer, function_start: int | None) -> Crash:

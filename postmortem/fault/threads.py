@@ -6,17 +6,16 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Frame, Thread
+from postmortem.model.queries.recursion import cycles
 from postmortem.model.thread import StackRange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
     from postmortem.model import JavaThread, Wait
     from postmortem.unwind.threads import ThreadWalk
-
-from postmortem.model.queries.recursion import cycles
 
 
 def crashed_first(walks: list[ThreadWalk], fault: Fault | None) -> list[ThreadWalk]:
@@ -40,6 +39,22 @@ def stack_range(core: Core, sp: int) -> StackRange | None:
         if below.end == segment.start and not below.flags & 7:
             guard = Address(below.start)
     return StackRange(start=Address(segment.start), end=Address(segment.end), guard=guard)
+
+
+def thread_models(
+    walks: Sequence[ThreadWalk],
+    named: Sequence[Sequence[Sequence[Frame]]],
+    core: Core,
+    java: Callable[[int], JavaThread | None],
+    waits: Sequence[Wait | None],
+    fault: Fault | None,
+) -> tuple[Thread, ...]:
+    """The threads of the report in the order of their walks. named: their frames by activation. java: what a runtime
+    knows of a tid. waits: what each is blocked in."""
+    return tuple(
+        thread_model(walked, frames, core, java(walked.status.tid), wait, fault)
+        for walked, frames, wait in zip(walks, named, waits, strict=True)
+    )
 
 
 def thread_model(

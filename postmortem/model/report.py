@@ -95,6 +95,14 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """errno of the crashing thread, where libc's TLS block could be read."""
 
 
+class RuntimeState(msgspec.Struct, frozen=True, kw_only=True):
+    """A runtime that was found in the process. state: what it was at, where that can be told."""
+
+    name: str
+    version: str | None = None
+    state: str | None = None
+
+
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """What two crashes of one defect have in common. Two signatures are equal when their `id` is.
 
@@ -113,6 +121,20 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     incomplete: str | None = None
 
 
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit on what an input may ask for, that cut something. left_out: how many at least, None: not known."""
+
+    name: str
+    limit: int
+    left_out: int | None = None
+
+
+class LimitsReached(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of a run that were reached; each is a Problem, too."""
+
+    reached: tuple[Reached, ...] = ()
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The whole answer about one core or log."""
 
@@ -129,9 +151,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     mappings: tuple[Mapping, ...] = ()
     memory: Memory = Memory()
     native: NativeFacts = NativeFacts()
+    runtimes: tuple[RuntimeState, ...] = ()
     jvm: Jvm | None = None
     host: Host | None = None
     signature: Signature | None = None
+    limits: LimitsReached = LimitsReached()
     redacted: dict[str, int] = {}
     """How many values were masked, by kind: name, option, header, url, token, private key, password hash, pattern, and
     repeated for those that were found again elsewhere."""
@@ -158,8 +182,19 @@ def _schema(kind: type) -> dict[str, Any]:
 
 
 def to_json(report: Report) -> bytes:
-    """The report as UTF-8 JSON."""
-    return msgspec.json.encode(report, enc_hook=_encode)
+    """The report as UTF-8 JSON. An integer of more than 64 bits, of a damaged input, is written as the nearest one."""
+    try:
+        return msgspec.json.encode(report, enc_hook=_encode)
+    except OverflowError:
+        return msgspec.json.encode(_within_64_bits(msgspec.to_builtins(report, enc_hook=_encode)))
+
+
+def _within_64_bits(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-(1 << 63), min(value, (1 << 63) - 1))
+    if isinstance(value, dict):
+        return {key: _within_64_bits(inner) for key, inner in value.items()}
+    return [_within_64_bits(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 @functools.cache

@@ -10,15 +10,17 @@ import struct
 from typing import TYPE_CHECKING
 
 from parsers.elf import notes
+from parsers.limits import LIMITS
 from postmortem.model import Process
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from parsers.elf.core import Core
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import ModuleMap
 
 _SEARCH = 1 << 17
-_MOST_STRINGS = 4096
 
 
 def describe(core: Core, space: AddressSpace, modules: ModuleMap) -> Process:
@@ -68,24 +70,31 @@ def _stack_strings(core: Core, space: AddressSpace) -> tuple[tuple[str, ...], di
         return (), {}
     environment: list[int] = []
     index -= 1
-    while index >= 0 and words[index] and len(environment) < _MOST_STRINGS:
+    while index >= 0 and words[index] and len(environment) < LIMITS.argument_count:
         environment.append(words[index])
         index -= 1
     arguments: list[int] = []
     index -= 1
-    while index >= 0 and words[index] != len(arguments) and len(arguments) < _MOST_STRINGS:
+    while index >= 0 and words[index] != len(arguments) and len(arguments) < LIMITS.argument_count:
         arguments.append(words[index])
         index -= 1
     if index < 0 or words[index] != len(arguments):
         arguments = []
     pairs = {}
-    for pointer in reversed(environment):
-        key, equals, value = _string(space, pointer).partition("=")
+    for text in _strings(space, reversed(environment)):
+        key, equals, value = text.partition("=")
         if equals:
             pairs[key] = value
-    return tuple(_string(space, pointer) for pointer in reversed(arguments)), pairs
+    return tuple(_strings(space, reversed(arguments))), pairs
 
 
-def _string(space: AddressSpace, pointer: int) -> str:
-    raw = space.cstring(pointer, 1 << 17)
-    return "(not in the core)" if raw is None else notes.text(raw)
+def _strings(space: AddressSpace, pointers: Iterable[int]) -> Iterator[str]:
+    """Each string, until they are too long together."""
+    left = LIMITS.arguments
+    for pointer in pointers:
+        raw = space.cstring(pointer, LIMITS.argument)
+        if raw is not None and len(raw) > left:
+            space.budget.miss("arguments", len(raw))
+            return
+        left -= len(raw or b"")
+        yield "(not in the core)" if raw is None else notes.text(raw)

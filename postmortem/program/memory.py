@@ -11,6 +11,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from parsers.filebytes import BLOCK, FileBytes
+from postmortem.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +50,9 @@ class _Window(NamedTuple):
 class AddressSpace:
     """Pieces of memory, the core's own first. Implements Memory."""
 
-    def __init__(self, core: Iterable[Piece]) -> None:
+    def __init__(self, core: Iterable[Piece], budget: Budget | None = None) -> None:
+        """budget: what the run may still take, of text for one."""
+        self.budget = budget or Budget()
         self._core = sorted(core, key=lambda piece: piece.start)
         self._core_starts = [piece.start for piece in self._core]
         self._files: list[Piece] = []
@@ -168,10 +171,13 @@ class AddressSpace:
         return None if data is None else struct.unpack(f"<{count}Q", data)
 
     def cstring(self, address: int, limit: int = 4096) -> bytes | None:
-        """The bytes up to a NUL, at most `limit`; None when nothing is there or no NUL comes."""
+        """The bytes up to a NUL, at most `limit`; None when nothing is there or no NUL comes.
+
+        None, too, when the run has taken as much text as it may.
+        """
         data = self.read_some(address, min(limit, 256))
         end = data.find(b"\0")
         if end < 0 and len(data) == 256 and limit > 256:
             data = self.read_some(address, limit)
             end = data.find(b"\0")
-        return None if end < 0 else data[:end]
+        return None if end < 0 or not self.budget.take("text", end) else data[:end]

@@ -90,9 +90,12 @@ def load_modules(core: Core, space: AddressSpace, search: SearchPath) -> ModuleM
     """Find every mapped ELF image and its file, and lay the files' pages under the core's."""
     modules: list[LoadedModule] = []
     groups = _group(core)
-    for path, rows in groups:
+    for number, (path, rows) in enumerate(groups):
+        if not space.budget.left("modules"):
+            space.budget.miss("modules", len(groups) - number)
+            break
         module = _load(path, rows, space, search, is_executable=_is_executable(path, rows, core))
-        if module is not None:
+        if module is not None and space.budget.take("modules"):
             modules.append(module)
     vdso = core.auxv.get(AT_SYSINFO_EHDR)
     if vdso and not any(module.start <= vdso < module.end for module in modules):
@@ -211,6 +214,8 @@ def _find_file(
     deleted = module.path.endswith(DELETED)
     mismatched: tuple[Path, str | None] | None = None
     for path, root in _candidates(module, search, is_executable):
+        if not space.budget.take("file_lookups"):
+            break
         content = open_regular(path, root)
         if isinstance(content, str):
             module.candidates.append(ModuleCandidate(path=str(path), outcome=content))
@@ -308,9 +313,11 @@ def _from_link_map(core: Core, space: AddressSpace, search: SearchPath) -> Seque
     debug = image_parser.dynamic_entries(space.read, executable.image.dynamic).get(image_parser.DT_DEBUG)
     if not debug:
         return modules
+    seen: set[int] = set()
     for entry in image_parser.link_map(space.read, debug):
-        if not entry.path:
+        if not entry.path or entry.bias in seen:
             continue
+        seen.add(entry.bias)
         mapped = image_parser.read_image(space.read, entry.bias)
         if mapped is None:
             continue
@@ -322,7 +329,10 @@ def _from_link_map(core: Core, space: AddressSpace, search: SearchPath) -> Seque
             )
             for load in mapped.loads
         ]
+        if not space.budget.left("modules"):
+            space.budget.miss("modules")
+            break
         module = _load(entry.path, rows, space, search, is_executable=False)
-        if module is not None:
+        if module is not None and space.budget.take("modules"):
             modules.append(module)
     return modules

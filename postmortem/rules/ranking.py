@@ -77,6 +77,12 @@ SILENCES: dict[str, tuple[str, ...]] = {
         "jvm-crash-in-native-library",
         "jvm-vm-code-crash",
     ),
+    "jvm-bad-native-return": (
+        *_BAD_ADDRESS,
+        "use-after-free",
+        "jvm-crash-in-compiled-code",
+        "jvm-crash-in-interpreter",
+    ),
     "jvm-unsafe-access": (*_BAD_ADDRESS, "write-to-read-only"),
     "jvm-crash-in-compiled-code": (*_BAD_ADDRESS, "write-to-read-only"),
     "jvm-crash-in-interpreter": (*_BAD_ADDRESS, "write-to-read-only"),

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from parsers.elf.core import Core, Segment
+    from postmortem.budget import Budget
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import ModuleMap
 
 _LARGEST_GUARD = 1 << 20
+_FARTHEST_BREAK = 1 << 34
+_LARGEST_SUM = (1 << 63) - 1
+"""Of hostile segments that overlap; a report's integers have 64 bits."""
 
 
 def mappings(
@@ -34,6 +38,7 @@ def mappings(
         # argv, environment and AT_RANDOM's bytes lie at the top of the main stack, wherever rsp has gone.
         stacks[start_strings] = main
     pointers = sorted(stacks)
+    program_break = _program_break(core, modules)
     result: list[Mapping] = []
     for index, segment in enumerate(core.segments):
         at = bisect_right(file_starts, segment.start) - 1
@@ -55,14 +60,19 @@ def mappings(
                 permissions=segment.permissions,
                 offset=None if row is None else row.offset + segment.start - row.start,
                 path=path,
-                kind=kind or _kind(core, index, segment, path, modules) or malloc_kind(segment, space) or "anonymous",
+                kind=kind
+                or _kind(core, index, segment, path, modules, program_break)
+                or malloc_kind(segment, space)
+                or "anonymous",
                 dumped=segment.dumped,
             )
         )
     return tuple(result)
 
 
-def _kind(core: Core, index: int, segment: Segment, path: str | None, modules: ModuleMap) -> str | None:
+def _kind(
+    core: Core, index: int, segment: Segment, path: str | None, modules: ModuleMap, program_break: int | None
+) -> str | None:
     if path is not None:
         if path.startswith(("/SYSV", "/dev/shm/", "/memfd:")):
             return "shared memory"
@@ -87,27 +97,22 @@ def _kind(core: Core, index: int, segment: Segment, path: str | None, modules: M
         owner = modules.at(previous.start)
         if owner is not None and previous.end == segment.start and segment.start < owner.end:
             return "module"
-    if _is_program_break(core, segment, modules):
-        return "heap"
-    return None
+    return "heap" if segment.start == program_break else None
 
 
-def _is_program_break(core: Core, segment: Segment, modules: ModuleMap) -> bool:
-    """[heap]: the first anonymous rw- mapping above the executable, not too far: the gap is randomized."""
+def _program_break(core: Core, modules: ModuleMap) -> int | None:
+    """The start of [heap]: the first anonymous rw- mapping above the executable, not too far: the gap is randomized."""
     phdr = core.auxv.get(AT_PHDR)
     executable = modules.at(phdr) if phdr else None
-    if (
-        executable is None
-        or segment.permissions != "rw-"
-        or not executable.end <= segment.start < executable.end + (1 << 34)
-    ):
-        return False
-    for other in core.segments[bisect_right(core.segments, executable.end - 1, key=lambda item: item.start) :]:
-        if other.start >= segment.start:
-            return True
-        if other.permissions == "rw-" and other.start >= executable.end:
-            return False
-    return False
+    if executable is None:
+        return None
+    first = bisect_right(core.segments, executable.end - 1, key=lambda item: item.start)
+    for segment in core.segments[first:]:
+        if segment.start >= executable.end + _FARTHEST_BREAK:
+            return None
+        if segment.permissions == "rw-":
+            return segment.start
+    return None
 
 
 def memory(found: tuple[Mapping, ...]) -> Memory:
@@ -117,7 +122,15 @@ def memory(found: tuple[Mapping, ...]) -> Memory:
         kind = mapping.kind or "anonymous"
         sizes["thread stacks" if kind.startswith("stack of") else kind] += mapping.end - mapping.start
     return Memory(
-        by_kind=dict(sizes.most_common()),
+        by_kind={kind: min(size, _LARGEST_SUM) for kind, size in sizes.most_common()},
         mappings=len(found),
         dumped=sum(mapping.dumped for mapping in found),
     )
+
+
+def listed(found: tuple[Mapping, ...], budget: Budget) -> tuple[Mapping, ...]:
+    """The mappings that the report lists: the lowest ones, when there are too many."""
+    most = budget.left("mappings")
+    if len(found) > most:
+        budget.miss("mappings", len(found) - most)
+    return found[:most]

@@ -13,6 +13,7 @@ from postmortem.model import Address, Frame
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from postmortem.budget import Budget
     from postmortem.program.modules import LoadedModule, ModuleMap
     from postmortem.symbols.symbolizer import Location
     from postmortem.unwind.frame import RawFrame, Walk
@@ -32,13 +33,15 @@ class FrameNamer:
         modules: ModuleMap,
         locate: Callable[[LoadedModule, int], tuple[Location, ...]],
         fallback: Callable[[int], str | None],
+        budget: Budget,
     ) -> None:
         """locate: (module, address in memory) → names, innermost first. fallback: names of other code (perf maps)."""
         self._modules = modules
         self._locate = locate
         self._fallback = fallback
+        self._budget = budget
         self._places: dict[int, _Place] = {}
-        self._named: dict[tuple[Any, ...], list[Frame]] = {}
+        self._named: dict[tuple[Any, ...], tuple[list[Frame], int]] = {}
 
     def _place(self, lookup: int) -> _Place:
         known = self._places.get(lookup)
@@ -52,32 +55,49 @@ class FrameNamer:
         return known
 
     def all(self, walk: Walk) -> list[list[Frame]]:
-        """The named activations of a walk, as many as have LIMITS.named_frames_per_thread frames in all."""
+        """The named activations of a walk, as many as the limits and the budget of the run allow.
+
+        A few are always given: a thread without any frame tells nothing.
+        """
         named: list[list[Frame]] = []
-        total = 0
+        total = inlined = text = 0
+        left, left_text = self._budget.left("named_frames"), self._budget.left("frame_text")
         for raw in walk.frames:
-            frames = self.name(raw)
+            frames, cost = self._named_once(raw)
             total += len(frames)
+            inlined += len(frames) - 1
+            text += cost
             if total > LIMITS.named_frames_per_thread:
                 break
+            if (inlined > left or text > left_text) and len(named) >= LIMITS.frames_at_least:
+                self._budget.miss("named_frames" if inlined > left else "frame_text")
+                break
             named.append(frames)
+        self._budget.take("named_frames", min(inlined, left))
+        self._budget.take("frame_text", min(text, left_text))
         return named
 
     def name(self, raw: RawFrame) -> list[Frame]:
         """The frames of one activation, innermost inlined first."""
-        sp = Address(raw.sp)
+        return self._named_once(raw)[0]
+
+    def _named_once(self, raw: RawFrame) -> tuple[list[Frame], int]:
+        """The frames of an activation, and the characters of their names."""
         # Threads share most of their activations: what is equal but for the stack pointer is described once.
         key = (raw.pc, raw.interrupted, raw.trust, raw.virtual, raw.note)
         known = self._named.get(key)
         if known is None:
-            known = self._named[key] = self._describe(raw)
+            frames = self._describe(raw)
+            texts = (text for frame in frames for text in (frame.function, frame.file, frame.module, frame.note))
+            known = self._named[key] = frames, sum(len(text) for text in texts if text)
             return known
+        sp = Address(raw.sp)
         frames = []
-        for pattern in known:
+        for pattern in known[0]:
             frame = copy(pattern)
             msgspec.structs.force_setattr(frame, "sp", sp)
             frames.append(frame)
-        return frames
+        return frames, known[1]
 
     def _describe(self, raw: RawFrame) -> list[Frame]:
         pc, sp = Address(raw.pc), Address(raw.sp)
@@ -88,6 +108,7 @@ class FrameNamer:
                     pc=pc, sp=sp, kind=raw.kind, trust=raw.trust, function=virtual.function, file=virtual.file,
                     line=virtual.line, bci=virtual.bci, compile_level=raw.level, inlined=index < last,
                     note=raw.note if index == last else None,
+                    native_library=None if virtual.native is None else self._place(virtual.native).module,
                 )
                 for index, virtual in enumerate(raw.virtual)
             ]  # fmt: skip

@@ -10,27 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from postmortem.program.memory import AddressSpace
-    from postmortem.program.modules import LoadedModule, ModuleMap
+    from postmortem.program.modules import LoadedModule
+    from postmortem.program.program import Program
     from postmortem.symbols.symbolizer import Location, SymbolFile
 
 
 class Symbolication:
     """Symbol files of the modules of one process, opened when first asked for."""
 
-    def __init__(
-        self,
-        modules: ModuleMap,
-        space: AddressSpace,
-        debug_dirs: Sequence[Path],
-        cache_dir: Path | None,
-        sysroot: Path | None = None,
-    ) -> None:
-        self._modules = modules
-        self._space = space
+    def __init__(self, program: Program, debug_dirs: Sequence[Path], cache_dir: Path | None) -> None:
+        """debug_dirs: where separate debug files may lie. cache_dir: None is the default of symbols.cache."""
+        self._modules = program.modules
+        self._space = program.memory
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
-        self._sysroot = sysroot
+        self._sysroot = program.search.sysroot
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -85,3 +79,18 @@ class Symbolication:
         symbols = self.file(module)
         value = None if symbols is None else symbols.address_of(name)
         return None if value is None else value + module.bias
+
+    def function_at(self, address: int) -> str | None:
+        """The name of the symbol that covers an address in memory."""
+        found = self.symbol_at(address)
+        return None if found is None else found[0]
+
+    def system_symbol(self, name: str) -> int | None:
+        """Where a symbol of libc or GLib lies in memory, or of the executable when that has them linked in."""
+        modules = self._modules
+        for module in (modules.named("libc.so"), modules.named("libglib-2.0.so"), *modules.modules[:1]):
+            if module is not None:
+                address = self.address_of(module, name)
+                if address is not None:
+                    return address
+        return None

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 
 class VirtualFrame(NamedTuple):
-    """One Java function of an activation; innermost inlined first. `line` counts from 1."""
+    """One Java function of an activation; innermost inlined first. `line` counts from 1. native: the address of the
+    code that implements a native method."""
 
     function: str
     file: str | None = None
     line: int | None = None
     bci: int | None = None
+    native: int | None = None
 
 
 class RawFrame(NamedTuple):
@@ -57,7 +59,9 @@ class ForeignStep(NamedTuple):
 
 
 class ForeignUnwinder(Protocol):
-    """Unwinds code that a runtime generated."""
+    """Unwinds code that a runtime generated. trust: of the callers that it finds."""
+
+    trust: Trust
 
     def covers(self, pc: int) -> bool:
         """Whether the pc lies in the runtime's generated code. Cheap: asked for every frame."""

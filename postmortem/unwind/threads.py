@@ -10,6 +10,7 @@ from postmortem.unwind.frame import RawFrame, Walk
 if TYPE_CHECKING:
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
+    from postmortem.budget import Budget
     from postmortem.unwind.walker import Walker
 
 
@@ -21,12 +22,21 @@ class ThreadWalk(NamedTuple):
     crashed: bool
 
 
-def walk_threads(walker: Walker, core: Core) -> list[ThreadWalk]:
-    """Every thread walked, the one that took the signal first."""
-    return [
-        ThreadWalk(status, walker.walk(registers.from_prstatus(status.registers)), index == 0)
-        for index, status in enumerate(core.threads)
-    ]
+def walk_threads(walker: Walker, core: Core, budget: Budget) -> list[ThreadWalk]:
+    """Every thread walked, the one that took the signal first.
+
+    All together have the frames that the budget allows; when these are spent, each has its innermost few.
+    """
+    walks = []
+    for index, status in enumerate(core.threads):
+        allowed = max(budget.left("frames"), budget.limits.frames_at_least)
+        walk = walker.walk(registers.from_prstatus(status.registers), allowed)
+        if len(walk.frames) > budget.left("frames") or (walk.ended == "limit" and allowed < walker.max_frames):
+            budget.miss("frames")
+        else:
+            budget.take("frames", len(walk.frames))
+        walks.append(ThreadWalk(status, walk, index == 0))
+    return walks
 
 
 def unwalked_threads(core: Core) -> list[ThreadWalk]:

@@ -7,7 +7,7 @@ frame, since handlers may run on an alternate stack) and its pc lies in an execu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.dwarf import cfi
 from parsers.errors import ParseError
@@ -15,6 +15,7 @@ from parsers.limits import LIMITS
 from postmortem.machines.x86_64 import signalframe
 from postmortem.machines.x86_64 import steps as machine
 from postmortem.machines.x86_64.registers import PC, RBP, REGISTER_COUNT, RSP
+from postmortem.model import Problem
 from postmortem.unwind.frame import RawFrame, SignalFrame, Walk
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
     from postmortem.machines.machine import Registers
     from postmortem.model.thread import Ended, Trust
+    from postmortem.options import Mode
     from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ForeignUnwinder
 
-Mode = Literal["auto", "cfi", "fp"]
 _MASK = 0xFFFFFFFFFFFFFFFF
 _LONGEST_PLAN = 15 * 8
 _BLANK = 256
@@ -51,13 +52,21 @@ class Walker:
         self._tables = tables
         self._is_code = is_code
         self._foreign = foreign
+        self._generated: Trust = "scan" if foreign is None else foreign.trust
         self._mode = mode
-        self._max_frames = max_frames
+        self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
         self._places: dict[int, _Place] = {}
         self._code: dict[int, bool] = {}
         self.damaged: dict[int, str] = {}
         """pc → what was wrong with its CFI."""
+
+    def problems(self) -> list[Problem]:
+        """Damaged CFI that was met on the way."""
+        return [
+            Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
+            for pc, what in list(self.damaged.items())[:20]
+        ]
 
     def _rule(self, pc: int) -> cfi.Rule | None:
         try:
@@ -95,8 +104,9 @@ class Walker:
         self._places[pc << 1 | interrupted] = place
         return place
 
-    def walk(self, registers: Registers) -> Walk:
-        """All activations from these registers outwards."""
+    def walk(self, registers: Registers, max_frames: int | None = None) -> Walk:
+        """All activations from these registers outwards, at most `max_frames`."""
+        most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
         signal_frames: list[SignalFrame] = []
         trust: Trust = "context"
@@ -115,8 +125,8 @@ class Walker:
             pc, sp = registers[PC], registers[RSP]
             if pc is None or sp is None:
                 return end("no-registers", "the program counter or stack pointer is not known")
-            if len(frames) >= self._max_frames:
-                return end("limit", f"stopped after {self._max_frames} frames")
+            if len(frames) >= most:
+                return end("limit", f"stopped after {most} frames")
             if pc == 0 and frames and trust != "context":
                 return end("bottom", "the return address is 0")
             if covers is not None and covers(pc):
@@ -126,7 +136,7 @@ class Walker:
                     if anchored is None:
                         return end("unreadable", stepped)
                     stepped = anchored
-                trust = "hotspot"
+                trust = self._generated
                 interrupted = False
                 # A return barrier takes no stack; two such steps on end would be a loop.
                 above = (stepped[RSP] or 0) - sp
@@ -177,7 +187,7 @@ class Walker:
             if caller is None and use_other:
                 caller, following = self._without_cfi(registers, sp, trust, interrupted, rule is not None)
             if caller is None and self._foreign is not None and use_other:
-                caller, following = self._resume(sp), "hotspot"
+                caller, following = self._resume(sp), self._generated
             if caller is None:
                 if word(sp) is None:
                     return end("unreadable", reason or f"the stack at {sp:#x} is not in the core")
@@ -198,7 +208,7 @@ class Walker:
             # Where there's no rule the runtime's own anchor is surer than a frame pointer that passes it by.
             anchored = self._resume(sp)
             if anchored is not None and (caller is None or (caller[RSP] or 0) > (anchored[RSP] or 0)):
-                return anchored, "hotspot"
+                return anchored, self._generated
         if caller is not None:
             return caller, "frame-pointer"
         if self._mode == "fp" or had_rule:

@@ -9,6 +9,7 @@ HotSpot wrote it passes through unchanged.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from parsers.hs_err.model import Line
@@ -21,6 +22,8 @@ _BEFORE = 1 << 14
 """Bytes kept before the first line that is a log's for certain: the VM's warnings stand there."""
 _LEAST_OF_LINE = 40
 """Bytes that a line counts for at least: empty lines cost time, too."""
+_NO_NUMBER = re.compile(r"[0-9]{80,}")
+"""More digits than any number of a log has, signal masks of 64 bits included: read as a byte that is no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ def normalised(data: bytes) -> Text:
     """The log's lines in a text. Reads LIMITS.log_bytes of it, from a little before the first line of a log."""
     window, first_line, cut = _window(data)
     text, changes = decode.decoded(window)
+    text = _NO_NUMBER.sub("\ufffd", text)
     text, more = markup.unmarked(text)
     changes += more
     indexed, more = markup.unrecorded(text.split("\n"))

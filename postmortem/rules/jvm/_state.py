@@ -20,6 +20,8 @@ FAULT_NAMES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP")
 """Faults by name: their numbers differ between Linux and macOS, whose logs are read, too."""
 WINDOWS_EXCEPTION = "EXCEPTION_"
 INTERNAL_ERROR = 0xE0000000
+ARENA_LIMIT = 0xE0000005
+"""VMError's id where a compilation took more memory than CompileCommand=MemLimit allows (OOM_HOTSPOT_ARENA, JDK 21)."""
 """VMError's id of a failed check of the VM; the ids above it are failed allocations (vmError.hpp)."""
 _REPORTS = re.compile(r"report_(?:vm_error|fatal|should_not_\w+|unimplemented|untested)")
 """Where a failed check of the VM begins to end the process (debug.cpp); not for allocations."""
@@ -106,7 +108,7 @@ def internal_error(report: Report) -> VmError | None:
     found = error(report)
     if found is None:
         return _check_on_stack(report)
-    if found.id not in (None, INTERNAL_ERROR):
+    if found.id not in (None, INTERNAL_ERROR, ARENA_LIMIT):
         return None
     if (found.message, found.detail, found.file, found.id) == (None, None, None, None):
         return None

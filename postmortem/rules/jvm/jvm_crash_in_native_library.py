@@ -25,6 +25,7 @@ from postmortem.model.queries.systems import system
 from postmortem.rules import advice
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import jvm_jni_fatal_error
 from postmortem.rules.rule import Rule
@@ -42,7 +43,10 @@ def check(report: Report) -> Iterator[Finding]:
     if not jvm_views.is_jvm(report) or not (jvm_views.own_fault(report) or jvm_views.ended_by_itself(report)):
         return
     found = jvm_frames.library_frame(report)
-    if found is None or jvm_views.internal_error(report) is not None or jvm_views.foreign_handler(report) is not None:
+    if found is None:
+        yield from _called_directly(report)
+        return
+    if jvm_views.internal_error(report) is not None or jvm_views.foreign_handler(report) is not None:
         return
     if jvm_jni_fatal_error.stopped_by_check(report):
         return
@@ -104,6 +108,66 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=tuple(_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None)),
     )
+
+
+def _called_directly(report: Report) -> Iterator[Finding]:
+    """A fault in libc, or where there is no code, which Java code called without a library of its own between."""
+    above, java = jvm_frames.site(report)
+    if java is None or not above or not jvm_views.memory_fault(report) or jvm_views.foreign_handler(report) is not None:
+        return
+    linked = any(jvm_frames.is_downcall(frame) for _, frame in above)
+    method = jvm_frames.native_method(report)
+    native = [(index, frame) for index, frame in above if not jvm_frames.is_downcall(frame)]
+    if not (linked or method is not None) or not native or jvm_stack.in_stack_guard(report):
+        return
+    if any(frame.kind == "stub" or (frame.module is not None and not _system(frame)) for _, frame in native):
+        return
+    caller = jvm_entry.linked(report) if linked else jvm_frames.java_caller(report, method[0] if method else -1)
+    index, inner = native[0]
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    name = jvm_views.fault_name(report)
+    how = "java.lang.foreign" if linked else f"the native method {jvm_entry.name(method[1])}" if method else ""
+    by = f" by {culprit.label(caller[1])}" if caller else ""
+    if views.pc_is_fault(report):
+        pc = report.crash.pc
+        target = f"{pc:#x}" if pc is not None else "an address"
+        title = f"Call of {target}, where there is no code, through {how}{by}"
+        words = f"{how[0].upper()}{how[1:]} led to {target}, where there is no code: {name}."
+        first = "the address of the function: a symbol of a library that was unloaded, or a number that is none"
+    else:
+        place = culprit.label(inner)
+        title = f"{name} in {place}, called through {how}{by}"
+        words = f"{name}{at} was raised in {place}, which Java called through {how}; no other library lies between."
+        first = "the arguments: a segment's address, its length, whether its arena is closed"
+    yield Finding(
+        rule=RULE.id,
+        title=title,
+        severity="critical",
+        confidence="likely",
+        claim="observation",
+        rivals=("memory that the native function uses was damaged before",),
+        explanation=f"{words} Called{by or ' by Java'}. The native function did what it was told with what it was"
+        " given; what else it may be: memory that it uses was damaged before.",
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the signal"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, index), "where it was raised"),
+            (views.frame_path(report, index, "module"), "the library"),
+            (views.frame_path(report, method[0]) if method else "", "the native method"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code that called"),
+            ("crash.instruction", "the faulting instruction"),
+        ),
+        remedies=(
+            f"Look at {culprit.label(caller[1]) if caller else 'the Java caller'} for {first}.",
+            "Check the function descriptor against the C prototype: sizes and order of the arguments, the return type.",
+        ),
+    )
+
+
+def _system(frame: Frame) -> bool:
+    return frame.module is not None and (jvm_frames.is_system(frame.module) or frame.module.startswith("["))
 
 
 def _jni_function(report: Report) -> tuple[int, str] | None:

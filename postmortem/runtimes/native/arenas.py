@@ -41,7 +41,8 @@ def kind(segment: Segment, space: AddressSpace) -> str | None:
 def _blocks(segment: Segment, space: AddressSpace) -> int:
     """How many bytes from the start of a mapping are blocks one after another."""
     position = segment.start
-    for _ in range(_LIMIT):
+    for _ in range(min(_LIMIT, space.budget.left("list_items"))):
+        space.budget.take("list_items")
         words = space.words(position, 2) if position < segment.end else None
         if words is None or words[0] or words[1] & 7 != _IS_MMAPPED:
             break

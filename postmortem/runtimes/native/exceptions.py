@@ -44,7 +44,7 @@ _FILESYSTEM_IMPL, _FILESYSTEM_TEXT = 32, 80
 _WHAT_SLOT = 16
 _FUNDAMENTAL = {"i": 4, "j": 4, "l": 8, "m": 8}
 _REFERENCES, _MOST_REFERENCES = 16, 1 << 16
-_MOST, _DEPTH, _BASES, _HEADERS = 16, 16, 16, 4096
+_MOST, _DEPTH, _PARTS, _BASES, _HEADERS = 16, 16, 64, 16, 4096
 _DTV, _DTV_MOST, _BLOCK = 8, 1024, 1 << 14
 """Where the thread control block has its vector of TLS blocks, how many and how much of each are looked at."""
 
@@ -75,11 +75,11 @@ def exceptions(
 
     And whether the lists of all threads could be read. Those that a thread is known to have caught are never left out.
     """
-    found_hits = _hits(core, content, GNU_CLASS)
+    found_hits = _hits(core, content, space, GNU_CLASS)
     hits = sorted(hit for hit in itertools.islice(found_hits, _HEADERS) if _alive(space, hit + _UNWIND - _HEADER))
     headers = {hit + _UNWIND - _HEADER: hit + _UNWIND for hit in hits}
     objects = set(headers.values())
-    for hit in itertools.islice(_hits(core, content, _DEPENDENT_CLASS) if hits else (), _HEADERS):
+    for hit in itertools.islice(_hits(core, content, space, _DEPENDENT_CLASS) if hits else (), _HEADERS):
         primary = space.word(hit + _UNWIND - _HEADER)
         if primary is not None and primary in objects:
             headers[hit + _UNWIND - _HEADER] = primary
@@ -97,10 +97,12 @@ def exceptions(
     return tuple(sorted(found, key=lambda item: item.address)), attributed
 
 
-def _hits(core: Core, content: FileBytes, wanted: bytes) -> Iterator[int]:
+def _hits(core: Core, content: FileBytes, space: AddressSpace, wanted: bytes) -> Iterator[int]:
     for address, offset, size in writable(core):
         at = content.find(wanted, offset, offset + size)
         while at >= 0:
+            if not space.budget.take("search_hits"):
+                return
             if (address + at - offset) % 8 == 0:
                 yield address + at - offset
             at = content.find(wanted, at + 8, offset + size)
@@ -142,7 +144,7 @@ def _last_caught(space: AddressSpace, base: int, headers: dict[int, int]) -> tup
             blocks[block] = allocated or 0
     starts = sorted(blocks)
     known = bool(starts)
-    for block, after in zip(starts, [*starts[1:], 1 << 64], strict=True):
+    for block, after in zip(starts, [*starts[1:], 1 << 64], strict=False):
         if blocks[block]:
             # Allocated for a module that was loaded later: what lies behind its chunk may be the next exception.
             end = blocks[block] + ((space.word(blocks[block] - 8) or 0) & ~7) - 8
@@ -200,7 +202,7 @@ def _what(reader: _Reader, thrown: int, type_info: int, name: str) -> tuple[str 
         return _text(space, space.word(thrown)), None
     if name == "St9bad_alloc":
         return "std::bad_alloc", None
-    part = _part_with_text(space, thrown, type_info, 0)
+    part = _part_with_text(space, thrown, type_info, set())
     if part is None:
         return None, None
     held = _text(space, space.word(part + 8))
@@ -215,15 +217,16 @@ def _what(reader: _Reader, thrown: int, type_info: int, name: str) -> tuple[str 
     return (held, None) if what.startswith("std::") or name in _WITH_TEXT else (None, held)
 
 
-def _part_with_text(space: AddressSpace, thrown: int, type_info: int, depth: int) -> int | None:
-    """Where in an object its logic_error or runtime_error lies."""
+def _part_with_text(space: AddressSpace, thrown: int, type_info: int, seen: set[tuple[int, int]]) -> int | None:
+    """Where in an object its logic_error or runtime_error lies. seen: the parts (place, class) already looked at."""
     name = _type_name(space, type_info)
-    if name is None or depth > _DEPTH:
+    if name is None or (thrown, type_info) in seen or len(seen) >= _PARTS:
         return None
+    seen.add((thrown, type_info))
     if name in _WITH_TEXT:
         return thrown
     for base, offset in _bases(space, thrown, type_info):
-        part = _part_with_text(space, thrown + offset, base, depth + 1)
+        part = _part_with_text(space, thrown + offset, base, seen)
         if part is not None:
             return part
     return None

@@ -6,53 +6,42 @@ from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
 from postmortem.model import Address, NativeFacts
-from postmortem.runtimes.go import panic as golang
 from postmortem.runtimes.native import messages, onstack
 from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
 from postmortem.symbols.demangle import demangle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from parsers.elf.core import Core
-    from parsers.filebytes import FileBytes
     from postmortem.model import Frame
-    from postmortem.program.memory import AddressSpace
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
 
 _TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
-_GO, _GO_VERSION = "runtime.", "runtime.buildVersion"
-"""The package that runs on every thread of a Go process, and a variable of it."""
+_SIGABRT = 6
 
 
-def native_facts(
-    core: Core,
-    content: FileBytes,
-    space: AddressSpace,
-    symbol: Callable[[str], int | None],
-    frames: Sequence[Frame],
-    aborted: bool,
-    may_throw: bool,
-    function: Callable[[int], str | None],
-) -> NativeFacts:
-    """frames: the crashing stack, innermost first. symbol: address in memory of a symbol of libc, GLib or
-    the executable.
-    function: name of the function at an address.
+def native_facts(program: Program, symbols: Symbolication, frames: Sequence[Frame]) -> NativeFacts:
+    """frames: the crashing stack, innermost first.
 
-    The searches of memory are made only for a process that aborted, since they cost. may_throw: an exception
-    is worth looking for even when no terminate() is seen, as in a stripped C++ program.
+    The searches of memory are made only for a process that aborted, since they cost.
     """
+    core, content, space, symbol = program.core, program.content, program.memory, symbols.system_symbol
     functions = [frame.function or "" for frame in frames]
+    aborted = core.signal is not None and core.signal.number == _SIGABRT
+    cxx = program.modules.named("libstdc++") is not None or any("std::" in name for name in functions)
+    # An exception is worth looking for even when no terminate() is seen, as in a stripped C++ program.
+    may_throw = cxx and program.modules.named("libjvm.so") is None
     runtime, message = messages.runtime_message(core, content, functions) if aborted else (None, None)
     if runtime is None and aborted:
         runtime, message = onstack.words(space, symbol, frames)
-    if runtime is None and any(name.startswith(_GO) for name in functions) and symbol(_GO_VERSION) is not None:
-        runtime, message = golang.NAME, golang.message(space, symbol, frames)
     text = messages.abort_message(space, symbol("__abort_msg"))
     thrown = aborted and (
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
     )
-    living, attributed = exceptions(core, content, space, demangle, function) if thrown else ((), False)
+    living, attributed = exceptions(core, content, space, demangle, symbols.function_at) if thrown else ((), False)
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     return NativeFacts(
         abort_message=text,

@@ -18,7 +18,9 @@ from postmortem.model import Address, Wait
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from postmortem.model import Frame
     from postmortem.program.memory import AddressSpace
+    from postmortem.unwind.threads import ThreadWalk
 
 FUTEX, FUTEX_WAITV = 202, 449
 _WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
@@ -40,6 +42,20 @@ _LONG_NAMES = (
     ("join", ("pthread_join", "pthread_timedjoin", "pthread_clockjoin", "thrd_join")),
     ("barrier", ("pthread_barrier_wait",)),
 )
+
+
+def waits(space: AddressSpace, walks: Sequence[ThreadWalk], named: Sequence[list[list[Frame]]]) -> list[Wait | None]:
+    """For each thread what it was blocked in, or None when it was running. named: its frames by activation."""
+    tids = frozenset(walked.status.tid for walked in walks)
+    return [
+        wait(space, walked.status.registers, _innermost(frames), tids)
+        for walked, frames in zip(walks, named, strict=True)
+    ]
+
+
+def _innermost(frames: list[list[Frame]]) -> list[str]:
+    """Names of the first frames of a thread: what it was waiting in."""
+    return [frame.function or "" for activation in frames[:6] for frame in activation]
 
 
 def wait(

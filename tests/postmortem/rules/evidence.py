@@ -63,7 +63,7 @@ def gathered() -> dict[str, evidence.Evidence]:
     for case in cases():
         found = [case.get("rule"), *case.get("also", ()), STATE.get(case["name"])]
         note(f"native/{case['name']}", tuple(filter(None, found)), tuple(case.get("near_miss_of", ())))
-    used = {*corpus.LOGGED, *corpus.UNLOGGED, *corpus.ASKED, *corpus.JUDGED}
+    used = {*corpus.LOGGED, *corpus.UNLOGGED, *corpus.ASKED, *corpus.JUDGED, *corpus.incidents()}
     for kind in corpus.recipe().KINDS:
         if kind.name in used:
             note(f"jvm/{kind.name}", kind.rules, corpus.recipe().NEAR_MISSES.get(kind.name, ()))

@@ -16,6 +16,7 @@ from postmortem.model import (
     JavaThread,
     Mapping,
     Module,
+    Operand,
     Report,
     Signal,
     Thread,
@@ -210,6 +211,26 @@ APPLE = {
         )
     ),
 }
+THREAD = 0x7F0012345670
+ENTRY = interpreted(
+    "shop.Codec.decode0", None, note="codelet method entry point (kind = native)", native_library=LIBRARY
+)
+INLINING = compiled(
+    "shop.Table.sum", note="compile id 29, inlines java.nio.DirectByteBuffer.getLong called by shop.Table.sum:44"
+)
+COMPRESSED = (Flag(name="UseCompressedOops", value="true"),)
+
+
+def spoiled(register: str, value: int, *operands: Operand | None, **rest: Any) -> Report:
+    """A fault behind a native method's call that left a register changed."""
+    registers = {"rsp": Address(LOW + 0x8000), "rbp": Address(LOW + 0x8040), "r15": Address(THREAD)}
+    java = JavaThread(name="main", kind="JavaThread", address=Address(THREAD))
+    frames = (WRAPPER, *MAIN)
+    crashing = Thread(tid=PID, crashed=True, frames=frames, java=java, registers=registers | {register: Address(value)})
+    found = tuple(item for item in operands if item is not None)
+    address = found[0].address if found else value
+    return java_crash(threads=(crashing,), operands=found, address=address, **rest)
+
 
 JVM_CASES: dict[str, Cases] = {
     "jvm-illegal-instruction": Cases(
@@ -324,15 +345,32 @@ JVM_CASES: dict[str, Cases] = {
             java_crash(compiled("shop.Table.fill"), *MAIN, operands=(RAW,), access="write"),
             java_crash(compiled("shop.Table.fill"), *MAIN, address=0x18, operands=(operand(0x18, base="rcx", size=4),)),
             java_crash(compiled("shop.Table.fill"), *MAIN, operands=(MARK,)),
+            java_crash(INLINING, *MAIN, address=0x7F0012345678, operands=(FIELD,), jvm=state(flags=COMPRESSED)),
         ),
         (
             java_crash(compiled("shop.Table.fill"), *MAIN, address=0x10014, operands=(FIELD,)),
             java_crash(vm("Unsafe_PutInt"), *MAIN, number=7, code=2, address=LEDGER.start, mappings=(LEDGER,)),
             java_crash(vm("Unsafe_PutInt"), *MAIN, code=0, sender=7),
             java_crash(vm("Deoptimization::fetch"), interpreted("a.B.c"), *MAIN),
+            java_crash(INLINING, *MAIN, address=0x10014, operands=(FIELD,), jvm=state(flags=COMPRESSED)),
             java_crash(native("parse"), interpreted("sun.misc.Unsafe.putInt", None), *MAIN),
         ),
         (java_crash(compiled("shop.Table.fill"), *MAIN), java_crash(vm(None), *MAIN), java_crash(), report()),
+    ),
+    "jvm-bad-native-return": Cases(
+        (
+            spoiled("r15", 0x5A5A5A5A, operand(0x5A5A5A5A + 0x52C, base="r15", size=4, access="write")),
+            spoiled("rbp", 0x5A5A5A5A, operand(0x5A5A5A72, base="rbp")),
+            spoiled("rbp", 0x5A5A5A5A, None, mnemonic="leave"),
+            java_crash(ENTRY, *MAIN, address=0x7038, operands=(operand(0x7038, base="rax", base_value=0x7038),)),
+        ),
+        (
+            spoiled("r15", THREAD, operand(THREAD + 0x52C, base="r15", size=4, access="write")),
+            java_crash(native("decode"), ENTRY, *MAIN, operands=(operand(BAD, base="rax", base_value=BAD),)),
+            java_crash(interpreted("a.B.c"), *MAIN, operands=(operand(BAD, base="rax", base_value=BAD),)),
+            java_crash(ENTRY, *MAIN, operands=(operand(BAD, base="rbx", base_value=BAD),)),
+        ),
+        (java_crash(ENTRY, *MAIN), java_crash(WRAPPER, *MAIN), java_crash(), report()),
     ),
     "jvm-crash-in-compiled-code": Cases(
         (

@@ -57,7 +57,7 @@ def test_a_stall_must_have_lasted_when_an_error_was_reported(waited: float | Non
 
 
 def test_a_log_s_threads_run_on_while_it_is_written() -> None:
-    report = cases.killed(state(safepoint=cases.WAITED_FOR), cases.SPINNING)
+    report = cases.killed(state(safepoint=cases.JUST_BEGUN), cases.SPINNING)
     report = msgspec.structs.replace(report, core=msgspec.structs.replace(report.core, format="hs_err"))
     (finding,) = findings(report, "jvm-safepoint-stall")
     assert finding.confidence == "possible" and verdict(report) == "killed-by-signal"

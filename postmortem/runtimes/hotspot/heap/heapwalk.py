@@ -49,10 +49,10 @@ def _find(keys: Any, values: Any, klass: Any) -> Any:
     slot = ((klass >> 3) ^ (klass >> 17)) & mask
     while True:
         key = keys[slot]
-        if key == klass:
-            return values[slot]
         if key == 0:
             return -1
+        if key == klass:
+            return values[slot]
         slot = (slot + 1) & mask
 
 
@@ -64,15 +64,16 @@ def walk(
     """Count objects in [start, top) of which [origin, origin + 8 * len(words)) is here: (status, position, value).
 
     layout: mode, class base, class shift, mark shift, alignment, length offset, offset of a mirror's
-    size, of a chunk's size, shift of its bitmap, single object, marks stay in place. skipped[0] grows by
-    the bytes of gaps.
+    size, of a chunk's size, shift of its bitmap, single object (2: and never zeros), marks stay in place.
+    skipped[0] grows by the bytes of gaps.
     """
     mode, base, klass_shift, mark_shift, alignment = layout[0], layout[1], layout[2], layout[3], layout[4]
     length_at, mirror_at, chunk_at, chunk_shift, single = layout[5], layout[6], layout[7], layout[8], layout[9]
     klass_mask = (1 << (64 - mark_shift)) - 1 if mark_shift > 0 else 0
     count = len(words)
     half_count = len(halves)
-    gap, gaps = 0, len(gap_starts)
+    gaps = len(gap_starts)
+    gap = np.searchsorted(gap_starts, start)
     position = start
     while position < top:
         while gap < gaps and gap_starts[gap] < position:
@@ -84,7 +85,7 @@ def walk(
             gap += 1
             continue
         index = (position - origin) >> 3
-        if index >= count or (mode != COMPACT and index + 1 >= count):
+        if index < 0 or index >= count or (mode != COMPACT and index + 1 >= count):
             return NEEDS_DATA, position, 0
         mark = words[index]
         if mode == COMPACT:
@@ -98,7 +99,8 @@ def walk(
         else:
             narrow = words[index + 1]
         if narrow == 0:
-            if mark != 0:
+            if mark != 0 or single == 2:
+                # Of zeros there may be much, and each candidate of resync would go through all of them.
                 return DAMAGED, position, 0
             # Memory never allocated: on to the first word that isn't zero.
             begin = position
@@ -117,6 +119,8 @@ def walk(
         if shape != INSTANCE:
             at = length_at if shape == ARRAY else mirror_at if shape == MIRROR else chunk_at
             half = 2 * index + (at >> 2)
+            if half < 0:
+                return DAMAGED, position, klass
             if half >= half_count:
                 return NEEDS_DATA, position, 0
             length = np.int64(halves[half])
@@ -144,7 +148,7 @@ def resync(
 ) -> Any:  # fmt: skip
     """The first position from `start` on where a few objects of known classes follow; else the data's end.
 
-    Arguments as of walk, with the layout's single set; instances, sizes and skipped are scratch. A
+    Arguments as of walk, with the layout's single 2; instances, sizes and skipped are scratch. A
     candidate must have an unlocked mark.
     """
     end = min(top, origin + 8 * len(words))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 _CHUNK = 1 << 25
-_MAX_CLASSES = 1 << 20
+_MAX_CLASSES = 1 << 17
 _MAX_RESYNCS = 10_000
 _MAX_ADDRESS = 1 << 56
 
@@ -98,6 +98,7 @@ class _Walk:
             np.zeros(room, dtype=np.int64) for _ in range(5)
         )
         self.skipped = np.zeros(1, dtype=np.int64)
+        self.scratch = self.instances.copy()
         self.lost = 0
         self.absent = 0
         self.resyncs = 0
@@ -158,23 +159,24 @@ class _Walk:
                     continue
                 if status == kernels.DISPLACED and self._displaced(value):
                     # The class was learnt from the monitor; count the object here and go on behind it.
-                    moved = self._one(position, value)
+                    moved = self._one(position, value) if self.vm.memory.budget.take("displaced_headers") else None
                     if moved:
                         position = moved
                         continue
-                break
+                if status in (kernels.DONE, kernels.NEEDS_DATA):
+                    break
+                if area.single or self.resyncs >= _MAX_RESYNCS:
+                    self.lost += area.top - position
+                    self.resyncs += 1
+                    return
+                position = self._next_plausible(words, halves, origin, position, area.top)
+                if position >= min(area.top, origin + 8 * len(words)):
+                    break
             if status == kernels.DONE:
                 return
-            if status == kernels.NEEDS_DATA:
-                if position == origin:
-                    self.absent += area.top - position
-                    return
-                continue
-            if area.single or self.resyncs >= _MAX_RESYNCS:
-                self.lost += area.top - position
-                self.resyncs += 1
+            if status == kernels.NEEDS_DATA and position == origin:
+                self.absent += area.top - position
                 return
-            position = self._next_plausible(words, halves, origin, position, area.top)
 
     def _arrays(self) -> tuple[Any, ...]:
         return (
@@ -184,8 +186,10 @@ class _Walk:
 
     def _next_plausible(self, words: Any, halves: Any, origin: int, position: int, top: int) -> int:
         layout = self.layout.copy()
-        layout[9] = 1
-        scratch = (*self._arrays()[:-4], self.instances.copy(), self.sizes.copy(), layout, self.skipped.copy())
+        layout[9] = 2
+        if len(self.scratch) != len(self.instances):
+            self.scratch = self.instances.copy()
+        scratch = (*self._arrays()[:-4], self.scratch, self.scratch, layout, self.skipped.copy())
         found = int(self.kernels.resync(words, halves, origin, position + self.oops.alignment, top, *scratch))
         self.lost += found - position
         self.resyncs += 1

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _MAX_LOADERS = 1 << 18
-_MAX_CLASSES = 1 << 22
 _UNLIMITED = 1 << 62
 
 # All but the class space, and the class space: MetaspaceContext, and the counter that older JDKs have.
@@ -147,9 +146,9 @@ def loader_data(vm: Reading) -> Iterator[int]:
 def classes_of(vm: Reading, data: int, klasses_at: int, link_at: int) -> Iterator[int]:
     """The Klass* of a ClassLoaderData, arrays included."""
     klass = vm.word(data + klasses_at)
-    count = 0
-    while klass and count < _MAX_CLASSES:
-        count += 1
+    seen: set[int] = set()
+    while klass and klass not in seen and vm.memory.budget.take("list_items"):
+        seen.add(klass)
         yield klass
         klass = vm.word(klass + link_at)
 
@@ -189,8 +188,6 @@ def _loaders(vm: Reading, oops: Oops) -> tuple[tuple[ClassLoader, ...], int, lis
         count = sum(1 for _ in classes_of(vm, data, klasses_at, link_at))
         counts[loader] = counts.get(loader, 0) + count
         total += count
-        if total >= _MAX_CLASSES:
-            break
     if not counts:
         return (), 0, [problem("ClassLoaderDataGraph", "it is empty or can't be read")]
     named = [ClassLoader(name=_loader_name(oops, loader), classes=count) for loader, count in counts.items()]

@@ -286,7 +286,7 @@ class Oops:
     def _characters(self, base: int, size: int, encoding: str) -> str | None:
         if size == 0:
             return ""
-        data = self.vm.read(base, size)
+        data = self.vm.read(base, size) if self.vm.memory.budget.take("text", size) else None
         return None if data is None else data.decode(encoding, "replace")
 
     def _pool(self, klass: int) -> int | None:

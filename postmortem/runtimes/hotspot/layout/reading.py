@@ -136,7 +136,7 @@ class Reading:
         offset = address & (_CHUNK - 1)
         chunk = self._chunk(address >> _CHUNK_BITS)
         end = chunk.find(b"\0", offset)
-        if 0 <= end <= offset + limit:
+        if 0 <= end <= offset + limit and self.memory.budget.take("text", end - offset):
             return chunk[offset:end].decode("utf-8", "replace")
         data = self.memory.cstring(address, limit)
         return None if data is None else data.decode("utf-8", "replace")

@@ -1,0 +1,117 @@
+"""The budget of a run: what it cuts is counted, named in the report, and the same every time."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+import postmortem
+from parsers.elf import core as core_parser
+from parsers.elf import notes
+from parsers.limits import LIMITS, Limits
+from postmortem.budget import Budget
+from postmortem.model import from_json, to_json
+from postmortem.program.memory import AddressSpace, Piece
+from reports import FORMATS
+from tests.build.core import CoreBuilder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from postmortem.model import Report
+
+STACK = 0x7FFC00000000
+
+
+def report_of(builder: CoreBuilder, folder: Path) -> Report:
+    path = folder / "core"
+    path.write_bytes(builder.bytes())
+    report = postmortem.analyze(path, postmortem.Options(sysroot=folder, strict=True))
+    for render in FORMATS.values():
+        assert render(report)
+    return report
+
+
+def reached(report: Report) -> set[str]:
+    names = {limit.name for limit in report.limits.reached}
+    assert names == {problem.where for problem in report.problems if problem.stage == "limits"}
+    return names
+
+
+def test_a_budget_gives_all_or_nothing_and_remembers() -> None:
+    budget = Budget(Limits(text=10))
+    assert budget.take("text", 6)
+    assert not budget.take("text", 5)
+    assert not budget.take("text", 1)
+    (found,) = budget.reached
+    assert (found.name, found.limit, found.left_out) == ("text", 10, 6)
+    (problem,) = budget.problems()
+    assert "10 bytes of text" in problem.what
+
+
+def test_an_ordinary_core_reaches_no_limit(tmp_path: Path) -> None:
+    report = report_of(CoreBuilder().thread(1, rip=0x401000, rsp=STACK).memory(STACK, bytes(4096)), tmp_path)
+    assert reached(report) == set()
+    assert from_json(to_json(report)).limits == report.limits
+
+
+def test_arguments_of_megabytes(tmp_path: Path) -> None:
+    """400 pointers to one string of 64 kB: the string is read while the bytes of all arguments last."""
+    text = STACK + 0x10000
+    area = STACK + 0x8000
+    vector = struct.pack("<QQ", 33, 0x7000) + struct.pack("<QQ", 25, text + 8)
+    pointers = struct.pack("<Q", 400) + struct.pack("<Q", text) * 400 + bytes(8) + bytes(8)
+    stack = bytes(0x8000 - len(pointers)) + pointers + vector
+    stack = stack.ljust(text - STACK, b"\0") + b"A" * 65_535 + b"\0"
+    assert len(stack) > area - STACK
+    builder = CoreBuilder().thread(1, rsp=STACK).note(notes.NT_AUXV, vector + bytes(16)).memory(STACK, stack)
+    report = report_of(builder, tmp_path)
+    assert "arguments" in reached(report)
+    assert 0 < sum(len(text) for text in report.process.arguments) <= LIMITS.arguments
+
+
+def test_threads_and_notes_beyond_the_limits() -> None:
+    builder = CoreBuilder()
+    for tid in range(1, 40):
+        builder.thread(tid)
+    core = core_parser.parse(builder.bytes(), Limits(threads=10))
+    assert [len(core.threads), core.left_out] == [10, {"threads": 29}]
+    core = core_parser.parse(builder.bytes(), Limits(notes=5))
+    assert len(core.threads) == 5
+    assert core.left_out == {"notes": 1}
+    core = core_parser.parse(builder.bytes(), Limits(note_bytes=1000))
+    assert "note_bytes" in core.left_out
+    assert core_parser.parse(builder.bytes()).left_out == {}
+
+
+def test_rows_of_the_file_table_beyond_the_limits() -> None:
+    rows = [(0x1000 * n, 0x1000 * (n + 1), 0, f"/lib/{n:04}") for n in range(1, 100)]
+    builder = CoreBuilder().thread(1).files(*rows)
+    core = core_parser.parse(builder.bytes(), Limits(mapped_files=30))
+    assert (len(core.files), core.left_out) == (30, {"mapped_files": 69})
+    core = core_parser.parse(builder.bytes(), Limits(path_bytes=90))
+    assert (len(core.files), list(core.left_out)) == (10, ["path_bytes"])
+    assert core_parser.parse(builder.bytes()).files[-1] == rows[-1]
+
+
+def test_a_path_without_end_is_cut() -> None:
+    builder = CoreBuilder().thread(1).files((0x1000, 0x2000, 0, "/" + "x" * 100_000))
+    (row,) = core_parser.parse(builder.bytes()).files
+    assert len(row.path) == LIMITS.string
+
+
+@pytest.mark.parametrize("page_size", [1 << 63, (1 << 64) - 1])
+def test_an_offset_of_more_than_64_bits_is_no_row(page_size: int) -> None:
+    body = struct.pack("<QQQQQ", 1, page_size, 0x1000, 0x2000, 1 << 40) + b"/x\0"
+    core = core_parser.parse(CoreBuilder().thread(1).note(notes.NT_FILE, body).bytes())
+    assert core.files == ()
+
+
+def test_text_taken_from_memory_has_an_end() -> None:
+    space = AddressSpace([Piece(0x1000, 0x1100, b"A" * 99 + bytes(157), 0)], Budget(Limits(text=250)))
+    assert space.cstring(0x1000) == b"A" * 99
+    assert space.cstring(0x1000) == b"A" * 99
+    assert space.cstring(0x1000) is None
+    assert [limit.name for limit in space.budget.reached] == ["text"]
