@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,19 @@ from postmortem.program import identity, losses
 from postmortem.program.program import Program
 from postmortem.redaction import redact
 from postmortem.rules.engine import run as run_rules
-from postmortem.runtimes.mappings import listed, mappings, memory
+from postmortem.runtimes.mappings import listed, mappings, memory, with_file_size
 from postmortem.runtimes.native.waits import waits
-from postmortem.runtimes.runtime import Asked, attached, reported_by, states_of, thread_of, together, unwinder_of
+from postmortem.runtimes.runtime import (
+    Asked,
+    attached,
+    caught_by,
+    reported_by,
+    states_of,
+    switch_of,
+    thread_of,
+    together,
+    unwinder_of,
+)
 from postmortem.signature.signature import signed
 from postmortem.stages import Stages
 from postmortem.symbols.lostframes import LostFrames
@@ -80,9 +91,12 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     runtimes, unreadable = attached(program, symbols, stages)
     problems.extend(unreadable)
     walker = Walker(space, CallFrames(program).at, program.is_code, unwinder_of(runtimes), options.unwind)
-    walks = run("unwind", lambda: walk_threads(walker, core, program.budget), unwalked_threads(core))
+    walker.function = symbols.bounds_at
+    left = functools.partial(switch_of, runtimes)
+    walks = run("unwind", lambda: walk_threads(walker, core, program.budget, left), unwalked_threads(core))
     problems.extend(walker.problems())
-    fault = run("fault", lambda: choose_fault(walks, core, space, reported_by(runtimes)), None)
+    reported, caught = reported_by(runtimes, walks), caught_by(runtimes, walks)
+    fault = run("fault", lambda: choose_fault(walks, core, space, reported, caught), None)
     ordered = crashed_first(walks, fault)
     generated = GeneratedCode(core, program.search)
     unnamed = FrameNamer(program.modules, lambda module, address: (), lambda pc: None, program.budget)
@@ -98,6 +112,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     uses = [use for state in states for use in state.uses]
     found_mappings = run("fault", lambda: mappings(core, program.modules, space, uses), ())
     crash = run("fault", lambda: crash_of(fault, program, symbols, found_mappings, threads), signal_only(core))
+    found_mappings = with_file_size(found_mappings, crash, program.search)
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=target.described(core),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from postmortem.fault.describe import Describer
+from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.siginfo import describe
 from postmortem.machines.x86_64 import instruction as decoder
+from postmortem.machines.x86_64.constants import loaded_from
 from postmortem.model import Address, Crash, RegisterNote
+from postmortem.model.process import PointerSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,10 +78,12 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
         decoded = decoder.decode(space, pc, registers, mapped)
         disassembly = decoder.listing(space, pc, function_start)
     address, source, access = _touched(fault, shown, decoded, describer, pc, executable)
-    call_site = None
+    gone: Nowhere | None = None
     if shown is not None and not executable and shown.number in (SIGSEGV, SIGBUS):
-        returns_to = space.word(registers.get("rsp", 0))
-        call_site = decoder.call_before(space, returns_to) if returns_to else None
+        gone = nowhere(space, registers, describer)
+    table = None if gone is None else gone.table_call
+    if decoded is not None and decoded.mnemonic == "call":
+        table = table_call(space, decoded, describer)
     return Crash(
         signal=shown,
         tid=fault.tid,
@@ -103,8 +108,27 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
         ),
         trap_number=fault.trap,
         error_code=fault.error,
-        call_site=call_site,
+        call_site=None if gone is None else gone.call_site,
+        pointer_source=None if decoded is None else _source(space, decoded, pc, function_start, describer),
+        table_call=table,
+        returned=gone is not None and gone.returned,
+        return_neighbours=() if gone is None else gone.return_neighbours,
+        code_references=() if gone is None else gone.code_references,
     )
+
+
+def _source(
+    space: AddressSpace, decoded: Decoded, pc: int, function_start: int | None, describer: Describer
+) -> PointerSource | None:
+    """Of the operand whose address can't be reached."""
+    operand = next((item for item in decoded.operands if not item.mapped or not item.canonical), None)
+    if operand is None or operand.base in (None, "rip", "rsp"):
+        return None
+    at = loaded_from(space, pc, function_start, operand.base)
+    found = None if at is None else describer.symbol(at)
+    if found is None:
+        return None
+    return PointerSource(register=operand.base, symbol=found[0], offset=found[1], module=found[3])
 
 
 def _is_executable(describer: Describer, pc: int, shown: Signal | None) -> bool:

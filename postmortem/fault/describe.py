@@ -45,6 +45,18 @@ class Describer:
             return self._mappings[index]
         return None
 
+    def gap(self, address: int) -> tuple[int, int]:
+        """[start, end) of the addresses between two mappings that an address is among."""
+        index = bisect_right(self._starts, address) - 1
+        start = self._mappings[index].end if index >= 0 else 0
+        return start, self._starts[index + 1] if index + 1 < len(self._starts) else 1 << 64
+
+    def symbol(self, address: int) -> tuple[str, int, int, str] | None:
+        """(name, offset, size, path of the module) of the symbol that covers an address."""
+        module = self._modules.at(address)
+        found = self._symbol_at(address) if module is not None else None
+        return None if found is None or module is None else (*found, module.path)
+
     def text(self, value: int) -> str:
         """What a register's value is: a small number, text, or what lies at that address."""
         if value == 0:

@@ -8,14 +8,15 @@ from parsers.elf import notes
 from postmortem.fault.fault import Fault
 from postmortem.fault.recorded import fault_at
 from postmortem.machines.x86_64 import instruction, signalframe
-from postmortem.machines.x86_64.registers import DWARF_NAMES, PC
+from postmortem.machines.x86_64.registers import DWARF_NAMES, PC, from_prstatus
+from postmortem.unwind.frame import SignalFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parsers.elf.core import Core
     from postmortem.program.memory import AddressSpace
-    from postmortem.unwind.frame import ReportedFault
+    from postmortem.unwind.frame import CaughtFault, ReportedFault
     from postmortem.unwind.threads import ThreadWalk
 
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
@@ -30,15 +31,22 @@ _REACH = 64
 
 
 def choose_fault(
-    walks: Sequence[ThreadWalk], core: Core, space: AddressSpace, reported: ReportedFault | None
+    walks: Sequence[ThreadWalk],
+    core: Core,
+    space: AddressSpace,
+    reported: ReportedFault | None,
+    caught: CaughtFault | None = None,
 ) -> Fault | None:
     """The original fault: behind the oldest signal frame of a crash signal, else what the core itself names.
 
     It is looked for in the thread that took the core's signal, and in another one for whose sake that may have
-    ended the process. reported: what the runtime says that it was reporting; None when nothing tells.
+    ended the process. reported: what the runtime says that it was reporting; None when nothing tells. caught: a fault
+    of the first thread that a runtime turned into a call of its own.
     """
     if not walks:
         return None
+    if caught is not None:
+        return _caught_by_runtime(walks[0], core, caught.position, caught.info)
     if reported is not None and reported.tid:
         for walked in walks:
             if walked.status.tid == reported.tid:
@@ -53,6 +61,19 @@ def choose_fault(
         if len(others) == 1 and not _is_own_doing(others[0], core):
             return others[0]
     return fault or _raised_again(walks[0], core, space) or _own(walks[0], core)
+
+
+def _caught_by_runtime(walked: ThreadWalk, core: Core, position: int, info: notes.SignalInfo) -> Fault:
+    """A fault that a runtime turned into a call of its own, in frame `position`: the frames behind it are the fault's.
+
+    Of its registers those are known that calls preserve.
+    """
+    frame = walked.walk.frames[position + 1]
+    registers = {"rip": frame.pc, "rsp": frame.sp}
+    for name in ("fs_base", "gs_base"):
+        registers[name] = walked.status.registers.get(name, 0)
+    signal = SignalFrame(position, 0, 0, from_prstatus(registers))
+    return Fault(walked.status.tid, core.threads[0].tid, core.signal, info, signal, registers, None, None)
 
 
 def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace) -> Fault | None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from postmortem.program.program import Program
     from postmortem.stages import Stages
     from postmortem.symbols.symbolication import Symbolication
-    from postmortem.unwind.frame import ForeignStep, ForeignUnwinder, RawFrame, ReportedFault
+    from postmortem.unwind.frame import CaughtFault, ForeignStep, ForeignUnwinder, RawFrame, ReportedFault, Switch
+    from postmortem.unwind.threads import ThreadWalk
 
 Use = tuple[int, int, str]
 """[start, end) of the address space and what it is used for."""
@@ -71,6 +72,18 @@ class Runtime(Protocol):
     @property
     def reported(self) -> ReportedFault | None:
         """What the runtime's own crash reporter was at work on; None: not known."""
+        return None
+
+    def reporting(self, walks: Sequence[ThreadWalk]) -> ReportedFault | None:
+        """As `reported`, for a runtime that shows it on the stacks of its threads only."""
+        return self.reported
+
+    def caught(self, walks: Sequence[ThreadWalk]) -> CaughtFault | None:
+        """A fault of the first thread that the runtime turned into a call of its own; None: there is none."""
+        return None
+
+    def switch(self, fs_base: int) -> Switch | None:
+        """How a thread's stack goes on where the runtime has left another one for it; None: it does not do so."""
         return None
 
     def thread(self, tid: int) -> JavaThread | None:
@@ -146,9 +159,19 @@ def unwinder_of(runtimes: Sequence[Runtime]) -> ForeignUnwinder | None:
     return _Unwinders(unwinders) if len(unwinders) > 1 else next(iter(unwinders), None)
 
 
-def reported_by(runtimes: Sequence[Runtime]) -> ReportedFault | None:
+def reported_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> ReportedFault | None:
     """The fault that the first runtime with a crash reporter says it was reporting."""
-    return next((runtime.reported for runtime in runtimes if runtime.reported is not None), None)
+    return next((found for runtime in runtimes if (found := runtime.reporting(walks)) is not None), None)
+
+
+def caught_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> CaughtFault | None:
+    """The fault that a runtime turned into a call of its own."""
+    return next((found for runtime in runtimes if (found := runtime.caught(walks)) is not None), None)
+
+
+def switch_of(runtimes: Sequence[Runtime], fs_base: int) -> Switch | None:
+    """How the stack of a thread goes on where a runtime has left another one."""
+    return next((found for runtime in runtimes if (found := runtime.switch(fs_base)) is not None), None)
 
 
 def thread_of(runtimes: Sequence[Runtime], tid: int) -> JavaThread | None:

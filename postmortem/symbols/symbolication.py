@@ -80,6 +80,16 @@ class Symbolication:
         value = None if symbols is None else symbols.address_of(name)
         return None if value is None else value + module.bias
 
+    def bounds_at(self, address: int) -> tuple[int, int] | None:
+        """Start in memory and size of the function that holds an address, by its symbol."""
+        found = self.symbol_at(address)
+        return None if found is None else (address - found[1], found[2])
+
+    def start_at(self, address: int) -> int | None:
+        """Start in memory of the function that holds an address."""
+        found = self.bounds_at(address)
+        return None if found is None else found[0]
+
     def function_at(self, address: int) -> str | None:
         """The name of the symbol that covers an address in memory."""
         found = self.symbol_at(address)

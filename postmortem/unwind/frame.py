@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parsers.elf import notes
     from postmortem.machines.machine import Registers
     from postmortem.model.thread import Ended, Kind, Trust
+
+    Switch = Callable[[int], Registers | None]
+    """Registers on the stack that a function with that pc left for its thread's own; None where it has left none."""
 
 
 class VirtualFrame(NamedTuple):
@@ -92,6 +98,14 @@ class ReportedFault(NamedTuple):
 
     tid: int
     context: int
+
+
+class CaughtFault(NamedTuple):
+    """A fault that a runtime's handler turned into a call of its own, in frame `position` of the first thread's walk:
+    the frames behind it are the fault's."""
+
+    position: int
+    info: notes.SignalInfo
 
 
 class SignalFrame(NamedTuple):

@@ -8,9 +8,12 @@ from postmortem.machines.x86_64 import registers
 from postmortem.unwind.frame import RawFrame, Walk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
     from postmortem.budget import Budget
+    from postmortem.unwind.frame import Switch
     from postmortem.unwind.walker import Walker
 
 
@@ -22,15 +25,22 @@ class ThreadWalk(NamedTuple):
     crashed: bool
 
 
-def walk_threads(walker: Walker, core: Core, budget: Budget) -> list[ThreadWalk]:
+def walk_threads(
+    walker: Walker,
+    core: Core,
+    budget: Budget,
+    switch: Callable[[int], Switch | None] | None = None,
+) -> list[ThreadWalk]:
     """Every thread walked, the one that took the signal first.
 
-    All together have the frames that the budget allows; when these are spent, each has its innermost few.
+    All together have the frames that the budget allows; when these are spent, each has its innermost few. switch: by
+    fs_base, what Walker.walk is given.
     """
     walks = []
     for index, status in enumerate(core.threads):
         allowed = max(budget.left("frames"), budget.limits.frames_at_least)
-        walk = walker.walk(registers.from_prstatus(status.registers), allowed)
+        left = None if switch is None else switch(status.registers.get("fs_base", 0))
+        walk = walker.walk(registers.from_prstatus(status.registers), allowed, left)
         if len(walk.frames) > budget.left("frames") or (walk.ended == "limit" and allowed < walker.max_frames):
             budget.miss("frames")
         else:

@@ -1,8 +1,8 @@
 """Walk a thread's stack: for each pc find the rule, execute it, until a named end.
 
-Order of trust: signal frame, the runtime's own unwinder, CFI, a call to nowhere (return address at
-rsp), frame pointer, scan. A caller's stack pointer is higher than its callee's (but across a signal
-frame, since handlers may run on an alternate stack) and its pc lies in an executable mapping.
+Order of trust: signal frame, the runtime's own unwinder, CFI, a call to nowhere (return address at rsp), the function's
+own instructions where there is no CFI, frame pointer, scan. A caller's stack pointer is higher than its callee's (but
+across a signal frame, since handlers may run on an alternate stack) and its pc lies in an executable mapping.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from parsers.dwarf import cfi
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
-from postmortem.machines.x86_64 import signalframe
+from postmortem.machines.x86_64 import prologue, signalframe
 from postmortem.machines.x86_64 import steps as machine
 from postmortem.machines.x86_64.registers import PC, RBP, REGISTER_COUNT, RSP
 from postmortem.model import Problem
@@ -54,8 +54,11 @@ class Walker:
         self._foreign = foreign
         self._generated: Trust = "scan" if foreign is None else foreign.trust
         self._mode = mode
+        self.function: Callable[[int], tuple[int, int] | None] = lambda pc: None
+        """Start and size of the function that holds a pc, by its symbol; asked only where there is no CFI."""
         self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
+        self._states: dict[tuple[int, bool], prologue.State | None] = {}
         self._places: dict[int, _Place] = {}
         self._code: dict[int, bool] = {}
         self.damaged: dict[int, str] = {}
@@ -99,13 +102,22 @@ class Walker:
             executable,
             rule,
             None if rule is None else _planned(rule),
-            self._space.read(pc, len(signalframe.TRAMPOLINE)) == signalframe.TRAMPOLINE,
+            self._is_trampoline(pc),
         )
         self._places[pc << 1 | interrupted] = place
         return place
 
-    def walk(self, registers: Registers, max_frames: int | None = None) -> Walk:
-        """All activations from these registers outwards, at most `max_frames`."""
+    def walk(
+        self,
+        registers: Registers,
+        max_frames: int | None = None,
+        switch: Callable[[int], Registers | None] | None = None,
+    ) -> Walk:
+        """All activations from these registers outwards, at most `max_frames`.
+
+        switch: registers on the stack that a function with that pc has left for the thread's own; None where the pc is
+        of no such function.
+        """
         most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
         signal_frames: list[SignalFrame] = []
@@ -117,6 +129,7 @@ class Walker:
         use_other = self._mode != "cfi"
         seen_signal_contexts: set[int] = set()
         stalled = False
+        switched = False
 
         def end(why: Ended, detail: str | None = None) -> Walk:
             return Walk(frames, why, detail, signal_frames)
@@ -160,6 +173,10 @@ class Walker:
             caller: Registers | None = None
             following: Trust = "cfi"
             reason = ""
+            left = switch(pc - 1) if switch is not None and not switched and not interrupted else None
+            if left is not None and self._executable(left[PC] or 0):
+                switched, registers, trust, interrupted = True, left, "frame-pointer", True
+                continue
             if rule is not None:
                 if rule.bottom:
                     return end("bottom", "the CFI marks the outermost frame")
@@ -180,7 +197,11 @@ class Walker:
                 # The pc itself is nowhere: a call through a bad pointer. The call pushed its return address.
                 caller = machine.step_return_at_sp(self._space, registers)
                 if caller is not None and not (
-                    self._plausible(caller, sp) and machine.follows_call(self._space, caller[PC] or 0) is not False
+                    self._plausible(caller, sp)
+                    and (
+                        machine.follows_call(self._space, caller[PC] or 0) is not False
+                        or self._is_trampoline(caller[PC] or 0)
+                    )
                 ):
                     caller = None
                 following = "frame-pointer"
@@ -201,21 +222,53 @@ class Walker:
             caller = machine.step_frameless(self._space, registers)
             if caller is not None and self._plausible(caller, sp):
                 return caller, "frame-pointer"
+        if not had_rule and self._mode == "auto":
+            caller = self._by_code(registers, interrupted)
+            if caller is not None and self._plausible(caller, sp):
+                return caller, "frame-pointer"
         caller = machine.step_frame_pointer(self._space, registers)
         if caller is not None and not self._plausible(caller, sp):
             caller = None
+        following: Trust = "frame-pointer"
+        if caller is not None and not had_rule and self._mode == "auto":
+            caller, following = self._own(caller, registers, sp)
         if self._mode == "auto":
             # Where there's no rule the runtime's own anchor is surer than a frame pointer that passes it by.
             anchored = self._resume(sp)
             if anchored is not None and (caller is None or (caller[RSP] or 0) > (anchored[RSP] or 0)):
                 return anchored, self._generated
         if caller is not None:
-            return caller, "frame-pointer"
+            return caller, following
         if self._mode == "fp" or had_rule:
             return None, "scan"
         words = _SCAN_FAR if trust in ("context", "cfi") else _SCAN_NEAR
         caller = machine.scan(self._space, registers, self._is_scan_target, words)
         return caller, "scan"
+
+    def _by_code(self, registers: Registers, interrupted: bool) -> Registers | None:
+        """By what the function's own instructions did to the stack up to pc."""
+        pc = registers[PC] or 0
+        key = pc, interrupted
+        if key not in self._states:
+            bounds = self.function(pc if interrupted else pc - 1)
+            self._states[key] = None if bounds is None else prologue.state_at(self._space, *bounds, pc, interrupted)
+        state = self._states[key]
+        return None if state is None else prologue.step(self._space, registers, state)
+
+    def _own(self, caller: Registers, registers: Registers, sp: int) -> tuple[Registers, Trust]:
+        """The caller that rbp gives, or, where that is another function's frame (the call before its return address
+        went elsewhere), what a scan finds below it; both are guesses then."""
+        pc, returns_to = registers[PC] or 0, caller[PC] or 0
+        if not prologue.calls_another(self._space, returns_to, pc):
+            return caller, "frame-pointer"
+        words = min(((caller[RSP] or 0) - 16 - sp) // 8, _SCAN_FAR)
+        found = machine.scan(self._space, registers, self._is_scan_target, words) if words > 0 else None
+        if found is not None and found[RBP] is None:
+            found[RBP] = registers[RBP]
+        return found or caller, "scan"
+
+    def _is_trampoline(self, pc: int) -> bool:
+        return self._space.read(pc, len(signalframe.TRAMPOLINE)) == signalframe.TRAMPOLINE
 
     def _is_blank(self, sp: int) -> bool:
         data = self._space.read_some(sp, _BLANK)

@@ -93,6 +93,10 @@ def handler_text(report: Report) -> str:
             return ""
         return f"This thread reported an error; thread {crash.handler_tid} ended the process while it did."
     signal = crash.handler_signal
+    shown = crash.signal
+    if shown is not None and signal is not None and (shown.number, shown.code) == (signal.number, signal.code):
+        again = f"The handler of {signal.name} that the program or its run-time installed raised it again"
+        return f"{again}{f' in thread {crash.handler_tid}' if crash.handler_tid is not None else ''}."
     own = f" The core itself names {signal_text(signal, report.process.pid)}." if signal else ""
     if crash.handler_tid is not None:
         return (

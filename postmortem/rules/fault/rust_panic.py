@@ -47,6 +47,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     caller = views.caller_of(report, frame[0]) if frame else views.blamed(report)
     where = f" in {culprit.label(caller[1])}" if caller else ""
+    text, _, later = text.partition("\nthen, while that panic was unwound: ")
     first_line = " ".join(text.split())[:200]
     yield Finding(
         rule=RULE.id,
@@ -56,7 +57,13 @@ def check(report: Report) -> Iterator[Finding]:
         claim="cause",
         rivals=RIVALS,
         explanation=f"The program panicked{where} and is built or was forced to abort on that."
-        + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
+        + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory.")
+        + (
+            f" While that panic was unwound, a destructor panicked in turn ({' '.join(later.split())[:200]!r}), which"
+            " ends the process at once; the first panic is the cause."
+            if later
+            else ""
+        ),
         evidence=proof(
             report,
             (views.frame_path(report, frame[0]) if frame else "", "the panic run-time"),

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import VmError
-from postmortem.model.queries import aborts
+from postmortem.model.queries import aborts, jdk
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.systems import system
@@ -189,26 +189,10 @@ def number_flag(report: Report, name: str) -> int | None:
     return int(found[1]) if found is not None and found[1].isascii() and found[1].isdigit() else None
 
 
-def jdk_version(report: Report) -> str | None:
-    """The JDK's version in its own words; the VM's where that is all there is. Up to JDK 8 the two count apart."""
-    jvm = report.jvm
-    if jvm is None:
-        return None
-    return jvm.runtime if jvm.runtime is not None and re.match(r"(?:1\.)?\d", jvm.runtime) else jvm.version
-
-
 def major(report: Report) -> int | None:
-    """8 for "25.504-b01" (HotSpot counted apart then: 24 is JDK 7's, 20 JDK 6's) and "1.8.0_402", else the number that
-    the version begins with."""
-    version = jdk_version(report)
-    if version is None:
-        return None
-    if match := re.match(r"1\.(\d+)", version):
-        return int(match[1])
-    if match := re.match(r"(2[0-5])\.\d+-b\d+", version):
-        return {25: 8, 20: 6}.get(int(match[1]), 7)
-    match = re.match(r"\d{1,3}", version)
-    return int(match[0]) if match else None
+    """The JDK's feature release: 8, 17."""
+    found = jdk.release(report)
+    return found[0] if found else None
 
 
 def collector(report: Report) -> str | None:

@@ -22,6 +22,7 @@ import msgspec
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import jdk
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _EIGHT = 8
-_VM_OF_6, _VM_OF_7, _VM_OF_8 = 20, 24, 25
-_SAME_AS_UPDATE = 45
-"""From 7u45 on HotSpot 24 has the number of the update."""
 _DATA = "jdk_releases.json"
 _UPDATES_OF_SHORT_TRAIN = 2
 _BEHIND = 2
@@ -116,33 +114,10 @@ def releases() -> Releases:
     return msgspec.json.decode(data, type=Releases)
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """(17, 0, 15) of "17.0.15+6-Debian", (8, 504) of "1.8.0_504-b01", "8.0_504", "8u504" and of its VM's "25.504-b01".
-
-    HotSpot 20 to 24 is the VM of JDK 6 and 7, whose updates its own number tells from 24.45 on only. () if it is none.
-    """
-    if match := re.match(r"(?:1\.)?([5-8])(?:\.0)?(?:_|u)(\d+)", version):
-        return (int(match[1]), int(match[2]))
-    if match := re.match(r"(2[0-5])\.(\d+)-b\d+", version):
-        machine, update = int(match[1]), int(match[2])
-        if machine == _VM_OF_8:
-            return (8, update)
-        return (7, update) if machine == _VM_OF_7 and update >= _SAME_AS_UPDATE else (6 if machine == _VM_OF_6 else 7,)
-    if match := re.match(r"1\.([5-8])\.0", version):
-        return (int(match[1]),)
-    match = re.match(r"\d{1,3}(?:\.\d{1,4}){0,4}", version)
-    return () if match is None else tuple(int(part) for part in match[0].split("."))
-
-
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding for the age, and one for known defects."""
-    version = numbers(jvm_views.jdk_version(report) or "")
+    version = jdk.release(report)
     if not version:
-        return
-    if version[0] == _EIGHT and len(version) == 1:
-        return  # which update is not known
-    if version[0] < _EIGHT:
-        yield _old(report, version)
         return
     yield from _known(report, version)
     yield from _age(report, version)
@@ -163,7 +138,7 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
         claim="cause",
         explanation=(
             f"{fix.title}: this is what {fix.id} describes, mended in {update}; this JVM is"
-            f" {jvm_views.jdk_version(report)}. The place is the same; whether the cause is, an"
+            f" {jdk.name(report)}. The place is the same; whether the cause is, an"
             f" update tells.{more}"
         ),
         evidence=proof(report, (where, "where that defect shows"), ("jvm.version", "this JVM")),
@@ -173,30 +148,12 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
     )
 
 
-def _old(report: Report, version: tuple[int, ...]) -> Finding:
-    text = "u".join(str(part) for part in version[:2])
-    return Finding(
-        rule=RULE.id,
-        title=f"JDK {text} is out of support",
-        severity="low",
-        confidence="certain",
-        claim="observation",
-        explanation=(
-            f"This JVM is JDK {text} (HotSpot {report.jvm.version if report.jvm is not None else ''}, which counts"
-            " its own"
-            " versions). Public updates of it ended years ago; each later release mended crashes."
-        ),
-        evidence=proof(report, ("jvm.version", "the VM"), ("jvm.runtime", "its JDK")),
-        remedies=("Move to a release with long-term support (17, 21, 25).",),
-    )
-
-
 def _open(fix: Fix, version: tuple[int, ...]) -> bool:
     """Whether a release has the defect, as far as is known."""
     major = str(version[0])
-    if major not in fix.fixed or version >= numbers(fix.fixed[major]):
+    if major not in fix.fixed or version >= jdk.numbers(fix.fixed[major]):
         return False
-    return major not in fix.since or version >= numbers(fix.since[major])
+    return major not in fix.since or version >= jdk.numbers(fix.since[major])
 
 
 def _seen(report: Report, fix: Fix) -> Iterator[str]:
@@ -227,6 +184,8 @@ def _seen(report: Report, fix: Fix) -> Iterator[str]:
 
 
 def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
+    if version[0] < _EIGHT:
+        yield from _ended(report, version[0])
     train = next((train for train in releases().trains if train.major == version[0]), None)
     newest = _newest(train) if train is not None else None
     if train is None or newest is None:
@@ -235,7 +194,7 @@ def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
     known = releases().quarters.dates[-1]
     if train.lts and behind < _BEHIND:
         return
-    text = f"8u{version[1]}" if version[0] == _EIGHT else ".".join(map(str, version))
+    text = jdk.name(report)
     own = _released(train, version)
     came = f" of {own}" if own else ""
     if train.lts:
@@ -264,6 +223,27 @@ def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
             else "Move to a release with long-term support (17, 21, 25).",
         ),
         references=(train.source,) if train.source.startswith("http") else (),
+    )
+
+
+def _ended(report: Report, train: int) -> Iterator[Finding]:
+    ended = {5: "2009", 6: "2013", 7: "2015"}.get(train)
+    name = jdk.name(report)
+    if ended is None:
+        return
+    yield Finding(
+        rule=RULE.id,
+        title=f"JDK {name} has no more updates",
+        severity="low",
+        confidence="certain",
+        claim="observation",
+        explanation=(
+            f"This JVM is JDK {name}. The public updates of JDK {train} ended in {ended}; what later updates mended"
+            " stays open in it, and a vendor looks at a crash in a current release only."
+        ),
+        evidence=proof(report, ("jvm.runtime", "this JDK"), ("jvm.version", "this JVM"), ("jvm.build", "its build")),
+        remedies=("Move to a release with long-term support (17, 21, 25); JDK 8 runs most of the same programs.",),
+        references=("https://www.oracle.com/java/technologies/java-se-support-roadmap.html",),
     )
 
 

@@ -59,10 +59,18 @@ def check(report: Report) -> Iterator[Finding]:
     by = f", called from {jvm_frames.java_place(caller[1])}" if caller else ""
     blamed = views.blamed(report)
     in_ = f" in {culprit.label(blamed[1])}" if blamed else ""
+    written = found is not None and "w" in found[1].permissions and views.access_word(report) == "write"
+    if written:
+        why = (
+            "The file system was full when a page that the sparse file did not have yet was first written, or the file"
+            " was truncated after it was mapped."
+        )
     yield Finding(
         rule=RULE.id,
         title=(
-            f"A page of a mapping could not be had{at}{in_}: a file that was cut short, or a full file system"
+            f"No page for {name}, which the JVM had mapped and wrote to{at}: its file system was full, or it was cut"
+            if written
+            else f"A page of a mapping could not be had{at}{in_}: a file that was cut short, or a full file system"
             if in_libc
             else f"{name} was cut short while the JVM had it mapped{at}: {kind}"
         ),

@@ -7,6 +7,7 @@ import pytest
 
 from postmortem.model import Host, Memory, Report, Thread, VmError
 from postmortem.model.jvm import Deadlock, DeadlockMember, Jvm, Metaspace, Safepoint, VirtualThread
+from postmortem.model.queries import jdk
 from postmortem.rules.engine import run
 from postmortem.rules.jvm import jvm_outdated
 from tests.postmortem.rules import jvm_state_cases as cases
@@ -193,11 +194,19 @@ def test_mappings_that_ran_out() -> None:
         ("25.0.1+8-LTS", (25, 0, 1)),
         ("1.8.0_402-b06", (8, 402)),
         ("8u275", (8, 275)),
+        ("24.80-b11", (7, 80)),
+        ("7.0_80-b15", (7, 80)),
+        ("23.25-b01", (7,)),
+        ("20.45-b01", (6, 45)),
+        ("16.3-b01", (6,)),
+        ("1.5.0_22-b03", (5, 22)),
+        ("8.0_392-b08", (8, 392)),
+        ("25+36", (25,)),
         ("next", ()),
     ],
 )
 def test_numbers_of_a_version(version: str, numbers: tuple[int, ...]) -> None:
-    assert jvm_outdated.numbers(version) == numbers
+    assert jdk.numbers(version) == numbers
 
 
 @pytest.mark.parametrize(
@@ -208,6 +217,8 @@ def test_numbers_of_a_version(version: str, numbers: tuple[int, ...]) -> None:
         ("25.301-b09", "20 updates behind 8u502"),
         ("25.202-b26", "at least 26 updates behind 8u502"),
         ("23.0.1+11", "JDK 23 has no more updates"),
+        ("24.80-b11", "JDK 7u80 has no more updates"),
+        ("20.45-b01", "JDK 6u45 has no more updates"),
     ],
 )
 def test_age(version: str, said: str) -> None:
@@ -227,7 +238,7 @@ def test_the_releases_are_consistent() -> None:
         assert fix.source.endswith(fix.id.removeprefix("Red Hat ")) and fix.verified
         assert fix.frames or fix.text or fix.java, "no pattern, no claim"
         for major, update in (*fix.fixed.items(), *fix.since.items()):
-            assert jvm_outdated.numbers(update)[0] == int(major)
+            assert jdk.numbers(update)[0] == int(major)
 
 
 def test_a_known_defect_names_its_update() -> None:
