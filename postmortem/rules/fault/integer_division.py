@@ -25,6 +25,10 @@ FPE_INTDIV = 1
 _SIGNED = "idiv"
 
 
+RIVALS = ("An overflow of the quotient instead of a zero divisor: the operand could not be read.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGFPE) or views.code(report) != FPE_INTDIV:
@@ -41,6 +45,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The processor refused an integer division{where}. {text}",
         evidence=proof(
             report,

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+RIVALS = (
+    "A small number that was taken for a pointer: an index, a handle, an error code.",
+    "In generated code of a JVM a null check that it takes on purpose.",
+)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     address = views.fault_address(report)
@@ -60,6 +67,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"The process made {views.an_access(report)} at {address:#x}; the first {views.NEAR_NULL // 1024} KiB are"
             f" never mapped. {reading}"

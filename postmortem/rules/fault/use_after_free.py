@@ -27,6 +27,13 @@ PAGE_SHIFT = 12
 SMALLEST_CHUNK_ALIGNMENT = 16
 
 
+RIVALS = (
+    "Memory that was never set: the same patterns fill it.",
+    "Data that looks like the pattern by chance.",
+)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
@@ -45,6 +52,7 @@ def check(report: Report) -> Iterator[Finding]:
             severity="critical",
             confidence=confidence,
             claim="cause",
+            rivals=RIVALS,
             explanation=(
                 f"{reading} So the faulting pointer was read from an object that had been freed before."
                 f" The {views.access_word(report)} through it faulted."
