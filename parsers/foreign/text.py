@@ -14,13 +14,7 @@ _STORED = re.compile(
     r"(?m)^[ \t]*Storage: (/[^\n]{1,4000}?)(?: \((present|missing|inaccessible|truncated|error)\))?[ \t]*$"
 )
 
-_KINDS: tuple[tuple[str, str, str], ...] = (
-    (
-        r"\Aversion https://git-lfs\.github\.com/spec/",
-        "a Git LFS pointer, not the file itself",
-        "fetch it: git lfs pull",
-    ),
-    (r"\A-----BEGIN PGP MESSAGE-----", "an encrypted message (PGP)", "decrypt it first"),
+_OWN: tuple[tuple[str, str, str], ...] = (
     (
         r"\A\s*\{\s*\"schema_version\"\s*:.{0,200}?\"tool\"\s*:\s*\{\s*\"name\"\s*:\s*\"postmortem\"",
         "a report that this program made (JSON)",
@@ -32,10 +26,29 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "give the cores themselves, or one of the reports/*.json to postmortem render",
     ),
     (
-        r"(?i)\A\s*<!doctype html.{0,3000}?(?:name=\"generator\" content=\"postmortem|<title>[^<]{0,300}postmortem)",
+        r"(?i)\A\s*<!doctype html.{0,3000}?<meta name=\"generator\" content=\"postmortem\"",
         "a report that this program made (HTML)",
         "give the core or the log that it was made of",
     ),
+    (
+        r"<sub>postmortem \d[\w.+-]{0,40}</sub>\s*\Z",
+        "a report that this program made (Markdown)",
+        "give the core or the log that it was made of",
+    ),
+    (
+        r"\n(?:Crashing stack|Stack of the thread that took the signal): [^\n]{0,400}\n +#0 ",
+        "a report that this program made (text)",
+        "give the core or the log that it was made of",
+    ),
+)
+"""What this program writes; it quotes logs, and is none."""
+_KINDS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"\Aversion https://git-lfs\.github\.com/spec/",
+        "a Git LFS pointer, not the file itself",
+        "fetch it: git lfs pull",
+    ),
+    (r"\A-----BEGIN PGP MESSAGE-----", "an encrypted message (PGP)", "decrypt it first"),
     (
         r"(?m)^ProblemType: ",
         "a report of apport (.crash)",
@@ -192,6 +205,7 @@ _PATTERNS = tuple(
     (re.compile(pattern, re.DOTALL if pattern.startswith(r"\A\s*\{") or "(?i)" in pattern else 0), what, instead)
     for pattern, what, instead in _KINDS
 )
+_OWN_PATTERNS = tuple((re.compile(pattern, re.DOTALL), what, instead) for pattern, what, instead in _OWN)
 _COREDUMPCTL = re.compile(r"(?m)^[ \t]+PID: \d+.{0,200}$")
 _ITS_FIELDS = re.compile(r"(?m)^[ \t]+(?:Signal: \d+ \(|Storage: |Boot ID: |Machine ID: |Command Line: |Executable: )")
 
@@ -202,6 +216,9 @@ def identify(head: bytes) -> Foreign | None:
         return None
     encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
     text = head.decode(encoding, "replace").replace("\r\n", "\n")
+    for pattern, what, instead in _OWN_PATTERNS:
+        if pattern.search(text):
+            return Foreign(what, instead)
     if _COREDUMPCTL.search(text) and len(_ITS_FIELDS.findall(text)) > 1:
         return Foreign("the output of `coredumpctl info`", _stored(text), text=True)
     for pattern, what, instead in _PATTERNS:

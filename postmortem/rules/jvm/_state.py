@@ -10,6 +10,7 @@ from postmortem.model.queries import aborts, jdk
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.registers import PROGRAM_COUNTERS, STACK_POINTERS
+from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import _frames as jvm_frames
 
 if TYPE_CHECKING:
@@ -40,9 +41,24 @@ def fault_name(report: Report) -> str:
 def own_fault(report: Report) -> bool:
     """An instruction of this process faulted: neither kill, nor raise, nor abort."""
     signal = report.crash.signal
-    if signal is None or (signal.code is not None and signal.code <= 0 and not signal.name.startswith("EXC")):
+    if signal is None:
+        return _stack_alone(report)
+    told = signal.code is not None and not (views.is_log(report) and system(report).name == "macos")
+    if told and (signal.code or 0) <= 0 and not signal.name.startswith("EXC"):
+        return False
+    if views.raised_on_stack(report):
         return False
     return signal.name in FAULT_NAMES or signal.name.startswith(WINDOWS_EXCEPTION)
+
+
+def _stack_alone(report: Report) -> bool:
+    """A log's stack without its head: the VM writes one only of a crash, whose signal is not known then."""
+    if not views.is_log(report) or views.crashing_frames(report) == () or report.crash.pc is not None:
+        return False
+    found = error(report)
+    if found is not None and found != VmError():
+        return False
+    return not any(jvm_frames.ends_process(frame) for frame in views.crashing_frames(report))
 
 
 def memory_fault(report: Report) -> bool:

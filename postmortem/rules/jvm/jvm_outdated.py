@@ -68,7 +68,12 @@ class Train(msgspec.Struct, frozen=True):
 
 
 class Fix(msgspec.Struct, frozen=True):
-    """A defect. frames, text: patterns of a function and of the VM's words; fixed, since: update by major version."""
+    """A defect. fixed, since: update by major version.
+
+    Its evidence: `frames`, patterns of a function of the VM; `text`, of the VM's words; `java`, of the innermost Java
+    method. All others must hold, too, where they are given: `also`, of one more function of the VM; `signal`;
+    `machine`, how the name of the system and CPU begins.
+    """
 
     id: str
     title: str
@@ -79,6 +84,10 @@ class Fix(msgspec.Struct, frozen=True):
     since: dict[str, str]
     source: str
     verified: str
+    java: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    signal: str | None = None
+    machine: str | None = None
 
 
 class Releases(msgspec.Struct, frozen=True):
@@ -129,7 +138,7 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
         claim="cause",
         explanation=(
             f"{fix.title}: this is what {fix.id} describes, mended in {update}; this JVM is"
-            f" {report.jvm.version if report.jvm is not None else ''}. The place is the same; whether the cause is, an"
+            f" {jdk.name(report)}. The place is the same; whether the cause is, an"
             f" update tells.{more}"
         ),
         evidence=proof(report, (where, "where that defect shows"), ("jvm.version", "this JVM")),
@@ -149,9 +158,22 @@ def _open(fix: Fix, version: tuple[int, ...]) -> bool:
 
 def _seen(report: Report, fix: Fix) -> Iterator[str]:
     """Where the report shows the defect: a path of it."""
+    platform = (report.host.platform if report.host is not None else None) or ""
+    if fix.machine is not None and not platform.startswith(fix.machine):
+        return
+    if fix.signal is not None and jvm_views.fault_name(report) != fix.signal:
+        return
     error = jvm_views.error(report)
     if error is not None and any(re.search(pattern, jvm_views.error_words(error)) for pattern in fix.text):
         yield "jvm.error.message" if error.message else "jvm.error.detail"
+        return
+    if fix.java and jvm_views.own_fault(report):
+        top = jvm_frames.top(report)
+        if top is not None and any(re.search(pattern, top.function or "") for pattern in fix.java):
+            yield views.frame_path(report, views.crashing_frames(report).index(top))
+        return
+    names = [plain(frame.function) for _, frame in jvm_frames.vm_frames(report)[:_FRAMES] if frame.function is not None]
+    if fix.also and not any(re.search(pattern, name) for pattern in fix.also for name in names):
         return
     if not fix.frames or not (jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None):
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import postmortem
+from postmortem.errors import AnalysisError
 from postmortem.model import Report, from_json, to_json
 from postmortem.model.queries import jdk
 from reports import FORMATS
@@ -293,3 +294,13 @@ def test_several_logs_and_prefixes_are_problems_of_the_report(tmp_path: Path) ->
     problems = [problem.what for problem in _analyzed(tmp_path, text).problems]
     assert any("parts of 2 logs, which begin at lines 1, " in what for what in problems)
     assert any("the prefix 'api-1  |'" in what and "lines were understood" in what for what in problems)
+
+
+def test_a_report_of_our_own_is_no_log_though_it_quotes_one(tmp_path: Path) -> None:
+    report = _analyzed(tmp_path, _STACK.replace("Stack: [", "siginfo: si_signo: 11 (SIGSEGV)\n\nStack: ["))
+    made = {name: render(report).encode() for name, render in FORMATS.items() if name != "flamegraph"}
+    for name, data in {**made, "json": to_json(report)}.items():
+        path = tmp_path / f"report.{name}"
+        path.write_bytes(data)
+        with pytest.raises(AnalysisError, match="a report that this program made"):
+            postmortem.analyze(path)
