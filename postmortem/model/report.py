@@ -52,7 +52,8 @@ class CxxException(msgspec.Struct, frozen=True, kw_only=True):
 
     type: demangled. what: what() gives it. base_text: what() is not known, this is what the standard base class
     holds. tid, depth: the thread that holds it as caught (terminate() catches what it ends for) and how many it
-    caught after it. older: another one was caught after it.
+    caught after it. older: another one was caught after it. nested_in: address of the exception that holds it as its
+    std::nested_exception.
     """
 
     type: str
@@ -63,6 +64,7 @@ class CxxException(msgspec.Struct, frozen=True, kw_only=True):
     handler_count: int = 0
     depth: int | None = None
     older: bool = False
+    nested_in: Address | None = None
 
 
 class Arena(msgspec.Struct, frozen=True, kw_only=True):

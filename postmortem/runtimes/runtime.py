@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from postmortem.machines.x86_64.registers import PC, RSP
 from postmortem.model import NativeFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from postmortem.machines.machine import Registers
+    from postmortem.machines.machine import Machine, Registers
     from postmortem.model import Frame, JavaThread, Jvm, Problem
     from postmortem.model.report import RuntimeState
     from postmortem.model.thread import Trust
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from postmortem.program.program import Program
     from postmortem.stages import Stages
     from postmortem.symbols.symbolication import Symbolication
-    from postmortem.unwind.frame import ForeignStep, ForeignUnwinder, RawFrame, ReportedFault
+    from postmortem.unwind.frame import CaughtFault, ForeignStep, ForeignUnwinder, RawFrame, ReportedFault, Switch
+    from postmortem.unwind.threads import ThreadWalk
 
 Use = tuple[int, int, str]
 """[start, end) of the address space and what it is used for."""
@@ -73,6 +73,18 @@ class Runtime(Protocol):
         """What the runtime's own crash reporter was at work on; None: not known."""
         return None
 
+    def reporting(self, walks: Sequence[ThreadWalk]) -> ReportedFault | None:
+        """As `reported`, for a runtime that shows it on the stacks of its threads only."""
+        return self.reported
+
+    def caught(self, walks: Sequence[ThreadWalk]) -> CaughtFault | None:
+        """A fault of the first thread that the runtime turned into a call of its own; None: there is none."""
+        return None
+
+    def switch(self, fs_base: int) -> Switch | None:
+        """How a thread's stack goes on where the runtime has left another one for it; None: it does not do so."""
+        return None
+
     def thread(self, tid: int) -> JavaThread | None:
         """What the runtime knows of a thread of the core."""
         return None
@@ -92,21 +104,20 @@ def attached(
     stages: Stages,
     table: Sequence[str] = RUNTIMES,
     home: str = "postmortem.runtimes",
-) -> tuple[list[Runtime], list[Problem]]:
-    """The runtimes of a process, and why one that is there can't be read.
+) -> list[Runtime]:
+    """The runtimes of a process; why one that is there can't be read is added to the problems of the run.
 
     Each is a stage by its name. table, home: the folders and the package that has them.
     """
     found: list[Runtime] = []
-    problems: list[Problem] = []
     for name in table:
         attach = import_module(f"{home}.{name}.attach").attach
         nothing: tuple[Runtime | None, list[Problem]] = (None, [])
         runtime, lost = stages.run(name, functools.partial(attach, program, symbols), nothing)
-        problems += lost
+        stages.problems.extend(lost)
         if runtime is not None:
             found.append(runtime)
-    return found, problems
+    return found
 
 
 def states_of(runtimes: Sequence[Runtime], asked: Asked, stages: Stages) -> list[State]:
@@ -121,8 +132,9 @@ def states_of(runtimes: Sequence[Runtime], asked: Asked, stages: Stages) -> list
 class _Unwinders:
     """The unwinders of several runtimes as one: a pc belongs to at most one of them."""
 
-    def __init__(self, unwinders: Sequence[ForeignUnwinder]) -> None:
+    def __init__(self, unwinders: Sequence[ForeignUnwinder], machine: Machine) -> None:
         self._unwinders = unwinders
+        self._machine = machine
         self.trust: Trust = unwinders[0].trust
 
     def covers(self, pc: int) -> bool:
@@ -131,24 +143,34 @@ class _Unwinders:
 
     def step(self, registers: Registers, interrupted: bool) -> ForeignStep:
         """One activation, by the runtime whose code it is."""
-        pc = registers[PC] or 0
+        pc = registers[self._machine.pc] or 0
         return next(unwinder for unwinder in self._unwinders if unwinder.covers(pc)).step(registers, interrupted)
 
     def resume(self, sp: int) -> Registers | None:
         """The nearest anchor that any of them knows."""
         found = [registers for unwinder in self._unwinders if (registers := unwinder.resume(sp)) is not None]
-        return min(found, key=lambda registers: registers[RSP] or 0, default=None)
+        return min(found, key=lambda registers: registers[self._machine.sp] or 0, default=None)
 
 
-def unwinder_of(runtimes: Sequence[Runtime]) -> ForeignUnwinder | None:
+def unwinder_of(runtimes: Sequence[Runtime], machine: Machine) -> ForeignUnwinder | None:
     """The unwinder of all code that runtimes generated; None: they generated none."""
     unwinders = [runtime.generated for runtime in runtimes if runtime.generated is not None]
-    return _Unwinders(unwinders) if len(unwinders) > 1 else next(iter(unwinders), None)
+    return _Unwinders(unwinders, machine) if len(unwinders) > 1 else next(iter(unwinders), None)
 
 
-def reported_by(runtimes: Sequence[Runtime]) -> ReportedFault | None:
+def reported_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> ReportedFault | None:
     """The fault that the first runtime with a crash reporter says it was reporting."""
-    return next((runtime.reported for runtime in runtimes if runtime.reported is not None), None)
+    return next((found for runtime in runtimes if (found := runtime.reporting(walks)) is not None), None)
+
+
+def caught_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> CaughtFault | None:
+    """The fault that a runtime turned into a call of its own."""
+    return next((found for runtime in runtimes if (found := runtime.caught(walks)) is not None), None)
+
+
+def switch_of(runtimes: Sequence[Runtime], fs_base: int) -> Switch | None:
+    """How the stack of a thread goes on where a runtime has left another one."""
+    return next((found for runtime in runtimes if (found := runtime.switch(fs_base)) is not None), None)
 
 
 def thread_of(runtimes: Sequence[Runtime], tid: int) -> JavaThread | None:

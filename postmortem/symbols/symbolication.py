@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from parsers.elf.symbols import Sections
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
-    from postmortem.symbols.symbolizer import Location, SymbolFile
+    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.symbolizer import DwarfFile, Location, SymbolFile
 
 
 class Symbolication:
@@ -59,6 +61,17 @@ class Symbolication:
         symbols = self.file(module)
         return () if symbols is None else symbols.lookup(address - module.bias)
 
+    def dwarf(self, module: LoadedModule) -> DwarfFile | None:
+        """Where a module's DWARF is, if there is any."""
+        symbols = self.file(module)
+        return None if symbols is None else symbols.dwarf
+
+    def supplement(self, dwarf: DwarfFile, sections: Sections) -> SymbolSource | None:
+        """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
+        from postmortem.symbols.sources.local import find_supplement
+
+        return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
+
     def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
         """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""
         module = self._modules.at(address)
@@ -79,6 +92,16 @@ class Symbolication:
         symbols = self.file(module)
         value = None if symbols is None else symbols.address_of(name)
         return None if value is None else value + module.bias
+
+    def bounds_at(self, address: int) -> tuple[int, int] | None:
+        """Start in memory and size of the function that holds an address, by its symbol."""
+        found = self.symbol_at(address)
+        return None if found is None else (address - found[1], found[2])
+
+    def start_at(self, address: int) -> int | None:
+        """Start in memory of the function that holds an address."""
+        found = self.bounds_at(address)
+        return None if found is None else found[0]
 
     def function_at(self, address: int) -> str | None:
         """The name of the symbol that covers an address in memory."""

@@ -31,4 +31,6 @@ class Native(Runtime):
 
     def state(self, asked: Asked) -> State:
         """Last words, exceptions, arenas."""
-        return State(native=native_facts(self._program, self._symbols, asked.crashing))
+        facts, missed = native_facts(self._program, self._symbols, asked.crashing)
+        self.problems.extend(missed)
+        return State(native=facts)
