@@ -157,3 +157,9 @@ ORDINARY_ENTRIES = (
     ("java.security.egd", "file:/dev/urandom"), ("javax.net.ssl.trustStore", "/a/b.jks"), ("user.name", "bob"),
     ("PUBLIC_KEY", "abcdefgh12345678"), ("USE_AUTH", "true"), ("PIN_THREADS", "1"), ("sun.arch.data.model", "64"),
 )  # fmt: skip
+
+PIECES = (
+    "a", ":", "=", "://", "a://b:", "@", "-p ", "password=", 'password="', "\\", "[", "(a) values ('", "token (", "<a", "&a=",
+    "-----BEGIN PRIVATE KEY-----", "Authorization: ", "eyJ", "passphrase a ", "x-a-key", " -H a:", "name=a value=", "$6$",
+)  # fmt: skip
+"""What a searcher may take for the beginning of a secret again and again."""
