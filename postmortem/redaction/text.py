@@ -29,7 +29,10 @@ _USER = Lazy(
     r"(?P<password>[^\s/?#\"'<>]{1,512}|(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>@]{1,512})@(?=[\w\[.$%{-])"
 )
 # The same, cut within the password.
-_CUT_USER = Lazy(_SCHEME + r"(?P<user>[^\s/?#@:\"'<>]{1,256}):(?P<password>(?!\d{1,5}\W?$)[^\s/?#@\"'<>{}]{3,512})(?=[\"'\u2026]{0,3}$)")
+_CUT_USER = Lazy(
+    _SCHEME
+    + r"(?P<user>[^\s/?#@:\"'<>]{1,256}):(?P<password>(?!\d{1,5}\W?$)[^\s/?#@\"'<>{}]{3,512})(?=[\"'\u2026]{0,3}$)"
+)
 # A key in place of a user: https://KEY@host/1
 _ONLY_USER = Lazy(_SCHEME + r"(?P<user>(?=[\w.~-]*\d)[\w.~-]{16,256})@(?=[\w\[])")
 _QUERY = Lazy(
@@ -85,11 +88,17 @@ _ELEMENT = Lazy(r"<(?P<name>[A-Za-z][\w:.-]{1,64})(?P<attributes>[^<>]{0,200})>(
 # name="password" value="x", {"key": "password", "value": "x"}
 _NAMED = Lazy(
     r"(?P<before>\b(?:name|key|id|variable)\\{0,3}[\"']?\s{0,3}[=:]\s{0,3}\\{0,3}[\"']?(?P<name>[\w.-]{1,128})\\{0,3}[\"']?[\s,;]{1,6}\\{0,3}[\"']?"
-    r"(?:value|val|content)\\{0,3}[\"']?\s{0,3}[=:]\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>(?(quote)[^\"'\\]+|[^\s,;)\]}]+))", re.I
+    r"(?:value|val|content)\\{0,3}[\"']?\s{0,3}[=:]\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>(?(quote)[^\"'\\]+|[^\s,;)\]}]+))",
+    re.I,
 )
-_CALL = Lazy(r"(?P<before>\b\w{0,40}(?:password|passwd|secret|credentials?|apikey|(?:auth|access|api|refresh|bearer)_?token)\s?[\[({]\s?(?:value|\w{0,20}(?:token|secret|key|password))?\s?[=:]?\s?[\"']?)(?P<value>[^\s\"',;()\[\]{}=:]{4,512})(?=[\"']?[)\]},]|$)", re.I)
+_CALL = Lazy(
+    r"(?P<before>\b\w{0,40}(?:password|passwd|secret|credentials?|apikey|(?:auth|access|api|refresh|bearer)_?token)\s?[\[({]\s?(?:value|\w{0,20}(?:token|secret|key|password))?\s?[=:]?\s?[\"']?)(?P<value>[^\s\"',;()\[\]{}=:]{4,512})(?=[\"']?[)\]},]|$)",
+    re.I,
+)
 _INSERT = Lazy(r"\((?P<columns>[^()]{1,2000})\)\s{0,4}values\s{0,4}\((?P<values>[^()]{1,8000})(?:\)|$)", re.I)
-_PASS = Lazy(r"(?P<before>(?:^|[\r\n>:\]]\s{0,2})(?:PASS|AUTH(?: (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2))?)[ ]|\bAUTH (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2) )(?P<value>(?!PLAIN|LOGIN|CRAM|XOAUTH)[^\s\"']{3,512})")
+_PASS = Lazy(
+    r"(?P<before>(?:^|[\r\n>:\]]\s{0,2})(?:PASS|AUTH(?: (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2))?)[ ]|\bAUTH (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2) )(?P<value>(?!PLAIN|LOGIN|CRAM|XOAUTH)[^\s\"']{3,512})"
+)
 _SENTENCE = Lazy(
     r"\b(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
@@ -103,10 +112,13 @@ _IDENTIFIED = Lazy(
 _PGPASS = Lazy(
     r"(?P<before>\b(?:[\w-]+(?:\.[\w-]+)+|localhost|\*):(?:\d{2,5}|\*):[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})"
 )
-_SHOUTED = Lazy(r"(?P<before>\b[A-Z][A-Z0-9_]*_(?:TOKEN|PASSWORD|PASSWD|PASS|SECRET|KEY|PWD)[ \t]{1,3})(?P<value>[^\s\"'=]{6,512})")
+_SHOUTED = Lazy(
+    r"(?P<before>\b[A-Z][A-Z0-9_]*_(?:TOKEN|PASSWORD|PASSWD|PASS|SECRET|KEY|PWD)[ \t]{1,3})(?P<value>[^\s\"'=]{6,512})"
+)
 _NUMBER = Lazy(
     r"(?P<before>\b(?:pass ?code|otp|one[- ]time (?:password|code|pin)|(?:verification|security|authentication|auth|2fa|mfa|login) code|pin code)"
-    r"\W{0,3}(?:is |was |= ?|: ?)?)(?P<value>\d{4,8})\b", re.I
+    r"\W{0,3}(?:is |was |= ?|: ?)?)(?P<value>\d{4,8})\b",
+    re.I,
 )
 _NETRC = Lazy(r"(?P<before>\bmachine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
 _OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
@@ -281,7 +293,7 @@ _PHRASE = Lazy(
 
 def _inserted(match: re.Match[str], take: Take) -> str:
     """SQL's INSERT: the values of columns with the names of secrets."""
-    columns = [column.strip("`\"[] \n") for column in match["columns"].split(",")]
+    columns = [column.strip('`"[] \n') for column in match["columns"].split(",")]
     values = re.split(r",(?=(?:[^']*'[^']*')*[^']*$)", match["values"])
     if len(columns) < len(values):
         return match.group()
@@ -311,7 +323,9 @@ def mask_sentences(text: str, take: Take) -> str:
 
     def call(match: re.Match[str]) -> str:
         value = match["value"]
-        return match["before"] + take("name", value) if looks_made_up(value) and not is_nothing(value) else match.group()
+        return (
+            match["before"] + take("name", value) if looks_made_up(value) and not is_nothing(value) else match.group()
+        )
 
     def told(match: re.Match[str]) -> str:
         opening, bare, closing = _unquoted(match["value"])
