@@ -44,6 +44,7 @@ from postmortem.targets.target import core_in, log_in, opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
 from postmortem.unwind.walker import Walker
+from postmortem.values.stage import Values
 
 if TYPE_CHECKING:
     from postmortem.targets.target import Target
@@ -105,6 +106,10 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     with stages.stage("symbols"):
         named = LostFrames(space.read, symbols.symbol_at, symbols.merged_inlines).all(ordered, namer)
         problems.extend(generated.problems)
+    values = Values(program, symbols, options.cache_dir, options.values)
+    bare = named
+    named = run("values", lambda: values.fill(ordered, bare, fault), bare)
+    problems.extend(values.problems)
     blocked = run("threads", lambda: waits(space, ordered, named), [None] * len(ordered))
     threads = thread_models(ordered, named, core, lambda tid: thread_of(runtimes, tid), blocked, fault)
     crashing = [*(threads[0].handler_frames or ())[:200], *threads[0].frames[:200]] if threads else []
@@ -112,12 +117,13 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     uses = [use for state in states for use in state.uses]
     found_mappings = run("fault", lambda: mappings(core, program.modules, space, uses), ())
     crash = run("fault", lambda: crash_of(fault, program, symbols, found_mappings, threads), signal_only(core))
+    explained = run("values", lambda: values.explained(crash, ordered, fault), crash)
     found_mappings = with_file_size(found_mappings, crash, program.search)
     report = Report(
         tool=Tool(name="postmortem", version=__version__),
         core=target.described(core),
         process=run("process", lambda: identity.describe(core, space, program.modules), Process()),
-        crash=dated(crash, target.path),
+        crash=dated(explained, target.path),
         threads=threads,
         modules=tuple(module.to_model() for module in program.modules.modules),
         mappings=listed(found_mappings, program.budget),

@@ -49,9 +49,10 @@ def load(path: Path) -> HsErrLog:
         raise AnalysisError(
             f"{path}: can't be opened: {error.strerror}", "check the path and its permissions"
         ) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise AnalysisError(f"{path}: is not a regular file", "name the log itself")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise AnalysisError(f"{path}: is not a regular file", "name the log itself")
         data = file.read(LIMITS.log_bytes)
     if not data:
         raise AnalysisError(f"{path}: is empty", "the disk was full, or the JVM died before it wrote the log")

@@ -61,6 +61,7 @@ from postmortem.rules.jvm import (
     jvm_crash_in_native_library,
     jvm_direct_memory,
     jvm_exit_stalled,
+    jvm_illegal_instruction,
     jvm_internal_error,
     jvm_java_deadlock,
     jvm_java_heap_exhausted,
@@ -78,6 +79,8 @@ from postmortem.rules.jvm import (
     jvm_truncated_mapped_file,
     jvm_unsafe_access,
     jvm_vm_code_crash,
+    jvm_windows_exception,
+    jvm_write_protected_code,
 )
 from postmortem.rules.process import (
     incomplete_core,
@@ -115,6 +118,9 @@ ALL: tuple[Rule, ...] = (
     jvm_unsafe_access.RULE,
     jvm_bad_native_return.RULE,
     jvm_internal_error.RULE,
+    jvm_illegal_instruction.RULE,
+    jvm_write_protected_code.RULE,
+    jvm_windows_exception.RULE,
     jvm_crash_in_compiled_code.RULE,
     jvm_crash_in_interpreter.RULE,
     jvm_crash_in_native_library.RULE,

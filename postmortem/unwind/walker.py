@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from postmortem.machines.machine import Registers
-    from postmortem.model.thread import Ended, Trust
+    from postmortem.model.thread import Ended, Kind, Trust
     from postmortem.options import Mode
     from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ForeignUnwinder
@@ -129,6 +129,7 @@ class Walker:
         use_other = self._mode != "cfi"
         seen_signal_contexts: set[int] = set()
         stalled = False
+        keep = LIMITS.frames_with_registers
         switched = False
 
         def end(why: Ended, detail: str | None = None) -> Walk:
@@ -168,8 +169,11 @@ class Walker:
                     registers = restored[0]
                     signal_frames.append(SignalFrame(len(frames) - 1, sp, sp + signalframe.CONTEXT_SIGINFO, registers))
                     trust, interrupted = "context", True
+                    keep = len(frames) + LIMITS.frames_with_registers
                     continue
-            frames.append(RawFrame(pc, sp, registers[RBP], "native" if executable else "unknown", trust, interrupted))
+            kind: Kind = "native" if executable else "unknown"
+            kept = registers if len(frames) < keep else None
+            frames.append(RawFrame(pc, sp, registers[RBP], kind, trust, interrupted, registers=kept))
             caller: Registers | None = None
             following: Trust = "cfi"
             reason = ""
@@ -184,6 +188,8 @@ class Walker:
                     caller = _apply(rule, registers, word) if plan is None else _follow(plan, registers, words)
                 except ParseError as damage:
                     self.damaged[pc if interrupted else pc - 1] = str(damage)
+                if kept is not None and caller is not None:
+                    frames[-1] = frames[-1]._replace(cfa=caller[RSP])
                 if caller is None:
                     reason = f"the stack of the frame at {sp:#x} can't be read"
                 elif not self._plausible(caller, sp):
@@ -309,6 +315,7 @@ class Walker:
                 step.stub,
                 step.level,
                 step.note,
+                registers if len(frames) < LIMITS.java_frames_with_registers else None,
             )
         )
         frames.extend(step.inserted)

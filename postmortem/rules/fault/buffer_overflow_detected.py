@@ -104,6 +104,8 @@ _HEADER = re.compile(
 _READING = re.compile(
     r"__(p?read(64)?|recv(from)?|fgets(_unlocked)?|fread(_unlocked)?|getcwd|readlink(at)?|getgroups)_chk"
 )
+RIVALS = ("Another abort of libc from the same function.",)
+"""What stays open where the finding is not certain."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -136,6 +138,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if told else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=found.explanation.format_map(words),
         evidence=proof(
             report,

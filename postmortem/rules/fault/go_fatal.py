@@ -34,6 +34,10 @@ _FATAL = (
 )
 
 
+RIVALS = ("A text of an earlier panic that was recovered.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if report.crash.signal is None:
@@ -54,6 +58,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if frame else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The Go run-time ended the process{where}."
         + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
         evidence=proof(

@@ -73,6 +73,10 @@ _FREEING = re.compile(
 )
 
 
+RIVALS = ("A fault of the allocator's own, or memory of it that the system could not supply.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     text = aborts.message(report)
@@ -115,6 +119,7 @@ def _said(report: Report, text: str) -> Finding:
         severity="critical",
         confidence="certain",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"The allocator aborted with {first_line!r}. {meaning}. The function that made this call only met"
             " the damage; it was done earlier, and not necessarily by it."
@@ -140,6 +145,7 @@ def _stopped(report: Report, allocator: bool) -> Finding:
         severity="critical",
         confidence="certain" if allocator else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{label} executed hlt{by}: so musl ends a process whose heap does not pass a check, after a double free, a"
             " free of what was never allocated, or an overrun of a block's end. The function that made this call only"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _finding(report: Report, index: int | None) -> Finding:
         explanation=text,
         evidence=proof(
             report,
+            *operand_evidence(report),
             ("crash.signal.code_name", "the kernel's answer"),
             ("crash.instruction", "the faulting instruction"),
             (f"{path}.address", "the address of its operand"),

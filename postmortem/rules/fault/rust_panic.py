@@ -28,6 +28,10 @@ _PANIC = re.compile(
 )
 
 
+RIVALS = ("A text of an earlier panic that was caught.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGABRT, views.SIGILL, views.SIGTRAP):
@@ -51,6 +55,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if frame else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The program panicked{where} and is built or was forced to abort on that."
         + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory.")
         + (

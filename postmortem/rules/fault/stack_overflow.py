@@ -34,6 +34,10 @@ LARGEST_JUMP = 1 << 30
 LARGEST_GUARD = 1 << 20
 
 
+RIVALS = ("A wild pointer that happened to hit the page below the stack.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     address = views.fault_address(report)
@@ -75,6 +79,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if cycle or kind != _BELOW else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=text,
         evidence=proof(
             report,
