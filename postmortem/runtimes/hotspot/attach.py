@@ -17,6 +17,7 @@ from postmortem.runtimes.hotspot.code.stubs import StubNames
 from postmortem.runtimes.hotspot.layout import archive
 from postmortem.runtimes.hotspot.layout.oops import Oops
 from postmortem.runtimes.hotspot.layout.reading import Reading, problem
+from postmortem.runtimes.hotspot.layout.relocation import Relocations
 from postmortem.runtimes.hotspot.layout.vmstructs import read_tables
 from postmortem.runtimes.hotspot.stack.continuation import Continuations
 from postmortem.runtimes.hotspot.threads.compiling import compilations
@@ -135,6 +136,8 @@ class HotSpot:
         self._flags, problems = flags(self._vm)
         self.problems += problems
         self._oops = Oops(self._vm, {flag.name: flag.value for flag in self._flags})
+        if any(flag.name == "UseZGC" and flag.value == "true" for flag in self._flags):
+            self._oops.relocations = Relocations(self._vm, names.address)
         self._methods = Methods(self._oops)
         self._threads, problems = read_threads(
             self._vm,
