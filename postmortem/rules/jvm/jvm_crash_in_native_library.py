@@ -207,6 +207,15 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
                 " library was bad, or the library had damaged the JVM's memory before."
             ),
         )
+    if report.crash.mnemonic == "ret":
+        found = views.faulting_operand(report)
+        value = found[1].base_value if found is not None else None
+        to = f" ({value:#x})" if value is not None and found is not None and found[1].base != "rsp" else ""
+        return (
+            "Return address overwritten in",
+            f"{label} of {library} returned to what is no address of code{to}: {name}. A local array was filled beyond"
+            " its end, over the return address, or the stack was damaged through a stale pointer to it.",
+        )
     if views.pc_is_fault(report):
         pc = report.crash.pc
         target = f"{pc:#x}" if pc is not None else "nowhere"

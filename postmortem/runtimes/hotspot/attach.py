@@ -9,6 +9,7 @@ import msgspec
 
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
+from postmortem.model.thread import StackRange
 from postmortem.runtimes.hotspot.code.activation import Activations
 from postmortem.runtimes.hotspot.code.codecache import CodeCache
 from postmortem.runtimes.hotspot.code.method import Methods
@@ -136,8 +137,10 @@ class HotSpot:
         self._flags, problems = flags(self._vm)
         self.problems += problems
         self._oops = Oops(self._vm, {flag.name: flag.value for flag in self._flags})
-        if any(flag.name == "UseZGC" and flag.value == "true" for flag in self._flags):
-            self._oops.relocations = Relocations(self._vm, names.address)
+        values = {flag.name: flag.value for flag in self._flags}
+        if values.get("UseZGC") == "true":
+            kind = "X" if values.get("ZGenerational") == "false" else "Z"
+            self._oops.relocations = Relocations(self._vm, names.address, kind)
         self._methods = Methods(self._oops)
         self._threads, problems = read_threads(
             self._vm,
@@ -208,6 +211,7 @@ class HotSpot:
             wait_kind=None if wait is None or wait.held_by is None else wait.kind,
             waits_for_tid=None if wait is None or wait.held_by is None else wait.held_by.tid,
             pending_exception=thread.pending_exception,
+            stack=StackRange(start=Address(thread.low), end=Address(thread.high)) if thread.high else None,
             loop_polls=self._loop_polls(thread),
         )
 

@@ -8,7 +8,6 @@ generations there is a table in each (ZGeneration::_young, _old), else one in ZH
 
 from __future__ import annotations
 
-import itertools
 import struct
 from typing import TYPE_CHECKING
 
@@ -20,42 +19,40 @@ if TYPE_CHECKING:
 _GRANULE = 21
 _MAX_ENTRIES = 1 << 19
 _MAX_HEAP = 1 << 44
-_GENERATION_BYTES = 256
+_TABLE_IN_GENERATION = 32
+"""Of ZGeneration: behind its vtable, its id, and the addresses of the page allocator and the page table."""
 _INDEX_SHIFT, _OFFSET_MASK = 46, (1 << 45) - 1
 
 
 class Relocations:
     """Where objects went from pages that are being emptied."""
 
-    def __init__(self, vm: Reading, symbol: Callable[[str], int | None]) -> None:
+    def __init__(self, vm: Reading, symbol: Callable[[str], int | None], kind: str) -> None:
+        """kind: "Z", or "X" for the one without generations of JDK 21 to 23."""
         self._vm = vm
-        instance = vm.static_word("ZGlobalsForVMStructs._instance_p", "XGlobalsForVMStructs._instance_p")
-        self._mask = 0
-        for globals_of in ("ZGlobalsForVMStructs", "XGlobalsForVMStructs"):
-            self._mask = vm.word(vm.field(instance, f"{globals_of}._ZAddressOffsetMask")) or self._mask
-            self._mask = vm.word(vm.field(instance, f"{globals_of}._XAddressOffsetMask")) or self._mask
+        self._kind = kind
+        instance = vm.static_word(f"{kind}GlobalsForVMStructs._instance_p")
+        self._mask = vm.word(vm.field(instance, f"{kind}GlobalsForVMStructs._{kind}AddressOffsetMask")) or 0
         self._maps = tuple(self._tables(symbol)) if 0 < self._mask < _MAX_HEAP else ()
-        self._entries = {kind: vm.size(f"{kind}Forwarding") for kind in ("Z", "X")}
+        self._size = vm.size(f"{kind}Forwarding")
         self._pages: dict[int, dict[int, int]] = {}
 
-    def _tables(self, symbol: Callable[[str], int | None]) -> list[int]:
-        """Addresses of the arrays of ZForwarding*, by granule."""
-        vm = self._vm
-        found = []
+    def _tables(self, symbol: Callable[[str], int | None]) -> list[tuple[int, int]]:
+        """(slots, address) of the arrays of ZForwarding*, by granule."""
+        vm, kind = self._vm, self._kind
+        places = []
         for name in ("_ZN11ZGeneration6_youngE", "_ZN11ZGeneration4_oldE"):
             generation = vm.word(symbol(name))
-            words = vm.memory.words(generation, _GENERATION_BYTES // 8) if generation else None
-            # The first granule map in it: its size is that of the whole address range.
-            for size, place in itertools.pairwise(words or ()):
-                if size == (self._mask + 1) >> _GRANULE and place:
-                    found.append(place)
-                    break
-        for kind in ("Z", "X"):
-            heap = vm.at(vm.static_word("Universe._collectedHeap"), f"{kind}CollectedHeap._heap")
-            table = vm.at(heap, f"{kind}Heap._forwarding_table")
-            slots = vm.word(vm.at(vm.at(table, f"{kind}ForwardingTable._map"), f"{kind}GranuleMapForForwarding._map"))
-            if slots:
-                found.append(slots)
+            if generation:
+                places.append(generation + _TABLE_IN_GENERATION)
+        heap = vm.at(vm.static_word("Universe._collectedHeap"), f"{kind}CollectedHeap._heap")
+        places.append(vm.at(vm.at(heap, f"{kind}Heap._forwarding_table"), f"{kind}ForwardingTable._map") or 0)
+        found = []
+        for place in places:
+            words = vm.memory.words(place, 2) if place else None
+            # A power of two, that of the addresses which the heap may use.
+            if words and words[1] and 0 < words[0] <= (self._mask + 1) >> _GRANULE and not words[0] & (words[0] - 1):
+                found.append((words[0], words[1]))
         return found
 
     def current(self, address: int) -> int:
@@ -63,7 +60,9 @@ class Relocations:
         if not self._maps or not address:
             return address
         offset = address & self._mask
-        for place in self._maps:
+        for slots, place in self._maps:
+            if offset >> _GRANULE >= slots:
+                continue
             forwarding = self._vm.word(place + 8 * (offset >> _GRANULE))
             if forwarding:
                 moved = self._moved(forwarding).get(offset)
@@ -76,8 +75,7 @@ class Relocations:
         if forwarding not in self._pages:
             self._pages[forwarding] = {}
             vm = self._vm
-            kind = next((kind for kind in ("Z", "X") if vm.offset(f"{kind}Forwarding._virtual") is not None), None)
-            size = self._entries.get(kind or "")
+            kind, size = self._kind, self._size
             start = vm.word(vm.at(forwarding, f"{kind}Forwarding._virtual"))
             shift = vm.word(vm.at(forwarding, f"{kind}Forwarding._object_alignment_shift"))
             length = vm.word(vm.at(forwarding, f"{kind}Forwarding._entries"))
