@@ -51,18 +51,21 @@ def check(report: Report) -> Iterator[Finding]:
     inlined = f", in {inner.function}() that is inlined there" if len(chain) > 1 and inner.function else ""
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
+    pattern = jvm_views.overwritten_reference(report)
+    with_what = f", a reference overwritten with {pattern}" if pattern else ""
+    wrote = f" The reference was made of {pattern}: that was written over it." if pattern else ""
     command = jvm_frames.compile_command(root.function) if root.function else "pkg.Class::method"
     yield Finding(
         rule=RULE.id,
-        title=f"{jvm_views.fault_name(report)} in {level}-compiled code of {method}{in_stub}{inlined}",
+        title=f"{jvm_views.fault_name(report)} in {level}-compiled code of {method}{in_stub}{inlined}{with_what}",
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in the machine code that {level} made of"
-            f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}{_reading(report, address)} Compiled Java"
-            " code faults only if an object it uses was damaged before (by Unsafe, JNI or hardware), or if the compiler"
-            " made wrong code."
+            f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}{_reading(report, address)}{wrote} Compiled"
+            " Java code faults only if an object it uses was damaged before (by Unsafe, JNI or hardware), or if the"
+            " compiler made wrong code."
         ),
         evidence=proof(
             report,

@@ -20,6 +20,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.suspects import suspects
 from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
@@ -90,6 +91,7 @@ def check(report: Report) -> Iterator[Finding]:
             f" whoever did it was at work earlier, often long before.{_reading(address)} Suspects, most usual first:"
             " native code that writes beyond its buffer or keeps a pointer into the heap after release"
             " (GetPrimitiveArrayCritical), Unsafe, the JIT, memory of the machine, the collector itself."
+            + suspects(report)
         ),
         evidence=proof(
             report,

@@ -30,6 +30,9 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_FEWEST_ABSENT = 3
+_FORK = "Call nothing of the JVM, and no malloc, between fork() and exec(); start programs by posix_spawn()."
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
@@ -60,7 +63,10 @@ def check(report: Report) -> Iterator[Finding]:
     confidence: Confidence = "likely" if in_vm and entry is None else "certain"
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
-    sentences = (how, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program))
+    child = _forked(report)
+    if child:
+        what = f"In a forked child: {what}"
+    sentences = (how, child, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program))
     yield Finding(
         rule=RULE.id,
         title=f"{what} {_kind(from_jdk, agent, program)} {library}: {culprit.label(frame)}",
@@ -74,6 +80,7 @@ def check(report: Report) -> Iterator[Finding]:
         evidence=proof(
             report,
             ("crash.signal.code_name", "the signal"),
+            ("jvm.absent_threads" if child else "", "Java threads that the VM knows and this process lacks"),
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
@@ -88,7 +95,21 @@ def check(report: Report) -> Iterator[Finding]:
                 "its Java caller" if way.method else "the Java code",
             ),
         ),
-        remedies=tuple(_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None)),
+        remedies=(
+            *((_FORK,) if child else ()),
+            *_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None),
+        ),
+    )
+
+
+def _forked(report: Report) -> str:
+    """A sentence on a process that is a copy of a JVM with one of its threads; "" where it is the JVM itself."""
+    absent = report.jvm.absent_threads if report.jvm is not None else None
+    if not absent or absent < _FEWEST_ABSENT or len(report.threads) != 1:
+        return ""
+    return (
+        f"The process is a child that fork() made of a JVM: of the VM's threads {absent} are not in it, and locks that"
+        " they held stay held. Only async-signal-safe functions may be called there until exec()."
     )
 
 

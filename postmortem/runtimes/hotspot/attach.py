@@ -257,6 +257,7 @@ class HotSpot:
                 fields["error"] = msgspec.structs.replace(error, object_class=wanted[0], object_size=wanted[1])
         fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
         fields["deadlocks"] = deadlocks(self._threads, self._waits, self._virtual_threads.waiting)
+        fields["absent_threads"] = sum(t.is_java and t.tid is None for t in self._threads.threads)
         fields["thread_pools"] = pools(self._vm, self._oops, self._threads, self._waits)
         fields["virtual_threads"] = tuple(
             VirtualThread(
