@@ -152,7 +152,7 @@ def _safepoint(words: str) -> str:
     return "synchronized" if words.startswith("at safepoint") else "synchronizing"
 
 
-def _error(header: log.Header) -> VmError:
+def _error(header: log.Header) -> VmError | None:
     number = header.error_id
     if header.kind == "internal-error" and number is None:
         number = _INTERNAL
@@ -164,6 +164,8 @@ def _error(header: log.Header) -> VmError:
         message = message.removesuffix(detail).rstrip().removesuffix(":")
     if message is not None:
         message = message.removeprefix("Error: ")
+    if number is None and message is None and detail is None and allocation is None:
+        return None
     return VmError(
         id=number,
         message=message,

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.redaction import names
+from postmortem.redaction.lazy import Lazy
 from postmortem.redaction.values import is_nothing, is_number, is_place, looks_made_up
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from postmortem.redaction.text import Take
 
-_OPTION = re.compile(r"--?[A-Za-z][\w.-]*")
+_OPTION = Lazy(r"--?[A-Za-z][\w.-]*")
 # Short options that take a password in some programs and something else in others: by what follows.
 _USERS = frozenset(
     "-u -U --user --proxy-user --userpwd --http-user --login --basic --basic-auth --creds --credentials".split()
@@ -28,7 +29,7 @@ _ALWAYS = frozenset(
     --passwd --requirepass --masterauth --community --identity-token --registration-token --psk --rcon --dsn-password
     """.split()
 )
-_NOT_ATTACHED = re.compile(
+_NOT_ATTACHED = Lazy(
     r"-p(?:thread|ipe|g|edantic|rint\S*|rofile\S*|lugin\S*|ath\S*|ort\S*|id\S*|atch|ackage|arallel\S*|relink\S*)?"
 )
 

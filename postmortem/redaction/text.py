@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from postmortem.redaction import names
+from postmortem.redaction.lazy import Lazy
 from postmortem.redaction.values import (
     is_nothing,
     is_number,
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 _SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){0,3}//)"
 # user:password@; the password may hold "@" or "/", but a port is none.
-_USER = re.compile(
+_USER = Lazy(
     _SCHEME + r"(?P<user>[^\s/?#@:\"'<>]{0,256}):"
     r"(?P<password>[^\s/?#\"'<>]{1,512}|(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>@]{1,512})@(?=[\w\[.$%{-])"
 )
 # A key in place of a user: https://KEY@host/1
-_ONLY_USER = re.compile(_SCHEME + r"(?P<user>(?=[\w.~-]*\d)[\w.~-]{16,256})@(?=[\w\[])")
-_QUERY = re.compile(
+_ONLY_USER = Lazy(_SCHEME + r"(?P<user>(?=[\w.~-]*\d)[\w.~-]{16,256})@(?=[\w\[])")
+_QUERY = Lazy(
     r"(?P<start>[?&;#]|%26|%3F)(?P<name>[\w.$\[\]-]{1,64})(?P<join>=|%3D)(?P<value>[^\s&;#\"'<>|]{1,4096})", re.I
 )
 _IN_QUERY = frozenset(
@@ -39,28 +40,28 @@ _IN_QUERY = frozenset(
     """.split()
 )
 _SHORT_IN_QUERY = frozenset("code state nonce hash h st policy session sid ticket auth key".split())
-_THIN = re.compile(
+_THIN = Lazy(
     r"(?P<before>\b(?:thin|oci8?|sqlplus(?:\s+-\w+)*|connect|conn)[:\s]\s*)(?P<user>[\w$#.]{1,64})/(?P<password>[^\s@/\"]{1,128})@",
     re.I,
 )
-_NO_SCHEME = re.compile(
+_NO_SCHEME = Lazy(
     r"(?<![\w:/@.-])(?!(?:mailto|sips?|xmpp|acct|user|email|from|to|cc|by|contact|owner|author|urn)\b)(?P<user>[A-Za-z][\w.-]{0,63}):"
     r"(?!/|\d{1,5}@)(?P<password>[^\s:@/\"'<>()\[\]]{3,128})@(?P<host>(?:[\w-]{1,63}\.){0,8}[\w-]{1,63})(?=[:/\s,;)\]\"']|$)",
     re.I,
 )
 
-_HEADER = re.compile(
+_HEADER = Lazy(
     r"(?<![\w-])(?P<name>(?:proxy-|x-)?authorization|(?:set-)?cookie2?|x-[\w-]{0,40}(?:key|token|auth|secret|signature|session|credential)[\w-]{0,20}"
     r"|api-?key|(?:private|job|deploy|auth|access|csrf|x)-token|ocp-apim-subscription-key|authentication)"
     r"(?P<join>\\{0,3}[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>[^\r\n\0]+)",
     re.I,
 )
-_HEADER_END = re.compile(r"\\[rn]|\\u000[ad]|[\r\n\0]", re.I)
-_AUTH_SCHEME = re.compile(
+_HEADER_END = Lazy(r"\\[rn]|\\u000[ad]|[\r\n\0]", re.I)
+_AUTH_SCHEME = Lazy(
     r"\b(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)",
     re.I,
 )
-_AUTH_WORDS = re.compile(
+_AUTH_WORDS = Lazy(
     r"(?:is |was )?(?:required|none|null|failed?|denied|missing|invalid|true|false|ok|disabled|enabled|expired|error)\b.*",
     re.I,
 )
@@ -70,29 +71,29 @@ _VALUE = (
     r"|\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`[^`]*(?:`|$)"
     r"|\[[^\]]*(?:\]|$)|[^\s,;&\"'<>|`\[{][^\s,;&\"'<>|`]*"
 )
-_PAIR = re.compile(
+_PAIR = Lazy(
     r"(?P<name>[A-Za-z_$][\w.$-]{0,128}(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
     r"(?P<join>\]?\\{0,3}[\"'`]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|%3D|%3A))"
     rf"(?P<value>{_VALUE})",
     re.I,
 )
 # <password>…</password> and the like.
-_ELEMENT = re.compile(r"<(?P<name>[A-Za-z][\w:.-]{1,64})(?P<attributes>[^<>]{0,200})>(?P<value>[^<>]{1,4096})(?=</|$)")
-_SENTENCE = re.compile(
+_ELEMENT = Lazy(r"<(?P<name>[A-Za-z][\w:.-]{1,64})(?P<attributes>[^<>]{0,200})>(?P<value>[^<>]{1,4096})(?=</|$)")
+_SENTENCE = Lazy(
     r"\b(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
     r"(?P<value>\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
     re.I,
 )
-_IDENTIFIED = re.compile(
+_IDENTIFIED = Lazy(
     r"(?P<before>\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|\bpassword\s*\(\s*)(?P<value>'[^']{1,512}'|\"[^\"]{1,512}\")",
     re.I,
 )
-_PGPASS = re.compile(
+_PGPASS = Lazy(
     r"(?P<before>\b(?:[\w-]+(?:\.[\w-]+)+|localhost|\*):(?:\d{2,5}|\*):[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})"
 )
-_NETRC = re.compile(r"(?P<before>\bmachine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
-_OPENSSL = re.compile(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
+_NETRC = Lazy(r"(?P<before>\bmachine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
+_OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
 _TRAILING = {")": "(", "]": "[", "}": "{"}
 
 SIGNS = ("://", "@", "?", "&", ";", "#", "%26", "%3")
@@ -163,11 +164,18 @@ def mask_headers(text: str, take: Take) -> str:
                 take("", piece)
         return f"{match['name']}{match['join']}{take('header', bare)}{_again(rest, header, _HEADER)}"
 
-    text = _HEADER.sub(header, text)
+    lower = text.lower()
+    if any(
+        mark in lower
+        for mark in ("authoriz", "authentic", "cookie", "x-", "-token", "api-key", "apikey", "subscription")
+    ):
+        text = _HEADER.sub(header, text)
+    if not any(mark in lower for mark in ("bearer", "basic", "digest", "negotiate", "ntlm", "api", "hawk", "jwt")):
+        return text
     return _AUTH_SCHEME.sub(lambda match: f"{match['scheme']}{match['join']}{take('header', match['value'])}", text)
 
 
-def _again(rest: str, change: Callable[[re.Match[str]], str], pattern: re.Pattern[str]) -> str:
+def _again(rest: str, change: Callable[[re.Match[str]], str], pattern: Lazy) -> str:
     """What was taken for the value of a header but is behind it."""
     return pattern.sub(change, rest) if rest else rest
 
@@ -209,14 +217,14 @@ def mask_pairs(text: str, take: Take) -> str:
             return match.group()
         return f"<{match['name']}{match['attributes']}>{take('name', value)}"
 
-    if " " in text:
+    if " " in text and any(mark in text.lower() for mark in ("phrase", "mnemonic", "words")):
         text = _PHRASE.sub(lambda match: match["before"] + take("name", match["value"]), text)
     if "<" in text:
         text = _ELEMENT.sub(element, text)
-    return _PAIR.sub(pair, text)
+    return _PAIR.sub(pair, text) if any(mark in text for mark in ("=", ":", "%3", "->")) else text
 
 
-_PHRASE = re.compile(
+_PHRASE = Lazy(
     r"(?P<before>\b(?:pass ?phrase|mnemonic|(?:seed|recovery|secret) (?:phrase|words))\w*[\"']?\s{0,2}(?:=|:|is)\s{0,2}[\"']?)(?P<value>[a-z]+(?: [a-z]+){2,24})",
     re.I,
 )
@@ -239,10 +247,18 @@ def mask_sentences(text: str, take: Take) -> str:
         opening, bare, closing = _unquoted(match["value"])
         return match.group() if is_nothing(bare) else match["before"] + opening + take("name", bare) + closing
 
-    text = _SENTENCE.sub(sentence, text)
-    for pattern in (_IDENTIFIED, _PGPASS, _NETRC, _OPENSSL):
-        text = pattern.sub(told, text)
-    return text
+    lower = text.lower()
+    if any(mark in lower for mark in ("pass", "pwd", "secret", "token", "key", "credential", "kennwort")):
+        text = _SENTENCE.sub(sentence, text)
+    for mark, pattern in (
+        ("identified", _IDENTIFIED),
+        ("password", _IDENTIFIED),
+        ("machine", _NETRC),
+        ("pass:", _OPENSSL),
+    ):
+        if mark in lower:
+            text = pattern.sub(told, text)
+    return _PGPASS.sub(told, text) if text.count(":") >= 4 else text
 
 
 def _unquoted(value: str) -> tuple[str, str, str]:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _FULL = 0.95
 
 
+RIVALS = ("A pool that keeps all it may have, while something else failed.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     direct = report.jvm.direct_memory if report.jvm is not None else None
@@ -45,6 +49,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="high" if failed else "low",
         confidence="certain" if said is not None or thrown is not None else "likely" if failed else "possible",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{jvm_exhaustion.amount(used)}{number} are reserved for direct ByteBuffers, of at most"
             f" {jvm_exhaustion.amount(maximum)} (-XX:MaxDirectMemorySize; without it, as much as -Xmx). "

@@ -64,6 +64,10 @@ _CLASSES = (
 )
 
 
+RIVALS = ("An edge of the circle that is told by the threads' stacks, not by the lock's memory.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """One finding for all circles."""
     found = report.jvm.deadlocks if report.jvm is not None else ()
@@ -95,6 +99,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="possible" if timed else "certain" if all(_sure(report, m) for m in first.threads) else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             _circle(first)
             + _outlook(first, timed)

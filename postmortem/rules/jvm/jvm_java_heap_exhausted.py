@@ -18,9 +18,11 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.jvm import _threads as jvm_threads
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _LEAST = 0.8
 _NEARLY = 0.9
 """What a collector leaves unused when it gives up: a survivor space, the ends of regions."""
 _TOP = 5
+_JUST_BEFORE = 2.0
+"""Seconds from an OutOfMemoryError to the failed check that it led to."""
 _TOP_FRAMES = 24
 _SEVERAL = 5
 _MUCH = 0.3
@@ -43,6 +47,10 @@ _STALL = re.compile(
 )
 
 
+RIVALS = ("Another reason for which the process was ended while its heap was full.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding: certain where the VM said so, possible where the heap is just full."""
     heap = jvm_views.heap(report)
@@ -52,6 +60,10 @@ def check(report: Report) -> Iterator[Finding]:
         return
     said = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.HEAP)
     thrown = jvm_exhaustion.thrown(report, jvm_exhaustion.HEAP)
+    led = _led(report) if said is None else None
+    if led is not None:
+        yield _by_error(report, led)
+        return
     share = None if heap is None else jvm_exhaustion.share(heap.used, heap.maximum)
     if said is None and (share is None or share < _LEAST):
         return
@@ -80,6 +92,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical" if said is not None else "high" if thrash is not None else "medium",
         confidence="certain" if said is not None else "likely" if thrash is not None else "possible",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             (
                 f"An OutOfMemoryError ({words}) was thrown and the JVM was told to end with it"
@@ -205,6 +218,70 @@ def _array(report: Report, where: str, words: str) -> Finding:
             (jvm_exhaustion.reporting_frame(report), "the VM reports it"),
         ),
         remedies=("Look at where the crashing thread computes the length of the array, and check it before use.",),
+    )
+
+
+def _led(report: Report) -> str | None:
+    """The path of an OutOfMemoryError for the Java heap that the thread got just before the VM ended itself.
+
+    The JIT compiler that is written in Java (JVMCI, Graal) and the VM's own calls of Java can't go on after it.
+    """
+    failed = jvm_views.internal_error(report)
+    found = views.crashing_thread(report)
+    jvm = report.jvm
+    if failed is None or found is None or jvm is None:
+        return None
+    own = found[1].java.address if found[1].java is not None else None
+    for index, log in enumerate(jvm.events):
+        for number in range(len(log.events) - 1, -1, -1):
+            event = log.events[number]
+            if event.time is None or jvm.uptime is None or jvm.uptime - event.time > _JUST_BEFORE:
+                break
+            mine = own is not None and event.thread == hex(own)
+            if mine and "OutOfMemoryError" in event.text and jvm_exhaustion.of_heap(event.text):
+                return f"jvm.events[{index}].events[{number}].text"
+    counts = jvm.exception_counts.items()
+    counted = any(name.startswith("OutOfMemoryError java_heap") and count for name, count in counts)
+    words = jvm_views.error_words(failed).lower()
+    return "jvm.exception_counts" if counted and "jvmci" in words else None
+
+
+def _by_error(report: Report, where: str) -> Finding:
+    failed = jvm_views.internal_error(report)
+    words = jvm_views.error_words(failed) if failed is not None else ""
+    seen = where.startswith("jvm.events")
+    heap = jvm_views.heap(report)
+    bound = f" of {jvm_exhaustion.amount(heap.maximum)}" if heap is not None and heap.maximum is not None else ""
+    thread = jvm_threads.thread_words(report)
+    return Finding(
+        rule=RULE.id,
+        title=f"Java heap{bound} exhausted: the OutOfMemoryError on {thread} made the JVM end itself",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        explanation=(
+            f"The JVM ended itself ({words}) on {thread}. "
+            + (
+                "That thread had got an OutOfMemoryError for the Java heap just before"
+                if seen
+                else "The VM had counted OutOfMemoryErrors for the Java heap"
+            )
+            + ": the check failed because code of the VM or of its JIT compiler that is written in Java could not go on"
+            " without memory. The failed check is what followed, not a defect to look for."
+        ),
+        rivals=("A defect of the JVM or its compiler that has nothing to do with the OutOfMemoryError.",),
+        evidence=proof(
+            report,
+            (where, "the OutOfMemoryError"),
+            ("jvm.exception_counts", "errors that the VM counted"),
+            ("jvm.error.message", "what the check said"),
+            ("jvm.heap.used", "bytes in use"),
+            ("jvm.heap.maximum", "bytes allowed"),
+        ),
+        remedies=(
+            "Raise -Xmx, or find what fills the heap: -XX:+HeapDumpOnOutOfMemoryError and a class histogram.",
+            "-XX:+ExitOnOutOfMemoryError ends the JVM at the error itself, with the right words.",
+        ),
     )
 
 

@@ -36,6 +36,13 @@ _REMARK = 15
 """Specificity where the time is not known: beside whatever ended the process."""
 
 
+RIVALS = (
+    "A safepoint caught in the moment that each of them takes.",
+    "A machine that was suspended or had no processor to give.",
+)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     jvm = report.jvm
@@ -98,6 +105,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="likely" if sure else "possible",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"The VM stops all Java threads{operation} and waits for {point.waiting_to_block or len(late) or 'some'} of"
             f" them: {who}.{since} Compiled code looks for the request at polls; a counted loop without one, a large"

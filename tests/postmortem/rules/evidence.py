@@ -31,8 +31,20 @@ STATE = {
 
 LOGS = {
     "jni-17": (("jvm-outdated",), ("fatal-signal",)),
-    "jni-27": ((), ("jvm-outdated", "fatal-signal")),
+    "jni-27": (
+        (),
+        (
+            "jvm-outdated",
+            "fatal-signal",
+            "jvm-illegal-instruction",
+            "jvm-write-protected-code",
+            "jvm-windows-exception",
+        ),
+    ),
     "libc-fault": (("fatal-signal",), ("jvm-outdated",)),
+    "cxx-exception-27": (("jvm-windows-exception",), ("jvm-internal-error", "fatal-signal")),
+    "avx512-27": (("jvm-illegal-instruction",), ("jvm-crash-in-compiled-code",)),
+    "protected-code-27": (("jvm-write-protected-code",), ("jvm-illegal-instruction",)),
 }
 """fixtures/logs: the rules that fire, and those that stay silent, for what the log alone can prove."""
 

@@ -6,8 +6,24 @@ from typing import Any
 
 import msgspec
 
-from postmortem.model import Address, Core, Cycle, Frame, JavaThread, Mapping, Module, Operand, Report, Thread
+from postmortem.model import (
+    Address,
+    Core,
+    Crash,
+    Cycle,
+    Frame,
+    Host,
+    JavaThread,
+    Mapping,
+    Module,
+    Operand,
+    Report,
+    Signal,
+    Thread,
+)
 from postmortem.model.jvm import (
+    CodeCache,
+    CodeSegment,
     Compilation,
     Event,
     EventLog,
@@ -183,6 +199,18 @@ KILLED = msgspec.structs.replace(
 )
 NO_JVM = crashed(address=BAD, threads=(Thread(tid=PID, crashed=True, frames=(native("parse_header"),)),))
 
+ILLEGAL: dict[str, Any] = {"number": 4, "code": 2, "address": None}
+APPLE = {
+    "core": Core(path="hs_err_pid7.log", size=1, format="hs_err"),
+    "host": Host(platform="bsd-aarch64"),
+    "jvm": state(
+        code_cache=CodeCache(
+            segments=(
+                CodeSegment(name="nmethods", start=Address(0x110000000), end=Address(0x111000000), capacity=1 << 24),
+            )
+        )
+    ),
+}
 THREAD = 0x7F0012345670
 ENTRY = interpreted(
     "shop.Codec.decode0", None, note="codelet method entry point (kind = native)", native_library=LIBRARY
@@ -214,6 +242,50 @@ def one_frame(*frames: Frame) -> Report:
 
 
 JVM_CASES: dict[str, Cases] = {
+    "jvm-illegal-instruction": Cases(
+        (
+            java_crash(compiled("shop.Hash.mix"), *MAIN, instruction_bytes="62f17c48", **ILLEGAL),
+            java_crash(interpreted("java.lang.System.registerNatives", 0), *MAIN, **ILLEGAL),
+            java_crash(stub("jbyte_arraycopy"), compiled("shop.Copy.run"), instruction_bytes="0f0b", **ILLEGAL),
+        ),
+        (
+            # Sent by the JVM to end itself, a fault of memory, a library's code.
+            java_crash(compiled("shop.Hash.mix"), *MAIN, number=4, code=-6, sender=PID, address=None),
+            java_crash(compiled("shop.Hash.mix"), *MAIN),
+            java_crash(native("decode"), *NATIVE_METHOD, **ILLEGAL),
+        ),
+        (java_crash(**ILLEGAL), crashed(4, 2), report()),
+    ),
+    "jvm-windows-exception": Cases(
+        (
+            from_log(native("multiply", "mathlib.dll"), *MAIN, error=VmError(id=0xE06D7363)),
+            from_log(error=VmError(id=0xC0000374)),
+            from_log(
+                native("multiply", "mathlib.dll"),
+                crash=Crash(signal=Signal(number=0xC00000FD, name="EXCEPTION_STACK_OVERFLOW")),
+            ),
+        ),
+        (
+            # A fault of memory, and a failed check of the JVM.
+            from_log(
+                native("multiply", "mathlib.dll"),
+                crash=Crash(signal=Signal(number=0xC0000005, name="EXCEPTION_ACCESS_VIOLATION")),
+            ),
+            from_log(vm("report_fatal"), error=GUARANTEE),
+        ),
+        (from_log(error=VmError()), from_log(), report()),
+    ),
+    "jvm-write-protected-code": Cases(
+        (java_crash(vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x110000400, **APPLE),),
+        (
+            java_crash(vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x110000401, **APPLE),
+            java_crash(vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x210000400, **APPLE),
+            java_crash(
+                vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x110000400, **{**APPLE, "host": Host()}
+            ),
+        ),
+        (java_crash(number=7, address=None), report()),
+    ),
     "jvm-crash-in-native-library": Cases(
         (
             JNI_CRASH,
