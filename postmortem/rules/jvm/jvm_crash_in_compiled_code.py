@@ -56,14 +56,12 @@ def check(report: Report) -> Iterator[Finding]:
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
     pattern = jvm_views.overwritten_reference(report)
-    with_what = f", a reference overwritten with {pattern}" if pattern else ""
+    seen = f", a reference overwritten with {pattern}" if pattern else _odd(report)
     wrote = f" The reference was made of {pattern}: that was written over it." if pattern else ""
     command = jvm_frames.compile_command(root.function) if root.function else "pkg.Class::method"
     yield Finding(
         rule=RULE.id,
-        title=(
-            f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}{_odd(report)}{with_what}"
-        ),
+        title=(f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}{seen}"),
         severity="critical",
         confidence="certain",
         claim="observation",
