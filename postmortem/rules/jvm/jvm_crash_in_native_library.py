@@ -310,6 +310,8 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         )
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
+    if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
+        how += " So low an address is that of a null pointer, or of a member or element behind one."
     return f"{name} in", how
 
 
