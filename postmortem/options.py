@@ -18,7 +18,8 @@ Mode = Literal["auto", "cfi", "fp"]
 class Options:
     """What a caller may choose. Paths: see targets.files.SearchPath. strict: a failing rule raises.
 
-    progress: told how many bytes of how many the histogram has counted. on_stage: told each stage as it begins.
+    values: of which threads arguments and locals are read. on_stage: told each stage as it begins.
+    progress: told how many bytes of how many the histogram has counted.
     redact, masks: whether secrets are masked, and patterns (regular expressions) of what else is.
     without: the stages to leave out, with the reason: what guard.analysis lost in a former attempt.
     """
@@ -31,6 +32,7 @@ class Options:
     histogram: bool = False
     progress: Callable[[int, int], None] | None = None
     cache_dir: Path | None = None
+    values: Literal["none", "crashing", "all"] = "crashing"
     strict: bool = False
     redact: bool = True
     masks: tuple[str, ...] = ()

@@ -58,6 +58,10 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True):
     mapped: bool = False
     alignment: int | None = None
     """Alignment in bytes that the instruction demands, if it does."""
+    pointer: str | None = None
+    """The base register's value in the program's own words: account, order->customer, items[2].price."""
+    target: str | None = None
+    """What lies at the address, in these words: account->balance."""
 
 
 class PointerSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +122,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     operands: tuple[Operand, ...] = ()
     operand_values: dict[str, int] = {}
     """Values of register and memory source operands that a rule needs (divisor, dividend)."""
+    operand_sources: dict[str, str] = {}
+    """Where these came from, in the program's own words: divisor: count."""
     disassembly: tuple[tuple[Address, str], ...] = ()
     registers: tuple[RegisterNote, ...] = ()
     trap_number: int | None = None

@@ -16,6 +16,22 @@ the task that it runs."""
 Ended = Literal["bottom", "no-progress", "unreadable", "no-rule", "limit", "no-registers"]
 
 
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """An argument or a local variable of a frame.
+
+    value: of a scalar or a string, as a program would take it: a decimal integer, "0x…" of a pointer, an
+    enumerator, true or false, a string's content. text: as it is shown. points_to: what the target of a pointer or
+    reference holds. unavailable: why there is no value: "optimized out", or what is missing.
+    """
+
+    name: str
+    type: str | None = None
+    value: str | None = None
+    text: str
+    points_to: str | None = None
+    unavailable: str | None = None
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One activation, or one function inlined into it (`inlined`: the activation is a later frame).
 
@@ -38,6 +54,9 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     bci: int | None = None
     compile_level: int | None = None
     note: str | None = None
+    arguments: tuple[Value, ...] = ()
+    locals: tuple[Value, ...] = ()
+    """Of the first frames of the crashing thread, or of all threads; innermost block first."""
     native_library: str | None = None
     """The library that implements a native method."""
     tail_call: str | None = None

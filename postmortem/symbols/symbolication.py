@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from parsers.elf.symbols import Sections
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
-    from postmortem.symbols.symbolizer import Location, SymbolFile
+    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.symbolizer import DwarfFile, Location, SymbolFile
 
 
 class Symbolication:
@@ -58,6 +60,17 @@ class Symbolication:
         """Names at an address in memory, innermost inlined function first; () when none covers it."""
         symbols = self.file(module)
         return () if symbols is None else symbols.lookup(address - module.bias)
+
+    def dwarf(self, module: LoadedModule) -> DwarfFile | None:
+        """Where a module's DWARF is, if there is any."""
+        symbols = self.file(module)
+        return None if symbols is None else symbols.dwarf
+
+    def supplement(self, dwarf: DwarfFile, sections: Sections) -> SymbolSource | None:
+        """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
+        from postmortem.symbols.sources.local import find_supplement
+
+        return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
 
     def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
         """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""

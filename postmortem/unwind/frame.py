@@ -33,6 +33,8 @@ class RawFrame(NamedTuple):
     frame), so look-ups use pc itself, otherwise pc - 1. sp: stack pointer in this frame. fp: rbp.
     virtual: the Java functions of the activation, when a runtime's own unwinder named them;
     stub: the name of a code blob without functions. level: HotSpot compile level.
+    registers: as the unwinder restored them for this frame, of the first frames of a walk. The caller-saved ones are
+    the callee's where the frame was not interrupted. cfa: the canonical frame address by CFI, of these frames.
     """
 
     pc: int
@@ -45,6 +47,8 @@ class RawFrame(NamedTuple):
     stub: str | None = None
     level: int | None = None
     note: str | None = None
+    registers: Registers | None = None
+    cfa: int | None = None
 
 
 class ForeignStep(NamedTuple):

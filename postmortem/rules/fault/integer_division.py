@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.variables import variable_path
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -34,9 +35,13 @@ def check(report: Report) -> Iterator[Finding]:
         return
     title, text, confidence = _reading(report)
     where = views.inside(report)
+    divisor = report.crash.operand_sources.get("divisor")
+    named = ""
+    if divisor is not None and report.crash.operand_values.get("divisor") == 0:
+        named = f": {divisor} is 0"
     yield Finding(
         rule=RULE.id,
-        title=f"{title}{where}",
+        title=f"{title}{where}{named}",
         severity="critical",
         confidence=confidence,
         claim="cause",
@@ -44,6 +49,8 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=f"The processor refused an integer division{where}. {text}",
         evidence=proof(
             report,
+            ("crash.operand_sources.divisor", "is the divisor"),
+            (variable_path(report, divisor), "the variable"),
             ("crash.signal.code_name", "integer division"),
             ("crash.instruction", "the faulting instruction"),
             ("crash.operand_values.divisor", "divided by"),

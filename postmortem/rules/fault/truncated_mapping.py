@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Mapping, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def check(report: Report) -> Iterator[Finding]:
         rivals=tuple(_rivals(full, covers, "w" in mapping.permissions)),
         evidence=proof(
             report,
+            *operand_evidence(report),
             ("crash.signal.code_name", "mapped, but the page cannot be had"),
             (views.fault_address_path(report), "the address that was touched"),
             ("crash.access", "what was done to it"),

@@ -17,6 +17,7 @@ from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import poison
+from postmortem.model.queries.variables import variable_path
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -37,14 +38,17 @@ def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
         return
+    operand = views.faulting_operand(report)
     for where, value in _suspects(report):
         found = _pattern(report, value) or _safe_linked(report, value)
         if found is None:
             continue
         confidence, short, reading, extra = found
+        pointer = operand[1].pointer if operand is not None and operand[1].base_value == value else None
+        what = f"{pointer}, {value:#x}," if pointer else f"{value:#x}"
         yield Finding(
             rule=RULE.id,
-            title=f"Use of freed memory{views.inside(report)}: the pointer {value:#x} is {short}",
+            title=f"Use of freed memory{views.inside(report)}: the pointer {what} is {short}",
             severity="critical",
             confidence=confidence,
             claim="cause",
@@ -55,6 +59,8 @@ def check(report: Report) -> Iterator[Finding]:
             ),
             evidence=proof(
                 report,
+                (f"crash.operands[{operand[0]}].pointer" if operand is not None and pointer else "", "was used"),
+                (variable_path(report, pointer), "the variable"),
                 (where, "the pointer that was used"),
                 ("crash.instruction", "the faulting instruction"),
                 (extra, "matches the pattern"),
