@@ -125,7 +125,7 @@ def _hardening(binary: Any, tags: dict[int, int]) -> Hardening:
         fortified=any(_CHECKED.match(name) for name in names if name != "__stack_chk_fail"),
         executable_stack=stack is not None and bool(int(stack.flags) & _PF_X),
         text_relocations=int(dynamic.TEXTREL) in tags or bool(flags & _DF_TEXTREL),
-        position_independent=bool(binary.is_pie),
+        position_independent=str(binary.header.file_type).endswith("DYN"),
         indirect_branch_tracking=bool(x86 & _IBT) if intel else None,
         shadow_stack=bool(x86 & _SHSTK) if intel else None,
         branch_target_identification=bool(arm & _BTI) if machine.endswith("AARCH64") else None,

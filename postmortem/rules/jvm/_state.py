@@ -9,6 +9,7 @@ from postmortem.model import VmError
 from postmortem.model.queries import aborts, jdk
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.registers import PROGRAM_COUNTERS, STACK_POINTERS
 from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import _frames as jvm_frames
 
@@ -87,7 +88,7 @@ def raw_operand(report: Report) -> tuple[Operand, bool] | None:
     found = views.faulting_operand(report)
     operands = [found[1]] if found is not None else [item for item in report.crash.operands if not item.canonical]
     for item in operands:
-        if item.displacement == 0 and item.base not in ("rsp", "rip", "sp", "pc"):
+        if item.displacement == 0 and item.base not in (*STACK_POINTERS, *PROGRAM_COUNTERS):
             based_on_null = item.base_value == 0 and item.index is not None
             mark_word = item.size == 8 and item.access != "write"
             barrier = item.size == 1 and "shenandoah" in (collector(report) or "").lower()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from postmortem.machines.machine import machine_of
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
 from postmortem.model.report import RuntimeState
@@ -115,6 +116,7 @@ class HotSpot(Runtime):
 
     def __init__(self, program: Program, tables: VmStructs, names: LibjvmSymbols) -> None:
         core, is_code = program.core, program.is_code
+        machine = machine_of(core.machine)
         self._names = names
         self._vm = Reading(program.memory, tables)
         self.problems: list[Problem] = archive.add_pages(program, self._vm)
@@ -128,13 +130,13 @@ class HotSpot(Runtime):
             names.address,
             names.class_of_vtable,
             {
-                status.tid: (status.registers.get("rsp", 0), status.registers.get("fs_base", 0))
+                status.tid: (status.registers.get(machine.sp_name, 0), status.registers.get(machine.thread_pointer, 0))
                 for status in core.threads
             },
         )
         self.problems += problems
-        self._crashed_sp = core.threads[0].registers.get("rsp", 0) if core.threads else 0
-        self._pcs = {status.tid: status.registers.get("rip", 0) for status in core.threads}
+        self._crashed_sp = core.threads[0].registers.get(machine.sp_name, 0) if core.threads else 0
+        self._pcs = {status.tid: status.registers.get(machine.pc_name, 0) for status in core.threads}
         self._cache = cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
         self._continuations = Continuations(self._vm, self._oops, cache, activations, names.address)
