@@ -279,4 +279,6 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """Where the heap lies and how references to it are packed, in words."""
     notes: tuple[str, ...] = ()
     """Further statements of the VM on the crash."""
+    details: dict[str, str] = {}
+    """Further facts by the VM's own names: the collector's log of its start, archives, JNI references, …"""
     histogram: tuple[HistogramEntry, ...] | None = None
