@@ -13,7 +13,9 @@ from postmortem.fault.crash import crash_of, signal_only
 from postmortem.fault.original import choose_fault
 from postmortem.fault.recorded import recorded
 from postmortem.fault.threads import crashed_first, thread_models
-from postmortem.model import LimitsReached, Process, Report, Tool
+from postmortem.forensics.process import with_forensics
+from postmortem.machines.machine import machine_of
+from postmortem.model import Process, Report, Tool
 from postmortem.options import Options
 from postmortem.program import identity, losses
 from postmortem.program.program import Program
@@ -67,7 +69,15 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
         else:
             report = hs_err.from_log(log, str(target.path), target.size, __version__)
             report = msgspec.structs.replace(report, problems=(*stages.problems, *report.problems))
-    judged = stages.run("rules", lambda: signed(run_rules(report, strict=chosen.strict)), report)
+
+    def judged_of(unjudged: Report) -> Report:
+        return signed(run_rules(unjudged, strict=chosen.strict))
+
+    judged = stages.run("rules", lambda: judged_of(report), report)
+    first = judged
+    examined = stages.run("forensics", lambda: with_forensics(first, chosen.modules), judged)
+    if examined is not judged:
+        judged = stages.run("rules", lambda: judged_of(examined), examined)
     masked = stages.run("redaction", lambda: redact(judged, chosen.masks), judged) if chosen.redact else judged
     return msgspec.structs.replace(masked, timings=stages.timings)
 
@@ -80,7 +90,7 @@ def _of_core(target: Target, options: Options, stages: Stages) -> Report:
         search = options.search(closed=stages.lacks("files"))
         program = Program(core, target.content, search, modules=not stages.lacks("modules"))
     with stages.stage("fault"):
-        program.core = recorded(core, program.memory)
+        program.core = recorded(core, program.memory, machine_of(core.machine))
         stages.problems.extend(losses.without_siginfo(program.core))
     with program:
         return _of_program(program, target, options, stages)
@@ -88,16 +98,17 @@ def _of_core(target: Target, options: Options, stages: Stages) -> Report:
 
 def _of_program(program: Program, target: Target, options: Options, stages: Stages) -> Report:
     run, problems, core, space = stages.run, stages.problems, program.core, program.memory
+    machine = machine_of(core.machine)
     symbols = Symbolication(program, options.debug_directories, options.cache_dir)
-    runtimes, unreadable = attached(program, symbols, stages)
-    problems.extend(unreadable)
-    walker = Walker(space, CallFrames(program).at, program.is_code, unwinder_of(runtimes), options.unwind)
+    runtimes = attached(program, symbols, stages)
+    unwinder = unwinder_of(runtimes, machine)
+    walker = Walker(space, CallFrames(program).at, program.is_code, machine, unwinder, options.unwind)
     walker.function = symbols.bounds_at
     left = functools.partial(switch_of, runtimes)
-    walks = run("unwind", lambda: walk_threads(walker, core, program.budget, left), unwalked_threads(core))
+    walks = run("unwind", lambda: walk_threads(walker, core, program.budget, left), unwalked_threads(walker, core))
     problems.extend(walker.problems())
     reported, caught = reported_by(runtimes, walks), caught_by(runtimes, walks)
-    fault = run("fault", lambda: choose_fault(walks, core, space, reported, caught), None)
+    fault = run("fault", lambda: choose_fault(walks, core, space, reported, machine, caught), None)
     ordered = crashed_first(walks, fault)
     generated = GeneratedCode(core, program.search)
     unnamed = FrameNamer(program.modules, lambda module, address: (), lambda pc: None, program.budget)
@@ -110,13 +121,13 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     bare = named
     named = run("values", lambda: values.fill(ordered, bare, fault), bare)
     problems.extend(values.problems)
-    blocked = run("threads", lambda: waits(space, ordered, named), [None] * len(ordered))
-    threads = thread_models(ordered, named, core, lambda tid: thread_of(runtimes, tid), blocked, fault)
+    blocked = run("threads", lambda: waits(space, ordered, named, machine), [None] * len(ordered))
+    threads = thread_models(ordered, named, core, lambda tid: thread_of(runtimes, tid), blocked, fault, machine.sp_name)
     crashing = [*(threads[0].handler_frames or ())[:200], *threads[0].frames[:200]] if threads else []
     states = states_of(runtimes, Asked(options, crashing, namer.name), stages)
     uses = [use for state in states for use in state.uses]
     found_mappings = run("fault", lambda: mappings(core, program.modules, space, uses), ())
-    crash = run("fault", lambda: crash_of(fault, program, symbols, found_mappings, threads), signal_only(core))
+    crash = run("fault", lambda: crash_of(fault, program, symbols, found_mappings, threads, machine), signal_only(core))
     explained = run("values", lambda: values.explained(crash, ordered, fault), crash)
     found_mappings = with_file_size(found_mappings, crash, program.search)
     report = Report(
@@ -132,8 +143,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     )
     problems.extend(losses.module_losses(report.modules, crashing))
     problems.extend((*losses.unreadable(program, target), *program.budget.problems()))
-    limits = LimitsReached(reached=program.budget.reached)
-    report = msgspec.structs.replace(report, problems=tuple(problems), limits=limits)
+    report = msgspec.structs.replace(report, problems=tuple(problems), limits=program.budget.limits_reached)
     if options.hs_err is None and program.modules.named("libjvm.so") is None:
         return report
     return run("log", lambda: hs_err.with_log(report, target.path, options.hs_err), report)

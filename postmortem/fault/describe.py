@@ -6,11 +6,10 @@ import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from postmortem.machines.x86_64.instruction import canonical
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from postmortem.machines.machine import Machine
     from postmortem.model import Mapping
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import ModuleMap
@@ -29,8 +28,10 @@ class Describer:
         modules: ModuleMap,
         symbol_at: Callable[[int], tuple[str, int, int] | None],
         stacks: Sequence[tuple[int, int, int]],
+        machine: Machine,
     ) -> None:
         """symbol_at: (name, offset, size) of the symbol that covers an address. stacks: (start, end, tid)."""
+        self._canonical = machine.canonical
         self._space = space
         self._mappings = mappings
         self._starts = [mapping.start for mapping in mappings]
@@ -96,7 +97,7 @@ class Describer:
     def _unmapped(self, value: int) -> str:
         text = printable(struct.pack("<Q", value).rstrip(b"\0"))
         as_text = f'; its bytes read "{text}"' if text is not None and len(text) >= 4 else ""
-        if not canonical(value):
+        if not self._canonical(value):
             return f"not an address (non-canonical){as_text}"
         index = bisect_right(self._starts, value) - 1
         near = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.machines.x86_64 import instruction as decoder
 from postmortem.model import Address
 from postmortem.model.process import CodeReference, TableCall
 
 if TYPE_CHECKING:
     from postmortem.fault.describe import Describer
+    from postmortem.machines.machine import Decoded, Machine
     from postmortem.program.memory import AddressSpace
 
 _LARGEST_GAP = 1 << 26
@@ -32,12 +32,12 @@ class Nowhere(NamedTuple):
     code_references: tuple[CodeReference, ...]
 
 
-def nowhere(space: AddressSpace, registers: dict[str, int], describer: Describer) -> Nowhere:
+def nowhere(space: AddressSpace, registers: dict[str, int], describer: Describer, machine: Machine) -> Nowhere:
     """For a pc that is in no executable mapping."""
-    pc, sp = registers.get("rip", 0), registers.get("rsp", 0)
+    pc, sp = registers.get(machine.pc_name, 0), registers.get(machine.sp_name, 0)
     returns_to = space.word(sp)
-    site = decoder.call_before(space, returns_to) if returns_to else None
-    called, table = (None, None) if site is None else _call(space, site, registers, describer)
+    site = machine.call_before(space, returns_to) if returns_to else None
+    called, table = (None, None) if site is None else _call(space, site, registers, describer, machine)
     returned = called != pc and space.word((sp - 8) & _MASK) == pc
     words = space.words(sp, 3) if returned else None
     return Nowhere(
@@ -45,25 +45,30 @@ def nowhere(space: AddressSpace, registers: dict[str, int], describer: Describer
         table if called == pc else None,
         returned,
         tuple(Address(word) for word in words or ()),
-        () if describer.mapping(pc) is not None else _references(space, registers, describer),
+        () if describer.mapping(pc) is not None else _references(space, registers, describer, machine),
     )
 
 
 def _call(
-    space: AddressSpace, site: str, registers: dict[str, int], describer: Describer
+    space: AddressSpace, site: str, registers: dict[str, int], describer: Describer, machine: Machine
 ) -> tuple[int | None, TableCall | None]:
     """(where the call goes with the registers as they are, the table of functions that its operand lies in)."""
     at = int(site.partition(":")[0], 16)
-    decoded = decoder.decode(space, at, registers, lambda address: describer.mapping(address) is not None)
+    decoded = machine.decode(space, at, registers, lambda address: describer.mapping(address) is not None)
     if decoded is None:
         return None, None
-    return decoded.target, table_call(space, decoded, describer)
+    return decoded.target, table_call(space, decoded, describer, machine)
 
 
-def table_call(space: AddressSpace, decoded: decoder.Decoded, describer: Describer) -> TableCall | None:
+def table_call(space: AddressSpace, decoded: Decoded, describer: Describer, machine: Machine) -> TableCall | None:
     """The table of a call through [register + displacement], where a symbol tells its bounds."""
     operand = next(
-        (item for item in decoded.operands if item.base not in (None, "rip", "rsp") and item.size == 8), None
+        (
+            item
+            for item in decoded.operands
+            if item.base not in (None, machine.pc_name, machine.sp_name) and item.size == 8
+        ),
+        None,
     )
     if operand is None or operand.base_value is None or operand.index is not None:
         return None
@@ -80,11 +85,13 @@ def table_call(space: AddressSpace, decoded: decoder.Decoded, describer: Describ
     )
 
 
-def _references(space: AddressSpace, registers: dict[str, int], describer: Describer) -> tuple[CodeReference, ...]:
-    start, end = describer.gap(registers.get("rip", 0))
+def _references(
+    space: AddressSpace, registers: dict[str, int], describer: Describer, machine: Machine
+) -> tuple[CodeReference, ...]:
+    start, end = describer.gap(registers.get(machine.pc_name, 0))
     if end - start > _LARGEST_GAP or start == 0:
         return ()
-    sp, base = registers.get("rsp", 0), registers.get("fs_base", 0)
+    sp, base = registers.get(machine.sp_name, 0), registers.get(machine.thread_pointer, 0)
     found: list[CodeReference] = []
     for place, first, size in (
         ("thread descriptor", base + _DESCRIPTOR[0], _DESCRIPTOR[1] - _DESCRIPTOR[0]),

@@ -48,11 +48,12 @@ def thread_models(
     java: Callable[[int], JavaThread | None],
     waits: Sequence[Wait | None],
     fault: Fault | None,
+    sp_name: str,
 ) -> tuple[Thread, ...]:
     """The threads of the report in the order of their walks. named: their frames by activation. java: what a runtime
-    knows of a tid. waits: what each is blocked in."""
+    knows of a tid. waits: what each is blocked in. sp_name: the register that points at its stack."""
     return tuple(
-        thread_model(walked, frames, core, java(walked.status.tid), wait, fault)
+        thread_model(walked, frames, core, java(walked.status.tid), wait, fault, sp_name)
         for walked, frames, wait in zip(walks, named, waits, strict=True)
     )
 
@@ -64,6 +65,7 @@ def thread_model(
     java: JavaThread | None,
     wait: Wait | None,
     fault: Fault | None,
+    sp_name: str,
 ) -> Thread:
     """A thread of the report. `frames`: named frames per activation of the walk.
 
@@ -82,7 +84,7 @@ def thread_model(
         name=java.name if java is not None else None,
         crashed=crashed,
         registers={name: Address(value) for name, value in registers.items()},
-        stack=stack_range(core, registers.get("rsp", 0)),
+        stack=stack_range(core, registers.get(sp_name, 0)),
         frames=flat,
         handler_frames=handler if signal_frame is not None else None,
         cycles=cycles(flat),

@@ -17,6 +17,7 @@ from postmortem.hs_err import frames, space
 from postmortem.hs_err.clock import written
 from postmortem.hs_err.host import host
 from postmortem.hs_err.jvm import jvm
+from postmortem.machines.machine import machine_of
 from postmortem.model import (
     Address,
     Core,
@@ -150,7 +151,9 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     words = _siginfo(info, shown.number)
     memory = space.memory(told)
     fault = Fault(tid, tid, words, words, None, registers, registers.get("trapno"), registers.get("err"))
-    return describe_crash(fault, memory, Describer(memory, found, ModuleMap([]), lambda address: None, stacks), None)
+    machine = machine_of("x86_64")
+    describer = Describer(memory, found, ModuleMap([]), lambda address: None, stacks, machine)
+    return describe_crash(fault, memory, describer, None, machine)
 
 
 def _as_told(fault: Crash, told: HsErrLog) -> Crash:
@@ -285,7 +288,7 @@ def _return_address(
         yield Frame(
             pc=Address(value),
             sp=Address(slot + 8),
-            trust="scan",
+            trust="frame-pointer" if words == 1 else "scan",  # right at sp lies what the call pushed
             module=module.path,
             module_offset=Address(value - module.bias),
             note="a return address in the log's dump of the stack",

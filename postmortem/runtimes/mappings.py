@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from parsers.elf.notes import AT_PHDR, AT_RANDOM, AT_SYSINFO_EHDR
+from postmortem.machines.machine import machine_of
 from postmortem.model import Address, Mapping, Memory
 from postmortem.runtimes.native.arenas import ARENA, arenas
 from postmortem.runtimes.native.arenas import kind as malloc_kind
@@ -41,7 +42,8 @@ def mappings(
     area_starts = [area[0] for area in areas]
     file_starts = [row.start for row in core.files]
     main = core.process.pid if core.process is not None else None
-    stacks = {thread.registers["rsp"]: thread.tid for thread in core.threads}
+    sp_name = machine_of(core.machine).sp_name
+    stacks = {thread.registers[sp_name]: thread.tid for thread in core.threads}
     start_strings = core.auxv.get(AT_RANDOM)
     if start_strings is not None and main is not None:
         # argv, environment and AT_RANDOM's bytes lie at the top of the main stack, wherever rsp has gone.

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from postmortem.machines.x86_64.registers import PC, RSP
 from postmortem.model import NativeFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from postmortem.machines.machine import Registers
+    from postmortem.machines.machine import Machine, Registers
     from postmortem.model import Frame, JavaThread, Jvm, Problem
     from postmortem.model.report import RuntimeState
     from postmortem.model.thread import Trust
@@ -105,21 +104,20 @@ def attached(
     stages: Stages,
     table: Sequence[str] = RUNTIMES,
     home: str = "postmortem.runtimes",
-) -> tuple[list[Runtime], list[Problem]]:
-    """The runtimes of a process, and why one that is there can't be read.
+) -> list[Runtime]:
+    """The runtimes of a process; why one that is there can't be read is added to the problems of the run.
 
     Each is a stage by its name. table, home: the folders and the package that has them.
     """
     found: list[Runtime] = []
-    problems: list[Problem] = []
     for name in table:
         attach = import_module(f"{home}.{name}.attach").attach
         nothing: tuple[Runtime | None, list[Problem]] = (None, [])
         runtime, lost = stages.run(name, functools.partial(attach, program, symbols), nothing)
-        problems += lost
+        stages.problems.extend(lost)
         if runtime is not None:
             found.append(runtime)
-    return found, problems
+    return found
 
 
 def states_of(runtimes: Sequence[Runtime], asked: Asked, stages: Stages) -> list[State]:
@@ -134,8 +132,9 @@ def states_of(runtimes: Sequence[Runtime], asked: Asked, stages: Stages) -> list
 class _Unwinders:
     """The unwinders of several runtimes as one: a pc belongs to at most one of them."""
 
-    def __init__(self, unwinders: Sequence[ForeignUnwinder]) -> None:
+    def __init__(self, unwinders: Sequence[ForeignUnwinder], machine: Machine) -> None:
         self._unwinders = unwinders
+        self._machine = machine
         self.trust: Trust = unwinders[0].trust
 
     def covers(self, pc: int) -> bool:
@@ -144,19 +143,19 @@ class _Unwinders:
 
     def step(self, registers: Registers, interrupted: bool) -> ForeignStep:
         """One activation, by the runtime whose code it is."""
-        pc = registers[PC] or 0
+        pc = registers[self._machine.pc] or 0
         return next(unwinder for unwinder in self._unwinders if unwinder.covers(pc)).step(registers, interrupted)
 
     def resume(self, sp: int) -> Registers | None:
         """The nearest anchor that any of them knows."""
         found = [registers for unwinder in self._unwinders if (registers := unwinder.resume(sp)) is not None]
-        return min(found, key=lambda registers: registers[RSP] or 0, default=None)
+        return min(found, key=lambda registers: registers[self._machine.sp] or 0, default=None)
 
 
-def unwinder_of(runtimes: Sequence[Runtime]) -> ForeignUnwinder | None:
+def unwinder_of(runtimes: Sequence[Runtime], machine: Machine) -> ForeignUnwinder | None:
     """The unwinder of all code that runtimes generated; None: they generated none."""
     unwinders = [runtime.generated for runtime in runtimes if runtime.generated is not None]
-    return _Unwinders(unwinders) if len(unwinders) > 1 else next(iter(unwinders), None)
+    return _Unwinders(unwinders, machine) if len(unwinders) > 1 else next(iter(unwinders), None)
 
 
 def reported_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> ReportedFault | None:

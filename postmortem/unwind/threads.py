@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.machines.x86_64 import registers
 from postmortem.unwind.frame import RawFrame, Walk
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ def walk_threads(
     walks = []
     for index, status in enumerate(core.threads):
         allowed = max(budget.left("frames"), budget.limits.frames_at_least)
-        left = None if switch is None else switch(status.registers.get("fs_base", 0))
-        walk = walker.walk(registers.from_prstatus(status.registers), allowed, left)
+        left = None if switch is None else switch(walker.thread_pointer(status.registers))
+        walk = walker.walk(walker.registers(status.registers), allowed, left)
         if len(walk.frames) > budget.left("frames") or (walk.ended == "limit" and allowed < walker.max_frames):
             budget.miss("frames")
         else:
@@ -49,12 +48,11 @@ def walk_threads(
     return walks
 
 
-def unwalked_threads(core: Core) -> list[ThreadWalk]:
+def unwalked_threads(walker: Walker, core: Core) -> list[ThreadWalk]:
     """Every thread with its first frame alone, as its registers have it: for when unwinding is what failed."""
     walks = []
     for index, status in enumerate(core.threads):
-        found = registers.from_prstatus(status.registers)
-        pc, sp = found[registers.PC], found[registers.RSP]
+        pc, sp = walker.place(status.registers)
         frames = [] if pc is None or sp is None else [RawFrame(pc, sp, None, "native", "context", True)]
         walks.append(ThreadWalk(status, Walk(frames, "limit", "unwinding was left out", []), index == 0))
     return walks

@@ -7,8 +7,9 @@ demand none.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
+from postmortem.machines.machine import Decoded
 from postmortem.model import Address, Operand
 
 if TYPE_CHECKING:
@@ -31,23 +32,6 @@ _SUB = {
 _WHOLE = {part: whole for whole, parts in _SUB.items() for part in parts}
 
 Access = Literal["read", "write", "read-write", "execute"]
-
-
-class Decoded(NamedTuple):
-    """An instruction with its evaluated memory operands.
-
-    access: what the instruction as a whole does to memory. values: see model.Crash.operand_values.
-    target: where a call, jump or return would go, if it can be told.
-    """
-
-    text: str
-    code: bytes
-    mnemonic: str
-    operands: tuple[Operand, ...]
-    values: dict[str, int]
-    access: Literal["read", "write", "execute"] | None
-    target: int | None
-    privileged: bool
 
 
 def engine(detail: bool) -> Any:

@@ -22,6 +22,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.registers import STACK_POINTERS
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ _FAR = "hit memory below the stack, where the stack pointer already was"
 
 
 def _stack_pointer(thread: Thread) -> int | None:
-    for name in ("rsp", "sp", "esp"):
+    for name in STACK_POINTERS:
         if name in thread.registers:
             return thread.registers[name]
     return thread.frames[0].sp if thread.frames else None

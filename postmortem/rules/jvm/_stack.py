@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.registers import STACK_POINTERS
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 
@@ -116,7 +117,7 @@ def _next_to(report: Report, index: int, step: int) -> Mapping | None:
 
 
 def stack_pointer(thread: Thread) -> int | None:
-    for name in ("rsp", "sp", "esp"):
+    for name in STACK_POINTERS:
         if name in thread.registers:
             return thread.registers[name]
     return thread.frames[0].sp if thread.frames else None

@@ -19,6 +19,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from postmortem.machines.machine import machine_of
 from postmortem.model import Address
 from postmortem.model.report import CxxException
 from postmortem.runtimes.native.places import words_of, writable_at
@@ -169,8 +170,9 @@ def _caught(core: Core, space: AddressSpace, found: dict[int, int]) -> tuple[dic
     """By object: which thread holds it as caught; and whether the TLS of all threads could be read."""
     caught: dict[int, _Place] = {}
     attributed = True
+    thread_pointer = machine_of(core.machine).thread_pointer
     for status in core.threads[:_THREADS]:
-        header, known = _last_caught(core, space, status.registers.get("fs_base", 0), found)
+        header, known = _last_caught(core, space, status.registers.get(thread_pointer, 0), found)
         attributed = attributed and known
         for depth in range(_DEPTH):
             if header is None or not _admit(space, header, found):
