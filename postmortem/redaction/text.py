@@ -172,6 +172,10 @@ def _again(rest: str, change: Callable[[re.Match[str]], str], pattern: re.Patter
     return pattern.sub(change, rest) if rest else rest
 
 
+_DEEPEST = 24
+"""Pairs within the value of a pair."""
+
+
 def mask_pairs(text: str, take: Take) -> str:
     """NAME=value, "name": "value", <name>value</name>."""
 
@@ -193,15 +197,26 @@ def mask_pairs(text: str, take: Take) -> str:
             and ("=" in bare or ":" in bare)
             and not looks_random(bare.partition("=")[0])
         ):
-            inner = _PAIR.sub(pair, bare)
+            inner = _nested(bare)
             if inner != bare:
                 return match["name"] + match["join"] + inner + closing
         if is_nothing(bare) or not _believable(name, strength, bare, match["join"], quoted):
             return match.group()
         return match["name"] + match["join"] + opening + take("name", bare) + closing
 
+    depth = 0
+
     def _nested(value: str) -> str:
-        return _PAIR.sub(pair, value) if names.HINT.search(value) else value
+        nonlocal depth
+        if not names.HINT.search(value):
+            return value
+        if depth >= _DEEPEST:
+            return take("name", value)  # a=b=c=…=password=x: no text of a program's
+        depth += 1
+        try:
+            return _PAIR.sub(pair, value)
+        finally:
+            depth -= 1
 
     def element(match: re.Match[str]) -> str:
         name, value = match["name"].rpartition(":")[2], match["value"]

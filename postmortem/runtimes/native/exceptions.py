@@ -150,7 +150,10 @@ def _last_caught(space: AddressSpace, base: int, headers: dict[int, int]) -> tup
             end = blocks[block] + ((space.word(blocks[block] - 8) or 0) & ~7) - 8
         else:
             end = min(base, after) if block < base else block
-        raw = space.read_some(block, max(min(end - block, _BLOCK), 0))
+        size = max(min(end - block, _BLOCK), 0)
+        if not space.budget.take("tls_words", size // 8):
+            return None, False
+        raw = space.read_some(block, size)
         known = known and len(raw) == end - block
         for (word,) in struct.iter_unpack("<Q", raw[: len(raw) & ~7]):
             if word in headers:
