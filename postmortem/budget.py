@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS, Limits
-from postmortem.model import Problem, Reached
+from postmortem.model import LimitsReached, Problem, Reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,11 @@ class Budget:
             Reached(name=kind, limit=getattr(self.limits, kind), left_out=count)
             for kind, count in self._left_out.items()
         )
+
+    @property
+    def limits_reached(self) -> LimitsReached:
+        """As the report has it."""
+        return LimitsReached(reached=self.reached)
 
     def problems(self) -> Iterator[Problem]:
         """One Problem for each limit that was reached."""

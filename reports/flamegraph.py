@@ -15,7 +15,7 @@ from reports.text import plural, visible
 from reports.words.stacks import CutRow, CycleRow, FrameRow, fold, function_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from postmortem.model import Thread
 
@@ -67,7 +67,25 @@ def svg(threads: Sequence[Thread]) -> tuple[str, str]:
     with_frames = [thread for thread in threads if thread.frames]
     if not with_frames:
         return "", ""
-    root = _tree(with_frames)
+    return _draw(_tree(with_frames), "thread")
+
+
+def svg_of_stacks(counted: Mapping[str, int]) -> tuple[str, str]:
+    """The same of stacks joined by ";", outermost function first, with how often each came."""
+    root = _Box("all crashes", "root")
+    for stack, count in counted.items():
+        root.threads += count
+        box = root
+        for name in stack.split(";")[:LEVELS]:
+            key = (name, "native")
+            if key not in box.children:
+                box.children[key] = _Box(*key)
+            box = box.children[key]
+            box.threads += count
+    return _draw(root, "crash") if root.threads else ("", "")
+
+
+def _draw(root: _Box, noun: str) -> tuple[str, str]:
     scale = WIDTH / root.threads
     placed: list[tuple[int, int, _Box]] = []  # level, first thread, box
     level: list[tuple[int, _Box]] = [(0, root)]
@@ -93,12 +111,12 @@ def svg(threads: Sequence[Thread]) -> tuple[str, str]:
     height = (max(level for level, _, _ in placed) + 1) * ROW
     parts = [
         f'<svg class="flame" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" '
-        f'aria-label="Flame graph of {plural(root.threads, "thread")}">'
+        f'aria-label="Flame graph of {_of(root.threads, noun)}">'
     ]
     for depth, start, box in placed:
         x, width, y = start * scale, box.threads * scale, depth * ROW
         name = visible(box.name, 160)
-        title = escape(f"{name}: {plural(box.threads, 'thread')}")
+        title = escape(f"{name}: {_of(box.threads, noun)}")
         parts.append(
             f'<g class="f-{_KINDS.get(box.kind, "u")}"><title>{title}</title>'
             f'<rect x="{x:.5g}" y="{y}" width="{max(0.5, width - 0.6):.5g}" height="{ROW - 1}"/>'
@@ -111,6 +129,10 @@ def svg(threads: Sequence[Thread]) -> tuple[str, str]:
     parts.append("</svg>")
     note = f"{plural(dropped, 'narrow or deep box', 'narrow or deep boxes')} not drawn." if dropped else ""
     return "".join(parts), note
+
+
+def _of(count: int, noun: str) -> str:
+    return plural(count, noun, "crashes" if noun == "crash" else "")
 
 
 _KINDS = {

@@ -24,6 +24,7 @@ _STYLE = {
 }
 _WIDTH = 100
 _FRAMES = 40
+_FRAMES_WITH_VALUES, _VALUES = 10, 6
 _GROUPS = 10
 _GROUP_FRAMES = 10
 
@@ -91,6 +92,9 @@ def show(report: Report, console: Console) -> None:
         for row in stacks.fold(thread.frames, thread.cycles, _FRAMES):
             if isinstance(row, stacks.FrameRow):
                 grid.add_row(f"#{row.index}", _frame(row))
+                if row.index < _FRAMES_WITH_VALUES:
+                    for text in stacks.value_lines(row.frame, _VALUES):
+                        grid.add_row("", Text(visible(text, 300)))
             else:
                 grid.add_row("", Text(visible(row.text), "italic yellow"))
                 if isinstance(row, stacks.CycleRow):

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from parsers.elf.header import Buffer
 
 _SYSTEMS = {2: "NetBSD", 6: "Solaris", 7: "AIX", 8: "IRIX", 9: "FreeBSD", 11: "Modesto", 12: "OpenBSD"}
-_OWNERS = ((b"NetBSD-CORE", "NetBSD"), (b"FreeBSD", "FreeBSD"), (b"OpenBSD", "OpenBSD"))
+_OWNERS = (
+    (b"NetBSD-CORE", "NetBSD"),
+    (b"FreeBSD", "FreeBSD"),
+    (b"OpenBSD", "OpenBSD"),
+    (b"DragonFly", "DragonFly BSD"),
+    (b"QNX", "QNX"),
+    (b"win32thread", "Cygwin"),
+)
+_SOLARIS_NOTES = frozenset((10, 13, 14, 15, 16))
+"""NT_PSTATUS, NT_PSINFO, NT_PRCRED, NT_UTSNAME, NT_LWPSTATUS (illumos sys/elf.h), under the owner CORE."""
 _KERNEL = (b"VMCOREINFO", b"QEMU", b"Xen", b".note.Xen")
 _MACHINES = {
     2: "sparc", 3: "i386", 4: "m68k", 8: "mips", 15: "parisc", 18: "sparc", 20: "ppc", 21: "ppc64", 22: "s390",
@@ -45,7 +54,8 @@ def foreign(data: Buffer) -> Foreign | None:
     kind, number = struct.unpack_from(f"{order}HH", ident, 16)
     if kind != _CORE:
         return None
-    owners = set(_owners(data, order, wide=ident[4] == 2))
+    notes = set(_owners(data, order, wide=ident[4] == 2))
+    owners = {owner for owner, _ in notes}
     machine = _MACHINES.get(number, f"machine {number}")
     if number == _X86_64 and ident[4] == 1:
         machine = "x32 (x86_64 with 32-bit pointers)"
@@ -55,6 +65,8 @@ def foreign(data: Buffer) -> Foreign | None:
             "read it with crash or drgn and the vmlinux of that kernel",
         )
     system = _SYSTEMS.get(ident[7]) or next((name for owner, name in _OWNERS if owner in owners), None)
+    if system is None and sum((b"CORE", kind) in notes for kind in _SOLARIS_NOTES) > 1:
+        system = _SYSTEMS[6]
     if system is not None:
         return Foreign(
             f"is a core of a {system} process ({machine}); this program reads {READS}",
@@ -69,8 +81,8 @@ def foreign(data: Buffer) -> Foreign | None:
     )
 
 
-def _owners(data: Buffer, order: str, wide: bool) -> Iterator[bytes]:
-    """Names of the notes' owners, as far as the headers are sound."""
+def _owners(data: Buffer, order: str, wide: bool) -> Iterator[tuple[bytes, int]]:
+    """(owner, type) of the notes, as far as the headers are sound."""
     try:
         head = bytes(data[:64])
         (table,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 32 if wide else 28)
@@ -87,9 +99,9 @@ def _owners(data: Buffer, order: str, wide: bool) -> Iterator[bytes]:
             end = min(offset + length, len(data))
             while kind == _PT_NOTE and offset + 12 <= end and left > 0:
                 left -= 1
-                name, descriptor, _ = struct.unpack(f"{order}III", data[offset : offset + 12])
+                name, descriptor, number = struct.unpack(f"{order}III", data[offset : offset + 12])
                 owner = bytes(data[offset + 12 : offset + 12 + min(name, _LONGEST_NAME)])
-                yield owner.split(b"\0")[0].split(b"@")[0]
+                yield owner.split(b"\0")[0].split(b"@")[0], number
                 offset += 12 + (name + 3 & ~3) + (descriptor + 3 & ~3)
     except struct.error:
         return

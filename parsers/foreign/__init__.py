@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parsers.foreign import cores, magic
+from parsers.foreign import magic
 
 if TYPE_CHECKING:
     from parsers.elf.header import Buffer
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["identify"]
 
+_ELF = b"\x7fELF"
+
 
 def identify(data: Buffer) -> Foreign | None:
     """The kind of a file that is not for this program, None for one that may be. Looks at the first 64 KiB."""
-    if bytes(data[:4]) == cores.ELF:
-        return cores.identify(data)
+    if bytes(data[:4]) == _ELF:
+        return None
     from parsers.foreign import text  # many patterns, which no core has need of
 
     return magic.identify(data) or text.identify(bytes(data[: text.SNIFF]))

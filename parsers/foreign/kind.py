@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 
 class Foreign(NamedTuple):
-    """what: the kind of file, as a noun. instead: what to give, or which tool reads it. text: its lines are text,
-    between which a HotSpot log may stand."""
+    """what: the kind of file, as a noun. instead: what to give, or which tool reads it. text: its lines are text of
+    others, between which a HotSpot log may stand."""
 
     what: str
     instead: str

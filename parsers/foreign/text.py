@@ -10,15 +10,11 @@ SNIFF = 1 << 16
 _CORE = "give the core dump of that process (coredumpctl list, or where /proc/sys/kernel/core_pattern puts it)"
 _LOG = "of a JVM that crashed, give the core or the hs_err_pid*.log"
 _OPENJ9 = "OpenJ9 JVMs are not supported: jdmpview of that JDK reads the system dump (core.*.dmp)"
-_STORED = re.compile(r"(?m)^\s*Storage: (/[^\n]{1,4000}?)(?: \((present|missing|inaccessible|truncated|error)\))?\s*$")
+_STORED = re.compile(
+    r"(?m)^[ \t]*Storage: (/[^\n]{1,4000}?)(?: \((present|missing|inaccessible|truncated|error)\))?[ \t]*$"
+)
 
-_KINDS: tuple[tuple[str, str, str], ...] = (
-    (
-        r"\Aversion https://git-lfs\.github\.com/spec/",
-        "a Git LFS pointer, not the file itself",
-        "fetch it: git lfs pull",
-    ),
-    (r"\A-----BEGIN PGP MESSAGE-----", "an encrypted message (PGP)", "decrypt it first"),
+_OWN: tuple[tuple[str, str, str], ...] = (
     (
         r"\A\s*\{\s*\"schema_version\"\s*:.{0,200}?\"tool\"\s*:\s*\{\s*\"name\"\s*:\s*\"postmortem\"",
         "a report that this program made (JSON)",
@@ -30,10 +26,29 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "give the cores themselves, or one of the reports/*.json to postmortem render",
     ),
     (
-        r"(?i)\A\s*<!doctype html.{0,3000}?(?:name=\"generator\" content=\"postmortem|<title>[^<]{0,300}postmortem)",
+        r"(?i)\A\s*<!doctype html.{0,3000}?<meta name=\"generator\" content=\"postmortem\"",
         "a report that this program made (HTML)",
         "give the core or the log that it was made of",
     ),
+    (
+        r"<sub>postmortem \d[\w.+-]{0,40}</sub>\s*\Z",
+        "a report that this program made (Markdown)",
+        "give the core or the log that it was made of",
+    ),
+    (
+        r"\n(?:Crashing stack|Stack of the thread that took the signal): [^\n]{0,400}\n +#0 ",
+        "a report that this program made (text)",
+        "give the core or the log that it was made of",
+    ),
+)
+"""What this program writes; it quotes logs, and is none."""
+_KINDS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"\Aversion https://git-lfs\.github\.com/spec/",
+        "a Git LFS pointer, not the file itself",
+        "fetch it: git lfs pull",
+    ),
+    (r"\A-----BEGIN PGP MESSAGE-----", "an encrypted message (PGP)", "decrypt it first"),
     (
         r"(?m)^ProblemType: ",
         "a report of apport (.crash)",
@@ -45,17 +60,19 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         _OPENJ9,
     ),
     (
-        r"J9Generic_Signal_Number=|(?m:^Unhandled exception\s*\n\s*Type=)|vmState=0x[0-9a-fA-F]{8}|JVMDUMP0\d\d[IWE]",
+        r"J9Generic_Signal_Number=|(?m:^Unhandled exception[ \t]*\n[ \t]*Type=)|vmState=0x[0-9a-fA-F]{8}|"
+        r"JVMDUMP0\d\d[IWE]",
         "the console output of an OpenJ9 JVM that crashed",
         _OPENJ9,
     ),
     (
-        r"(?m)^\s*TIME +PID +UID +GID +SIG +COREFILE",
+        r"(?m)^[ \t]*TIME +PID +UID +GID +SIG +COREFILE",
         "the list of coredumpctl",
         "coredumpctl dump PID -o core, then give core",
     ),
     (
-        r"systemd-coredump\[\d+\]: .{0,80}Process \d+ |(?m:^\s*Process \d+ \([^)\n]{1,64}\) of user \d+ dumped core\.)",
+        r"systemd-coredump\[\d+\]: .{0,80}Process \d+ |"
+        r"(?m:^[ \t]*Process \d+ \([^)\n]{1,64}\) of user \d+ dumped core\.)",
         "a journal message of systemd-coredump",
         "coredumpctl dump PID -o core, then give core",
     ),
@@ -96,7 +113,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "give the core that gdb read",
     ),
     (
-        r"(?m)^\s*\* thread #\d.{0,300}stop reason = |^\s*(?:\* )?frame #0: 0x",
+        r"(?m)^[ \t]*\* thread #\d.{0,300}stop reason = |^[ \t]*(?:\* )?frame #0: 0x",
         "a backtrace that lldb printed",
         "give the core that lldb read, if it is one of Linux",
     ),
@@ -188,8 +205,9 @@ _PATTERNS = tuple(
     (re.compile(pattern, re.DOTALL if pattern.startswith(r"\A\s*\{") or "(?i)" in pattern else 0), what, instead)
     for pattern, what, instead in _KINDS
 )
-_COREDUMPCTL = re.compile(r"(?m)^\s+PID: \d+.{0,200}$")
-_ITS_FIELDS = re.compile(r"(?m)^\s+(?:Signal: \d+ \(|Storage: |Boot ID: |Machine ID: |Command Line: |Executable: )")
+_OWN_PATTERNS = tuple((re.compile(pattern, re.DOTALL), what, instead) for pattern, what, instead in _OWN)
+_COREDUMPCTL = re.compile(r"(?m)^[ \t]+PID: \d+.{0,200}$")
+_ITS_FIELDS = re.compile(r"(?m)^[ \t]+(?:Signal: \d+ \(|Storage: |Boot ID: |Machine ID: |Command Line: |Executable: )")
 
 
 def identify(head: bytes) -> Foreign | None:
@@ -198,6 +216,9 @@ def identify(head: bytes) -> Foreign | None:
         return None
     encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
     text = head.decode(encoding, "replace").replace("\r\n", "\n")
+    for pattern, what, instead in _OWN_PATTERNS:
+        if pattern.search(text):
+            return Foreign(what, instead)
     if _COREDUMPCTL.search(text) and len(_ITS_FIELDS.findall(text)) > 1:
         return Foreign("the output of `coredumpctl info`", _stored(text), text=True)
     for pattern, what, instead in _PATTERNS:

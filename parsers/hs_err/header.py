@@ -225,6 +225,8 @@ def _thread_id(text: str) -> int:
 def runtime_version(text: str) -> RuntimeVersion:
     """`OpenJDK Runtime Environment Temurin-21.0.2+13 (21.0.2+13) (build 21.0.2+13-LTS)`
     (report_vm_version)."""
+    if re.match(r"\d[\w.+-]*$", text):
+        return RuntimeVersion(text=text, version=text)  # JDK 5 to 7: 7.0_80-b15
     name = "" if text.startswith("(") else text.split("(build")[0]
     parens = [p for p in _PARENS.findall(text.replace("Java(TM)", "Java[TM]")) if p]
     build = next((p[5:].strip() for p in parens if p.startswith("build")), None)

@@ -531,6 +531,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     mutexes: tuple[Mutex, ...] = ()
     exception_counts: tuple[ExceptionCount, ...] = ()
     user: tuple[Setting, ...] = ()
+    jni_references: tuple[Setting, ...] = ()
+    loaders: tuple[Setting, ...] = ()
+    """Memory of class loaders, and classes that several loaded."""
 
 
 class Vm(msgspec.Struct, frozen=True, kw_only=True):

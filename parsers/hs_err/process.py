@@ -12,6 +12,7 @@ from parsers.hs_err.thread import compile_task, thread_line
 
 _ADDRESSES = re.compile(rf"{HEX}(?:, ?{HEX}){{0,63}},?\s*$")
 _MUTEX = re.compile(rf"\s*\[({HEX})\] (.{{1,200}}?) - owner thread: ({HEX})\s*$")
+_LOADER = re.compile(r"(Loader|Class) (\S.{0,500}?) *: +(\d.*|loaded \d.*)")
 _COUNTS = re.compile(r"(\w[\w ]{0,80}?)=(\d{1,12})\s*$")
 _PAIRS = re.compile(r"\b(_\w{1,60})=([^,\s]+)")
 
@@ -28,6 +29,8 @@ class ProcessSection(Section):
         ("locks", r"VM Mutex/Monitor currently owned"),
         ("counts", r"OutOfMemory and StackOverflow Exception counts:"),
         ("user", r"uid  ?:|umask:"),
+        ("references", r"JNI global refs"),
+        ("loaders", r"Classloader memory used:|Classes loaded by more than one classloader:"),
     )
 
     def __init__(self) -> None:
@@ -40,6 +43,9 @@ class ProcessSection(Section):
         if name == "state":
             state = text[len("VM state:") :].strip()
             return bool(state) and self.facts.put(vm_state=state)
+        if name == "references":
+            pairs = re.findall(r"\b([A-Za-z][A-Za-z ]{1,40}): (\d{1,18})", text)
+            return self.facts.add("jni_references", *(Setting(name=k, value=v) for k, v in pairs))
         if name == "user":
             pairs = re.findall(r"\b(\w{1,30}) {0,3}: ?(\w+(?: \([\w-]{1,20}\))?)", text)
             return self.facts.add("user", *(Setting(name=k, value=v) for k, v in pairs))
@@ -54,6 +60,9 @@ class ProcessSection(Section):
         if name == "tasks":
             task = compile_task(text)
             return (task is not None and self.facts.add("compile_tasks", task)) or text.startswith("Total: ")
+        if name == "loaders":
+            m = _LOADER.match(text)
+            return m is not None and self.facts.add("loaders", Setting(name=m[2], value=m[3].strip(), group=m[1]))
         if name == "locks":
             return self._mutex(text)
         if name == "counts":

@@ -21,6 +21,7 @@ from parsers.hs_err.vm import NativeMemorySection, VmSection
 
 SNIFF = 4096
 MAX_UNKNOWN = 10_000
+_LEAST_WITH_SECTIONS, _LEAST_OF_LINES = 0.3, 0.5
 
 _BANNER = re.compile(r"-{5,40} {1,4}(S U M M A R Y|T H R E A D|P R O C E S S|S Y S T E M|A S A N)\s*-*\s*$")
 _REPORT_ERROR = re.compile(
@@ -203,6 +204,15 @@ def _headings() -> tuple[re.Pattern[str], dict[str, tuple[int, str]]]:
 _HEADINGS, _PLACES = _headings()
 
 
+def _likely(sections: int, log: HsErrLog) -> bool:
+    """Whether a text without HotSpot's own words is part of a log: by sections, or lines of a stack or of a head."""
+    head, ratio = log.header, log.coverage.ratio
+    if sections and log.coverage.understood and ratio >= _LEAST_WITH_SECTIONS:
+        return True
+    lines = len(log.thread.native_frames) + sum(fact is not None for fact in (head.kind, head.vm, head.runtime))
+    return ratio >= _LEAST_OF_LINES and (lines > 1 or head.problematic_frame is not None)
+
+
 def parse(data: bytes, *, excerpt: bool = True) -> HsErrLog:
     """All facts of a log, whole, cut, damaged or pasted. ParseError if it is no such log at all.
 
@@ -213,8 +223,7 @@ def parse(data: bytes, *, excerpt: bool = True) -> HsErrLog:
     for line in text.lines:
         splitter.line(line)
     log = splitter.make(text)
-    likely = excerpt and splitter.sections and log.coverage.understood and log.coverage.ratio >= 0.3
-    if not text.told and not likely:
+    if not text.told and not (excerpt and _likely(splitter.sections, log)):
         raise ParseError(
             "hs_err log",
             0,

@@ -53,6 +53,13 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
 @click.option("--hs-err", type=EXISTING, help="The JVM's fatal error log of the same crash.")
 @click.option("--unwind", type=click.Choice(["auto", "cfi", "fp"]), default="auto", show_default=True)
 @click.option("--histogram", is_flag=True, help="Count the objects of the Java heap by class.")
+@click.option(
+    "--values",
+    type=click.Choice(["none", "crashing", "all"]),
+    default="crashing",
+    show_default=True,
+    help="Of which threads arguments and locals are shown.",
+)
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
 @MASK
 @click.option(
@@ -74,6 +81,7 @@ def analyze(
     hs_err: Path | None,
     unwind: str,
     histogram: bool,
+    values: str,
     no_redact: bool,
     masks: tuple[str, ...],
     max_seconds: float | None,
@@ -90,7 +98,7 @@ def analyze(
             raise click.UsageError(f"-o {output} would overwrite the input")
     options: dict[str, Any] = {
         "executable": exe, "sysroot": sysroot, "debug_dirs": debug_dirs, "hs_err": hs_err, "unwind": unwind,
-        "histogram": histogram, "redact": not no_redact, "masks": masks,
+        "histogram": histogram, "values": values, "redact": not no_redact, "masks": masks,
     }  # fmt: skip
     limits = _limits(max_seconds, max_memory)
     chosen = format_of(form, output)

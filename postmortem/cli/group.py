@@ -12,14 +12,18 @@ import click
 
 from postmortem import __version__
 from postmortem.cli.analyze import analyze
+from postmortem.cli.buckets import buckets
+from postmortem.cli.configuration import config, default_map
 from postmortem.cli.output import one_line
 from postmortem.cli.render import render
 from postmortem.cli.rules import rules, schema
+from postmortem.cli.triage import triage
+from postmortem.cli.why import why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMANDS = (analyze, render, rules, schema)
+COMMANDS = (analyze, render, triage, buckets, why, rules, schema, config)
 
 
 @contextmanager
@@ -44,8 +48,10 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="postmortem")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """What crashed, on which thread, in whose code, why, and what to do next: from a core dump."""
+    context.default_map = default_map(cli)
 
 
 for _command in COMMANDS:

@@ -34,10 +34,12 @@ def rules(identity: str | None) -> None:
 
 
 @click.command()
-def schema() -> None:
+@click.option("--triage", "of_triage", is_flag=True, help="That of triage.json instead.")
+def schema(of_triage: bool) -> None:
     """Print the JSON Schema of the report."""
     import json
 
     from postmortem.model import json_schema
+    from postmortem.model.triage import triage_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
+    click.echo(json.dumps(triage_schema() if of_triage else json_schema(), indent=2, sort_keys=True))

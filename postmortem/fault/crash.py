@@ -4,51 +4,82 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from postmortem.fault.describe import Describer
+from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.siginfo import describe
-from postmortem.machines.x86_64 import instruction as decoder
 from postmortem.model import Address, Crash, RegisterNote
+from postmortem.model.process import PointerSource
 
 if TYPE_CHECKING:
-    from postmortem.fault.describe import Describer
+    from collections.abc import Sequence
+
+    from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
-    from postmortem.machines.x86_64.instruction import Decoded
-    from postmortem.model import Operand, Signal
+    from postmortem.machines.machine import Decoded, Machine
+    from postmortem.model import Mapping, Operand, Signal, Thread
     from postmortem.program.memory import AddressSpace
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
 
 SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP = 11, 7, 8, 4, 5
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
-_SHOWN = (
-    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
-)  # fmt: skip
 SI_KERNEL = 128
-PAGE_FAULT = 14
-_LONGEST_INSTRUCTION = 15
-_ERROR_WRITE, _ERROR_FETCH = 2, 16
 
 Access = Literal["read", "write", "execute"]
 
 
-def crash(fault: Fault, space: AddressSpace, describer: Describer, function_start: int | None) -> Crash:
+def signal_only(core: Core) -> Crash:
+    """What the core itself names, when the fault is not looked for."""
+    return Crash(signal=describe(core.signal))
+
+
+def crash_of(
+    fault: Fault | None,
+    program: Program,
+    symbols: Symbolication,
+    mappings: Sequence[Mapping],
+    threads: Sequence[Thread],
+    machine: Machine,
+) -> Crash:
+    """The fault of the report; one that is empty when the core has no thread."""
+    if fault is None:
+        return Crash()
+    stacks = [
+        (thread.stack.start, thread.stack.end, thread.tid)
+        for thread in threads
+        if thread.stack is not None and thread.tid is not None
+    ]
+    describer = Describer(program.memory, mappings, program.modules, symbols.symbol_at, stacks, machine)
+    pc = fault.registers.get(machine.pc_name, 0)
+    at = symbols.symbol_at(pc)
+    return crash(fault, program.memory, describer, None if at is None else pc - at[1], machine)
+
+
+def crash(
+    fault: Fault, space: AddressSpace, describer: Describer, function_start: int | None, machine: Machine
+) -> Crash:
     """The fault of the report. `function_start`: address of the function that holds pc, if known."""
     registers = fault.registers
-    pc = registers.get("rip", 0)
+    pc = registers.get(machine.pc_name, 0)
     shown = describe(fault.info)
     own = describe(fault.own)
     decoded: Decoded | None = None
     disassembly: tuple[tuple[Address, str], ...] = ()
-    executable = _is_executable(describer, pc, shown)
+    executable = _is_executable(describer, pc, shown, machine)
     if shown is not None and shown.number in _CPU_FAULTS and (shown.code or 0) > 0 and executable:
 
         def mapped(address: int) -> bool:
             return describer.mapping(address) is not None
 
-        decoded = decoder.decode(space, pc, registers, mapped)
-        disassembly = decoder.listing(space, pc, function_start)
-    address, source, access = _touched(fault, shown, decoded, describer, pc, executable)
-    call_site = None
+        decoded = machine.decode(space, pc, registers, mapped)
+        disassembly = machine.listing(space, pc, function_start)
+    address, source, access = _touched(fault, shown, decoded, describer, pc, executable, machine)
+    gone: Nowhere | None = None
     if shown is not None and not executable and shown.number in (SIGSEGV, SIGBUS):
-        returns_to = space.word(registers.get("rsp", 0))
-        call_site = decoder.call_before(space, returns_to) if returns_to else None
+        gone = nowhere(space, registers, describer, machine)
+    table = None if gone is None else gone.table_call
+    if decoded is not None and decoded.mnemonic == "call":
+        table = table_call(space, decoded, describer, machine)
     return Crash(
         signal=shown,
         tid=fault.tid,
@@ -68,23 +99,42 @@ def crash(fault: Fault, space: AddressSpace, describer: Describer, function_star
         disassembly=disassembly,
         registers=tuple(
             RegisterNote(register=name, value=Address(registers[name]), text=describer.text(registers[name]))
-            for name in _SHOWN
+            for name in machine.shown
             if name in registers
         ),
         trap_number=fault.trap,
         error_code=fault.error,
-        call_site=call_site,
+        call_site=None if gone is None else gone.call_site,
+        pointer_source=None if decoded is None else _source(space, decoded, pc, function_start, describer, machine),
+        table_call=table,
+        returned=gone is not None and gone.returned,
+        return_neighbours=() if gone is None else gone.return_neighbours,
+        code_references=() if gone is None else gone.code_references,
     )
 
 
-def _is_executable(describer: Describer, pc: int, shown: Signal | None) -> bool:
+def _source(
+    space: AddressSpace, decoded: Decoded, pc: int, function_start: int | None, describer: Describer, machine: Machine
+) -> PointerSource | None:
+    """Of the operand whose address can't be reached."""
+    operand = next((item for item in decoded.operands if not item.mapped or not item.canonical), None)
+    if operand is None or operand.base in (None, machine.pc_name, machine.sp_name):
+        return None
+    at = machine.loaded_from(space, pc, function_start, operand.base)
+    found = None if at is None else describer.symbol(at)
+    if found is None:
+        return None
+    return PointerSource(register=operand.base, symbol=found[0], offset=found[1], module=found[3])
+
+
+def _is_executable(describer: Describer, pc: int, shown: Signal | None, machine: Machine) -> bool:
     """Whether the CPU could fetch the instruction: by its mapping, or, where no mapping is known (a log that lists
     only some), by the fault being at another address."""
     mapping = describer.mapping(pc)
     if mapping is not None:
         return "x" in mapping.permissions
     address = None if shown is None or shown.code == SI_KERNEL else shown.fault_address
-    return address is not None and not pc <= address < pc + _LONGEST_INSTRUCTION
+    return address is not None and not pc <= address < pc + machine.longest_instruction
 
 
 def _touched(
@@ -94,6 +144,7 @@ def _touched(
     describer: Describer,
     pc: int,
     executable: bool,
+    machine: Machine,
 ) -> tuple[int | None, str | None, Access | None]:
     """(address, how it is known, access) of a memory fault.
 
@@ -107,9 +158,9 @@ def _touched(
     if not executable and (given is None or given == pc or shown.code != SI_KERNEL):
         return pc, "the program counter", "execute"
     if shown.code != SI_KERNEL and given:
-        return given, "si_addr", _access_kind(fault, decoded, given)
+        return given, "si_addr", _access_kind(fault, decoded, given, machine)
     if shown.code != SI_KERNEL and given == 0 and shown.number == SIGSEGV:
-        return 0, "si_addr", _access_kind(fault, decoded, 0)
+        return 0, "si_addr", _access_kind(fault, decoded, 0, machine)
     if decoded is None:
         return None, None, None
     for operand in decoded.operands:
@@ -119,7 +170,7 @@ def _touched(
         if operand.alignment and operand.address % operand.alignment:
             why = f"computed from {operand.text}: not a multiple of {operand.alignment}"
             return operand.address, why, _plain(operand)
-    if decoded.target is not None and not decoder.canonical(decoded.target):
+    if decoded.target is not None and not machine.canonical(decoded.target):
         return decoded.target, f"the target of {decoded.mnemonic}: not a canonical address", "execute"
     if shown.number == SIGBUS and decoded.operands:
         operand = decoded.operands[0]
@@ -138,14 +189,11 @@ def _plain(operand: Operand) -> Access:
     )
 
 
-def _access_kind(fault: Fault, decoded: Decoded | None, address: int) -> Access | None:
+def _access_kind(fault: Fault, decoded: Decoded | None, address: int, machine: Machine) -> Access | None:
     """From the CPU's page-fault error code where a signal frame holds it, else from the instruction."""
-    if fault.trap == PAGE_FAULT and fault.error is not None:
-        if fault.error & _ERROR_FETCH:
-            return "execute"
-        return "write" if fault.error & _ERROR_WRITE else "read"
-    if decoded is None:
-        return None
+    told = machine.page_access(fault.trap, fault.error)
+    if told is not None or decoded is None:
+        return told
     for operand in decoded.operands:
         if operand.address <= address < operand.address + max(operand.size, 1):
             return _plain(operand)

@@ -6,11 +6,10 @@ import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from postmortem.machines.x86_64.instruction import canonical
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from postmortem.machines.machine import Machine
     from postmortem.model import Mapping
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import ModuleMap
@@ -29,8 +28,10 @@ class Describer:
         modules: ModuleMap,
         symbol_at: Callable[[int], tuple[str, int, int] | None],
         stacks: Sequence[tuple[int, int, int]],
+        machine: Machine,
     ) -> None:
         """symbol_at: (name, offset, size) of the symbol that covers an address. stacks: (start, end, tid)."""
+        self._canonical = machine.canonical
         self._space = space
         self._mappings = mappings
         self._starts = [mapping.start for mapping in mappings]
@@ -44,6 +45,18 @@ class Describer:
         if index >= 0 and address < self._mappings[index].end:
             return self._mappings[index]
         return None
+
+    def gap(self, address: int) -> tuple[int, int]:
+        """[start, end) of the addresses between two mappings that an address is among."""
+        index = bisect_right(self._starts, address) - 1
+        start = self._mappings[index].end if index >= 0 else 0
+        return start, self._starts[index + 1] if index + 1 < len(self._starts) else 1 << 64
+
+    def symbol(self, address: int) -> tuple[str, int, int, str] | None:
+        """(name, offset, size, path of the module) of the symbol that covers an address."""
+        module = self._modules.at(address)
+        found = self._symbol_at(address) if module is not None else None
+        return None if found is None or module is None else (*found, module.path)
 
     def text(self, value: int) -> str:
         """What a register's value is: a small number, text, or what lies at that address."""
@@ -84,7 +97,7 @@ class Describer:
     def _unmapped(self, value: int) -> str:
         text = printable(struct.pack("<Q", value).rstrip(b"\0"))
         as_text = f'; its bytes read "{text}"' if text is not None and len(text) >= 4 else ""
-        if not canonical(value):
+        if not self._canonical(value):
             return f"not an address (non-canonical){as_text}"
         index = bisect_right(self._starts, value) - 1
         near = []

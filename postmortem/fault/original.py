@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from parsers.elf import notes
 from postmortem.fault.fault import Fault
 from postmortem.fault.recorded import fault_at
-from postmortem.machines.x86_64 import instruction, signalframe
-from postmortem.machines.x86_64.registers import DWARF_NAMES, PC
+from postmortem.unwind.frame import SignalFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parsers.elf.core import Core
+    from postmortem.machines.machine import Machine
     from postmortem.program.memory import AddressSpace
-    from postmortem.unwind.frame import ReportedFault
+    from postmortem.unwind.frame import CaughtFault, ReportedFault
     from postmortem.unwind.threads import ThreadWalk
 
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
@@ -23,47 +23,68 @@ _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 
 _SIGABRT, _SIGBUS, _SIGSEGV = 6, 7, 11
 _SI_TKILL, _SI_USER = -6, 0
-_DIVIDE_ERROR, _PAGE_FAULT = 0, 14
-_SYSCALL = b"\x0f\x05"
-_REACH = 64
-"""Bytes that the widest access takes."""
 
 
 def choose_fault(
-    walks: Sequence[ThreadWalk], core: Core, space: AddressSpace, reported: ReportedFault | None
+    walks: Sequence[ThreadWalk],
+    core: Core,
+    space: AddressSpace,
+    reported: ReportedFault | None,
+    machine: Machine,
+    caught: CaughtFault | None = None,
 ) -> Fault | None:
     """The original fault: behind the oldest signal frame of a crash signal, else what the core itself names.
 
     It is looked for in the thread that took the core's signal, and in another one for whose sake that may have
-    ended the process. reported: what the runtime says that it was reporting; None when nothing tells.
+    ended the process. reported: what the runtime says that it was reporting; None when nothing tells. caught: a fault
+    of the first thread that a runtime turned into a call of its own.
     """
     if not walks:
         return None
+    if caught is not None:
+        return _caught_by_runtime(walks[0], core, caught.position, caught.info, machine)
     if reported is not None and reported.tid:
         for walked in walks:
             if walked.status.tid == reported.tid:
                 # Other signals may have reached it since: a reporter that takes too long is interrupted by some.
-                behind = _behind_handler(walked, core, space, reported.context) if reported.context else None
+                behind = _behind_handler(walked, core, space, machine, reported.context) if reported.context else None
                 return behind or _own(walked, core)
-    fault = _behind_handler(walks[0], core, space)
+    fault = _behind_handler(walks[0], core, space, machine)
     if fault is None and reported is None and _is_abort(core):
         # A handler that is at work may be about to mend what it was called for.
-        waiting = [walked for walked in walks[1:] if walked.walk.signal_frames and _in_system_call(walked, space)]
-        others = [other for walked in waiting if (other := _behind_handler(walked, core, space)) is not None]
+        waiting = [
+            walked for walked in walks[1:] if walked.walk.signal_frames and _in_system_call(walked, space, machine)
+        ]
+        others = [other for walked in waiting if (other := _behind_handler(walked, core, space, machine)) is not None]
         if len(others) == 1 and not _is_own_doing(others[0], core):
             return others[0]
-    return fault or _raised_again(walks[0], core, space) or _own(walks[0], core)
+    return fault or _raised_again(walks[0], core, space, machine) or _own(walks[0], core)
 
 
-def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace) -> Fault | None:
+def _caught_by_runtime(
+    walked: ThreadWalk, core: Core, position: int, info: notes.SignalInfo, machine: Machine
+) -> Fault:
+    """A fault that a runtime turned into a call of its own, in frame `position`: the frames behind it are the fault's.
+
+    Of its registers those are known that calls preserve.
+    """
+    frame = walked.walk.frames[position + 1]
+    registers = {machine.pc_name: frame.pc, machine.sp_name: frame.sp}
+    for name in ("fs_base", "gs_base"):
+        registers[name] = walked.status.registers.get(name, 0)
+    signal = SignalFrame(position, 0, 0, machine.registers(registers))
+    return Fault(walked.status.tid, core.threads[0].tid, core.signal, info, signal, registers, None, None)
+
+
+def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace, machine: Machine) -> Fault | None:
     """The fault of an instruction whose handler reset the signal and raised it: blocked while the handler runs, it
     comes when that returns to the instruction. None unless the instruction must fault."""
     signal, status = core.signal, walked.status
     if signal is None or signal.number not in (_SIGSEGV, _SIGBUS) or not _is_own(core):
         return None
-    if _in_system_call(walked, space):
+    if _in_system_call(walked, space, machine):
         return None
-    info = fault_at(core, space, status.registers, signal.number)
+    info = fault_at(core, space, status.registers, signal.number, machine)
     return (
         None if info is None else Fault(status.tid, status.tid, signal, info, None, dict(status.registers), None, None)
     )
@@ -91,8 +112,9 @@ def _is_own(core: Core) -> bool:
     )
 
 
-def _in_system_call(walked: ThreadWalk, space: AddressSpace) -> bool:
-    return space.read(walked.status.registers.get("rip", 0) - len(_SYSCALL), len(_SYSCALL)) == _SYSCALL
+def _in_system_call(walked: ThreadWalk, space: AddressSpace, machine: Machine) -> bool:
+    call = machine.system_call_instruction
+    return space.read(walked.status.registers.get(machine.pc_name, 0) - len(call), len(call)) == call
 
 
 def _is_own_doing(fault: Fault, core: Core) -> bool:
@@ -101,47 +123,32 @@ def _is_own_doing(fault: Fault, core: Core) -> bool:
     return info is None or ((info.code or 0) <= 0 and (process is None or info.pid in (None, process.pid)))
 
 
-def _behind_handler(walked: ThreadWalk, core: Core, space: AddressSpace, context: int = 0) -> Fault | None:
+def _behind_handler(
+    walked: ThreadWalk, core: Core, space: AddressSpace, machine: Machine, context: int = 0
+) -> Fault | None:
     """The fault behind the oldest signal frame of a crash signal in a thread's stack, or that with the ucontext_t."""
     status, walk, _ = walked
     named = [frame for frame in walk.signal_frames if frame.context == context]
     for frame in named or reversed(walk.signal_frames):
-        restored = signalframe.restore_signal_frame(space, frame.context)
+        restored = machine.signal_frame(space, frame.context)
         if restored is None:
             continue
-        values, details = restored
-        registers = {name: value for name, value in zip(DWARF_NAMES, values, strict=True) if value is not None}
-        registers["eflags"] = details["eflags"]
+        trap = restored.trap
+        registers = restored.named
         for name in ("fs_base", "gs_base"):
-            registers[name] = status.registers[name]
+            if name in status.registers:
+                registers[name] = status.registers[name]
+        pc = registers.get(machine.pc_name, 0)
         raw = space.read(frame.info, 48)
         info = notes.signal_info(raw) if raw is not None else None
         if info is None or not 0 < info.number <= 64 or not -64 < (info.code or 0) <= 128:
             # The kernel writes siginfo_t for handlers with SA_SIGINFO only; the trap is always there.
-            info = signalframe.signal_of_trap(details, values[PC] or 0)
-            if info is None or not _could_raise(space, registers, details):
+            info = machine.signal_of_trap(trap, pc)
+            decoded = machine.decode(space, pc, registers, lambda address: True)
+            if info is None or not machine.could_raise(trap, decoded, pc):
                 continue
         if info is None or info.number not in _CRASH_SIGNALS:
             continue
-        taker, trap, error = core.threads[0].tid, details["trapno"], details["err"]
-        return Fault(status.tid, taker, core.signal, info, frame, registers, trap, error)
+        taker = core.threads[0].tid
+        return Fault(status.tid, taker, core.signal, info, frame, registers, trap["trapno"], trap["err"])
     return None
-
-
-def _could_raise(space: AddressSpace, registers: dict[str, int], details: dict[str, int]) -> bool:
-    """Whether the interrupted instruction can have raised the trap that the frame holds.
-
-    Every signal frame holds the thread's last trap, of a signal that somebody sent too: 0, a divide error, where there
-    was none. An instruction whose bytes are not at hand is believed but for that.
-    """
-    pc = registers.get("rip", 0)
-    decoded = instruction.decode(space, pc, registers, lambda address: True)
-    trap, address = details["trapno"], details["cr2"]
-    if decoded is None:
-        return trap != _DIVIDE_ERROR
-    if trap == _DIVIDE_ERROR:
-        return decoded.mnemonic in ("div", "idiv")
-    if trap == _PAGE_FAULT and decoded.mnemonic != "syscall":
-        touched = [(operand.address, max(operand.size, _REACH)) for operand in decoded.operands]
-        return not touched or any(at <= address < at + size for at, size in [*touched, (pc, len(decoded.code))])
-    return decoded.mnemonic != "syscall"

@@ -12,11 +12,11 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from parsers.elf import notes
-from postmortem.machines.x86_64 import instruction
 
 if TYPE_CHECKING:
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
+    from postmortem.machines.machine import Machine
     from postmortem.program.memory import AddressSpace
 
 _SIGILL, _SIGTRAP, _SIGABRT, _SIGBUS, _SIGFPE, _SIGKILL, _SIGSEGV, _SIGSTOP = 4, 5, 6, 7, 8, 9, 11, 19
@@ -27,11 +27,11 @@ _ILL_ILLOPN, _FPE_INTDIV = 2, 1
 _SEGV_MAPERR, _SEGV_ACCERR = 1, 2
 _PF_X, _PF_W, _PF_R = 1, 2, 4
 _SYSCALL, _INT3 = b"\x0f\x05", b"\xcc"
-_KILLS = {234: ("rdx", _SI_TKILL), 200: ("rsi", _SI_TKILL), 62: ("rsi", _SI_USER)}
-"""System calls that send a signal: tgkill, tkill, kill; where they have its number."""
+_KILLS = {"tgkill": (2, _SI_TKILL), "tkill": (1, _SI_TKILL), "kill": (1, _SI_USER)}
+"""System calls that send a signal: tgkill, tkill, kill; which argument is its number."""
 
 
-def recorded(core: Core, space: AddressSpace) -> Core:
+def recorded(core: Core, space: AddressSpace, machine: Machine) -> Core:
     """The core with the thread first that took its signal, and with a siginfo as far as one can be derived."""
     if not core.threads:
         return core
@@ -45,7 +45,7 @@ def recorded(core: Core, space: AddressSpace) -> Core:
         return core
     threads = (taker, *(status for status in core.threads if status is not taker))
     told = core.siginfo.get(taker.tid)
-    return dataclasses.replace(core, threads=threads, signal=told or derived(core, taker, number, space))
+    return dataclasses.replace(core, threads=threads, signal=told or derived(core, taker, number, space, machine))
 
 
 def _number(core: Core, status: ThreadStatus) -> int:
@@ -58,20 +58,22 @@ def _weight(number: int) -> int:
     return 0 if number == 0 else 1 if number in _STOPS else 3 if number in _FAULTS else 2
 
 
-def derived(core: Core, status: ThreadStatus, number: int, space: AddressSpace) -> notes.SignalInfo:
+def derived(core: Core, status: ThreadStatus, number: int, space: AddressSpace, machine: Machine) -> notes.SignalInfo:
     """The siginfo of a signal of which only the number is known; code and address None where they can't be told."""
-    pc, registers = status.registers.get("rip", 0), status.registers
+    pc, registers = status.registers.get(machine.pc_name, 0), status.registers
     pid = core.process.pid if core.process is not None else None
-    call = registers.get("orig_rax", 0)
-    sends = space.read(pc - len(_SYSCALL), len(_SYSCALL)) == _SYSCALL and _KILLS.get(call)
+    call = machine.system_call_names.get(registers.get(machine.system_call, 0))
+    entered = machine.system_call_instruction
+    sends = space.read(pc - len(entered), len(entered)) == entered and _KILLS.get(call or "")
     if sends:
-        of_itself = registers.get("rdi") in (pid, status.tid) or (call == 62 and registers.get("rdi") == 0)
-        if registers.get(sends[0], 0) & 0x7F == number and of_itself and pid is not None:
+        to = registers.get(machine.call_arguments[0])
+        of_itself = to in (pid, status.tid) or (call == "kill" and to == 0)
+        if registers.get(machine.call_arguments[sends[0]], 0) & 0x7F == number and of_itself and pid is not None:
             return notes.SignalInfo(number, 0, sends[1], None, pid, None, None, None)
         return _bare(number)
     if number in (_SIGSEGV, _SIGBUS):
-        return fault_at(core, space, registers, number) or _bare(number)
-    decoded = instruction.decode(space, pc, registers, lambda address: permits(core, address, 0))
+        return fault_at(core, space, registers, number, machine) or _bare(number)
+    decoded = machine.decode(space, pc, registers, lambda address: permits(core, address, 0))
     if number == _SIGFPE and decoded is not None and decoded.values.get("divisor") == 0:
         return notes.SignalInfo(number, 0, _FPE_INTDIV, pc, None, None, None, None)
     if number == _SIGILL and decoded is not None and decoded.mnemonic.startswith("ud"):
@@ -85,15 +87,17 @@ def _bare(number: int) -> notes.SignalInfo:
     return notes.SignalInfo(number, 0, None, None, None, None, None, None)
 
 
-def fault_at(core: Core, space: AddressSpace, registers: dict[str, int], number: int) -> notes.SignalInfo | None:
+def fault_at(
+    core: Core, space: AddressSpace, registers: dict[str, int], number: int, machine: Machine
+) -> notes.SignalInfo | None:
     """The fault that the instruction at pc must raise, by the core's mappings; None where it need not raise any."""
-    pc = registers.get("rip", 0)
+    pc = registers.get(machine.pc_name, 0)
     if not permits(core, pc, _PF_X):
         if number != _SIGSEGV:
             return None
         code = _SEGV_ACCERR if permits(core, pc, 0) else _SEGV_MAPERR
         return notes.SignalInfo(number, 0, code, pc, None, None, None, None)
-    decoded = instruction.decode(space, pc, registers, lambda address: permits(core, address, 0))
+    decoded = machine.decode(space, pc, registers, lambda address: permits(core, address, 0))
     for operand in () if decoded is None else decoded.operands:
         found: int | None = None
         if not operand.canonical:

@@ -35,7 +35,7 @@ _CODES = {
     (7, 1): ("BUS_ADRALN", "misaligned address"),
     (7, 2): (
         "BUS_ADRERR",
-        "nothing behind the mapped page: the file is shorter than its mapping, or I/O failed",
+        "nothing behind the mapped page: the file is shorter than its mapping, its file system full, or I/O failed",
     ),
     (7, 3): ("BUS_OBJERR", "hardware error of the object"),
     (7, 4): ("BUS_MCEERR_AR", "hardware memory error in memory that was used"),

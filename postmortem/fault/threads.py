@@ -6,17 +6,16 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Frame, Thread
+from postmortem.model.queries.recursion import cycles
 from postmortem.model.thread import StackRange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
     from postmortem.model import JavaThread, Wait
     from postmortem.unwind.threads import ThreadWalk
-
-from postmortem.model.queries.recursion import cycles
 
 
 def crashed_first(walks: list[ThreadWalk], fault: Fault | None) -> list[ThreadWalk]:
@@ -42,6 +41,23 @@ def stack_range(core: Core, sp: int) -> StackRange | None:
     return StackRange(start=Address(segment.start), end=Address(segment.end), guard=guard)
 
 
+def thread_models(
+    walks: Sequence[ThreadWalk],
+    named: Sequence[Sequence[Sequence[Frame]]],
+    core: Core,
+    java: Callable[[int], JavaThread | None],
+    waits: Sequence[Wait | None],
+    fault: Fault | None,
+    sp_name: str,
+) -> tuple[Thread, ...]:
+    """The threads of the report in the order of their walks. named: their frames by activation. java: what a runtime
+    knows of a tid. waits: what each is blocked in. sp_name: the register that points at its stack."""
+    return tuple(
+        thread_model(walked, frames, core, java(walked.status.tid), wait, fault, sp_name)
+        for walked, frames, wait in zip(walks, named, waits, strict=True)
+    )
+
+
 def thread_model(
     walked: ThreadWalk,
     frames: Sequence[Sequence[Frame]],
@@ -49,6 +65,7 @@ def thread_model(
     java: JavaThread | None,
     wait: Wait | None,
     fault: Fault | None,
+    sp_name: str,
 ) -> Thread:
     """A thread of the report. `frames`: named frames per activation of the walk.
 
@@ -67,7 +84,7 @@ def thread_model(
         name=java.name if java is not None else None,
         crashed=crashed,
         registers={name: Address(value) for name, value in registers.items()},
-        stack=stack_range(core, registers.get("rsp", 0)),
+        stack=stack_range(core, registers.get(sp_name, 0)),
         frames=flat,
         handler_frames=handler if signal_frame is not None else None,
         cycles=cycles(flat),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 
 # Stages that a report can do without; of modules first the files, then the modules as a whole.
 _OPTIONAL = (
-    "files", "modules", "hotspot", "unwind", "fault", "symbols", "threads", "process", "native", "log", "rules",
+    "files", "modules", "hotspot", "unwind", "fault", "symbols", "values", "threads", "process", "native", "log",
+    "rules",
 )  # fmt: skip
 _ATTEMPTS = 5
 _LAST_SECONDS = 10.0
@@ -159,7 +159,7 @@ class _Here:
 def _job(request: Request, without: dict[str, str], progress: Callable[[int, int], None] | None) -> Job:
     """The work with the files that it needs: all of the root that the core's paths are taken in."""
     options = request.options
-    readable = [request.core, request.core.parent, Path("/tmp")]  # perf maps lie there
+    readable = [request.core, request.core.parent]
     for named in (options.get("executable"), options.get("hs_err"), options.get("sysroot") or Path("/")):
         if named is not None:
             readable.append(named)
@@ -173,6 +173,14 @@ def _job(request: Request, without: dict[str, str], progress: Callable[[int, int
     )
 
 
+def _temporary() -> Path:
+    """The folder that tempfile would choose, without the file that it makes to try it."""
+    for name in (*map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), "/tmp", "/var/tmp", "/usr/tmp"):
+        if name and os.access(name, os.W_OK | os.X_OK) and Path(name).is_dir():
+            return Path(name).absolute()
+    return Path.cwd()
+
+
 def warm() -> None:
     """Import what every analysis needs into this process, so that its workers begin with it."""
     import_module("postmortem.pipeline")
@@ -183,7 +191,7 @@ def _writable(cache_dir: Path | None) -> list[Path]:
     """The cache, made if it is not there, and the folder in which compressed cores are unpacked."""
     from postmortem.symbols.cache import default_directory
 
-    found = [Path(tempfile.gettempdir())]
+    found = [_temporary()]
     cache = cache_dir or default_directory()
     if cache is not None:
         try:
@@ -196,10 +204,13 @@ def _writable(cache_dir: Path | None) -> list[Path]:
 
 def _prepare(request: Request) -> None:
     """Import what every analysis needs, before the confinement makes importing slower or impossible."""
+    import tempfile
+
     if request.options.get("histogram"):
         # Beside our modules, numba's default, the worker may not write; without a place it compiles each time.
         for folder in _writable(request.options.get("cache_dir"))[1:]:
             os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / "numba"))
+    tempfile.tempdir = str(_temporary())
     import_module("postmortem.pipeline")
     from reports import load
 

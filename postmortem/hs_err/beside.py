@@ -26,11 +26,11 @@ def with_log(report: Report, core: Path, named: Path | None) -> Report:
 
     A log that can't be read, or is none, costs what it would have added and is a problem of the report.
     """
-    from postmortem.hs_err.merge import merged
-
     path = named or find(core, report.process.pid)
     if path is None:
         return report
+    from postmortem.hs_err.merge import merged  # and with it the parser of logs, which takes its time
+
     try:
         return merged(report, load(path), str(path))
     except AnalysisError as error:
@@ -49,9 +49,10 @@ def load(path: Path) -> HsErrLog:
         raise AnalysisError(
             f"{path}: can't be opened: {error.strerror}", "check the path and its permissions"
         ) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise AnalysisError(f"{path}: is not a regular file", "name the log itself")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise AnalysisError(f"{path}: is not a regular file", "name the log itself")
         data = file.read(LIMITS.log_bytes)
     if not data:
         raise AnalysisError(f"{path}: is empty", "the disk was full, or the JVM died before it wrote the log")

@@ -17,6 +17,7 @@ from postmortem.hs_err import frames, space
 from postmortem.hs_err.clock import written
 from postmortem.hs_err.host import host
 from postmortem.hs_err.jvm import jvm
+from postmortem.machines.machine import machine_of
 from postmortem.model import (
     Address,
     Core,
@@ -48,6 +49,7 @@ _ITS_VALUE = re.compile(r"0x[0-9a-fA-F]{1,16}:? (?:is (?=pointing|an?\b))?")
 _LINES_OF_OBJECT = 2
 _LONGEST_NOTE = 400
 _BYTES_SHOWN = 16
+_PROGRAM_COUNTERS = ("rip", "pc", "eip")
 _UNKNOWN_SHOWN = 5
 _LOGS_SHOWN = 8
 _TID_BITS = 32
@@ -123,7 +125,9 @@ def _siginfo(info: log.SignalInfo, number: int) -> SignalInfo:
 def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     shown, info = signal(told), told.thread.siginfo
     tid = _tid(told)
-    pc = registers.get("rip", told.header.pc)
+    pc = next((registers[name] for name in _PROGRAM_COUNTERS if name in registers), told.header.pc)
+    if pc is None:
+        pc = told.thread.instructions_pc
     if shown is None and not pc:
         pc = None  # printed as 0 where there was no fault
     touched = None if shown is None or shown.name in _OF_INSTRUCTIONS else shown.fault_address
@@ -147,7 +151,9 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     words = _siginfo(info, shown.number)
     memory = space.memory(told)
     fault = Fault(tid, tid, words, words, None, registers, registers.get("trapno"), registers.get("err"))
-    return describe_crash(fault, memory, Describer(memory, found, ModuleMap([]), lambda address: None, stacks), None)
+    machine = machine_of("x86_64")
+    describer = Describer(memory, found, ModuleMap([]), lambda address: None, stacks, machine)
+    return describe_crash(fault, memory, describer, None, machine)
 
 
 def _as_told(fault: Crash, told: HsErrLog) -> Crash:
@@ -315,6 +321,29 @@ def _java(thread: log.Thread) -> JavaThread:
     )
 
 
+def _parts(told: HsErrLog) -> Iterator[str]:
+    """What an excerpt has, in words."""
+    thread, process = told.thread, told.process
+    for words, there in (
+        ("versions", told.header.vm or told.header.runtime or told.system.vm_info),
+        ("the command line", told.summary.command_line or told.vm.arguments.jvm_args),
+        ("the crashing thread", thread.thread),
+        ("a stack", thread.native_frames or thread.java_frames),
+        ("siginfo", thread.siginfo),
+        ("registers", thread.registers or thread.register_locations),
+        ("threads", process.java_threads or process.other_threads),
+        ("the heap", told.heap.spaces),
+        ("events", told.events),
+        ("the memory map", told.libraries.mappings),
+        ("flags", told.vm.flags),
+        ("the operating system", told.system.os or told.system.uname),
+        ("the processor", told.system.cpu or told.summary.cpu),
+        ("memory", told.system.memory or told.system.meminfo),
+    ):
+        if there:
+            yield words
+
+
 def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
     if told.normalised:
         share = f"{told.coverage.understood} of {told.coverage.total} lines were understood"
@@ -332,7 +361,11 @@ def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
         )
     if told.header.kind is None:
         what = "the log has no head: what ended the JVM is told only as far as other sections do"
+        what += f"; it has {', '.join(_parts(told)) or 'nothing that is known'}"
         yield Problem(stage="log", where=path, what=what, hint="get the whole file, from its first line")
+    elif told.header.kind == "signal" and told.thread.siginfo is None:
+        what = "no siginfo: the signal's code and the address that was touched are not known"
+        yield Problem(stage="log", where=path, what=what, hint="the log has a line that begins siginfo:")
     if not told.ended:
         yield Problem(stage="log", where=path, what="the log ends early: sections that should follow are missing")
     if told.unknown:

@@ -1,7 +1,167 @@
-"""What every machine has in common: registers by DWARF number."""
+"""What differs from processor to processor, and the machines that are known.
+
+A machine is added as a folder with a `machine.py` whose MACHINE implements the protocol, and a row in MACHINES; its
+notes are parsed in a folder of the same name under parsers/elf, and a runtime that generates code has one, too.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from parsers.elf.notes import SignalInfo
+    from postmortem.model import Address, Operand
+    from postmortem.program.memory import AddressSpace
+
 Registers = list[int | None]
-"""Values by DWARF register number (x86-64 psABI, figure 3.36): 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi,
-6 rbp, 7 rsp, 8–15 r8–r15, 16 the return address column, which holds the frame's pc. None: not known."""
+"""Values by DWARF register number of the machine; the pc at the machine's own number for it. None: not known."""
+
+
+class Interrupted(NamedTuple):
+    """What a signal frame of the kernel holds.
+
+    registers: of the interrupted instruction. named: the same by name, with flags. trap: of the CPU, by the
+    kernel's names of its parts; number and error are there on every machine. info: address of the siginfo_t.
+    """
+
+    registers: Registers
+    named: dict[str, int]
+    trap: dict[str, int]
+    info: int
+
+
+class Decoded(NamedTuple):
+    """An instruction with its evaluated memory operands.
+
+    access: what the instruction as a whole does to memory. values: see model.Crash.operand_values.
+    target: where a call, jump or return would go, if it can be told.
+    """
+
+    text: str
+    code: bytes
+    mnemonic: str
+    operands: tuple[Operand, ...]
+    values: dict[str, int]
+    access: Literal["read", "write", "execute"] | None
+    target: int | None
+    privileged: bool
+
+
+class Machine(Protocol):
+    """One processor architecture.
+
+    pc, sp, fp: DWARF numbers of the registers by their role; the pc's is one that no rule uses. count: how many
+    numbers there are. top: first address that no process has.
+    pc_name, sp_name, thread_pointer, system_call: registers of NT_PRSTATUS by role. call_arguments: those of a system
+    call's arguments. shown: registers that a report explains. trampoline: the instructions at which a signal handler
+    returns.
+    """
+
+    pc: int
+    sp: int
+    fp: int
+    count: int
+    top: int
+    pc_name: str
+    sp_name: str
+    thread_pointer: str
+    system_call: str
+    call_arguments: tuple[str, ...]
+    system_call_names: dict[int, str]
+    system_call_instruction: bytes
+    shown: tuple[str, ...]
+    trampoline: bytes
+    longest_instruction: int
+
+    def registers(self, status: dict[str, int]) -> Registers:
+        """The registers of a thread's NT_PRSTATUS."""
+        ...
+
+    def signal_frame(self, space: AddressSpace, sp: int) -> Interrupted | None:
+        """What the kernel saved, at the trampoline with this sp; None when it can't be read or can't be one.
+
+        The address of its ucontext_t serves as sp, too.
+        """
+        ...
+
+    def could_raise(self, trap: dict[str, int], decoded: Decoded | None, pc: int) -> bool:
+        """Whether the interrupted instruction can have raised the trap that a signal frame holds."""
+        ...
+
+    def page_access(self, trap: int | None, error: int | None) -> Literal["read", "write", "execute"] | None:
+        """How a page was touched, by the trap and its error code; None for other traps."""
+        ...
+
+    def signal_of_trap(self, trap: dict[str, int], pc: int) -> SignalInfo | None:
+        """The siginfo that the kernel makes of a trap; None for one that raises no signal of the process's own."""
+        ...
+
+    def return_step(self, space: AddressSpace, registers: Registers) -> Registers | None:
+        """A call whose target has not built a frame: to the return address."""
+        ...
+
+    def frameless_step(self, space: AddressSpace, registers: Registers) -> Registers | None:
+        """As return_step, believed only where the code before the return address calls what pc lies in."""
+        ...
+
+    def frame_pointer_step(self, space: AddressSpace, registers: Registers) -> Registers | None:
+        """By the frame pointer."""
+        ...
+
+    def scan(
+        self, space: AddressSpace, registers: Registers, is_code: Callable[[int], bool], words: int
+    ) -> Registers | None:
+        """By the nearest word of the stack that can be a return address."""
+        ...
+
+    def step_by_code(
+        self, space: AddressSpace, bounds: tuple[int, int], pc: int, interrupted: bool
+    ) -> Callable[[Registers], Registers | None] | None:
+        """How to leave a function by what its instructions did to the stack up to pc; None where they do not tell.
+
+        bounds: address and size of the function.
+        """
+        ...
+
+    def calls_another(self, space: AddressSpace, returns_to: int, pc: int) -> bool:
+        """Whether the call before a return address is a direct one to a function behind pc."""
+        ...
+
+    def loaded_from(self, space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
+        """The constant address that a register was loaded from on the way to pc. start: of the function."""
+        ...
+
+    def follows_call(self, space: AddressSpace, address: int) -> bool | None:
+        """Whether the code before an address can be a call; None: it is not there."""
+        ...
+
+    def decode(
+        self, space: AddressSpace, pc: int, registers: dict[str, int], mapped: Callable[[int], bool]
+    ) -> Decoded | None:
+        """The instruction at pc."""
+        ...
+
+    def listing(self, space: AddressSpace, pc: int, start: int | None) -> tuple[tuple[Address, str], ...]:
+        """Disassembly around pc. start: of the function, where known."""
+        ...
+
+    def call_before(self, space: AddressSpace, address: int) -> str | None:
+        """The call instruction that returns to an address."""
+        ...
+
+    def canonical(self, address: int) -> bool:
+        """Whether the processor takes an address at all."""
+        ...
+
+
+MACHINES: Mapping[str, str] = {"x86_64": "postmortem.machines.x86_64.machine"}
+"""Name as parsers.elf.core gives it → module with MACHINE."""
+
+
+def machine_of(name: str, table: Mapping[str, str] = MACHINES) -> Machine:
+    """The machine of a core. Raises KeyError for one that is not known: the parser refuses those."""
+    machine: Machine = import_module(table[name]).MACHINE
+    return machine

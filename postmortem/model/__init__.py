@@ -26,7 +26,16 @@ from postmortem.model.jvm import (
     VirtualThread,
     VmError,
 )
-from postmortem.model.process import Crash, Mapping, Memory, Module, ModuleCandidate, Operand, Process, Signal
+from postmortem.model.process import (
+    Crash,
+    Mapping,
+    Memory,
+    Module,
+    ModuleCandidate,
+    Operand,
+    Process,
+    Signal,
+)
 from postmortem.model.report import (
     SCHEMA_VERSION,
     Core,
@@ -41,7 +50,7 @@ from postmortem.model.report import (
     json_schema,
     to_json,
 )
-from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, Thread, Wait
+from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, Thread, Value, Wait
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -85,6 +94,7 @@ __all__ = [
     "Signature",
     "Thread",
     "Tool",
+    "Value",
     "Verdict",
     "VirtualThread",
     "VmError",

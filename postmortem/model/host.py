@@ -20,7 +20,14 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None = None
     memory_available: int | None = None
     swap: int | None = None
+    """0 where the source says that there is none."""
     swap_free: int | None = None
+    commit_limit: int | None = None
+    commit_available: int | None = None
+    committed: int | None = None
+    """What the system promises to all processes together, what is left of it and what is promised. Linux: CommitLimit,
+    which it enforces with vm.overcommit_memory=2 only, limit - Committed_AS (below 0 where it does not), Committed_AS.
+    Windows, which always enforces it: memory and page files together, and what is left."""
     container: str | None = None
     """The container technology (cgroupv1, cgroupv2), where the process ran in one."""
     memory_limit: int | None = None
@@ -33,13 +40,6 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Threads of all processes in the container."""
     tasks_limit: int | None = None
     """How many it may have (the pids controller)."""
-    commit_limit: int | None = None
-    """What all processes may commit: Linux's CommitLimit, which counts with vm.overcommit_memory=2 alone, and Windows'
-    physical memory with page files."""
-    commit_available: int | None = None
-    """What is left of it; below 0 where more was promised."""
-    committed: int | None = None
-    """Linux's Committed_AS."""
     meminfo: dict[str, int] = {}
     """/proc/meminfo; bytes, or counts of the rows without a unit."""
     parameters: dict[str, str] = {}
@@ -48,6 +48,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """All that the source says of the container, in its words."""
     process_memory: dict[str, str] = {}
     """What the process itself held, in the source's words: Virtual Size, Resident Set Size, WorkingSet, …"""
+    details: dict[str, str] = {}
+    """Further facts by the source's names: uptime, huge pages, steal, the processor's model and frequencies."""
     cpu_features: tuple[str, ...] = ()
     """Instruction sets and abilities, by the names that the VM uses."""
     limits: dict[str, str] = {}

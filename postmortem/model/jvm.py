@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from postmortem.model.address import Address
-from postmortem.model.thread import Frame
+from postmortem.model.thread import Frame, WaitKind
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,14 @@ class Heap(msgspec.Struct, frozen=True, kw_only=True):
     spaces: tuple[HeapSpace, ...] = ()
     collections: int | None = None
     gc_active: bool | None = None
+    full_collections: int | None = None
+    full_seconds: float | None = None
+    full_share: float | None = None
+    since_full: float | None = None
+    """Collections of the whole heap, the seconds they took, the part of the time since the start that these are, and
+    the seconds since the last one ended, 0 while one runs; of collectors that stop for them (hsperfdata)."""
+    last_cause: str | None = None
+    """Why the last collection was begun, in the VM's words."""
 
 
 class CodeSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +85,7 @@ class Metaspace(msgspec.Struct, frozen=True, kw_only=True):
 class Safepoint(msgspec.Struct, frozen=True, kw_only=True):
     """state: not synchronized, synchronizing, synchronized.
 
-    waited: seconds for which the VM had been synchronizing when it began to report an error.
+    waited: seconds for which the VM had been synchronizing when it began to report an error, or when the process ended.
     """
 
     state: str | None = None
@@ -103,7 +111,8 @@ INITIALIZATION = "initialization of "
 class DeadlockMember(msgspec.Struct, frozen=True, kw_only=True):
     """A thread in a cycle: waits for an object held by the thread named, or for a class that it initializes.
 
-    java_tid: Thread.threadId() of a virtual thread; one that is not mounted has no tid.
+    java_tid: Thread.threadId() of a virtual thread; one that is not mounted has no tid. kind: what it needs from
+    held_by.
     """
 
     name: str
@@ -111,12 +120,26 @@ class DeadlockMember(msgspec.Struct, frozen=True, kw_only=True):
     java_tid: int | None = None
     waiting_for: str | None = None
     held_by: str | None = None
+    kind: WaitKind | None = None
 
 
 class Deadlock(msgspec.Struct, frozen=True, kw_only=True):
     """A cycle of threads, in waiting order."""
 
     threads: tuple[DeadlockMember, ...]
+
+
+class ThreadPool(msgspec.Struct, frozen=True, kw_only=True):
+    """A java.util.concurrent.ThreadPoolExecutor with a worker that waits.
+
+    workers: their tids. queued: tasks in its queue. core, maximum: the threads that it keeps and may have.
+    """
+
+    address: Address
+    workers: tuple[int, ...]
+    queued: int | None = None
+    core: int | None = None
+    maximum: int | None = None
 
 
 class HistogramEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +175,9 @@ class VmError(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None = None
     size: int | None = None
     """Bytes asked for, of a failed native allocation."""
+    object_class: str | None = None
+    object_size: int | None = None
+    """The Java object for which there was no room: its class (an array's as "byte[]") and bytes."""
 
 
 class FailedThread(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,6 +254,7 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """The VM's own long version line, with its build date."""
     compilations: tuple[Compilation, ...] = ()
     deadlocks: tuple[Deadlock, ...] = ()
+    thread_pools: tuple[ThreadPool, ...] = ()
     class_loaders: tuple[ClassLoader, ...] = ()
     events: tuple[EventLog, ...] = ()
     virtual_threads: tuple[VirtualThread, ...] = ()
@@ -252,4 +279,6 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """Where the heap lies and how references to it are packed, in words."""
     notes: tuple[str, ...] = ()
     """Further statements of the VM on the crash."""
+    details: dict[str, str] = {}
+    """Further facts by the VM's own names: the collector's log of its start, archives, JNI references, …"""
     histogram: tuple[HistogramEntry, ...] | None = None

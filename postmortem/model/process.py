@@ -58,6 +58,42 @@ class Operand(msgspec.Struct, frozen=True, kw_only=True):
     mapped: bool = False
     alignment: int | None = None
     """Alignment in bytes that the instruction demands, if it does."""
+    pointer: str | None = None
+    """The base register's value in the program's own words: account, order->customer, items[2].price."""
+    target: str | None = None
+    """What lies at the address, in these words: account->balance."""
+
+
+class PointerSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the faulting operand's base register was loaded from just before: a variable, by its symbol."""
+
+    register: str
+    symbol: str
+    offset: int
+    module: str
+
+
+class TableCall(msgspec.Struct, frozen=True, kw_only=True):
+    """The table of functions through which a call went to nowhere, as registers and symbols have it.
+
+    table: "vtable for Sink". slot: address of the pointer that was called; offset: of the slot from the start of the
+    table, whose size is `size`, in bytes.
+    """
+
+    table: str
+    module: str
+    slot: Address
+    offset: int
+    size: int
+
+
+class CodeReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A word of the crashing thread that points into the same gap between mappings as pc. place: stack, or thread
+    descriptor (struct pthread, which has the thread's start routine)."""
+
+    place: Literal["stack", "thread descriptor"]
+    at: Address
+    value: Address
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,12 +122,25 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     operands: tuple[Operand, ...] = ()
     operand_values: dict[str, int] = {}
     """Values of register and memory source operands that a rule needs (divisor, dividend)."""
+    operand_sources: dict[str, str] = {}
+    """Where these came from, in the program's own words: divisor: count."""
     disassembly: tuple[tuple[Address, str], ...] = ()
     registers: tuple[RegisterNote, ...] = ()
     trap_number: int | None = None
     error_code: int | None = None
     call_site: str | None = None
     """For a jump to nowhere: the call instruction before the return address."""
+    pointer_source: PointerSource | None = None
+    """The variable that the bad pointer was read from, where the code before the fault names it."""
+    table_call: TableCall | None = None
+    """For a call to nowhere through a register: the table that the register points into."""
+    returned: bool = False
+    """pc, where no code is, was taken from the stack as a return address: it still lies just below the stack pointer,
+    and no call there led to it."""
+    return_neighbours: tuple[Address, ...] = ()
+    """The words of the stack beside that return address, where it is so."""
+    code_references: tuple[CodeReference, ...] = ()
+    """Where pc is in no mapping: what else of the thread points into that gap."""
     time: str | None = None
     """ISO 8601. Without an offset it is the local time of the machine that wrote the log."""
     time_source: Literal["log", "name", "file"] | None = None
@@ -127,7 +176,10 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mapping(msgspec.Struct, frozen=True, kw_only=True):
-    """A mapping of the process. `offset` is the file offset; `dumped` the bytes that the core holds."""
+    """A mapping of the process. `offset` is the file offset; `dumped` the bytes that the core holds.
+
+    file_size: bytes of the file at that path here, when it was analyzed; of the mapping that raised SIGBUS only.
+    """
 
     start: Address
     end: Address
@@ -136,6 +188,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     kind: str | None = None
     dumped: int = 0
+    file_size: int | None = None
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):

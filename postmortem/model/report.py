@@ -52,7 +52,8 @@ class CxxException(msgspec.Struct, frozen=True, kw_only=True):
 
     type: demangled. what: what() gives it. base_text: what() is not known, this is what the standard base class
     holds. tid, depth: the thread that holds it as caught (terminate() catches what it ends for) and how many it
-    caught after it. older: another one was caught after it.
+    caught after it. older: another one was caught after it. nested_in: address of the exception that holds it as its
+    std::nested_exception.
     """
 
     type: str
@@ -63,6 +64,7 @@ class CxxException(msgspec.Struct, frozen=True, kw_only=True):
     handler_count: int = 0
     depth: int | None = None
     older: bool = False
+    nested_in: Address | None = None
 
 
 class Arena(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +95,14 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     hwcap2: Address | None = None
     errno: int | None = None
     """errno of the crashing thread, where libc's TLS block could be read."""
+
+
+class RuntimeState(msgspec.Struct, frozen=True, kw_only=True):
+    """A runtime that was found in the process. state: what it was at, where that can be told."""
+
+    name: str
+    version: str | None = None
+    state: str | None = None
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +153,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     mappings: tuple[Mapping, ...] = ()
     memory: Memory = Memory()
     native: NativeFacts = NativeFacts()
+    runtimes: tuple[RuntimeState, ...] = ()
     jvm: Jvm | None = None
     host: Host | None = None
     signature: Signature | None = None

@@ -93,7 +93,7 @@ class _Mapper:
         return value
 
 
-_OF_LABEL = frozenset(["value", "text"])
+_OF_LABEL = frozenset(["value", "text", "points_to"])
 
 
 def _label(value: msgspec.Struct) -> str:

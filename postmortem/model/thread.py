@@ -10,7 +10,26 @@ from postmortem.model.address import Address
 
 Kind = Literal["native", "java-interpreted", "java-compiled", "stub", "signal", "unknown"]
 Trust = Literal["context", "cfi", "frame-pointer", "hotspot", "scan"]
+WaitKind = Literal["lock", "read-lock", "join", "initialization", "task"]
+"""What a Java thread needs from another: a lock, its read holds of one, its end, that of a class' initialization or of
+the task that it runs."""
 Ended = Literal["bottom", "no-progress", "unreadable", "no-rule", "limit", "no-registers"]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """An argument or a local variable of a frame.
+
+    value: of a scalar or a string, as a program would take it: a decimal integer, "0x…" of a pointer, an
+    enumerator, true or false, a string's content. text: as it is shown. points_to: what the target of a pointer or
+    reference holds. unavailable: why there is no value: "optimized out", or what is missing.
+    """
+
+    name: str
+    type: str | None = None
+    value: str | None = None
+    text: str
+    points_to: str | None = None
+    unavailable: str | None = None
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +54,11 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     bci: int | None = None
     compile_level: int | None = None
     note: str | None = None
+    arguments: tuple[Value, ...] = ()
+    locals: tuple[Value, ...] = ()
+    """Of the first frames of the crashing thread, or of all threads; innermost block first."""
+    native_library: str | None = None
+    """The library that implements a native method."""
     tail_call: str | None = None
     """What this frame's call instruction called, where that left by a tail call to the function of the frame above."""
 
@@ -74,8 +98,13 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
     """The monitor or synchronizer waited for: "java.lang.Object@0x…"."""
     blocked_by: str | None = None
     """The name of the thread that owns it."""
+    wait_kind: WaitKind | None = None
+    waits_for_tid: int | None = None
+    """What it needs, and the thread it needs it from, which it can't go on without."""
     pending_exception: str | None = None
     """Class and message of an exception that was thrown and not yet delivered."""
+    loop_polls: bool | None = None
+    """While the VM waits for threads to stop: whether the loop of compiled code that this one is in looks for that."""
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):

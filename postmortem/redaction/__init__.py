@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MASK", "mask_shapes", "mask_text", "redact", "secret_name"]
 
-# Fields that name code, files and machine state.
-_CODE = frozenset(
+# Fields that name files and places: masked by unmistakable forms alone.
+_CODE = frozenset("module file path soname where executable call_site".split())
+# Fields that the machine or the program's own code fills: nothing is looked for there but the user's patterns.
+_MACHINE = frozenset(
     """
-    function module file path soname build_id file_build_id where rule mnemonic instruction instruction_bytes permissions
-    kind register text_kind syscall executable id schema_version disassembly call_site base index
+    function rule mnemonic instruction instruction_bytes permissions kind register text_kind syscall id schema_version
+    build_id file_build_id disassembly base index trust status severity confidence claim ended
     """.split()
 )
 _CODE_OF = frozenset(["Operand", "Cycle", "Tool"])
@@ -44,10 +46,13 @@ def redact(report: Report, masks: Iterable[str] = ()) -> Report:
 
     masks: regular expressions of what is to be masked besides. Raises re.error for one that is none.
     """
+    masks = tuple(masks)
     masker = Masker([re.compile(mask) for mask in masks])
     texts: dict[tuple[Context, str], str] = {}
 
     def note(owner: str, field: str, value: str) -> str:
+        if not masks and (field in _MACHINE or (owner == "Flag" and field == "name")):
+            return value
         texts.setdefault((_context(owner, field), value), value)
         return value
 
@@ -108,6 +113,7 @@ def _context(owner: str, field: str) -> Context:
             return label, strength
     if (
         name in _CODE
+        or name in _MACHINE
         or owner in _CODE_OF
         or (colon and not label)
         or (owner == "Crash" and name != "fault_address_text")

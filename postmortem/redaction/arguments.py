@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.redaction import names
+from postmortem.redaction.lazy import Lazy
 from postmortem.redaction.values import is_nothing, is_number, is_place, looks_made_up
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from postmortem.redaction.text import Take
 
-_OPTION = re.compile(r"--?[A-Za-z][\w.-]*")
+_OPTION = Lazy(r"--?[A-Za-z][\w.-]*")
 # Short options that take a password in some programs and something else in others: by what follows.
 _USERS = frozenset(
     "-u -U --user --proxy-user --userpwd --http-user --login --basic --basic-auth --creds --credentials".split()
@@ -28,17 +29,37 @@ _ALWAYS = frozenset(
     --passwd --requirepass --masterauth --community --identity-token --registration-token --psk --rcon --dsn-password
     """.split()
 )
-_NOT_ATTACHED = re.compile(
+_NOT_ATTACHED = Lazy(
     r"-p(?:thread|ipe|g|edantic|rint\S*|rofile\S*|lugin\S*|ath\S*|ort\S*|id\S*|atch|ackage|arallel\S*|relink\S*)?"
 )
+
+
+# What short options mean to these programs, whatever the value looks like.
+_OF_PROGRAM = {
+    "-p": re.compile(r"sshpass|mongo\w*|mysql\w*|mariadb[\w-]*|rdesktop|psexec|login"),
+    "-a": re.compile(r"redis-cli|redis-benchmark|valkey-cli"),
+    "-w": re.compile(r"ldap\w+|dsconf|dsidm"),
+    "-P": re.compile(r"sqlcmd|bcp|isql|tsql|zip|unzip|ipmitool"),
+    "-k": re.compile(r"openssl|gpg2?"),
+    "-K": re.compile(r"openssl"),
+}
+
+
+_PROGRAM_WITHIN = 32
+"""The program, or what runs it and its own first words, stands among so many arguments."""
 
 
 def mask_arguments(arguments: Sequence[str], take: Take, text: Callable[[str], str]) -> tuple[str, ...]:
     """The arguments with secrets masked; text: what masks an argument that is no option's value."""
     made: list[str] = []
     option = ""
-    for argument in arguments:
-        masked = _value_of(option, argument, take)
+    programs = [argument.rpartition("/")[2] for argument in arguments[:_PROGRAM_WITHIN]]
+    for position, argument in enumerate(arguments):
+        masked = None
+        pattern = _OF_PROGRAM.get(option)
+        if pattern is not None and not is_nothing(argument) and any(map(pattern.fullmatch, programs[:position])):
+            masked = take("option", argument)
+        masked = masked or _value_of(option, argument, take)
         if masked is None:
             masked = _alone(argument, take, text)
             option = argument if _OPTION.fullmatch(argument) else ""

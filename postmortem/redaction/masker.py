@@ -18,6 +18,7 @@ Context = Literal["code", "text"] | tuple[str, names.Strength]
 """code: names of functions, files and modules, where only unmistakable forms are masked. Else running text, or the value
 of something with the name of a secret."""
 
+_QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
 _MOST_KNOWN = 512
 _SEED = 8
 _LONGEST = 1 << 16
@@ -80,6 +81,8 @@ class Masker:
                 (strength == "strong" and not (is_place(made) and made.startswith("/")))
                 or (strength == "weak" and self._is_weak_secret(context[0], made))
             ):
+                for held in _QUOTED.findall(made):
+                    self.take("", held)  # what a pointer to characters points at, and may be elsewhere
                 return self._counted(self.take("name", made))
         return self._counted(self.text(made))
 

@@ -44,7 +44,7 @@ TOKENS = (
           r"|\beyJ(?:hbGci|0eXAi|raWQi|jdHki|lbmMi|4NXQi|qa3Ui)[A-Za-z0-9_-]*\.?"),
     Token(_T, "PASETO", (".local.", ".public."), r"\bv[1-4]\.(?:local|public)\.[\w-]{20,}(?:\.[\w-]+)?"),
     Token(_T, "Fernet", ("gAAAAA",), r"\bgAAAAA[\w-]{40,}={0,2}"),
-    Token(_H, "crypt(3), bcrypt, Argon2, scrypt, apr1", ("$",),
+    Token(_H, "crypt(3), bcrypt, Argon2, scrypt, apr1", ("$1$", "$2$", "$2a$", "$2b$", "$2x$", "$2y$", "$5$", "$6$", "$7$", "$y$", "$gy$", "$apr1$", "$argon2", "$scrypt$", "$pbkdf2", "$sha1$"),
           r"\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|argon2(?:id?|d)|scrypt|pbkdf2[\w-]{0,16}|sha1)\$[^\s:'\"]{12,}"),
     Token(_H, "Django, LDAP", ("pbkdf2_", "bcrypt_sha", "{SSHA", "{SHA", "{CRYPT}"),
           r"\b(?:pbkdf2_\w+|bcrypt_sha\w+)\$[^\s:'\"]{12,}|\{(?:SSHA\d*|SHA\d*|CRYPT)\}[^\s'\"]{8,}"),
@@ -55,7 +55,7 @@ TOKENS = (
     Token(_T, "npm's configuration", ("_authToken=", "_auth=", "_password="), r"(?<=_authToken=)\s*[^\s\[]\S*|(?<=_auth=)\s*[^\s\[]\S*|(?<=_password=)\s*[^\s\[]\S*"),
     Token(_T, "AWS MWS", ("amzn.mws.",), r"\bamzn\.mws\.[0-9a-f-]{16,}"),
     Token(_T, "GitHub", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), r"\b(?:gh[pousr]_\w{16,}|github_pat_\w{16,})"),
-    Token(_T, "GitLab", ("gl", "GR1348941"),
+    Token(_T, "GitLab", ("glpat-", "gldt-", "glrt-", "glrtr-", "glcbt-", "glptt-", "glft-", "glsoat-", "glagent-", "glimt-", "gloas-", "glffct-", "glwt-", "GR1348941"),
           r"\b(?:gl(?:pat|dt|rt|rtr|cbt|ptt|ft|soat|agent|imt|oas|ffct|wt)-[\w.-]{16,}|GR1348941[\w-]{16,})"),
     Token(_T, "Slack", ("xox", "xapp-", "xwfp-"), r"\b(?:xox[a-zA-Z]|xapp|xwfp)[.-][A-Za-z0-9.-]{6,}|\bxox[a-z]-\d[\w-]*"),
     Token(_T, "Google API keys", ("AIza",), r"AIza[\w-]{28,}"),
@@ -66,7 +66,7 @@ TOKENS = (
     Token(_T, "Square", ("sq0", "EAAA"), r"\bsq0[a-z]{3}-[\w\\-]{20,}|\bEAAA[\w+=-]{56,}"),
     Token(_T, "PayPal, Braintree", ("access_token$",), r"\baccess_token\$\w+\$\w+\$?\w*"),
     Token(_T, "Razorpay, Flutterwave, Plaid, Shippo, Duffel, EasyPost",
-          ("rzp_", "FLWSECK", "access-", "shippo_", "duffel_", "EZ"),
+          ("rzp_", "FLWSECK", "access-", "shippo_", "duffel_", "EZAK", "EZTK"),
           r"\brzp_(?:live|test)_\w{10,}|\bFLWSECK(?:_TEST)?-\w{10,}(?:-X)?|\baccess-(?:sandbox|development|production)-[0-9a-f-]{20,}"
           r"|\bshippo_(?:live|test)_\w{16,}|\bduffel_(?:live|test)_[\w-]{16,}|\bEZ[AT]K\w{30,}"),
     Token(_T, "Shopify", ("shp",), r"\bshp(?:at|ca|pa|ss|ua)_\w{20,}"),
@@ -80,25 +80,26 @@ TOKENS = (
           r"\bsk-(?=[\w-]*\d)[\w-]{16,}|\b(?:hf|api_org)_[A-Za-z]{30,}|\bhf_\w{30,}|\bgsk_\w{24,}|\br8_\w{24,}|\bpplx-\w{24,}|\bxai-\w{30,}"),
     Token(_T, "HashiCorp", ("hvs.", "hvb.", "hvr.", ".atlasv1."), r"\bhv[sbr]\.[\w-]{16,}|\b\w{14}\.atlasv1\.[\w=-]{30,}"),
     Token(_T, "Grafana", ("glsa_", "glc_"), r"\bgl(?:sa|c)_[\w+/=]{20,}"),
-    Token(_T, "New Relic", ("NR",), r"\bNR(?:AK|JS|II|SP|IQ|AA|RA)-[A-Za-z0-9-]{16,}"),
+    Token(_T, "New Relic", ("NRAK-", "NRJS-", "NRII-", "NRSP-", "NRIQ-", "NRAA-", "NRRA-"), r"\bNR(?:AK|JS|II|SP|IQ|AA|RA)-[A-Za-z0-9-]{16,}"),
     Token(_T, "Sentry", ("sntry",), r"\bsntry[su]_[\w+/=]{20,}"),
     Token(_T, "Dynatrace", ("dt0",), r"\bdt0[a-z]\d\d\.[A-Z0-9]{20,}\.[A-Z0-9]{20,}"),
-    Token(_T, "Linear, Notion, Airtable, Figma, Contentful, Typeform, Postman, Supabase, PlanetScale, Pulumi, Prefect, Netlify",
-          ("lin_", "ntn_", "secret_", "pat", "figd_", "CFPAT-", "tfp_", "PMAK-", "sbp_", "pscale_", "pul-", "pn", "nfp_"),
-          r"\blin_(?:api|oauth)_\w{24,}|\bntn_\w{30,}|\bsecret_\w{40,}|\bpat\w{14}\.[0-9a-f]{40,}|\bfigd_[\w-]{24,}"
+    Token(_T, "Linear, Notion, Figma, Contentful, Typeform, Postman, Supabase, PlanetScale, Pulumi, Prefect, Netlify",
+          ("lin_", "ntn_", "secret_", "figd_", "CFPAT-", "tfp_", "PMAK-", "sbp_", "pscale_", "pul-", "pnu_", "pnb_", "nfp_"),
+          r"\blin_(?:api|oauth)_\w{24,}|\bntn_\w{30,}|\bsecret_\w{40,}|\bfigd_[\w-]{24,}"
           r"|\bCFPAT-[\w-]{24,}|\btfp_[\w.-]{30,}|\bPMAK-[0-9a-f-]{24,}|\bsb[ps]_\w{30,}|\bpscale_\w{2,5}_[\w.-]{24,}"
           r"|\bpul-[0-9a-f]{40}|\bpn[ub]_\w{36}|\bnfp_\w{30,}"),
+    Token(_T, "Airtable", ("pat",), r"\bpat\w{14}\.[0-9a-f]{40,}", 58),
     Token(_T, "Atlassian", ("ATATT3", "ATBB", "ATCTT3", "ATSTT3"), r"\bAT(?:ATT3|BB|CTT3|STT3)[\w=-]{16,}"),
     Token(_T, "SendGrid", ("SG.",), r"\bSG\.[\w-]{10,}\.[\w-]{10,}"),
     Token(_T, "Mailgun, Mailchimp", ("key-", "-us"), r"\bkey-[0-9a-f]{32}\b|\b[0-9a-z]{32}-us\d{1,2}\b"),
     Token(_T, "Sendinblue", ("xkeysib-", "xsmtpsib-"), r"\bx(?:key|smtp)sib-[0-9a-f]{40,}(?:-\w+)?"),
-    Token(_T, "Twilio", ("SK", "AC"), r"\b(?:SK|AC)[0-9a-z]{32}\b"),
-    Token(_T, "Telegram", (":",), r"\b\d{8,10}:[\w-]{35}(?![\w-])|\b\d{8,10}:AA[\w-]{20,}", 30),
+    Token(_T, "Twilio", ("SK", "AC"), r"\b(?:SK|AC)[0-9a-z]{32}\b", 34),
+    Token(_T, "Telegram", (":AA",), r"\b\d{8,10}:AA[\w-]{20,}", 30),
     Token(_T, "Facebook", ("EAA",), r"\bEAA[A-Za-z0-9]{60,}"),
     Token(_T, "Doppler, Fly, Heroku, Tailscale, CircleCI, Buildkite, SonarQube, Octopus, Scalingo, ReadMe",
-          ("dp.", "fo1_", "FlyV1", "HRKU-", "tskey-", "CC", "bk", "sq", "API-", "tk-us-", "rdme_"),
+          ("dp.", "fo1_", "FlyV1", "HRKU-", "tskey-", "CCIPAT_", "CCPPAT_", "bkua_", "bkaj_", "bkpi_", "sqp_", "sqa_", "sqb_", "squ_", "API-", "tk-us-", "rdme_"),
           r"\bdp\.[a-z]{2,6}(?:\.[\w-]{1,40})?\.\w{30,}|\bfo1_[\w-]{24,}|\bFlyV1 [\w+/=,-]{24,}|\bHRKU-[\w-]{24,}"
-          r"|\btskey-[\w-]{16,}|\bCC[IP]PAT_\w{16,}|\bCCIPAT_\w{16,}|\bbk[a-z]{2}_[0-9a-f]{32,}|\bsq[apu]_[0-9a-f]{40}"
+          r"|\btskey-[\w-]{16,}|\bCC[IP]PAT_\w{16,}|\bbk[a-z]{2}_[0-9a-f]{32,}|\bsq[abpu]_[0-9a-f]{40}"
           r"|\bAPI-[A-Z0-9]{26}\b|\btk-us-[\w-]{40,}|\brdme_\w{60,}"),
     Token(_T, "Azure AD", ("Q~",), r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}"),
     Token(_T, "Okta", ("SSWS",), r"\bSSWS\s+[\w-]{16,}"),
@@ -106,12 +107,12 @@ TOKENS = (
     Token(_T, "Alibaba, Tencent, Yandex", ("LTAI", "AKID", "AQVN", "y0_", "t1."),
           r"\bLTAI\w{12,}|\bAKID\w{13,}|\bAQVN[\w-]{30,}|\by[0-3]_[\w-]{50,}|\bt1\.[A-Z0-9a-z_-]+={0,2}\.[\w-]{80,}={0,2}"),
     Token(_T, "Dropbox", ("sl.",), r"\bsl\.[\w-]{100,}"),
-    Token(_T, "Discord bots", (".",), r"\b[MNO][A-Za-z\d_-]{22,27}\.[\w-]{6}\.[\w-]{27,40}", 57),
+    Token(_T, "Discord bots", ("MT", "Mj", "Mz", "ND", "NT", "Nj", "Nz", "OD", "OT"), r"\b[MNO][A-Za-z\d_-]{22,27}\.[\w-]{6}\.[\w-]{27,40}", 57),
     Token(_T, "1Password", ("ops_eyJ", "A3-"), r"\bops_eyJ[\w+/=-]{40,}|\bA3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,6}-?){4,6}"),
     Token(_T, "Mapbox", ("k.eyJ",), r"\b[spt]k\.eyJ[\w.-]{20,}"),
     Token(_T, "LaunchDarkly", ("sdk-", "mob-", "api-"), r"\b(?:sdk|mob|api)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"),
     Token(_T, "frameworks' signing keys", ("django-insecure-", "base64:"), r"django-insecure-\S{16,}|\bbase64:[A-Za-z0-9+/]{40,}={0,2}"),
-    Token(_T, "NATS seeds", ("SU", "SA", "SO", "SC", "SN"), r"\bS[UAOCN][A-Z2-7]{56}\b"),
+    Token(_T, "NATS seeds", ("SU", "SA", "SO", "SC", "SN"), r"\bS[UAOCN][A-Z2-7]{56}\b", 58),
     Token(_T, "Kubernetes bootstrap tokens", ("bootstrap",), r"(?<=bootstrap-token-)[a-z0-9]{6}\b"),
     Token("url", "webhooks", ("hooks.", "/webhooks/", "webhook", "/bot", "/trigger", "ifttt"),
           r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/+-]{5,}|(?<=/api/webhooks/)\d{5,}/[\w-]{16,}"
@@ -142,13 +143,14 @@ def active(texts: Sequence[str], joined: str) -> tuple[re.Pattern[str] | None, t
     """One pattern of all the tokens that are in some texts, with a group for each kind, and the parts that show one."""
     kinds: dict[str, list[str]] = {}
     parts: list[str] = []
-    starts = starts_of(texts)
+    starts: list[int] = []
     for token in TOKENS:
         here = [part for part in token.parts if part in joined]
         if not here:
             continue
-        pattern = _compiled(token.pattern)
-        if any(len(text) >= token.shortest and pattern.search(text) for text in holding(texts, joined, starts, here)):
+        starts = starts or starts_of(texts)
+        long = [text for text in holding(texts, joined, starts, here) if len(text) >= token.shortest]
+        if long and any(map(_compiled(token.pattern).search, long)):
             kinds.setdefault(token.kind, []).append(token.pattern)
             parts += here
     groups = [f"(?P<{kind.replace(' ', '_')}>{'|'.join(patterns)})" for kind, patterns in kinds.items()]

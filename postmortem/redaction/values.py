@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from postmortem.redaction.lazy import Lazy
+
 MASK = "[redacted]"
 
 _NOTHING = frozenset(
@@ -12,15 +14,15 @@ _NOTHING = frozenset(
     failed denied expired unset empty ok error unknown redacted masked hidden secret password prompt <none> <null> <unset>
     """.split()
 )
-_BLANKED = re.compile(r"[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]")
-_PATH = re.compile(
+_BLANKED = Lazy(r"[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]")
+_PATH = Lazy(
     r"(?:file:/{0,3}|~|\.{1,2})?/[\w.@+-]+(?:/[\w.@+-]*)+|[A-Z]:\\[\w.\\ -]+|\.{0,2}/?[\w./-]+\.(?:pem|key|crt|cer|p12|pfx|jks|txt|json|ya?ml|conf|cfg|properties|env|so|jar)"
 )
-_CODE = re.compile(
+_CODE = Lazy(
     r"[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$<>~][\w$<>~]*)+(?:\(.*\)?)?|[A-Za-z_$][\w$:]*\(.*|[\w.]+@[0-9a-f]{1,16}"
 )
-_NUMBER = re.compile(r"[+-]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?)(?:[kKmMgGtT][iI]?[bB]?|ms|s|%)?")
-_SPECIAL = re.compile(r"[!@#$%^&*+=?~/\\|]")
+_NUMBER = Lazy(r"[+-]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?)(?:[kKmMgGtT][iI]?[bB]?|ms|s|%)?")
+_SPECIAL = Lazy(r"[!@#$%^&*+=?~/\\|]")
 # Values that many places hold for other reasons: masked where a name says so, but not looked for elsewhere.
 _COMMON = frozenset(
     """

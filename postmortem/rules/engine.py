@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem.model import Finding, Problem, Report
-from postmortem.rules import ALL, external, ranking
+from postmortem.model.queries.systems import system
+from postmortem.rules import ALL, advice, external, ranking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ def run(report: Report, rules: Sequence[Rule] | None = None, strict: bool = Fals
         problems += unusable
     for rule in rules:
         try:
-            findings += [_complete(finding, rule) for finding in rule.check(report)]
+            findings += [_complete(finding, rule, report) for finding in rule.check(report)]
         # Any exception: a defect of one rule must not cost the others.
         except Exception as error:
             if strict:
@@ -51,7 +52,13 @@ def run(report: Report, rules: Sequence[Rule] | None = None, strict: bool = Fals
     return msgspec.structs.replace(report, findings=ranked, verdict=ranking.verdict(ranked), problems=tuple(problems))
 
 
-def _complete(finding: Finding, rule: Rule) -> Finding:
-    if finding.specificity is not None:
-        return finding
-    return msgspec.structs.replace(finding, specificity=rule.specificity)
+def _complete(finding: Finding, rule: Rule, report: Report) -> Finding:
+    specificity = rule.specificity if finding.specificity is None else finding.specificity
+    remedies = tuple(remedy for remedy in finding.remedies if advice.fits(report, remedy))
+    settled = finding.claim == "cause" and finding.confidence == "certain"
+    rivals = () if settled else finding.rivals
+    emulator = system(report).emulator
+    if emulator is not None and finding.severity == "critical" and not settled:
+        rivals = (*rivals, f"A defect of {emulator}, which translates the CPU's instructions for this process.")
+        remedies = (*remedies, f"Run an image that is built for this machine's CPU, without {emulator}.")
+    return msgspec.structs.replace(finding, specificity=specificity, remedies=remedies, rivals=rivals)

@@ -6,18 +6,26 @@ from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from parsers.elf.notes import AT_PHDR, AT_RANDOM, AT_SYSINFO_EHDR
+from postmortem.machines.machine import machine_of
 from postmortem.model import Address, Mapping, Memory
 from postmortem.runtimes.native.arenas import kind as malloc_kind
+from postmortem.targets.files import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from parsers.elf.core import Core, Segment
+    from postmortem.budget import Budget
+    from postmortem.model import Crash
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import ModuleMap
+    from postmortem.targets.files import SearchPath
 
 _LARGEST_GUARD = 1 << 20
+_SIGBUS = 7
 _FARTHEST_BREAK = 1 << 34
 _LARGEST_SUM = (1 << 63) - 1
 """Of hostile segments that overlap; a report's integers have 64 bits."""
@@ -31,7 +39,8 @@ def mappings(
     area_starts = [area[0] for area in areas]
     file_starts = [row.start for row in core.files]
     main = core.process.pid if core.process is not None else None
-    stacks = {thread.registers["rsp"]: thread.tid for thread in core.threads}
+    sp_name = machine_of(core.machine).sp_name
+    stacks = {thread.registers[sp_name]: thread.tid for thread in core.threads}
     start_strings = core.auxv.get(AT_RANDOM)
     if start_strings is not None and main is not None:
         # argv, environment and AT_RANDOM's bytes lie at the top of the main stack, wherever rsp has gone.
@@ -114,6 +123,19 @@ def _program_break(core: Core, modules: ModuleMap) -> int | None:
     return None
 
 
+def with_file_size(found: tuple[Mapping, ...], crash: Crash, search: SearchPath) -> tuple[Mapping, ...]:
+    """The mappings; the one that raised SIGBUS has the size that its file has now."""
+    address = crash.fault_address
+    if address is None or crash.signal is None or crash.signal.number != _SIGBUS:
+        return found
+    return tuple(
+        msgspec.structs.replace(mapping, file_size=size_of(mapping.path, search))
+        if mapping.path is not None and mapping.start <= address < mapping.end
+        else mapping
+        for mapping in found
+    )
+
+
 def memory(found: tuple[Mapping, ...]) -> Memory:
     """Bytes of address space by kind; stacks of all threads together."""
     sizes: Counter[str] = Counter()
@@ -125,3 +147,11 @@ def memory(found: tuple[Mapping, ...]) -> Memory:
         mappings=len(found),
         dumped=sum(mapping.dumped for mapping in found),
     )
+
+
+def listed(found: tuple[Mapping, ...], budget: Budget) -> tuple[Mapping, ...]:
+    """The mappings that the report lists: the lowest ones, when there are too many."""
+    most = budget.left("mappings")
+    if len(found) > most:
+        budget.miss("mappings", len(found) - most)
+    return found[:most]

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from postmortem.model import Signature
 from postmortem.model.jvm import INITIALIZATION
 from postmortem.model.queries import crash as views
@@ -36,6 +38,11 @@ LONGEST_TEXT = 255
 _SENT = ("killed-by-signal", "snapshot")
 _VM_ONLY = ("jvm-crash-in-gc", "jvm-crash-in-compiler")
 _LOOKED_AT = 200
+
+
+def signed(report: Report) -> Report:
+    """The report with its signature."""
+    return msgspec.structs.replace(report, signature=signature(report))
 
 
 def signature(report: Report) -> Signature:

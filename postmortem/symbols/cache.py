@@ -1,7 +1,7 @@
 """Files kept by build-id between runs. Safe for concurrent use; a damaged file is made again.
 
-A file is written beside its place under a name of its own and renamed there, so a reader sees a whole file
-or none. Whatever can't be written is simply made anew next time.
+A file gets its name when it is whole, so a reader sees a whole file or none, and a writer that is killed leaves
+nothing behind. Whatever can't be written is simply made anew next time.
 
 A file begins with 32 bytes, little-endian: magic (8 bytes, with the version of the layout), CRC-32 of what
 follows the header u32, zero u32, length of what follows u64, zero u64.
@@ -16,7 +16,7 @@ import stat
 import struct
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,28 +84,57 @@ class Cache:
         target = self.path(key, kind)
         if target is None or self._directory is None:
             return
-        scratch = target.with_name(f".new-{os.getpid()}-{os.urandom(6).hex()}")
-        crc = length = 0
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _private(self._directory):
                 return
             target.parent.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            whole = list(parts)
+            if not _write_unnamed(target, whole):
+                _write_beside(target, whole)
         except OSError:
             return
+
+
+def _write_unnamed(target: Path, parts: list[bytes | memoryview]) -> bool:
+    """Write a file that gets its name when it is whole, so that a process killed before leaves nothing.
+
+    False when the file system knows none such, or the name is taken.
+    """
+    try:
+        descriptor = os.open(target.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "wb") as file:
+        _fill(file, parts)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(bytes(_HEAD.size))
-                for part in parts:
-                    file.write(part)
-                    crc, length = zlib.crc32(part, crc), length + len(part)
-                file.seek(0)
-                file.write(_HEAD.pack(MAGIC, crc, 0, length, 0))
-            scratch.replace(target)
+            os.link(f"/proc/self/fd/{descriptor}", target, follow_symlinks=True)
         except OSError:
-            with contextlib.suppress(OSError):
-                scratch.unlink(missing_ok=True)
+            return False
+    return True
+
+
+def _write_beside(target: Path, parts: list[bytes | memoryview]) -> None:
+    scratch = target.with_name(f".new-{os.getpid()}-{os.urandom(6).hex()}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _fill(file, parts)
+        scratch.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+def _fill(file: BinaryIO, parts: list[bytes | memoryview]) -> None:
+    crc = length = 0
+    file.write(bytes(_HEAD.size))
+    for part in parts:
+        file.write(part)
+        crc, length = zlib.crc32(part, crc), length + len(part)
+    file.seek(0)
+    file.write(_HEAD.pack(MAGIC, crc, 0, length, 0))
+    file.flush()
 
 
 def _private(directory: Path) -> bool:

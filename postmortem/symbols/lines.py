@@ -31,7 +31,7 @@ class Lines:
     """
 
     def __init__(self, path: Path, content: Buffer, identity: str, first_address: int, cache: Cache) -> None:
-        self._path = path
+        self.path = path
         self.content = content
         self._first = first_address
         self._identity = identity
@@ -60,7 +60,7 @@ class Lines:
 
     def _open(self) -> Any:
         """The SymCache from disk, else made anew and kept; an empty file: DWARF that can't be used."""
-        key = self._key()
+        key = self.key()
         stored = None if key is None else self._cache.read(key, _KIND)
         if stored is not None and not len(stored):
             return None
@@ -88,10 +88,13 @@ class Lines:
             self._cache.write(key, _KIND, parts)
         return made
 
-    def _key(self) -> str | None:
-        """Hashing the DWARF would take as long as reading it, so the file's state stands for its content."""
+    def key(self) -> str | None:
+        """Key of the cache: the module and the state of its file.
+
+        Hashing the DWARF would take as long as reading it, so the file's state stands for its content.
+        """
         try:
-            status = self._path.stat()
+            status = self.path.stat()
         except OSError:
             return None
         state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

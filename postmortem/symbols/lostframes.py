@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from postmortem.model import Frame
+    from postmortem.symbols.naming import FrameNamer
     from postmortem.symbols.symbolizer import Location
     from postmortem.unwind.frame import RawFrame
+    from postmortem.unwind.threads import ThreadWalk
 
 _CALL = 0xE8
 _CALL_SIZE = 5
@@ -45,6 +47,10 @@ class LostFrames:
         self._symbol_at = symbol_at
         self._merged = merged
         self._called: dict[tuple[int, int, bool], str | None] = {}
+
+    def all(self, walks: Sequence[ThreadWalk], namer: FrameNamer) -> list[list[list[Frame]]]:
+        """The named activations of every walk with what is missing."""
+        return [self.restored(walked.walk.frames, namer.all(walked.walk), merged=walked.crashed) for walked in walks]
 
     def restored(self, raws: Sequence[RawFrame], named: Sequence[list[Frame]], merged: bool) -> list[list[Frame]]:
         """The named activations of a walk with what is missing. merged: look for merged inlines, too."""

@@ -108,6 +108,7 @@ class FrameNamer:
                     pc=pc, sp=sp, kind=raw.kind, trust=raw.trust, function=virtual.function, file=virtual.file,
                     line=virtual.line, bci=virtual.bci, compile_level=raw.level, inlined=index < last,
                     note=raw.note if index == last else None,
+                    native_library=None if virtual.native is None else self._place(virtual.native).module,
                 )
                 for index, virtual in enumerate(raw.virtual)
             ]  # fmt: skip

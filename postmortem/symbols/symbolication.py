@@ -10,27 +10,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from postmortem.program.memory import AddressSpace
-    from postmortem.program.modules import LoadedModule, ModuleMap
-    from postmortem.symbols.symbolizer import Location, SymbolFile
+    from parsers.elf.symbols import Sections
+    from postmortem.program.modules import LoadedModule
+    from postmortem.program.program import Program
+    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.symbolizer import DwarfFile, Location, SymbolFile
 
 
 class Symbolication:
     """Symbol files of the modules of one process, opened when first asked for."""
 
-    def __init__(
-        self,
-        modules: ModuleMap,
-        space: AddressSpace,
-        debug_dirs: Sequence[Path],
-        cache_dir: Path | None,
-        sysroot: Path | None = None,
-    ) -> None:
-        self._modules = modules
-        self._space = space
+    def __init__(self, program: Program, debug_dirs: Sequence[Path], cache_dir: Path | None) -> None:
+        """debug_dirs: where separate debug files may lie. cache_dir: None is the default of symbols.cache."""
+        self._modules = program.modules
+        self._space = program.memory
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
-        self._sysroot = sysroot
+        self._sysroot = program.search.sysroot
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -65,6 +61,17 @@ class Symbolication:
         symbols = self.file(module)
         return () if symbols is None else symbols.lookup(address - module.bias)
 
+    def dwarf(self, module: LoadedModule) -> DwarfFile | None:
+        """Where a module's DWARF is, if there is any."""
+        symbols = self.file(module)
+        return None if symbols is None else symbols.dwarf
+
+    def supplement(self, dwarf: DwarfFile, sections: Sections) -> SymbolSource | None:
+        """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
+        from postmortem.symbols.sources.local import find_supplement
+
+        return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
+
     def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
         """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""
         module = self._modules.at(address)
@@ -85,3 +92,28 @@ class Symbolication:
         symbols = self.file(module)
         value = None if symbols is None else symbols.address_of(name)
         return None if value is None else value + module.bias
+
+    def bounds_at(self, address: int) -> tuple[int, int] | None:
+        """Start in memory and size of the function that holds an address, by its symbol."""
+        found = self.symbol_at(address)
+        return None if found is None else (address - found[1], found[2])
+
+    def start_at(self, address: int) -> int | None:
+        """Start in memory of the function that holds an address."""
+        found = self.bounds_at(address)
+        return None if found is None else found[0]
+
+    def function_at(self, address: int) -> str | None:
+        """The name of the symbol that covers an address in memory."""
+        found = self.symbol_at(address)
+        return None if found is None else found[0]
+
+    def system_symbol(self, name: str) -> int | None:
+        """Where a symbol of libc or GLib lies in memory, or of the executable when that has them linked in."""
+        modules = self._modules
+        for module in (modules.named("libc.so"), modules.named("libglib-2.0.so"), *modules.modules[:1]):
+            if module is not None:
+                address = self.address_of(module, name)
+                if address is not None:
+                    return address
+        return None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from parsers.elf.header import Buffer
+
 _KIND = "sym"
 
 
@@ -27,6 +29,14 @@ class Location(NamedTuple):
     file: str | None
     line: int | None
     inlined: bool
+
+
+class DwarfFile(NamedTuple):
+    """The file that holds a module's DWARF, and the key of what the cache keeps of it; None: nothing is kept."""
+
+    path: Path
+    content: Buffer
+    key: str | None
 
 
 class SymbolFile:
@@ -40,6 +50,11 @@ class SymbolFile:
         self.source = source
         self._table = table
         self._lines = lines
+
+    @property
+    def dwarf(self) -> DwarfFile | None:
+        """Where DWARF is, if there is any."""
+        return None if self._lines is None else DwarfFile(self._lines.path, self._lines.content, self._lines.key())
 
     @classmethod
     def from_table(cls, entries: Iterable[tuple[int, int, str, int]]) -> SymbolFile:

@@ -45,6 +45,16 @@ class SearchPath:
         return named
 
 
+def size_of(path: str, search: SearchPath) -> int | None:
+    """Bytes of the regular file that a path of the dead process leads to here and now; None where there is none."""
+    resolved = None if search.closed else resolve_inside(search.named(path), search.root)
+    try:
+        status = None if resolved is None else resolved.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
+
+
 def open_regular(path: Path, root: Path) -> FileBytes | str:
     """Open a file for reading, or say in words why not. Symbolic links are followed inside `root` only."""
     resolved = resolve_inside(path, root)

@@ -6,8 +6,12 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from postmortem.model import Crash
 
 _SYSTEMD = re.compile(r"core\..{1,200}\.\d{1,10}\.[0-9a-f]{32}\.\d{1,10}\.(\d{16})(?:\.\w{1,8})?$")
 """core.COMMAND.UID.BOOT.PID.MICROSECONDS (systemd's coredump.c)."""
@@ -21,3 +25,9 @@ def moment(path: Path, modified: float) -> tuple[str | None, Literal["name", "fi
     except (ValueError, OverflowError, OSError):
         return None, None
     return at.replace(microsecond=0).isoformat(), "name" if named else "file"
+
+
+def dated(crash: Crash, core: Path) -> Crash:
+    """The crash of a core with its time, as far as the file tells."""
+    when, source = moment(core, core.stat().st_mtime)
+    return msgspec.structs.replace(crash, time=when, time_source=source)

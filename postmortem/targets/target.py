@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from parsers.containers import compressed
+from parsers.elf import core as core_parser
+from parsers.errors import ParseError, Unsupported
 from parsers.filebytes import FileBytes
+from parsers.foreign import identify
 from parsers.limits import LIMITS
+from postmortem import model
 from postmortem.errors import AnalysisError
 from postmortem.model import Problem
 
@@ -19,7 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from parsers.elf.core import Core
+    from parsers.hs_err import HsErrLog
+
 _BLOCK = 1 << 16
+_LOG_HEAD = 4096
+_LOG_BYTES = 1 << 26
+_ELF = b"\x7fELF"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +41,17 @@ class Target:
     content: FileBytes
     compression: str | None
     problems: tuple[Problem, ...]
+
+    def described(self, core: Core) -> model.Core:
+        """The input as the report shows it. core: what it holds."""
+        return model.Core(
+            path=str(self.path),
+            size=self.size,
+            format="elf-core" if self.compression is None else f"elf-core.{self.compression}",
+            machine=core.machine,
+            truncated=core.truncated or bool(self.problems),
+            lost=core.lost,
+        )
 
 
 @contextmanager
@@ -101,3 +122,39 @@ def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tu
     sink.flush()
     os.ftruncate(sink.fileno(), total)
     return tuple(problems)
+
+
+def log_in(target: Target) -> HsErrLog | None:
+    """The fatal error log that the input is, whole or an excerpt without its head; None when it is none."""
+    head = bytes(target.content[:_LOG_HEAD])
+    kind = identify(target.content)
+    if head.startswith(_ELF) or (kind is not None and not kind.text):
+        return None
+    from parsers.hs_err import parse
+
+    try:
+        return parse(target.content[:_LOG_BYTES], excerpt=kind is None)
+    except ParseError:
+        return None
+
+
+def core_in(target: Target) -> Core:
+    """The core that the input is. Raises AnalysisError when it is none that can be read, or has no thread."""
+    try:
+        core = core_parser.parse(target.content)
+    except Unsupported as error:
+        raise AnalysisError(f"{target.path}: {error.why}", error.hint) from error
+    except ParseError as error:
+        raise AnalysisError(f"{target.path}: not a core this program can read: {error}", error.hint) from error
+    if core.threads:
+        return core
+    # Without registers there is no stack and no fault to report.
+    if core.truncated:
+        raise AnalysisError(
+            f"{target.path}: the core is cut after {core.size} bytes and holds no thread: no registers, no stacks",
+            "get the whole file; ulimit -c, a full disk or an interrupted copy cut it",
+        )
+    raise AnalysisError(
+        f"{target.path}: the core holds no thread (no NT_PRSTATUS): no registers, no stacks",
+        "get a core that the kernel or gcore wrote",
+    )

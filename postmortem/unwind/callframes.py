@@ -8,8 +8,8 @@ from parsers.dwarf.cfi import FrameTable
 
 if TYPE_CHECKING:
     from parsers.elf.header import Buffer
-    from postmortem.program.memory import AddressSpace
-    from postmortem.program.modules import LoadedModule, ModuleMap
+    from postmortem.program.modules import LoadedModule
+    from postmortem.program.program import Program
 
 _DEBUG_FRAME, _EH_FRAME = ".debug_frame", ".eh_frame"
 
@@ -17,9 +17,9 @@ _DEBUG_FRAME, _EH_FRAME = ".debug_frame", ".eh_frame"
 class CallFrames:
     """CFI tables of the modules of one process, made when a frame first needs them."""
 
-    def __init__(self, modules: ModuleMap, space: AddressSpace) -> None:
-        self._modules = modules
-        self._space = space
+    def __init__(self, program: Program) -> None:
+        self._modules = program.modules
+        self._space = program.memory
         self._tables: dict[int, list[FrameTable]] = {}
 
     def at(self, pc: int) -> list[FrameTable]:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parsers.elf import notes
     from postmortem.machines.machine import Registers
     from postmortem.model.thread import Ended, Kind, Trust
 
+    Switch = Callable[[int], Registers | None]
+    """Registers on the stack that a function with that pc left for its thread's own; None where it has left none."""
+
 
 class VirtualFrame(NamedTuple):
-    """One Java function of an activation; innermost inlined first. `line` counts from 1."""
+    """One Java function of an activation; innermost inlined first. `line` counts from 1. native: the address of the
+    code that implements a native method."""
 
     function: str
     file: str | None = None
     line: int | None = None
     bci: int | None = None
+    native: int | None = None
 
 
 class RawFrame(NamedTuple):
@@ -25,6 +33,8 @@ class RawFrame(NamedTuple):
     frame), so look-ups use pc itself, otherwise pc - 1. sp: stack pointer in this frame. fp: rbp.
     virtual: the Java functions of the activation, when a runtime's own unwinder named them;
     stub: the name of a code blob without functions. level: HotSpot compile level.
+    registers: as the unwinder restored them for this frame, of the first frames of a walk. The caller-saved ones are
+    the callee's where the frame was not interrupted. cfa: the canonical frame address by CFI, of these frames.
     """
 
     pc: int
@@ -37,6 +47,8 @@ class RawFrame(NamedTuple):
     stub: str | None = None
     level: int | None = None
     note: str | None = None
+    registers: Registers | None = None
+    cfa: int | None = None
 
 
 class ForeignStep(NamedTuple):
@@ -57,7 +69,9 @@ class ForeignStep(NamedTuple):
 
 
 class ForeignUnwinder(Protocol):
-    """Unwinds code that a runtime generated."""
+    """Unwinds code that a runtime generated. trust: of the callers that it finds."""
+
+    trust: Trust
 
     def covers(self, pc: int) -> bool:
         """Whether the pc lies in the runtime's generated code. Cheap: asked for every frame."""
@@ -88,6 +102,14 @@ class ReportedFault(NamedTuple):
 
     tid: int
     context: int
+
+
+class CaughtFault(NamedTuple):
+    """A fault that a runtime's handler turned into a call of its own, in frame `position` of the first thread's walk:
+    the frames behind it are the fault's."""
+
+    position: int
+    info: notes.SignalInfo
 
 
 class SignalFrame(NamedTuple):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.machines.x86_64 import registers
 from postmortem.unwind.frame import RawFrame, Walk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from parsers.elf.core import Core
     from parsers.elf.x86_64.prstatus import ThreadStatus
     from postmortem.budget import Budget
+    from postmortem.unwind.frame import Switch
     from postmortem.unwind.walker import Walker
 
 
@@ -22,15 +24,22 @@ class ThreadWalk(NamedTuple):
     crashed: bool
 
 
-def walk_threads(walker: Walker, core: Core, budget: Budget) -> list[ThreadWalk]:
+def walk_threads(
+    walker: Walker,
+    core: Core,
+    budget: Budget,
+    switch: Callable[[int], Switch | None] | None = None,
+) -> list[ThreadWalk]:
     """Every thread walked, the one that took the signal first.
 
-    All together have the frames that the budget allows; when these are spent, each has its innermost few.
+    All together have the frames that the budget allows; when these are spent, each has its innermost few. switch: by
+    fs_base, what Walker.walk is given.
     """
     walks = []
     for index, status in enumerate(core.threads):
         allowed = max(budget.left("frames"), budget.limits.frames_at_least)
-        walk = walker.walk(registers.from_prstatus(status.registers), allowed)
+        left = None if switch is None else switch(walker.thread_pointer(status.registers))
+        walk = walker.walk(walker.registers(status.registers), allowed, left)
         if len(walk.frames) > budget.left("frames") or (walk.ended == "limit" and allowed < walker.max_frames):
             budget.miss("frames")
         else:
@@ -39,12 +48,11 @@ def walk_threads(walker: Walker, core: Core, budget: Budget) -> list[ThreadWalk]
     return walks
 
 
-def unwalked_threads(core: Core) -> list[ThreadWalk]:
+def unwalked_threads(walker: Walker, core: Core) -> list[ThreadWalk]:
     """Every thread with its first frame alone, as its registers have it: for when unwinding is what failed."""
     walks = []
     for index, status in enumerate(core.threads):
-        found = registers.from_prstatus(status.registers)
-        pc, sp = found[registers.PC], found[registers.RSP]
+        pc, sp = walker.place(status.registers)
         frames = [] if pc is None or sp is None else [RawFrame(pc, sp, None, "native", "context", True)]
         walks.append(ThreadWalk(status, Walk(frames, "limit", "unwinding was left out", []), index == 0))
     return walks

@@ -1,31 +1,29 @@
 """Walk a thread's stack: for each pc find the rule, execute it, until a named end.
 
-Order of trust: signal frame, the runtime's own unwinder, CFI, a call to nowhere (return address at
-rsp), frame pointer, scan. A caller's stack pointer is higher than its callee's (but across a signal
-frame, since handlers may run on an alternate stack) and its pc lies in an executable mapping.
+Order of trust: signal frame, the runtime's own unwinder, CFI, a call to nowhere (return address at rsp), the function's
+own instructions where there is no CFI, frame pointer, scan. A caller's stack pointer is higher than its callee's (but
+across a signal frame, since handlers may run on an alternate stack) and its pc lies in an executable mapping.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.dwarf import cfi
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
-from postmortem.machines.x86_64 import signalframe
-from postmortem.machines.x86_64 import steps as machine
-from postmortem.machines.x86_64.registers import PC, RBP, REGISTER_COUNT, RSP
+from postmortem.model import Problem
 from postmortem.unwind.frame import RawFrame, SignalFrame, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from postmortem.machines.machine import Registers
-    from postmortem.model.thread import Ended, Trust
+    from postmortem.machines.machine import Machine, Registers
+    from postmortem.model.thread import Ended, Kind, Trust
+    from postmortem.options import Mode
     from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ForeignUnwinder
 
-Mode = Literal["auto", "cfi", "fp"]
 _MASK = 0xFFFFFFFFFFFFFFFF
 _LONGEST_PLAN = 15 * 8
 _MOST_DAMAGED = 100
@@ -44,6 +42,7 @@ class Walker:
         space: AddressSpace,
         tables: Callable[[int], list[cfi.FrameTable]],
         is_code: Callable[[int], bool],
+        machine: Machine,
         foreign: ForeignUnwinder | None = None,
         mode: Mode = "auto",
         max_frames: int = LIMITS.frames_per_thread,
@@ -52,14 +51,39 @@ class Walker:
         self._space = space
         self._tables = tables
         self._is_code = is_code
+        self._machine = machine
+        self._pc, self._sp, self._fp = machine.pc, machine.sp, machine.fp
         self._foreign = foreign
+        self._generated: Trust = "scan" if foreign is None else foreign.trust
         self._mode = mode
+        self.function: Callable[[int], tuple[int, int] | None] = lambda pc: None
+        """Start and size of the function that holds a pc, by its symbol; asked only where there is no CFI."""
         self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
+        self._states: dict[tuple[int, bool], Callable[[Registers], Registers | None] | None] = {}
         self._places: dict[int, _Place] = {}
         self._code: dict[int, bool] = {}
         self.damaged: dict[int, str] = {}
         """pc → what was wrong with its CFI."""
+
+    def registers(self, status: dict[str, int]) -> Registers:
+        """Where a walk begins: the registers of a thread's NT_PRSTATUS."""
+        return self._machine.registers(status)
+
+    def place(self, status: dict[str, int]) -> tuple[int | None, int | None]:
+        """pc and sp of a thread's NT_PRSTATUS."""
+        return status.get(self._machine.pc_name), status.get(self._machine.sp_name)
+
+    def thread_pointer(self, status: dict[str, int]) -> int:
+        """Of a thread's NT_PRSTATUS; 0 where there is none."""
+        return status.get(self._machine.thread_pointer, 0)
+
+    def problems(self) -> list[Problem]:
+        """Damaged CFI that was met on the way."""
+        return [
+            Problem(stage="unwind", where=hex(pc), what=f"damaged call frame information: {what}")
+            for pc, what in list(self.damaged.items())[:20]
+        ]
 
     def _rule(self, pc: int) -> cfi.Rule | None:
         try:
@@ -95,15 +119,24 @@ class Walker:
         place = _Place(
             executable,
             rule,
-            None if rule is None else _planned(rule),
-            self._space.read(pc, len(signalframe.TRAMPOLINE)) == signalframe.TRAMPOLINE,
+            None if rule is None else _planned(rule, self._machine),
+            self._is_trampoline(pc),
             0 if rule is None else _expression_bytes(rule),
         )
         self._places[pc << 1 | interrupted] = place
         return place
 
-    def walk(self, registers: Registers, max_frames: int | None = None) -> Walk:
-        """All activations from these registers outwards, at most `max_frames`."""
+    def walk(
+        self,
+        registers: Registers,
+        max_frames: int | None = None,
+        switch: Callable[[int], Registers | None] | None = None,
+    ) -> Walk:
+        """All activations from these registers outwards, at most `max_frames`.
+
+        switch: registers on the stack that a function with that pc has left for the thread's own; None where the pc is
+        of no such function.
+        """
         most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
         signal_frames: list[SignalFrame] = []
@@ -111,16 +144,19 @@ class Walker:
         interrupted = True
         covers = self._foreign.covers if self._foreign is not None else None
         word, words = self._space.word, self._space.words
+        machine, pc_at, sp_at, fp_at = self._machine, self._pc, self._sp, self._fp
         places = self._places
         use_other = self._mode != "cfi"
         seen_signal_contexts: set[int] = set()
         stalled = False
+        keep = LIMITS.frames_with_registers
+        switched = False
 
         def end(why: Ended, detail: str | None = None) -> Walk:
             return Walk(frames, why, detail, signal_frames)
 
         while True:
-            pc, sp = registers[PC], registers[RSP]
+            pc, sp = registers[pc_at], registers[sp_at]
             if pc is None or sp is None:
                 return end("no-registers", "the program counter or stack pointer is not known")
             if len(frames) >= most:
@@ -134,10 +170,10 @@ class Walker:
                     if anchored is None:
                         return end("unreadable", stepped)
                     stepped = anchored
-                trust = "hotspot"
+                trust = self._generated
                 interrupted = False
                 # A return barrier takes no stack; two such steps on end would be a loop.
-                above = (stepped[RSP] or 0) - sp
+                above = (stepped[sp_at] or 0) - sp
                 if above < 0 or (above == 0 and stalled):
                     return end("no-progress", f"the caller's stack pointer is not above {sp:#x}")
                 stalled = above == 0
@@ -146,48 +182,64 @@ class Walker:
             place = places.get(pc << 1 | interrupted) or self._place(pc, interrupted)
             executable, rule, plan, is_trampoline, expressions = place
             if is_trampoline:
-                restored = signalframe.restore_signal_frame(self._space, sp)
+                restored = machine.signal_frame(self._space, sp)
                 if restored is not None and sp not in seen_signal_contexts:
                     seen_signal_contexts.add(sp)
-                    frames.append(RawFrame(pc, sp, registers[RBP], "signal", trust, True))
-                    registers = restored[0]
-                    signal_frames.append(SignalFrame(len(frames) - 1, sp, sp + signalframe.CONTEXT_SIGINFO, registers))
+                    frames.append(RawFrame(pc, sp, registers[fp_at], "signal", trust, True))
+                    registers = restored.registers
+                    signal_frames.append(SignalFrame(len(frames) - 1, sp, restored.info, registers))
                     trust, interrupted = "context", True
+                    keep = len(frames) + LIMITS.frames_with_registers
                     continue
-            frames.append(RawFrame(pc, sp, registers[RBP], "native" if executable else "unknown", trust, interrupted))
+            kind: Kind = "native" if executable else "unknown"
+            kept = registers if len(frames) < keep else None
+            frames.append(RawFrame(pc, sp, registers[fp_at], kind, trust, interrupted, registers=kept))
             caller: Registers | None = None
             following: Trust = "cfi"
             reason = ""
+            left = switch(pc - 1) if switch is not None and not switched and not interrupted else None
+            if left is not None and self._executable(left[pc_at] or 0):
+                switched, registers, trust, interrupted = True, left, "frame-pointer", True
+                continue
             if rule is not None:
                 if rule.bottom:
                     return end("bottom", "the CFI marks the outermost frame")
                 if expressions and not self._space.budget.take("expression_bytes", expressions):
                     return end("limit", "the expressions of all frames together are too long")
                 try:
-                    caller = _apply(rule, registers, word) if plan is None else _follow(plan, registers, words)
+                    if plan is None:
+                        caller = _apply(rule, registers, word, machine)
+                    else:
+                        caller = _follow(plan, registers, words, sp_at)
                 except ParseError as damage:
                     self.damaged[pc if interrupted else pc - 1] = str(damage)
+                if kept is not None and caller is not None:
+                    frames[-1] = frames[-1]._replace(cfa=caller[sp_at])
                 if caller is None:
                     reason = f"the stack of the frame at {sp:#x} can't be read"
                 elif not self._plausible(caller, sp):
-                    if caller[PC] == 0:
+                    if caller[pc_at] == 0:
                         if self._is_blank(sp):
                             return end("unreadable", f"the stack at {sp:#x} is all zeros: it was not dumped")
                         return end("bottom", "the return address is 0")
-                    reason = f"CFI gives a caller at {caller[PC] or 0:#x} with sp {caller[RSP] or 0:#x}"
+                    reason = f"CFI gives a caller at {caller[pc_at] or 0:#x} with sp {caller[sp_at] or 0:#x}"
                     caller = None
             elif interrupted and not executable:
                 # The pc itself is nowhere: a call through a bad pointer. The call pushed its return address.
-                caller = machine.step_return_at_sp(self._space, registers)
+                caller = machine.return_step(self._space, registers)
                 if caller is not None and not (
-                    self._plausible(caller, sp) and machine.follows_call(self._space, caller[PC] or 0) is not False
+                    self._plausible(caller, sp)
+                    and (
+                        machine.follows_call(self._space, caller[pc_at] or 0) is not False
+                        or self._is_trampoline(caller[pc_at] or 0)
+                    )
                 ):
                     caller = None
                 following = "frame-pointer"
             if caller is None and use_other:
                 caller, following = self._without_cfi(registers, sp, trust, interrupted, rule is not None)
             if caller is None and self._foreign is not None and use_other:
-                caller, following = self._resume(sp), "hotspot"
+                caller, following = self._resume(sp), self._generated
             if caller is None:
                 if word(sp) is None:
                     return end("unreadable", reason or f"the stack at {sp:#x} is not in the core")
@@ -198,57 +250,90 @@ class Walker:
         self, registers: Registers, sp: int, trust: Trust, interrupted: bool, had_rule: bool
     ) -> tuple[Registers | None, Trust]:
         if interrupted and not had_rule and self._mode == "auto":
-            caller = machine.step_frameless(self._space, registers)
+            caller = self._machine.frameless_step(self._space, registers)
             if caller is not None and self._plausible(caller, sp):
                 return caller, "frame-pointer"
-        caller = machine.step_frame_pointer(self._space, registers)
+        if not had_rule and self._mode == "auto":
+            caller = self._by_code(registers, interrupted)
+            if caller is not None and self._plausible(caller, sp):
+                return caller, "frame-pointer"
+        caller = self._machine.frame_pointer_step(self._space, registers)
         if caller is not None and not self._plausible(caller, sp):
             caller = None
+        following: Trust = "frame-pointer"
+        if caller is not None and not had_rule and self._mode == "auto":
+            caller, following = self._own(caller, registers, sp)
         if self._mode == "auto":
             # Where there's no rule the runtime's own anchor is surer than a frame pointer that passes it by.
             anchored = self._resume(sp)
-            if anchored is not None and (caller is None or (caller[RSP] or 0) > (anchored[RSP] or 0)):
-                return anchored, "hotspot"
+            if anchored is not None and (caller is None or (caller[self._sp] or 0) > (anchored[self._sp] or 0)):
+                return anchored, self._generated
         if caller is not None:
-            return caller, "frame-pointer"
+            return caller, following
         if self._mode == "fp" or had_rule:
             return None, "scan"
         words = _SCAN_FAR if trust in ("context", "cfi") else _SCAN_NEAR
-        caller = machine.scan(self._space, registers, self._is_scan_target, words)
+        caller = self._machine.scan(self._space, registers, self._is_scan_target, words)
         return caller, "scan"
+
+    def _by_code(self, registers: Registers, interrupted: bool) -> Registers | None:
+        """By what the function's own instructions did to the stack up to pc."""
+        pc = registers[self._pc] or 0
+        key = pc, interrupted
+        if key not in self._states:
+            bounds = self.function(pc if interrupted else pc - 1)
+            step = None if bounds is None else self._machine.step_by_code(self._space, bounds, pc, interrupted)
+            self._states[key] = step
+        known = self._states[key]
+        return None if known is None else known(registers)
+
+    def _own(self, caller: Registers, registers: Registers, sp: int) -> tuple[Registers, Trust]:
+        """The caller that rbp gives, or, where that is another function's frame (the call before its return address
+        went elsewhere), what a scan finds below it; both are guesses then."""
+        pc, returns_to = registers[self._pc] or 0, caller[self._pc] or 0
+        if not self._machine.calls_another(self._space, returns_to, pc):
+            return caller, "frame-pointer"
+        words = min(((caller[self._sp] or 0) - 16 - sp) // 8, _SCAN_FAR)
+        found = self._machine.scan(self._space, registers, self._is_scan_target, words) if words > 0 else None
+        if found is not None and found[self._fp] is None:
+            found[self._fp] = registers[self._fp]
+        return found or caller, "scan"
+
+    def _is_trampoline(self, pc: int) -> bool:
+        return self._space.read(pc, len(self._machine.trampoline)) == self._machine.trampoline
 
     def _is_blank(self, sp: int) -> bool:
         data = self._space.read_some(sp, _BLANK)
         return len(data) == _BLANK and not any(data)
 
     def _is_scan_target(self, value: int) -> bool:
-        return value > 0xFFFF and value < 1 << 47 and self._executable(value)
+        return value > 0xFFFF and value < self._machine.top and self._executable(value)
 
     def _plausible(self, caller: Registers, sp: int) -> bool:
-        pc, caller_sp = caller[PC], caller[RSP]
+        pc, caller_sp = caller[self._pc], caller[self._sp]
         return (
             pc is not None
             and caller_sp is not None
             and caller_sp > sp
-            and caller_sp < 1 << 47
+            and caller_sp < self._machine.top
             and self._executable(pc - 1)
         )
 
     def _resume(self, sp: int) -> Registers | None:
         caller = self._foreign.resume(sp) if self._foreign is not None else None
-        return None if caller is None or (caller[RSP] or 0) <= sp else caller
+        return None if caller is None or (caller[self._sp] or 0) <= sp else caller
 
     def _foreign_step(
         self, frames: list[RawFrame], registers: Registers, trust: Trust, interrupted: bool
     ) -> Registers | str:
         assert self._foreign is not None
-        pc, sp = registers[PC] or 0, registers[RSP] or 0
+        pc, sp = registers[self._pc] or 0, registers[self._sp] or 0
         step = self._foreign.step(registers, interrupted)
         frames.append(
             RawFrame(
                 pc,
                 sp,
-                registers[RBP],
+                registers[self._fp],
                 step.kind,
                 trust,
                 interrupted,
@@ -256,11 +341,12 @@ class Walker:
                 step.stub,
                 step.level,
                 step.note,
+                registers if len(frames) < LIMITS.java_frames_with_registers else None,
             )
         )
         frames.extend(step.inserted)
         if self._mode == "fp":
-            caller = machine.step_frame_pointer(self._space, registers)
+            caller = self._machine.frame_pointer_step(self._space, registers)
             return caller if caller is not None else "the frame pointer does not lead on"
         if step.caller is None:
             return step.why or "the frame's layout is not known"
@@ -297,9 +383,11 @@ def _expression_bytes(rule: cfi.Rule) -> int:
     return sum(len(argument) for argument in arguments if isinstance(argument, bytes))
 
 
-def _planned(rule: cfi.Rule) -> _Plan | None:
-    saved = [(register, offset) for register, offset in rule.saved if register < REGISTER_COUNT]
-    if rule.cfa_expression is not None or rule.others or not saved or rule.cfa_register >= REGISTER_COUNT:
+def _planned(rule: cfi.Rule, machine: Machine) -> _Plan | None:
+    saved = [(register, offset) for register, offset in rule.saved if register < machine.count]
+    if rule.cfa_expression is not None or rule.others or not saved:
+        return None
+    if rule.cfa_register >= machine.count or rule.return_register != machine.pc:
         return None
     low, high = min(offset for _, offset in saved), max(offset for _, offset in saved)
     if high - low > _LONGEST_PLAN or any((offset - low) & 7 for _, offset in saved):
@@ -308,7 +396,9 @@ def _planned(rule: cfi.Rule) -> _Plan | None:
     return _Plan(rule.cfa_register, rule.cfa_offset, low, ((high - low) >> 3) + 1, picks)
 
 
-def _follow(plan: _Plan, registers: Registers, words: Callable[[int, int], tuple[int, ...] | None]) -> Registers | None:
+def _follow(
+    plan: _Plan, registers: Registers, words: Callable[[int, int], tuple[int, ...] | None], sp: int
+) -> Registers | None:
     """As _apply, with one read; None when a value that is needed can't be had."""
     register, offset, low, span, picks = plan
     base = registers[register]
@@ -319,13 +409,15 @@ def _follow(plan: _Plan, registers: Registers, words: Callable[[int, int], tuple
     if found is None:
         return None
     caller = registers.copy()
-    caller[RSP] = cfa
+    caller[sp] = cfa
     for number, index in picks:
         caller[number] = found[index]
     return caller
 
 
-def _apply(rule: cfi.Rule, registers: Registers, word: Callable[[int], int | None]) -> Registers | None:
+def _apply(
+    rule: cfi.Rule, registers: Registers, word: Callable[[int], int | None], machine: Machine
+) -> Registers | None:
     """Execute a rule. None when a value that is needed can't be had."""
     if rule.cfa_expression is None:
         base = registers[rule.cfa_register] if rule.cfa_register < len(registers) else None
@@ -338,12 +430,12 @@ def _apply(rule: cfi.Rule, registers: Registers, word: Callable[[int], int | Non
             return None
         cfa = value
     caller = list(registers)
-    caller[RSP] = cfa
+    caller[machine.sp] = cfa
     for register, offset in rule.saved:
-        if register < REGISTER_COUNT:
+        if register < machine.count:
             caller[register] = word(cfa + offset)
     for register, kind, argument in rule.others:
-        if register >= REGISTER_COUNT:
+        if register >= machine.count:
             continue
         if kind == cfi.VAL_OFFSET:
             caller[register] = (cfa + int(argument)) & _MASK
@@ -358,4 +450,6 @@ def _apply(rule: cfi.Rule, registers: Registers, word: Callable[[int], int | Non
                 caller[register] = None if address is None else word(address)
             else:
                 caller[register] = address
-    return None if caller[PC] is None else caller
+    # The column of the return address is a register of its own on some machines (AArch64: x30).
+    caller[machine.pc] = caller[rule.return_register] if rule.return_register < len(caller) else None
+    return None if caller[machine.pc] is None else caller

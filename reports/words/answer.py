@@ -9,8 +9,9 @@ if TYPE_CHECKING:
 
 
 CONFIDENCE = {"certain": "Certain", "likely": "Likely", "possible": "Possible"}
-CLAIM = {"observation": "observation, cause open", "cause": "cause"}
+CLAIM = {"observation": "observation", "cause": "cause"}
 """What the confidence is of."""
+_SERIOUS = ("critical", "high")
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
@@ -92,6 +93,10 @@ def handler_text(report: Report) -> str:
             return ""
         return f"This thread reported an error; thread {crash.handler_tid} ended the process while it did."
     signal = crash.handler_signal
+    shown = crash.signal
+    if shown is not None and signal is not None and (shown.number, shown.code) == (signal.number, signal.code):
+        again = f"The handler of {signal.name} that the program or its run-time installed raised it again"
+        return f"{again}{f' in thread {crash.handler_tid}' if crash.handler_tid is not None else ''}."
     own = f" The core itself names {signal_text(signal, report.process.pid)}." if signal else ""
     if crash.handler_tid is not None:
         return (
@@ -122,11 +127,14 @@ def summary_text(report: Report) -> str:
 def confidence_text(report: Report) -> str:
     """ "critical severity, certain cause"; "" without a verdict."""
     verdict = report.verdict
-    return f"{verdict.severity} severity, {claim_text(verdict)}" if verdict is not None else ""
+    if verdict is None:
+        return ""
+    open_ = "; the cause is open" if verdict.claim == "observation" and verdict.severity in _SERIOUS else ""
+    return f"{verdict.severity} severity, {claim_text(verdict)}{open_}"
 
 
 def claim_text(stated: Finding | Verdict) -> str:
-    """ "certain cause", "certain observation, cause open"."""
+    """ "certain cause", "certain observation"."""
     return f"{stated.confidence} {CLAIM.get(stated.claim, stated.claim)}"
 
 

@@ -185,6 +185,7 @@ def jvm_facts(report: Report) -> tuple[Fact, ...]:
         ("Agents", "; ".join(jvm.agents[:_LISTED]), "jvm.agents"),
         ("Native memory", _sizes(jvm.native_memory), "jvm.native_memory"),
         ("Notes", "; ".join(jvm.notes[:_LISTED]), "jvm.notes"),
+        ("Details", _pairs(jvm.details), "jvm.details"),
     )
 
 
@@ -243,6 +244,7 @@ def host_facts(report: Report) -> tuple[Fact, ...]:
         ("Process", _pairs(host.process_memory), "host.process_memory"),
         ("Kernel parameters", _pairs(host.parameters), "host.parameters"),
         ("Container", _pairs(host.container_facts) if host.container is None else None, "host.container_facts"),
+        ("Details", _pairs(host.details), "host.details"),
         ("CPU features", " ".join(host.cpu_features), "host.cpu_features"),
         ("Limits", limits or None, "host.limits"),
         ("Load", load or None, "host.load"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from reports.text import base_name, number, plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from postmortem.model import Cycle, Frame, Thread
+    from postmortem.model import Cycle, Frame, Thread, Value
 
 
 ENDED = {
@@ -129,6 +130,14 @@ def _last_of(row: Row) -> int:
     return row.index if isinstance(row, FrameRow) else row.last
 
 
+_SYSTEM = re.compile(r"(libc|libpthread|ld-linux[\w-]*|libstdc\+\+|libgcc_s|linux-vdso|libjvm)[.-]")
+
+
+def is_system(frame: Frame) -> bool:
+    """Whether the frame is the C library's or the VM's, and may stand back behind the program's own."""
+    return frame.module is not None and bool(_SYSTEM.match(base_name(frame.module)))
+
+
 def function_text(frame: Frame) -> str:
     """The function, or where the code lies when it has no name."""
     if frame.function:
@@ -187,6 +196,32 @@ def frame_tags(frame: Frame) -> tuple[str, ...]:
     return tuple(tags)
 
 
+def value_text(value: Value) -> str:
+    """ "order = 0x5581a0 → {id = 7, customer = 0x0}"."""
+    held = f" → {value.points_to}" if value.points_to and not value.text.endswith(value.points_to) else ""
+    return f"{value.name} = {value.text}{held}"
+
+
+def value_lines(frame: Frame, most: int = 12) -> tuple[str, ...]:
+    """A frame's arguments and locals, where it is not the C library's; what was optimized out on one line."""
+    if is_system(frame):
+        return ()
+    lines = []
+    for title, values in (("", frame.arguments), ("local ", frame.locals)):
+        lines += [title + value_text(value) for value in values if not _optimized_out(value)]
+    if len(lines) > most:
+        lines = [*lines[:most], f"and {len(lines) - most} more"]
+    gone = [value.name for value in (*frame.arguments, *frame.locals) if _optimized_out(value)]
+    if gone:
+        names = ", ".join(gone[:8]) + (f" and {len(gone) - 8} more" if len(gone) > 8 else "")
+        lines.append(f"optimized out: {names}")
+    return tuple(lines)
+
+
+def _optimized_out(value: Value) -> bool:
+    return value.unavailable is not None and value.unavailable.startswith("optimized out")
+
+
 def frame_line(row: FrameRow) -> str:
     """One frame as one line of text."""
     frame = row.frame
@@ -214,6 +249,7 @@ def stack_lines(rows: Sequence[Row]) -> list[str]:
             lines.append(f"     … {row.text}")
         else:
             lines.append(frame_line(row))
+            lines += [f"       {text}" for text in value_lines(row.frame)]
     return lines
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports.text import base_name, number
+from reports.text import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +20,7 @@ from reports.words.stacks import (
     Row,
     fold,
     function_text,
+    is_system,
 )
 
 
@@ -125,14 +125,6 @@ def group_threads(threads: Sequence[Thread], limit: int = 200) -> tuple[Group, .
         for indices, members, rows in groups.values()
     ]
     return tuple(sorted(made, key=lambda group: not group.crashed))
-
-
-_SYSTEM = re.compile(r"(libc|libpthread|ld-linux[\w-]*|libstdc\+\+|libgcc_s|linux-vdso|libjvm)[.-]")
-
-
-def is_system(frame: Frame) -> bool:
-    """Whether the frame is the C library's or the VM's, and may stand back behind the program's own."""
-    return frame.module is not None and bool(_SYSTEM.match(base_name(frame.module)))
 
 
 def telling_function(group: Group) -> str:

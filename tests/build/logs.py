@@ -30,7 +30,7 @@ class Log:
     problematic: str | None = None
     thread: str = 'JavaThread "main" [_thread_in_native, id=4242, stack(0x00007f1a40000000,0x00007f1a40100000)]'
     sp: int = STACK[1] - 0x2000
-    siginfo: str = "si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x00000000deadb000"
+    siginfo: str = "si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x00006b2f1e4c7018"
     frames: tuple[str, ...] = ()
     java: tuple[str, ...] = ()
     operation: str | None = None

@@ -52,7 +52,7 @@ def plain(name: str | None) -> str | None:
     name = re.sub(r" \[clone [^]]*\]|@.*", "", name)
     for placeholder in ("(anonymous namespace)", "{lambda()#1}", "operator()"):
         name = name.replace(placeholder, re.sub(r"\W", "_", placeholder))
-    name = re.sub(r"\{+closure[^}]*\}+", "{closure}", name).replace("{{vtable.shim}}", "")
+    name = re.sub(r"\{+(?:closure|async_\w+|coroutine)[^}]*\}+", "{closure}", name).replace("{{vtable.shim}}", "")
     previous = None
     while previous != name:
         previous = name

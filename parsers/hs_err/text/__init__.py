@@ -4,7 +4,7 @@ A log is copied from a console, a ticket, a chat or a log store: with prefixes, 
 `#`, newest line first, several in one. Each stage undoes one of these where the text shows it, and says so; a log as
 HotSpot wrote it passes through unchanged.
 
-    bytes → decode → markup → records → (lines run together) → affixes → order → several logs → `#` → lines
+    bytes → decode → markup → records → (lines run together) → writers → affixes → order → several logs → wrapped → `#`
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from parsers.hs_err.model import Line
-from parsers.hs_err.text import affix, anchors, decode, hashes, markup, order
+from parsers.hs_err.text import affix, anchors, decode, hashes, markup, order, streams, wrapped
 from parsers.limits import LIMITS
 
 __all__ = ["Text", "normalised"]
@@ -55,6 +55,10 @@ def normalised(data: bytes) -> Text:
     if split:
         changes.append("lines run together")
         found = anchors.hits([line for _, line in rows])
+    rows, others_told = streams.first_writer(rows, found)
+    if others_told:
+        changes.append(others_told)
+        found = anchors.hits([line for _, line in rows])
     stripped, more = affix.stripped([line for _, line in rows], found)
     changes += more
     kept = [(row[0], line) for row, line in zip(rows, stripped, strict=True) if line is not None]
@@ -68,7 +72,10 @@ def normalised(data: bytes) -> Text:
     starts = tuple(numbers[part.start] for part in parts)
     chosen = parts[0] if parts else order.Log(0, len(lines))
     lines, numbers = lines[chosen.start : chosen.end], numbers[chosen.start : chosen.end]
-    lines, lost = hashes.restored(lines)
+    rows, broken = wrapped.joined(list(zip(numbers, lines, strict=True)))
+    if broken:
+        changes.append(f"{broken} line breaks")
+    numbers, (lines, lost) = [number for number, _ in rows], hashes.restored([line for _, line in rows])
     if lost:
         changes.append(f"the lost # of {lost} lines")
     return Text(

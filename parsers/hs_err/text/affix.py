@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from parsers.hs_err.text import anchors
 from parsers.hs_err.text.markup import unescaped
+from parsers.hs_err.text.streams import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from parsers.hs_err.text.anchors import Hit
 
-_TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _UNESCAPED = re.compile(r"(?<!\\)(?:\\\\){0,64}\\(?:(?![nrtbfu\"'\\/])|u(?![0-9a-fA-F]{4}))")
 """A backslash that begins no escape: the text has its quotation marks but was not escaped."""
 _LONGEST = 400
@@ -79,7 +80,7 @@ def _shapes(texts: Iterable[str], plain: int) -> list[_Shape]:
     total = plain
     for text in texts:
         total += 1
-        tokens = _TOKEN.findall(text)
+        tokens = TOKEN.findall(text)
         key = "".join("w" if t[0].isalnum() or t[0] == "_" else "s" if t.isspace() else t for t in tokens)
         if key not in found and len(found) < 1000:
             found[key] = _Shape([set() for _ in tokens])
@@ -148,6 +149,15 @@ def _cut(lines: list[str], firsts: Sequence[Hit]) -> tuple[list[str | None], lis
     return cut, [f"what stands before {len(firsts)} lines"]
 
 
+def _closing(lines: Sequence[str | None], quote: str) -> str:
+    """What all lines end with from the quotation mark on that closes them; nothing where they have none in common."""
+    told = [line.rstrip()[::-1] for line in lines if line and line.strip()]
+    same = takewhile(lambda characters: len(characters) == 1, map(set, zip(*told, strict=False)))
+    common = "".join(characters.pop() for characters in same)[::-1] if len(told) > 1 else ""
+    at = common.find(quote)
+    return common[at:] if at >= 0 else ""
+
+
 def _unsuffixed(lines: Sequence[str | None], quote: str, words: list[str]) -> tuple[list[str | None], list[str]]:
     located = anchors.Located([line or "" for line in lines])
     rests: list[str] = []
@@ -164,9 +174,13 @@ def _unsuffixed(lines: Sequence[str | None], quote: str, words: list[str]) -> tu
         if above.startswith("#") and above[1:].strip() and len(above) <= _LONGEST:
             rests.append(above[1:])  # the empty line of a head
     shapes = _shapes(rests, plain) if rests and len(rests) >= plain else []
-    if not shapes:
+    closing = _closing(lines, quote) if quote and not shapes else ""
+    if not shapes and not closing:
         return [*lines], words
     patterns = [re.compile(rf"{''.join(map(_pattern, shape.tokens))}$") for shape in shapes]
+    if closing:
+        patterns.append(re.compile(rf"{re.escape(closing)}$"))
+        rests.append(closing)
     undo = bool(quote) and any(text.startswith(quote) for text in rests) and not _UNESCAPED.search(located.text)
     cut: list[str | None] = []
     count = 0

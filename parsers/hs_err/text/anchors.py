@@ -49,7 +49,7 @@ _RANKED = (
     ("Stack: [0x",),
     ("Native frames: (", "Java frames: ("),
     ("V  [libjvm.", "V [libjvm.", "V  [jvm.dll+", "V [jvm.dll+", "C  [", "C [lib", "v  ~", "J  ", "j  "),
-    ("siginfo:", "siginfo: "),
+    ("siginfo:", "siginfo: si_signo", "siginfo:si_signo", "siginfo: ExceptionCode"),
     ("Registers:",),
     ("Register to memory mapping:",),
     ("Top of Stack: (sp=",),
@@ -73,6 +73,7 @@ _RANKED = (
 _RANK = {word: rank for rank, words in enumerate(_RANKED) for word in words}
 _AMBIGUOUS = frozenset(("C  [", "C [lib", "J  ", "j  ", "Event: ", "Registers:", "siginfo:", "Command Line: "))
 """Text of another kind may have these, too."""
+_ENOUGH = 3
 WHOLE = (
     f"{HEADS[0]}:",
     f"{HEADS[1]}.",
@@ -81,6 +82,7 @@ WHOLE = (
     "If you would like to submit a bug report, please visit:",
     "The crash happened outside the Java Virtual Machine in native code.",
     "Native frames: (J=compiled Java code, j=interpreted, Vv=VM code, C=native code)",
+    "Registers:",
     "Register to memory mapping:",
     "Dynamic libraries:",
     "Environment Variables:",
@@ -142,5 +144,6 @@ def hits(lines: list[str], words: Iterable[str] = _RANK) -> list[Hit]:
 
 def telling(found: list[Hit]) -> bool:
     """Whether a text with these hits is a log or part of one."""
-    words = {hit.word for hit in found if hit.word not in _AMBIGUOUS}
-    return bool(words.intersection(HEADS)) or len(words) > 1
+    words = {hit.word for hit in found}
+    own = words - _AMBIGUOUS
+    return bool(own.intersection(HEADS)) or len(own) > 1 or (bool(own) and len(words) >= _ENOUGH)

@@ -7,8 +7,9 @@ demand none.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
+from postmortem.machines.machine import Decoded
 from postmortem.model import Address, Operand
 
 if TYPE_CHECKING:
@@ -33,42 +34,31 @@ _WHOLE = {part: whole for whole, parts in _SUB.items() for part in parts}
 Access = Literal["read", "write", "read-write", "execute"]
 
 
-class Decoded(NamedTuple):
-    """An instruction with its evaluated memory operands.
-
-    access: what the instruction as a whole does to memory. values: see model.Crash.operand_values.
-    target: where a call, jump or return would go, if it can be told.
-    """
-
-    text: str
-    code: bytes
-    mnemonic: str
-    operands: tuple[Operand, ...]
-    values: dict[str, int]
-    access: Literal["read", "write", "execute"] | None
-    target: int | None
-    privileged: bool
-
-
-def _engine(detail: bool) -> Any:
+def engine(detail: bool) -> Any:
+    """A decoder of x86-64 instructions; detail: with operands and groups."""
     from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 
-    engine = Cs(CS_ARCH_X86, CS_MODE_64)
-    engine.detail = detail
-    return engine
+    decoder = Cs(CS_ARCH_X86, CS_MODE_64)
+    decoder.detail = detail
+    return decoder
+
+
+def whole(name: str | None) -> str | None:
+    """The 64-bit register that a general register is part of; None for others."""
+    return name if name in _SUB else _WHOLE.get(name or "")
 
 
 def register(registers: dict[str, int], name: str) -> int | None:
     """The value of a register or of its low part."""
     if name in registers:
         return registers[name]
-    whole = _WHOLE.get(name)
-    value = registers.get(whole) if whole else None
-    if value is None or whole is None:
+    of = _WHOLE.get(name)
+    value = registers.get(of) if of else None
+    if value is None or of is None:
         return None
-    if name == _SUB[whole][0]:
+    if name == _SUB[of][0]:
         return value & 0xFFFFFFFF
-    if name == _SUB[whole][1]:
+    if name == _SUB[of][1]:
         return value & 0xFFFF
     return value >> 8 & 0xFF if name.endswith("h") else value & 0xFF
 
@@ -83,7 +73,7 @@ def decode(space: AddressSpace, pc: int, registers: dict[str, int], mapped: Call
     code = space.read_some(pc, _LONGEST)
     if not code:
         return None
-    instruction = next(_engine(True).disasm(code, pc, 1), None)
+    instruction = next(engine(True).disasm(code, pc, 1), None)
     if instruction is None:
         return None
     from capstone import CS_GRP_PRIVILEGE
@@ -268,31 +258,31 @@ def _target(
 
 def listing(space: AddressSpace, pc: int, start: int | None) -> tuple[tuple[Address, str], ...]:
     """Instructions around pc. `start`: a known instruction boundary at or below pc (the function's first)."""
-    engine = _engine(False)
+    decoder = engine(False)
     rows: list[tuple[Address, str]] = []
     if start is not None and 0 < pc - start <= 1 << 16:
-        before = _lines(engine, space.read_some(start, pc - start), start, pc)
+        before = _lines(decoder, space.read_some(start, pc - start), start, pc)
         rows = before[-_BEFORE:] if before is not None else []
     if not rows:
         # No known boundary: the longest run of instructions that ends exactly at pc.
         for back in range(48, 0, -1):
-            before = _lines(engine, space.read_some(pc - back, back), pc - back, pc)
+            before = _lines(decoder, space.read_some(pc - back, back), pc - back, pc)
             if before:
                 rows = before[-_BEFORE:]
                 break
     code = space.read_some(pc, _LONGEST * (_AFTER + 1))
     rows += [
         (Address(at), f"{mnemonic} {operands}".strip())
-        for at, _, mnemonic, operands in engine.disasm_lite(code, pc, _AFTER + 1)
+        for at, _, mnemonic, operands in decoder.disasm_lite(code, pc, _AFTER + 1)
     ]
     return tuple(rows)
 
 
-def _lines(engine: Any, code: bytes, start: int, end: int) -> list[tuple[Address, str]] | None:
+def _lines(decoder: Any, code: bytes, start: int, end: int) -> list[tuple[Address, str]] | None:
     """Instructions that fill [start, end) exactly, or None."""
     rows = []
     reached = start
-    for at, size, mnemonic, operands in engine.disasm_lite(code, start):
+    for at, size, mnemonic, operands in decoder.disasm_lite(code, start):
         rows.append((Address(at), f"{mnemonic} {operands}".strip()))
         reached = at + size
     return rows if reached == end else None
@@ -300,12 +290,12 @@ def _lines(engine: Any, code: bytes, start: int, end: int) -> list[tuple[Address
 
 def call_before(space: AddressSpace, address: int) -> str | None:
     """The call instruction that ends at a return address, with its own address."""
-    engine = _engine(False)
+    decoder = engine(False)
     for size in (5, 2, 3, 6, 7, 4):
         code = space.read(address - size, size)
         if code is None:
             continue
-        for at, length, mnemonic, operands in engine.disasm_lite(code, address - size, 1):
+        for at, length, mnemonic, operands in decoder.disasm_lite(code, address - size, 1):
             if mnemonic == "call" and length == size:
                 return f"{at:#x}: call {operands}"
     return None

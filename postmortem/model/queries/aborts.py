@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MUSL_ALLOCATOR = re.compile(r"a_crash|get_meta|nontrivial_free|alloc_slot|(?:__libc_)?(?:free|realloc|malloc|calloc)")
 _MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
-_RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
+_RAISES = views.RAISES
 
 
 def musl_crash(report: Report) -> bool | None:
@@ -40,6 +40,8 @@ def aborted(report: Report) -> bool:
 def own_signal(report: Report) -> bool:
     """kill, tgkill or sigqueue by the process itself."""
     signal = report.crash.signal
+    if signal is not None and views.raised_on_stack(report):
+        return True
     if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
         return False
     return signal.sender_pid is not None and signal.sender_pid == report.process.pid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ SIGXCPU, SIGXFSZ, SIGSYS = 24, 25, 31
 SEGV_MAPERR, SEGV_ACCERR = 1, 2
 BUS_ADRALN, BUS_ADRERR = 1, 2
 SI_USER, SI_KERNEL, SI_QUEUE, SI_TKILL = 0, 128, -1, -6
+
+RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
+"""With what a process sends itself a signal, by plain name."""
 
 FIRST_PAGE = 4096
 NEAR_NULL = 65536
@@ -49,7 +53,20 @@ def code(report: Report) -> int | None:
 def raised_by_cpu(report: Report) -> bool:
     """The kernel raised the signal for an instruction; False for kill, raise and when it is unknown."""
     value = code(report)
-    return value is not None and value > 0
+    return value is not None and value > 0 and not raised_on_stack(report)
+
+
+def raised_on_stack(report: Report) -> bool:
+    """The innermost function of a log is the one with which a process sends itself a signal.
+
+    macOS tells of such a signal what a fault would have (SEGV_ACCERR, address 0), so the function decides.
+    """
+    if not is_log(report):
+        return False
+    frame = next((frame for frame in crashing_frames(report) if frame.kind != "signal"), None)
+    if frame is None or frame.function is None or frame.trust == "scan":
+        return False
+    return RAISES.fullmatch(plain(frame.function)) is not None
 
 
 def crashing_frames(report: Report) -> tuple[Frame, ...]:
@@ -124,7 +141,7 @@ def fault_address(report: Report) -> Address | None:
     """The address that was touched. si_addr counts only where the kernel fills it, not with SI_KERNEL, and where it
     is of memory: of an arithmetic error, a trap or an illegal instruction it is the instruction's own."""
     crash = report.crash
-    if signal_is(report, SIGILL, SIGTRAP, SIGFPE, SIGSYS):
+    if signal_is(report, SIGILL, SIGTRAP, SIGFPE, SIGSYS) or raised_on_stack(report):
         return None
     if crash.fault_address is not None:
         return crash.fault_address

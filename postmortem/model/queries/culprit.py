@@ -56,11 +56,24 @@ def first(frames: Iterable[Frame]) -> tuple[int, Frame] | None:
 
     A word that a scan of the stack took for a return address may be a leftover of an earlier call: it names nobody.
     """
-    for index, frame in enumerate(frames):
+    every = tuple(frames)
+    for index, frame in enumerate(every):
         if machinery(frame) or frame.trust == "scan" or (frame.function is None and frame.module is None):
+            continue
+        if frame.function is None and _is_within_machinery(every, index):
             continue
         return index, frame
     return None
+
+
+def _is_within_machinery(frames: tuple[Frame, ...], index: int) -> bool:
+    """An unnamed frame whose nearest named caller in the same module is machinery: a static function of that."""
+    for frame in frames[index + 1 :]:
+        if frame.module != frames[index].module:
+            return False
+        if frame.function is not None:
+            return skipped_function(frame.function)
+    return False
 
 
 def label(frame: Frame) -> str:

@@ -42,6 +42,35 @@ def cycles(report: Report) -> tuple[tuple[int, ...], ...]:
     return tuple(found)
 
 
+def cycles_with_java(report: Report) -> tuple[tuple[int, ...], ...]:
+    """As `cycles`, those that need both a lock of native code and something that a Java thread waits for."""
+    native = {tid: owner for tid, (_, owner) in waits(report).items()}
+    java = {
+        thread.tid: thread.java.waits_for_tid
+        for thread in report.threads
+        if thread.tid is not None
+        and thread.java is not None
+        and thread.java.waits_for_tid is not None
+        and thread.tid not in native
+    }
+    edges: dict[int, int] = native | java
+    index_of = {thread.tid: index for index, thread in enumerate(report.threads)}
+    done: set[int] = set()
+    found = []
+    for start in edges:
+        path: list[int] = []
+        tid = start
+        while tid in edges and tid in index_of and tid not in done:
+            done.add(tid)
+            path.append(tid)
+            tid = edges[tid]
+        if tid in path:
+            members = path[path.index(tid) :]
+            if not native.keys().isdisjoint(members) and not java.keys().isdisjoint(members):
+                found.append(tuple(index_of[member] for member in members))
+    return tuple(found)
+
+
 def queues(report: Report) -> dict[tuple[int, int], tuple[int, ...]]:
     """(lock address, owner's tid) → indices of the threads that wait for it."""
     grouped: defaultdict[tuple[int, int], list[int]] = defaultdict(list)

@@ -35,6 +35,8 @@ def plain(function: str) -> str:
     "std::vector<int>::at(unsigned long) const" is "std::vector::at". Lambdas and closures lose their number, a libc
     variant for one CPU its suffix ("__memmove_avx_unaligned_erms" is "memmove").
     """
+    if function.startswith(("-[", "+[")) and "]" in function:
+        return function[: function.index("]") + 1][:LONGEST_NAME]  # a method of Objective-C
     name = _RUST_HASH.sub("", _SUFFIX.sub("", function[:LONGEST_NAME].strip()))
     name = _GO_RECEIVER.sub(r".\1.", name)
     name = _ANONYMOUS.sub("@anonymous@", _LAMBDA.sub("@lambda@", _CLOSURE.sub("@closure@", name)))

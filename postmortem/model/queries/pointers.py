@@ -45,6 +45,14 @@ def as_text(value: int) -> str | None:
     return None
 
 
+def as_wide_text(value: int) -> str | None:
+    """The word as four little-endian UTF-16 characters of ASCII, as Java and Windows keep them."""
+    raw = (value & (1 << 64) - 1).to_bytes(8, "little")
+    if any(raw[1::2]) or not re.fullmatch(rb"[\x20-\x7e]{4}", raw[::2]):
+        return None
+    return raw[::2].decode("ascii")
+
+
 def as_float(value: int) -> float | None:
     """The word as a double when that is a number people write: 1e-6 to 1e12, with few significant digits."""
     number: float = struct.unpack("<d", (value & (1 << 64) - 1).to_bytes(8, "little"))[0]
@@ -59,6 +67,8 @@ def describe(value: int) -> str | None:
         return f"{value:#x} carries the pattern {found[0]}: {found[2]}."
     if (text := as_text(value)) is not None:
         return f"The bytes of {value:#x} are text, {text!r}: a string was written over the pointer."
+    if (text := as_wide_text(value)) is not None:
+        return f"The bytes of {value:#x} are UTF-16 text, {text!r}: characters stand where the pointer should be."
     if (number := as_float(value)) is not None:
         return f"The bits of {value:#x} are the floating-point number {number:g}: a number was taken for a pointer."
     return None

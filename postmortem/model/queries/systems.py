@@ -34,14 +34,17 @@ _SUFFIXES: tuple[tuple[str, Name], ...] = (
 )
 _NARROW = re.compile(r"-(?:x86|i386|i486|i586|i686|arm|ppc|sparc|s390|mips)(?:-|$)")
 _MUSL = re.compile(r"ld-musl-|libc\.musl-")
+_GLIBC = re.compile(r"/libc\.so\.6$|/libc-2\.\d+\.so$")
 _EMULATORS = (("qemu", "qemu"), ("rosetta", "Rosetta"), ("fex-emu", "FEX"), ("box64", "box64"))
 _MODULES_SEEN = 4096
 
 
 class System(NamedTuple):
-    """name: None where nothing tells. bits: of an address. emulator: what translates the CPU's instructions."""
+    """name: None where nothing tells. glibc, musl: which C library, where that is known. bits: of an address.
+    emulator: what translates the CPU's instructions."""
 
     name: Name | None = None
+    glibc: bool = False
     musl: bool = False
     bits: int | None = None
     container: bool = False
@@ -59,6 +62,7 @@ def system(report: Report) -> System:
     emulator = next((name for word, name in _EMULATORS for path in paths if word in path.lower()), None)
     return System(
         name=_name(report, platform, paths),
+        glibc=libc.startswith("glibc") or any(_GLIBC.search(path) for path in paths),
         musl="musl" in platform or libc.startswith("musl") or any(_MUSL.search(path) for path in paths),
         bits=_bits(report, platform),
         container=report.process.pid == 1 or (host is not None and host.memory_limit is not None),
@@ -88,9 +92,9 @@ def _name(report: Report, platform: str, paths: list[str]) -> Name | None:
 
 
 def _bits(report: Report, platform: str) -> int | None:
-    if platform:
-        return 32 if _NARROW.search(platform) else 64
     name = (report.jvm.name if report.jvm is not None else None) or ""
     if "64-Bit" in name or report.core.machine in ("x86_64", "aarch64"):
         return 64
+    if platform:
+        return 32 if _NARROW.search(platform) else 64
     return 32 if name.endswith(("Server VM", "Client VM")) else None

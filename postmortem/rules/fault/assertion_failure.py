@@ -35,6 +35,10 @@ _GLIB = re.compile(
     r"(?:[^\n:]*:)?ERROR:(?P<file>[^:\n]+):(?P<line>\d+):(?:(?P<function>[^\n]*?):)? (?P<said>.+)", re.DOTALL
 )
 _GLIB_FAILED = re.compile(r"assertion failed:? \((?P<expression>.*?)\)(?::(?P<values> .*))?$", re.DOTALL)
+_LOGGED = re.compile(r"F\d{4,8} [\d:.]+ +\d+ (?P<file>[^:\n]+):(?P<line>\d+)\] (?P<said>.*)", re.DOTALL)
+"""A line of glog or Abseil."""
+_CHECK = re.compile(r"(?:[^\n:]+:\d+: )?(?:(?:Debug )?[Cc]heck failed(?::|\b) ?|Check (?P<what>.{1,300}) failed(?=:))")
+_STATED = ("libstdc++", "GLib", "assert", "Qt", "V8", "glog", "Abseil")
 _MUTEX = re.compile(r"(?:pthread_)?(?:mutex|rwlock|tpp)[\w-]*\.[ch]:")
 _FAILING = (
     "__assert",
@@ -42,24 +46,31 @@ _FAILING = (
     "std::__glibcxx_assert_fail",
     "std::__replacement_assert",
     "g_assertion_message",
+    "qt_assert",
+    "boost::assertion_failed",
 )
+_LOG = re.compile(r"google::(?:LogMessage|Check).*|absl::.*(?:LogMessage|RawLog).*|V8_Fatal.*|v8::base::.*Check.*")
+"""Functions of logs, which report failed checks among others."""
 
 
 class _Failed(NamedTuple):
-    """place: "file:line". where: the evidence with the text."""
+    """place: "file:line". where: the evidence with the text. checked: by a CHECK macro of a log."""
 
     expression: str = ""
     function: str = ""
     place: str = ""
     where: str = "native.abort_message"
+    checked: bool = False
 
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not aborts.aborted(report):
         return
-    frame = views.last_named(report, lambda name: name.startswith(_FAILING))
     failed = _failed(report)
+    frame = views.last_named(
+        report, lambda name: name.startswith(_FAILING) or bool(failed and failed.checked and _LOG.fullmatch(name))
+    )
     if (failed is None and frame is None) or re.search(r"malloc\.c|sysmalloc", _text(report)):
         return
     failed = failed or _Failed()
@@ -68,8 +79,10 @@ def check(report: Report) -> Iterator[Finding]:
     caller = caller or (views.caller_of(report, frame[0]) if frame else views.blamed(report))
     where = f" in {culprit.label(caller[1])}" if caller else ""
     mutex = _MUTEX.match(failed.place) is not None and failed.function.lstrip("_").startswith("pthread_")
-    if failed.place and not mutex and not header:
-        where = f" in {failed.function or 'an unnamed function'}, {failed.place}"
+    if failed.checked and caller is None and failed.place:
+        where = f" at {failed.place}"
+    if failed.place and failed.function and not mutex and not header:
+        where = f" in {failed.function}, {failed.place}"
     yield Finding(
         rule=RULE.id,
         title=_title(failed, where, mutex),
@@ -99,8 +112,17 @@ def _text(report: Report) -> str:
 def _failed(report: Report) -> _Failed | None:
     """What failed, as far as its text says; None without one."""
     text, where = _text(report), "native.abort_message"
-    if not text and report.native.runtime in ("libstdc++", "GLib") and report.native.runtime_message:
+    if not text and report.native.runtime in _STATED and report.native.runtime_message:
         text, where = report.native.runtime_message.strip(), "native.runtime_message"
+        logged = _LOGGED.match(text)
+        said = logged["said"] if logged else text
+        checked = _CHECK.match(said)
+        if checked:
+            place = f"{PurePosixPath(logged['file']).name}:{logged['line']}" if logged else ""
+            stated = f"{checked['what'] or ''}{said[checked.end() :]}"
+            return _Failed(" ".join(stated.split())[:300], "", place, where, checked=True)
+        if logged or (report.native.runtime in ("Qt", "V8", "glog", "Abseil") and not _ASSERTION.match(text)):
+            return None
     if not text:
         return None
     parts = _ASSERTION.match(text)
@@ -136,7 +158,7 @@ def _title(failed: _Failed, where: str, mutex: bool) -> str:
         return f"libc found a mutex damaged or misused{where}{said}"
     if failed.function.startswith("std::"):
         return f"Assertion failed{where}: {failed.function}() requires {failed.expression}"
-    return f"Assertion failed{where}{said}"
+    return f"{'CHECK' if failed.checked else 'Assertion'} failed{where}{said}"
 
 
 def _explanation(failed: _Failed, where: str, mutex: bool) -> str:

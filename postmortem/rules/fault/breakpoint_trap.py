@@ -31,6 +31,10 @@ def check(report: Report) -> Iterator[Finding]:
     glib = views.last_named(report, _is_glib) if frames and culprit.machinery(frames[0]) else None
     caller = views.caller_of(report, glib[0]) if glib else None
     where = f" in {culprit.label(caller[1])}" if caller else views.inside(report)
+    v8 = report.native.runtime_message if report.native.runtime == "V8" else None
+    if v8 is not None:
+        yield _of_v8(report, v8)
+        return
     yield Finding(
         rule=RULE.id,
         title=f"GLib's g_error() or a fatal g_log() ended the program{where}"
@@ -62,6 +66,27 @@ def check(report: Report) -> Iterator[Finding]:
         else (
             "Look at the source line of the crashing frame for the check that leads to the trap.",
             ("If nothing in the source traps, a debugger or tracer left a breakpoint in the code when it detached."),
+        ),
+    )
+
+
+def _of_v8(report: Report, text: str) -> Finding:
+    said = " ".join(text.split())[:200]
+    return Finding(
+        rule=RULE.id,
+        title=f"V8 ended the process: {said}",
+        severity="high",
+        confidence="certain",
+        claim="observation",
+        explanation=f"The JavaScript engine V8 executed a breakpoint on purpose: {said}. Its message went to stderr.",
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "raised by the processor"),
+            ("native.runtime_message", "why V8 does so here"),
+            (views.frame_path(report, 0), "the function of V8"),
+        ),
+        remedies=(
+            "Read the message and the JavaScript stack on stderr; llnode shows the JavaScript frames of the core.",
         ),
     )
 

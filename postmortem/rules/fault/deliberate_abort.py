@@ -11,6 +11,7 @@ What to do: read the condition before the abort, and the log just before the cra
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
@@ -31,7 +32,12 @@ def check(report: Report) -> Iterator[Finding]:
     caller = views.blamed(report)
     call = (aborts.call(report, caller[0]) if caller else None) or "abort()"
     text = aborts.message(report)
+    logged = _logged(report) if not text else None
     said = f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
+    if logged and report.native.runtime == "V8" and caller and _OF_V8.match(caller[1].function or ""):
+        where, caller = "", None
+    if logged:
+        said = f" {report.native.runtime} said {logged!r}: a fatal error that the program reported on purpose."
     lost = _is_lost(report)
     reported = lost and views.java_process(report)
     if reported:
@@ -43,7 +49,9 @@ def check(report: Report) -> Iterator[Finding]:
         said = " What called it is not in what is left of the stack."
     yield Finding(
         rule=RULE.id,
-        title=f"{call} called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
+        title=f"Fatal error reported with {report.native.runtime}{where}: {logged}"
+        if logged
+        else f"{call} called{where}" + (f": {text.splitlines()[0][:120]}" if text else ""),
         severity="high",
         confidence="possible" if lost else "certain",
         claim="observation",
@@ -52,7 +60,8 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             ("crash.signal.code_name", "sent by the process to itself"),
             ("native.abort_message", "what libc said"),
-            (views.blamed_path(report), "the caller"),
+            ("native.runtime_message" if logged else "", "what was reported"),
+            (views.blamed_path(report) if caller else "", "the caller"),
         ),
         remedies=(
             f"Find the log hs_err_pid{report.process.pid or '<pid>'}.log (working directory, /tmp, -XX:ErrorFile) and"
@@ -63,6 +72,17 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+def _logged(report: Report) -> str | None:
+    """What a log that ends the process was told, without time and thread; its place in the source is kept."""
+    if report.native.runtime not in _LOGS or not report.native.runtime_message:
+        return None
+    text = " ".join(re.sub(r"^F\d{4,8} [\d:.]+ +\d+ ", "", report.native.runtime_message.strip()).split())
+    place = re.match(r"(?P<place>[^ :]+:\d+)(?:\]|:) ", text)
+    if place and place["place"].rpartition("/")[2] in views.inside(report):
+        text = text[place.end() :]
+    return text[:200] or None
+
+
 def _is_lost(report: Report) -> bool:
     """The stack can't be read right above abort()."""
     found = views.crashing_thread(report)
@@ -70,5 +90,8 @@ def _is_lost(report: Report) -> bool:
         return False
     return len({frame.module for frame in found[1].frames}) <= 1
 
+
+_OF_V8 = re.compile(r"(?:v8|node)::|Builtins_|std::__shared|.* v8::internal::")
+_LOGS = ("glog", "Abseil", "Qt", "V8", "Python")
 
 RULE = Rule(id="deliberate-abort", group="fault", specificity=20, check=check, documentation=__doc__ or "")

@@ -33,8 +33,12 @@ def check(report: Report) -> Iterator[Finding]:
     signal = report.crash.signal
     said = _said(report)
     if signal is None and not said:
-        return
-    name = signal.name if signal is not None else "The JVM ended itself"
+        if not views.is_log(report):
+            return
+        if not views.crashing_frames(report):
+            yield _excerpt(report)
+            return
+    name = signal.name if signal is not None else "The JVM ended itself" if said else "A crash"
     place, index = _place(report)
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
@@ -43,7 +47,10 @@ def check(report: Report) -> Iterator[Finding]:
     sent = views.was_sent(report)
     yield Finding(
         rule=RULE.id,
-        title=f"{name}{f' in {place}' if place and not sent else ''}" + (f": {said[:160]}" if said else ""),
+        title=(
+            f"{name}{f' in {place}' if place and not sent else ''}{_on(thread, place, index, report)}"
+            + (f": {said[:160]}" if said else "")
+        ),
         severity="high",
         confidence="certain",
         claim="observation",
@@ -69,6 +76,37 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+def _excerpt(report: Report) -> Finding:
+    """A log without its head: it is of a JVM that died, but does not tell of what."""
+    jvm = report.jvm
+    parts = {
+        "the version": jvm is not None and jvm.version is not None,
+        "threads": bool(report.threads),
+        "registers": bool(report.crash.registers) or any(thread.registers for thread in report.threads[:1]),
+        "the heap": jvm is not None and jvm.heap is not None,
+        "events": jvm is not None and any(log.events for log in jvm.events),
+        "libraries": bool(report.mappings or report.modules),
+        "arguments": jvm is not None and bool(jvm.arguments),
+        "the machine": report.host is not None
+        and (report.host.operating_system is not None or report.host.cpu is not None or report.host.memory is not None),
+    }
+    there = ", ".join(name for name, has in parts.items() if has) or "nothing that tells of the crash"
+    return Finding(
+        rule=RULE.id,
+        title="Excerpt of a fatal error log: what ended the JVM is not in it",
+        severity="info",
+        confidence="certain",
+        claim="observation",
+        explanation=(
+            "The log's head (the signal or error, its place) and the crashing thread's stack are missing, so no"
+            " cause can"
+            f" be told. What is there: {there}."
+        ),
+        evidence=proof(report, ("core.format", "what the file is"), ("jvm.version", "the JVM")),
+        remedies=('Get the whole log, from its first line ("A fatal error has been detected") on.',),
+    )
+
+
 def _said(report: Report) -> str:
     """The words with which a JVM ended itself."""
     error = report.jvm.error if report.jvm is not None else None
@@ -81,12 +119,23 @@ def _place(report: Report) -> tuple[str, int | None]:
     index = next((number for number, frame in enumerate(frames) if _tells(frame)), None)
     if index is None:
         pc = report.crash.pc
-        return (f"an unnamed place at {pc:#x}" if pc else ""), None
+        if pc == 0:
+            return "a call or jump through a null pointer", None
+        if pc and report.mappings and views.mapping_at(report, pc) is None:
+            return f"a jump to {pc:#x}, where nothing is mapped", None
+        return (f"code at {pc:#x}, in no module" if pc else ""), None
     frame = frames[index]
     module = (frame.module or "").replace("\\", "/").rsplit("/", 1)[-1]
     of = f" of {module}" if module and frame.function is not None else ""
     by = culprit.first(frames[index + 1 :]) if culprit.machinery(frame) else None
     return f"{culprit.label(frame)}{of}" + (f", called by {culprit.label(by[1])}" if by is not None else ""), index
+
+
+def _on(thread: str, place: str, index: int | None, report: Report) -> str:
+    """A library of the system alone does not tell whose the crash is: the thread tells a little more."""
+    if not thread or index is None or not culprit.machinery(views.crashing_frames(report)[index]):
+        return ""
+    return "" if "called by" in place else f", on {thread}"
 
 
 def _tells(frame: Frame) -> bool:
@@ -122,10 +171,21 @@ def _missing(report: Report, place: str) -> str:
     if not frames:
         return "no stack of the thread is at hand."
     if len(frames) < _SHORTEST:
+        library = culprit.machinery(frames[0])
+        if library:
+            return (
+                "a function of the system's library faults for what its caller hands to it, a bad pointer or string, or"
+                " for a heap of malloc's that was damaged before; that caller, native code, is not on this stack."
+            )
         count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
         return f"the stack has {count}, so how the program came there is not known."
     if not place:
         return "none of the frames has a name."
+    if any(culprit.machinery(frame) for frame in frames[:1]):
+        return (
+            "a function of the system's library faults for what its caller hands to it, a bad pointer or string, or for"
+            " a heap of malloc's that was damaged before; the caller is not on this stack."
+        )
     return "what is known fits several explanations."
 
 

@@ -34,6 +34,10 @@ _FATAL = (
 )
 
 
+RIVALS = ("A text of an earlier panic that was recovered.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if report.crash.signal is None:
@@ -43,6 +47,8 @@ def check(report: Report) -> Iterator[Finding]:
     text = (report.native.runtime_message or "").strip() if go else ""
     if frame is None and not text.startswith(("panic: ", "fatal error: ")):
         return
+    if views.raised_by_cpu(report) and frame is None and "unexpected signal" in text:
+        return  # A fault in C code: it is reported as such.
     caller = views.caller_of(report, frame[0]) if frame else views.blamed(report)
     where = f" in {culprit.label(caller[1])}" if caller else ""
     first_line = (text.splitlines() or [""])[0][:200]
@@ -52,6 +58,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if frame else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The Go run-time ended the process{where}."
         + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
         evidence=proof(
@@ -63,11 +70,18 @@ def check(report: Report) -> Iterator[Finding]:
                 "the function",
             ),
         ),
-        remedies=(
+        remedies=_DEEP
+        if first_line.startswith("fatal error: stack overflow")
+        else (
             f"Fix the panicking statement{where}, or recover where the work can be given up.",
             "Build and test with -race; read all goroutines with dlv core EXE CORE.",
         ),
     )
 
+
+_DEEP = (
+    "Find why the recursion does not end: a missing base case, a cycle in the data. It can't be recovered from.",
+    "If the depth is legitimate, raise debug.SetMaxStack (1 GB on 64-bit), or make it a loop.",
+)
 
 RULE = Rule(id="go-fatal", group="fault", specificity=90, check=check, documentation=__doc__ or "")

@@ -1,6 +1,6 @@
 """Heap corruption.
 
-What it finds: the allocator noticed that its own data is damaged, or crashed on it.
+What it finds: the allocator noticed that its own data is damaged, or crashed on it; glibc's, musl's and others.
 Why it matters: the call that noticed is usually innocent: the damage was done before, often elsewhere.
 Evidence it needs: libc's abort text (or an allocator's in memory); or a fault inside the allocator.
 False alarms: a fault inside malloc may be a stack overflow, which is reported instead.
@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.model.queries import aborts, culprit
+from postmortem.model.queries import aborts, allocators, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -64,11 +64,8 @@ _TEXT = re.compile(
     r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk)\(\): |double free|corrupted"
     r" (?:size|double|top|unsorted)"
     r"|malloc\.c|\bsysmalloc\b|invalid fastbin entry|tcache_thread_shutdown|Attempt to free invalid"
-    r" pointer|<jemalloc>: |memory (?:allocation|stomping) bug|allocation/deallocation mismatch"
-)
-_INSIDE = re.compile(
-    r"(?:__libc_)?(?:malloc|free|calloc|realloc)|_int_(?:malloc|free|realloc|memalign).*|unlink_chunk.*|malloc_consolidate"
-    r"|tcache_(?:get|put).*|sysmalloc|(?:je|tc|mi)_\w*(?:alloc|free)\w*"
+    r" pointer|<jemalloc>: |Scudo ERROR: (?!internal|.*memory)|mimalloc: error: |fatal allocator error"
+    r"|memory (?:allocation|stomping) bug|allocation/deallocation mismatch"
 )
 _FREEING = re.compile(
     r"(?:__libc_)?(?:free|cfree|realloc)|operator delete(?:\[\])?|munmap_chunk|_int_free.*"
@@ -76,10 +73,14 @@ _FREEING = re.compile(
 )
 
 
+RIVALS = ("A fault of the allocator's own, or memory of it that the system could not supply.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     text = aborts.message(report)
-    if not text and aborts.aborted(report) and report.native.runtime in ("jemalloc", "tcmalloc", "malloc"):
+    if not text and aborts.aborted(report) and report.native.runtime in _SPEAKING:
         text = report.native.runtime_message or ""
     if text and _TEXT.search(text):
         yield _said(report, text)
@@ -88,19 +89,20 @@ def check(report: Report) -> Iterator[Finding]:
     if musl is not None:
         yield _stopped(report, musl)
         return
-    frames = views.crashing_frames(report)
-    inside = frames and frames[0].function is not None and views.first_named(report, _is_allocator)
-    if (
-        inside
-        and inside[0] == 0
-        and views.raised_by_cpu(report)
-        and views.signal_is(report, views.SIGSEGV, views.SIGBUS)
+    inside = allocators.inside(report)
+    if inside is None or not views.raised_by_cpu(report) or _is_stack_used_up(report):
+        return
+    if views.signal_is(report, views.SIGSEGV, views.SIGBUS) or (
+        views.signal_is(report, views.SIGILL, views.SIGTRAP) and inside.allocator in _TRAPPING
     ):
-        yield _crashed(report)
+        yield _crashed(report, inside)
 
 
-def _is_allocator(name: str) -> bool:
-    return _INSIDE.fullmatch(name) is not None
+def _is_stack_used_up(report: Report) -> bool:
+    """The fault is at the stack pointer: the allocator was merely the one that came to the end of the stack."""
+    address, found = views.fault_address(report), views.crashing_thread(report)
+    sp = found[1].frames[0].sp if found is not None and found[1].frames else None
+    return address is not None and sp is not None and abs(address - sp) < _NEAR_SP
 
 
 def _said(report: Report, text: str) -> Finding:
@@ -117,6 +119,7 @@ def _said(report: Report, text: str) -> Finding:
         severity="critical",
         confidence="certain",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"The allocator aborted with {first_line!r}. {meaning}. The function that made this call only met"
             " the damage; it was done earlier, and not necessarily by it."
@@ -142,6 +145,7 @@ def _stopped(report: Report, allocator: bool) -> Finding:
         severity="critical",
         confidence="certain" if allocator else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{label} executed hlt{by}: so musl ends a process whose heap does not pass a check, after a double free, a"
             " free of what was never allocated, or an overrun of a block's end. The function that made this call only"
@@ -159,26 +163,58 @@ def _stopped(report: Report, allocator: bool) -> Finding:
     )
 
 
-def _crashed(report: Report) -> Finding:
-    frame = views.crashing_frames(report)[0]
+def _crashed(report: Report, inside: allocators.Inside) -> Finding:
+    frames = views.crashing_frames(report)
+    label = culprit.label(frames[0])
+    caller = views.caller_of(report, inside.outermost)
+    by = f", called by {culprit.label(caller[1])}" if caller else ""
+    asked = {True: "freeing", False: "allocating", None: ""}[inside.frees]
+    deed = f" while {asked}" if asked else ""
+    stops = not views.signal_is(report, views.SIGSEGV, views.SIGBUS)
     return Finding(
         rule=RULE.id,
-        title=(f"Crash inside the allocator ({culprit.label(frame)}), called{views.inside(report)}: heap corruption"),
+        title=f"Heap corruption met by {inside.allocator}{deed}: {'stop' if stops else 'crash'} in {label}{by}",
         severity="critical",
         confidence="likely",
         claim="cause",
         explanation=(
-            f"The fault is in {culprit.label(frame)}, which follows pointers that the allocator keeps in and"
-            " between blocks. They were overwritten by an overrun, a double free or a write to freed memory,"
-            " done before this call."
+            f"The fault is in {label} of {inside.allocator}, which follows pointers that it keeps in and between blocks"
+            f"{', or that it computes from the pointer to be freed' if inside.frees is not False else ''}. They were"
+            " wrong: a block was overrun, freed twice or written to after it was freed, before this call"
+            f"{', or what was to be freed is no block of this allocator' if inside.frees is not False else ''}."
         ),
+        rivals=("an error in the allocator itself",),
         evidence=proof(
             report,
-            (views.frame_path(report, 0), "the fault is in the allocator"),
+            (
+                views.frame_path(report, 0, "function" if frames[0].function else "module"),
+                "the fault is in the allocator",
+            ),
             (views.fault_address_path(report), "the address it followed"),
-            (views.blamed_path(report), "its caller"),
+            (
+                views.frame_path(report, caller[0], "function" if caller[1].function else "pc") if caller else "",
+                "its caller",
+            ),
         ),
-        remedies=_remedies(report),
+        remedies=_of_allocator(inside.allocator) or _remedies(report),
+    )
+
+
+def _of_allocator(name: str) -> tuple[str, ...]:
+    """What to do where the allocator is not glibc's: its own checks."""
+    checks = {
+        "jemalloc": "Run a build of jemalloc with --enable-debug, or MALLOC_CONF=junk:true,tcache:false with this one",
+        "tcmalloc": "Run with libtcmalloc_debug.so, which checks every block when it is freed",
+        "mimalloc": "Run a debug or secure build of mimalloc (libmimalloc-secure.so, MI_DEBUG=3)",
+        "musl's malloc": "Build and run the same code on glibc with -fsanitize=address, or under valgrind",
+    }.get(name)
+    if checks is None:
+        return ()
+    return (
+        "Rebuild with -fsanitize=address -g, without the other allocator, and run the same input: it stops at the first"
+        " bad write or second free.",
+        f"{checks}.",
+        "If the caller frees, look at where that block came from, and who else frees it.",
     )
 
 
@@ -205,6 +241,9 @@ def _remedies(report: Report) -> tuple[str, ...]:
     )
 
 
+_NEAR_SP = 1 << 16
+_SPEAKING = ("jemalloc", "tcmalloc", "malloc", "mimalloc", "Scudo", "hardened_malloc")
+_TRAPPING = ("Scudo", "snmalloc", "hardened_malloc", "mimalloc", "tcmalloc", "jemalloc")
 _SYSTEM = ("/lib", "/usr/lib", "[")
 _REMEDIES = (
     ("Rebuild with -fsanitize=address -g and run the same input: it stops at the first bad write or second free."),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.variables import variable_path
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -24,21 +25,32 @@ FPE_INTDIV = 1
 _SIGNED = "idiv"
 
 
+RIVALS = ("An overflow of the quotient instead of a zero divisor: the operand could not be read.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGFPE) or views.code(report) != FPE_INTDIV:
         return
     title, text, confidence = _reading(report)
     where = views.inside(report)
+    divisor = report.crash.operand_sources.get("divisor")
+    named = ""
+    if divisor is not None and report.crash.operand_values.get("divisor") == 0:
+        named = f": {divisor} is 0"
     yield Finding(
         rule=RULE.id,
-        title=f"{title}{where}",
+        title=f"{title}{where}{named}",
         severity="critical",
         confidence=confidence,
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The processor refused an integer division{where}. {text}",
         evidence=proof(
             report,
+            ("crash.operand_sources.divisor", "is the divisor"),
+            (variable_path(report, divisor), "the variable"),
             ("crash.signal.code_name", "integer division"),
             ("crash.instruction", "the faulting instruction"),
             ("crash.operand_values.divisor", "divided by"),

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.registers import FRAME_POINTERS, STACK_POINTERS
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STACK_REGISTERS = ("rsp", "rbp", "sp", "esp", "ebp")
+STACK_REGISTERS = (*STACK_POINTERS, *FRAME_POINTERS)
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -69,6 +71,7 @@ def _finding(report: Report, index: int | None) -> Finding:
         explanation=text,
         evidence=proof(
             report,
+            *operand_evidence(report),
             ("crash.signal.code_name", "the kernel's answer"),
             ("crash.instruction", "the faulting instruction"),
             (f"{path}.address", "the address of its operand"),

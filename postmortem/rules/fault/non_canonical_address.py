@@ -18,6 +18,7 @@ from postmortem.model import Address, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import describe
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
         ),
         evidence=proof(
             report,
+            *operand_evidence(report),
             ("crash.signal.code_name", "the kernel gives no address with this code"),
             (where, "the address computed from the registers"),
             ("crash.instruction", "the faulting instruction"),

@@ -25,13 +25,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+RIVALS = (
+    "A return to address 0 after the stack was overwritten.",
+    "A jump through a damaged pointer that held 0.",
+)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     pc = report.crash.pc
-    if pc is None or not 0 <= pc < views.FIRST_PAGE or not views.signal_is(report, views.SIGSEGV):
+    if pc is None or not 0 <= pc < views.FIRST_PAGE or not _is_fault(report):
         return
-    if not views.raised_by_cpu(report):
-        return
+    if not views.raised_by_cpu(report) and not (views.is_log(report) and views.code(report) is None):
+        return  # A log without siginfo still has the pc in its head.
     caller = views.caller_of(report, 0)
     site = report.crash.call_site
     by = f" by {culprit.label(caller[1])}" if caller else ""
@@ -42,6 +49,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if site else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
         + (f"The call{through} made it; its target was null." if site else "The call instruction could not be read.")
         + (
@@ -66,6 +74,12 @@ def check(report: Report) -> Iterator[Finding]:
             "Rebuild with -fsanitize=address,undefined to see whether the object was overwritten or freed.",
         ),
     )
+
+
+def _is_fault(report: Report) -> bool:
+    """SIGSEGV, or what Windows calls it."""
+    signal = report.crash.signal
+    return signal is not None and (signal.number == views.SIGSEGV or signal.name == "EXCEPTION_ACCESS_VIOLATION")
 
 
 RULE = Rule(id="null-function-call", group="fault", specificity=76, check=check, documentation=__doc__ or "")

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 BAD_ALLOC = ("std::bad_alloc", "std::bad_array_new_length")
 _TEXT = re.compile(
     r"out of memory|cannot allocate memory|memory exhausted|memory allocation of \d+ bytes failed"
-    r"|virtual memory exhausted|failed to allocate",
+    r"|virtual memory exhausted|failed to allocate|reached heap limit|invalid table size|invalid array length"
+    r"|(?:ineffective|scavenger|mark-compact)[^\n]* heap limit|heap out of memory",
     re.IGNORECASE,
 )
 _RUST = (
@@ -60,6 +61,9 @@ def check(report: Report) -> Iterator[Finding]:
     mapped = f" The process had {views.size_text(total)} mapped in {len(report.mappings)} mappings." if total else ""
     length = found is not None and found[1].type == "std::bad_array_new_length"
     where = views.inside(report)
+    if said and report.native.runtime == "V8":
+        yield _of_v8(report, said)
+        return
     yield Finding(
         rule=RULE.id,
         title=f"Out of memory{where}: " + ("uncaught " + found[1].type if thrown and found else "an allocation failed"),
@@ -94,6 +98,27 @@ def check(report: Report) -> Iterator[Finding]:
             ),
             ("Compare the mapped memory above with ulimit -v, memory.max of the cgroup and vm.overcommit_memory."),
             ("If memory grew over time, take a heap profile: heaptrack, jemalloc's prof, or valgrind --tool=massif."),
+        ),
+    )
+
+
+def _of_v8(report: Report, said: str) -> Finding:
+    text = " ".join((report.native.runtime_message or "").split())[:200]
+    return Finding(
+        rule=RULE.id,
+        title=f"JavaScript heap out of memory: {text}",
+        severity="critical",
+        confidence="certain",
+        claim="cause",
+        explanation=(
+            f"V8 ended the process with {text!r}: its heap had reached its limit and the collector could free too"
+            " little. That limit is V8's own, far below the memory of most machines; which objects fill the heap is not"
+            " told here."
+        ),
+        evidence=proof(report, (said, "what V8 said"), ("memory.by_kind", "kinds of memory")),
+        remedies=(
+            "Run with --heapsnapshot-near-heap-limit=2 and look at what retains the objects (Chrome DevTools).",
+            "If the data is legitimate, raise --max-old-space-size (MiB) below the container's limit.",
         ),
     )
 

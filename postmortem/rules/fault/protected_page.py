@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         evidence=proof(
             report,
+            *operand_evidence(report),
             ("crash.signal.code_name", "mapped, but not for this access"),
             (views.fault_address_path(report), "the address that was touched"),
             (f"mappings[{index}].permissions", "what the mapping permits"),

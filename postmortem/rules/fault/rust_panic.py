@@ -28,6 +28,10 @@ _PANIC = re.compile(
 )
 
 
+RIVALS = ("A text of an earlier panic that was caught.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGABRT, views.SIGILL, views.SIGTRAP):
@@ -43,6 +47,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     caller = views.caller_of(report, frame[0]) if frame else views.blamed(report)
     where = f" in {culprit.label(caller[1])}" if caller else ""
+    text, _, later = text.partition("\nthen, while that panic was unwound: ")
     first_line = " ".join(text.split())[:200]
     yield Finding(
         rule=RULE.id,
@@ -50,8 +55,15 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if frame else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The program panicked{where} and is built or was forced to abort on that."
-        + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory."),
+        + (f" Its message, from memory: {first_line!r}." if first_line else " Its message was not found in memory.")
+        + (
+            f" While that panic was unwound, a destructor panicked in turn ({' '.join(later.split())[:200]!r}), which"
+            " ends the process at once; the first panic is the cause."
+            if later
+            else ""
+        ),
         evidence=proof(
             report,
             (views.frame_path(report, frame[0]) if frame else "", "the panic run-time"),

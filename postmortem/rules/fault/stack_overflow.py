@@ -22,6 +22,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.registers import STACK_POINTERS
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ NEAR = 1 << 16
 LARGEST_JUMP = 1 << 30
 """Bytes below the stack to which one alloca or local array may throw the stack pointer."""
 LARGEST_GUARD = 1 << 20
+
+
+RIVALS = ("A wild pointer that happened to hit the page below the stack.",)
+"""What stays open where the finding is not certain."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -75,6 +80,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if cycle or kind != _BELOW else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=text,
         evidence=proof(
             report,
@@ -109,7 +115,7 @@ _FAR = "hit memory below the stack, where the stack pointer already was"
 
 
 def _stack_pointer(thread: Thread) -> int | None:
-    for name in ("rsp", "sp", "esp"):
+    for name in STACK_POINTERS:
         if name in thread.registers:
             return thread.registers[name]
     return thread.frames[0].sp if thread.frames else None

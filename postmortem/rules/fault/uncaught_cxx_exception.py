@@ -42,6 +42,10 @@ _SEARCH = ("__cxa_throw", "__cxa_rethrow", "__cxa_call_", "__gxx_personality", "
 _THREAD = ("std::thread::~thread", "std::thread::operator=")
 
 
+RIVALS = ("Another exception alive at that moment: which of them ended the process was not read from the thread.",)
+"""What stays open where the finding is not certain."""
+
+
 def terminating(report: Report) -> tuple[int, Frame] | None:
     """The outermost terminate frame of a process that aborted."""
     if not aborts.aborted(report):
@@ -114,6 +118,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if exception.tid is not None and searched else "likely",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"std::terminate ended the process while an exception of type {exception.type}{_said(exception)} was in"
             f" flight.{_how(report, searched)}{_text(exception)}"

@@ -18,6 +18,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import describe
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def check(report: Report) -> Iterator[Finding]:
         + f". {describe(address) or ''} {guess}".replace("  ", " "),
         evidence=proof(
             report,
+            *operand_evidence(report),
             ("crash.signal.code_name", "the address is in no mapping"),
             (views.fault_address_path(report), "the address that was touched"),
             ("crash.instruction", "the faulting instruction"),

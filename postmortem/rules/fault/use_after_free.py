@@ -17,6 +17,7 @@ from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import poison
+from postmortem.model.queries.variables import variable_path
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -26,27 +27,40 @@ PAGE_SHIFT = 12
 SMALLEST_CHUNK_ALIGNMENT = 16
 
 
+RIVALS = (
+    "Memory that was never set: the same patterns fill it.",
+    "Data that looks like the pattern by chance.",
+)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
         return
+    operand = views.faulting_operand(report)
     for where, value in _suspects(report):
         found = _pattern(report, value) or _safe_linked(report, value)
         if found is None:
             continue
         confidence, short, reading, extra = found
+        pointer = operand[1].pointer if operand is not None and operand[1].base_value == value else None
+        what = f"{pointer}, {value:#x}," if pointer else f"{value:#x}"
         yield Finding(
             rule=RULE.id,
-            title=f"Use of freed memory{views.inside(report)}: the pointer {value:#x} is {short}",
+            title=f"Use of freed memory{views.inside(report)}: the pointer {what} is {short}",
             severity="critical",
             confidence=confidence,
             claim="cause",
+            rivals=RIVALS,
             explanation=(
                 f"{reading} So the faulting pointer was read from an object that had been freed before."
                 f" The {views.access_word(report)} through it faulted."
             ),
             evidence=proof(
                 report,
+                (f"crash.operands[{operand[0]}].pointer" if operand is not None and pointer else "", "was used"),
+                (variable_path(report, pointer), "the variable"),
                 (where, "the pointer that was used"),
                 ("crash.instruction", "the faulting instruction"),
                 (extra, "matches the pattern"),

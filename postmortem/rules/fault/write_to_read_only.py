@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Mapping, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def check(report: Report) -> Iterator[Finding]:
         + _origin(mapping),
         evidence=proof(
             report,
+            *operand_evidence(report),
             ("crash.signal.code_name", "mapped, but not for this access"),
             (views.fault_address_path(report), "the address written to"),
             ("crash.fault_address_text", "what lies there"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Item = tuple[int, "Frame"]
 
-_LINKAGE = ("java.lang.invoke.", "jdk.internal.foreign.")
+_LINKAGE = ("java.lang.invoke.", "jdk.internal.foreign.", "java.lang.foreign.")
 _POST = re.compile(r"JvmtiExport::post_(\w+)")
 _EVENTS = {
     "exception_throw": "Exception",
@@ -62,7 +62,7 @@ def entry(report: Report, library: int) -> Entry:
     if java is None:
         return Entry(_without_java(report, between, library))
     if any(jvm_frames.is_downcall(frame) for _, frame in between):
-        caller = _linked(report)
+        caller = linked(report)
         by = f": {culprit.label(caller[1])} made the downcall" if caller else ""
         return Entry(f"Java called it through java.lang.foreign{by}.", caller=caller, jni=False)
     method = jvm_frames.native_method(report)
@@ -102,7 +102,7 @@ def _event(frame: Frame) -> str | None:
     return _EVENTS.get(match[1]) or "".join(part.capitalize() for part in match[1].split("_"))
 
 
-def _linked(report: Report) -> Item | None:
+def linked(report: Report) -> Item | None:
     """The innermost Java code that is no part of a method handle or of the linker."""
     frames = [item for item in jvm_frames.java_frames(report) if not (item[1].function or "").startswith(_LINKAGE)]
     return next(iter(frames), None)

@@ -66,6 +66,13 @@ def thrown(report: Report, words: tuple[str, ...]) -> str | None:
     return None
 
 
+def of_heap(text: str) -> bool:
+    """An OutOfMemoryError's text says the Java heap, or leaves its kind out."""
+    words = text.lower()
+    others = (*METASPACE, *DIRECT, *THREADS, *ARRAY)
+    return any(word in words for word in HEAP) or not any(word in words for word in others)
+
+
 def share(part: int | None, whole: int | None) -> float | None:
     """part / whole; None when either is not known."""
     return part / whole if part is not None and whole else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.systems import system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,8 +24,11 @@ _JDK_NAMES = re.compile(
     r"|freetype|w2k_lsa_auth|sunmscapi|le|simdsort|jabswitch|jpackage)\.(?:so|dylib|dll)"
 )
 """Libraries that a JDK brings, for frames of logs that have no directory."""
+_FRAMEWORK = re.compile(r"/System/Library/|\.framework/")
+_FRAMEWORK_NAME = re.compile(r"[A-Z][A-Za-z0-9]{2,40}")
+"""macOS names the library of a framework as the framework, without a suffix: AppKit, CoreFoundation, QuartzCore."""
 _SYSTEM_LIBRARY = re.compile(
-    r"libsystem_\w+\.dylib|libdyld\.dylib|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
+    r"libsystem_\w+\.dylib|libobjc\.A\.dylib|libdispatch\.dylib|libswift\w+\.dylib|libdyld\.dylib|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
     re.IGNORECASE,
 )
 """What libc's kind is called on macOS and Windows."""
@@ -76,6 +80,13 @@ def is_vm_library(path: str | None) -> bool:
 def is_system(path: str) -> bool:
     """libc and its like, which only pass on what their caller caused."""
     return culprit.skipped_module(path) or _SYSTEM_LIBRARY.fullmatch(file_name(path)) is not None
+
+
+def is_framework(report: Report, path: str) -> bool:
+    """A framework of macOS: part of the system, but with faults of its own."""
+    if _FRAMEWORK.search(path):
+        return True
+    return system(report).name == "macos" and _FRAMEWORK_NAME.fullmatch(file_name(path)) is not None
 
 
 def is_java(frame: Frame) -> bool:

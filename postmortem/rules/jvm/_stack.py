@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.registers import STACK_POINTERS
+from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ def in_stack_guard(report: Report) -> bool:
     found = views.crashing_thread(report)
     if found is None:
         return False
+    if left_stack(report) is not None:
+        return True
     thread = found[1]
     sp = stack_pointer(thread)
     address = touched(report)
@@ -36,6 +40,26 @@ def in_stack_guard(report: Report) -> bool:
     if mapping is None:
         return False
     return any(m.start == mapping[1].end and "w" in m.permissions and m.path is None for m in report.mappings)
+
+
+def left_stack(report: Report) -> int | None:
+    """Bytes by which the stack pointer lies below its stack, where generated code probed the stack below it.
+
+    At its entry a compiled method touches a page StackShadowPages (20 by default) below sp: a fault exactly there
+    with an sp that is not in the thread's stack says that the stack was left.
+    """
+    found = views.crashing_thread(report)
+    address = views.fault_address(report)
+    frame = jvm_frames.top(report)
+    if found is None or address is None or frame is None or not jvm_frames.is_generated(frame):
+        return None
+    sp, stack = stack_pointer(found[1]), found[1].stack
+    if sp is None or stack is None or stack.start <= sp < stack.end:
+        return None
+    probe = sp - address
+    if probe <= 0 or probe > FARTHEST_TOUCH or probe % PAGE or sp > stack.start:
+        return None
+    return stack.start - sp
 
 
 def touched(report: Report) -> int | None:
@@ -93,7 +117,7 @@ def _next_to(report: Report, index: int, step: int) -> Mapping | None:
 
 
 def stack_pointer(thread: Thread) -> int | None:
-    for name in ("rsp", "sp", "esp"):
+    for name in STACK_POINTERS:
         if name in thread.registers:
             return thread.registers[name]
     return thread.frames[0].sp if thread.frames else None

@@ -6,9 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import VmError
-from postmortem.model.queries import aborts
+from postmortem.model.queries import aborts, jdk
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.registers import PROGRAM_COUNTERS, STACK_POINTERS
+from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import _frames as jvm_frames
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ FAULT_NAMES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP")
 """Faults by name: their numbers differ between Linux and macOS, whose logs are read, too."""
 WINDOWS_EXCEPTION = "EXCEPTION_"
 INTERNAL_ERROR = 0xE0000000
+ARENA_LIMIT = 0xE0000005
+"""VMError's id where a compilation took more memory than CompileCommand=MemLimit allows (OOM_HOTSPOT_ARENA, JDK 21)."""
 """VMError's id of a failed check of the VM; the ids above it are failed allocations (vmError.hpp)."""
 _REPORTS = re.compile(r"report_(?:vm_error|fatal|should_not_\w+|unimplemented|untested)")
 """Where a failed check of the VM begins to end the process (debug.cpp); not for allocations."""
@@ -37,9 +41,24 @@ def fault_name(report: Report) -> str:
 def own_fault(report: Report) -> bool:
     """An instruction of this process faulted: neither kill, nor raise, nor abort."""
     signal = report.crash.signal
-    if signal is None or (signal.code is not None and signal.code <= 0 and not signal.name.startswith("EXC")):
+    if signal is None:
+        return _stack_alone(report)
+    told = signal.code is not None and not (views.is_log(report) and system(report).name == "macos")
+    if told and (signal.code or 0) <= 0 and not signal.name.startswith("EXC"):
+        return False
+    if views.raised_on_stack(report):
         return False
     return signal.name in FAULT_NAMES or signal.name.startswith(WINDOWS_EXCEPTION)
+
+
+def _stack_alone(report: Report) -> bool:
+    """A log's stack without its head: the VM writes one only of a crash, whose signal is not known then."""
+    if not views.is_log(report) or views.crashing_frames(report) == () or report.crash.pc is not None:
+        return False
+    found = error(report)
+    if found is not None and found != VmError():
+        return False
+    return not any(jvm_frames.ends_process(frame) for frame in views.crashing_frames(report))
 
 
 def memory_fault(report: Report) -> bool:
@@ -69,7 +88,7 @@ def raw_operand(report: Report) -> tuple[Operand, bool] | None:
     found = views.faulting_operand(report)
     operands = [found[1]] if found is not None else [item for item in report.crash.operands if not item.canonical]
     for item in operands:
-        if item.displacement == 0 and item.base not in ("rsp", "rip", "sp", "pc"):
+        if item.displacement == 0 and item.base not in (*STACK_POINTERS, *PROGRAM_COUNTERS):
             based_on_null = item.base_value == 0 and item.index is not None
             mark_word = item.size == 8 and item.access != "write"
             barrier = item.size == 1 and "shenandoah" in (collector(report) or "").lower()
@@ -90,7 +109,7 @@ def internal_error(report: Report) -> VmError | None:
     found = error(report)
     if found is None:
         return _check_on_stack(report)
-    if found.id not in (None, INTERNAL_ERROR):
+    if found.id not in (None, INTERNAL_ERROR, ARENA_LIMIT):
         return None
     if (found.message, found.detail, found.file, found.id) == (None, None, None, None):
         return None
@@ -172,16 +191,9 @@ def number_flag(report: Report, name: str) -> int | None:
 
 
 def major(report: Report) -> int | None:
-    """8 for "25.504-b01" (HotSpot express) and "1.8.0_402", else the number that the version begins with."""
-    version = report.jvm.version if report.jvm is not None else None
-    if version is None:
-        return None
-    if match := re.match(r"1\.(\d+)", version):
-        return int(match[1])
-    if re.match(r"2[0-5]\.\d+-b\d+", version):
-        return 8
-    match = re.match(r"\d{1,3}", version)
-    return int(match[0]) if match else None
+    """The JDK's feature release: 8, 17."""
+    found = jdk.release(report)
+    return found[0] if found else None
 
 
 def collector(report: Report) -> str | None:

@@ -11,7 +11,7 @@ from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 
 if TYPE_CHECKING:
-    from postmortem.model import Report, Thread
+    from postmortem.model import Frame, Report, Thread
 
 Role = Literal["java", "compiler", "gc", "vm", "other"]
 _GC_THREAD = re.compile(
@@ -33,6 +33,10 @@ _GC_FUNCTION = re.compile(
     r"|SerialFullGC|GenMarkSweep|DefNew\w*|Tenured\w*|Serial\w*Heap|CMS\w*|Shenandoah\w+|[ZX](?:Mark|Heap|Relocat\w*"
     r"|Barrier|Driver|Verify|Generation\w*|Page\w*|RootsIterator)\w*|Verify\w*Closure|\w*HeapVerifier"
     r"|\w*MarkAndPush\w*|GCTaskThread|ReferenceProcessor)(?:::|$)"
+)
+_DUMP = re.compile(
+    r"Threads::print_on|(?:Named|Java|NonJava)?Thread::print_on\b|\w+::print_(?:gc_)?threads_on|VM_PrintThreads::doit"
+    r"|VM_ThreadDump::doit|VM_PrintAllThreads|os::thread_cpu_time"
 )
 _COMPILER_THREAD = re.compile(r"(?:C1|C2|JVMCI|Graal)[- ]?Compiler ?Thre\w*|CompilerThread\d+")
 
@@ -79,6 +83,12 @@ def thread_name(thread: Thread) -> str | None:
     return (thread.java.name if thread.java is not None else None) or thread.name
 
 
+def crashing_name(report: Report) -> str | None:
+    """The crashing thread's name, as `thread_name`."""
+    found = views.crashing_thread(report)
+    return thread_name(found[1]) if found is not None else None
+
+
 def thread_words(report: Report) -> str:
     """'thread "GC Thread#0" (GCTaskThread)'; "a thread that the JVM does not know" when it has no name."""
     found = views.crashing_thread(report)
@@ -101,6 +111,8 @@ def thread_path(report: Report, member: str) -> str:
 def collecting(report: Report) -> tuple[str, str] | None:
     """(where, words) of what says that the crashing thread was at work for the collector; None if nothing does."""
     who = role(report)
+    if dumping(report) is not None:
+        return None
     if who == "gc":
         found = views.crashing_thread(report)
         named = found is not None and found[1].java is not None and found[1].java.name is not None
@@ -117,6 +129,11 @@ def collecting(report: Report) -> tuple[str, str] | None:
         if heap is not None and heap.gc_active and _only_vm(report):
             return "jvm.heap.gc_active", "a collection was running, and this thread is the VM's own"
     return None
+
+
+def dumping(report: Report) -> tuple[int, Frame] | None:
+    """The VM's function that lists threads, with their times and states, for a thread dump or a log of its own."""
+    return jvm_frames.named_vm_frame(report, _DUMP)
 
 
 def _has_kind(report: Report) -> bool:

@@ -46,6 +46,13 @@ _MEMBERS = re.compile(
 )
 
 
+RIVALS = (
+    "A good reference to an object that was damaged before.",
+    "A defect of the JVM in this function.",
+)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     found = jvm_frames.library_frame(report)
@@ -88,6 +95,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="likely" if entry else "possible",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{culprit.label(frame)} of {library} called {function}, and the JVM faulted as it used the"
             f" arguments.{at}{called} JNI does not check what it is given. {_usual(function)}"
@@ -139,6 +147,7 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
         severity="critical",
         confidence="likely" if views.is_log(report) else "certain",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{library} called {function} on thread {tid}, which the JVM does not know, so that it has no JNIEnv of its"
             " own: the one that it used is another thread's, or was kept from before it was detached. A JNIEnv is valid"

@@ -20,11 +20,14 @@ from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.jvm import jvm_illegal_instruction
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_REGISTERS_ONLY = frozenset({"nop", "mov", "movzx", "movsx", "lea", "xor", "add", "sub", "inc", "dec", "cmp", "test"})
+"""Instructions that read and write nothing but registers where they have no operand in memory."""
 MOST_NAMED = 5
 """Methods of an inlined chain that the explanation names."""
 
@@ -35,6 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
         not jvm_views.own_fault(report)
         or jvm_stack.in_stack_guard(report)
         or jvm_views.foreign_handler(report) is not None
+        or jvm_views.fault_name(report) in jvm_illegal_instruction.ILLEGAL
     ):
         return
     found = _compiled(report)
@@ -54,16 +58,16 @@ def check(report: Report) -> Iterator[Finding]:
     command = jvm_frames.compile_command(root.function) if root.function else "pkg.Class::method"
     yield Finding(
         rule=RULE.id,
-        title=f"{jvm_views.fault_name(report)} in {level}-compiled code of {method}{in_stub}{inlined}",
+        title=f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}{_odd(report)}",
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
-            f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in the machine code that {level} made of"
-            f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}{_reading(report, address)} Compiled Java"
-            " code faults only if an object it uses was damaged before (by Unsafe, JNI or hardware), or if the compiler"
-            " made wrong code."
+            f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in {_made(root, level)}"
+            f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}"
+            f"{_reading(report, address)}{_why(report, root)}"
         ),
+        rivals=_rivals(report, root),
         evidence=proof(
             report,
             ("crash.signal.code_name", "raised by the CPU"),
@@ -76,7 +80,9 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, innermost) if len(chain) > 1 else "", "the innermost inlined method"),
             (views.frame_path(report, innermost, "bci"), "its bytecode index"),
         ),
-        remedies=(
+        remedies=_of_wrapper(report, root)
+        if jvm_frames.is_wrapper(root)
+        else (
             f"Probe the compiler: run with -XX:CompileCommand=exclude,{command}. If the crash goes away, it is a"
             " compiler's defect; if it moves elsewhere, memory is damaged.",
             *_tiers(root.compile_level),
@@ -85,6 +91,70 @@ def check(report: Report) -> Iterator[Finding]:
             "Update to the newest release of this JDK version before a bug is reported; if it happens on one machine"
             " only, test its memory.",
         ),
+    )
+
+
+def _of_wrapper(report: Report, root: Frame) -> tuple[str, ...]:
+    name = f"{root.function}()" if root.function else "the native method"
+    return (
+        f"Read the native code of {name}: what it returns on every way out, and what it writes to its arguments.",
+        *(() if jvm_views.checks_jni(report) else ("Run with -Xcheck:jni: it checks what a native method returns.",)),
+        "Update the library that implements it; run once without it, if that can be.",
+    )
+
+
+def _what(root: Frame, level: str) -> str:
+    return "the JVM's wrapper around native method" if jvm_frames.is_wrapper(root) else f"{level}-compiled code of"
+
+
+def _made(root: Frame, level: str) -> str:
+    if jvm_frames.is_wrapper(root):
+        return "the code that the JVM generated around the native method"
+    return f"the machine code that {level} made of"
+
+
+def _odd(report: Report) -> str:
+    return ": an instruction that touches no memory" if touches_no_memory(report) else ""
+
+
+def touches_no_memory(report: Report) -> bool:
+    """The instruction at pc was decoded and has no operand in memory, so it can't have raised a memory fault."""
+    crash = report.crash
+    if crash.mnemonic is None or crash.operands or not jvm_views.memory_fault(report) or views.pc_is_fault(report):
+        return False
+    return crash.mnemonic in _REGISTERS_ONLY and "[" not in (crash.instruction or "[")
+
+
+def _why(report: Report, root: Frame) -> str:
+    if jvm_frames.is_wrapper(root):
+        return (
+            " No frame of the native method is above it: the fault came before its call or after its return. After the"
+            " return the wrapper uses what the method gave back and registers that it must keep: a native method that"
+            " returns a reference which is none, or spoils a register, fails here."
+        )
+    if touches_no_memory(report):
+        return (
+            " The instruction shown touches no memory, so it can't have faulted by itself: the CPU, a hypervisor or a"
+            " debugger reported another place, or the code was changed since."
+        )
+    return (
+        " Compiled Java code faults only if an object it uses was damaged before (by Unsafe, JNI or hardware), or if"
+        " the"
+        " compiler made wrong code."
+    )
+
+
+def _rivals(report: Report, root: Frame) -> tuple[str, ...]:
+    if jvm_frames.is_wrapper(root):
+        return (
+            "A bad reference that the native method returned, or a register that it spoiled.",
+            "A damaged argument, thread or stack before the call.",
+        )
+    if touches_no_memory(report):
+        return ("A defect of the CPU or the hypervisor.", "Code that something rewrote while it ran.")
+    return (
+        "An object that Unsafe, JNI code or hardware damaged before.",
+        "Wrong code that the compiler made.",
     )
 
 
@@ -122,7 +192,10 @@ def _reading(report: Report, address: int | None) -> str:
     base = operand[1].base if operand and operand[1].base_value is not None else None
     held = f" {base}, taken for an address, held {operand[1].base_value:#x}." if operand and base else ""
     if address is None:
-        return f"{held} The address is not a canonical one, so what was taken for a pointer is none."
+        wild = operand is not None and not operand[1].canonical
+        if wild or (views.code(report) == views.SI_KERNEL and operand is not None):
+            return f"{held} The address is not a canonical one, so what was taken for a pointer is none."
+        return held
     if address < views.FIRST_PAGE:
         return (
             f"{held} The JVM takes faults in the first page as null checks, but only at instructions that it has on"

@@ -61,9 +61,11 @@ def check(report: Report) -> Iterator[Finding]:
     level = f" at level {task.level} ({jvm_frames.level_name(task.level)})" if task is not None and task.level else ""
     osr = f", entered at bci {task.osr_bci} (OSR)" if task is not None and (task.osr_bci or -1) >= 0 else ""
     command = _command(method)
+    limited = check_failed is not None and check_failed.id == jvm_views.ARENA_LIMIT
     yield Finding(
         rule=RULE.id,
-        title=f"The {compiler} compiler crashed{of}{place}",
+        title=f"The {compiler} compiler {'took more memory than MemLimit allows' if limited else 'crashed'}{of}"
+        + ("" if limited else place),
         severity="critical",
         confidence="certain",
         claim="observation",
@@ -83,6 +85,14 @@ def check(report: Report) -> Iterator[Finding]:
             ("jvm.error.message", "what the check said"),
         ),
         remedies=(
+            *(
+                (
+                    "Raise the limit (-XX:CompileCommand=MemLimit,pkg.Class::method,SIZE), or let it end the"
+                    " compilation only: SIZE~stop.",
+                )
+                if limited
+                else ()
+            ),
             (
                 f"Way round, today: -XX:CompileCommand=exclude,{command} leaves this method to the interpreter."
                 if method

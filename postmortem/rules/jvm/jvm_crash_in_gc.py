@@ -13,13 +13,14 @@ What to do: verify the heap around each collection to find when the damage is do
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit
+from postmortem.model.queries import culprit, pointers
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
@@ -47,6 +48,41 @@ _PHASES = (
     (re.compile(r"ClassUnload|[Uu]nloading|CodeCache"), "class and code unloading"),
     (re.compile(r"HeapDump|HeapInspection|object_iterate"), "a walk through the heap"),
 )
+_VERIFICATION = re.compile(r"[Vv]erif(?:y|ier|ication)|there should not have been any failures")
+"""The VM's own walk over all objects says so (g1HeapVerifier.cpp, shenandoahVerifier.cpp, zVerify.cpp, …)."""
+_UNSEEN = (
+    " The collector follows every reference, so it is the first to meet one that is bad; whether one was, this report"
+    " does not show. Where one was, whoever overwrote it was at work earlier, often long before."
+)
+_SEEN = (
+    " The collector follows every reference, so it is the first to meet a bad one; whoever wrote it was at work"
+    " earlier, often long before. Suspects, most usual first: native code that writes beyond its buffer or keeps a"
+    " pointer into"
+    " the heap after release (GetPrimitiveArrayCritical), Unsafe, the JIT, memory of the machine, the collector itself."
+)
+_STALE = (
+    " The reference leads into the middle of a whole object: it is stale, one that was not updated when its object"
+    " moved or was freed, rather than overwritten."
+)
+_RIVALS = (
+    "An object or reference that native code, Unsafe or hardware overwrote earlier.",
+    "A defect of the collector or of the JIT's barriers, which left a reference behind.",
+)
+_RIVALS_STALE = (
+    "A defect of the collector or of the JIT's barriers and oop maps: it left the reference behind.",
+    "Native code that kept a raw pointer into the heap.",
+)
+
+
+class Damage(NamedTuple):
+    """A bad value that the collector followed: its path, a sentence, a few words; stale: it leads into an object."""
+
+    where: str
+    text: str
+    brief: str
+    stale: bool = False
+
+
 _FLAGS = {
     "g1": "-XX:+UseParallelGC",
     "parallel": "-XX:+UseSerialGC",
@@ -68,29 +104,34 @@ def check(report: Report) -> Iterator[Finding]:
     frames = jvm_frames.vm_frames(report)
     inside = next((item for item in frames if item[1].function is not None), None)
     phase = _phase([plain(f.function) for _, f in frames if f.function is not None])
-    collector = jvm_views.collector(report)
+    collector = jvm_views.collector(report) or _collector(frames)
     operation = report.jvm.vm_operation if report.jvm is not None else None
     name = jvm_views.fault_name(report) if failed is None else "Failed check"
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None and failed is None else ""
     of = f"{collector} " if collector else ""
     during = f" during {phase}" if phase else ""
+    damage = _damage(report) if failed is None else None
+    verified = failed is not None and _VERIFICATION.search(f"{failed.file or ''} {failed.message or ''}") is not None
     words_said = jvm_views.error_words(failed) if failed is not None else ""
     said = f" It said: {words_said}." if words_said else ""
     yield Finding(
         rule=RULE.id,
-        title=f"{name} in the {of}garbage collector{during}: the Java heap is damaged",
+        title=(
+            f"Verification of the heap failed in the {of}garbage collector: the Java heap is damaged"
+            if verified
+            else f"{name} in the {of}garbage collector{during}{_bad(damage)}"
+        ),
         severity="critical",
         confidence="likely" if where == "jvm.heap.gc_active" else "certain",
-        claim="observation",
+        claim="cause" if verified else "observation",
         explanation=(
             f"{name}{at} on {jvm_threads.thread_words(report)}{_in(inside)}{during}"
             + (f", in the VM operation {operation}" if operation else "")
-            + f".{said} The collector follows every reference, so it is the first to meet one that was overwritten;"
-            f" whoever did it was at work earlier, often long before.{_reading(address)} Suspects, most usual first:"
-            " native code that writes beyond its buffer or keeps a pointer into the heap after release"
-            " (GetPrimitiveArrayCritical), Unsafe, the JIT, memory of the machine, the collector itself."
+            + f".{said}{damage.text if damage is not None else ''}{_reading(address)}"
+            + (_STALE if damage is not None and damage.stale else _SEEN if damage is not None else _UNSEEN)
         ),
+        rivals=_RIVALS_STALE if damage is not None and damage.stale else _RIVALS,
         evidence=proof(
             report,
             (where, words),
@@ -101,6 +142,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, inside[0]) if inside else "", "where the collector was"),
             (views.fault_address_path(report), "the address that was touched"),
             ("crash.instruction", "the faulting instruction"),
+            (damage.where if damage is not None else "", "the value that was followed"),
             ("jvm.error.message", "what the check said"),
         ),
         remedies=(
@@ -111,9 +153,61 @@ def check(report: Report) -> Iterator[Finding]:
             " (Modules lists those outside of the JDK).",
             f"Run with another collector ({_other(collector)}): the same damage shown there clears the collector.",
             "Run with -XX:TieredStopAtLevel=1 for a while: it clears C2.",
-            "If it happens on one machine only, test its memory (memtest86+, edac-util, mcelog).",
+            advice.memory_test(report),
         ),
     )
+
+
+_BY_NAME = (
+    (re.compile(r"G1"), "G1"),
+    (re.compile(r"PS[A-Z]|ParCompaction|ParallelScavenge"), "Parallel"),
+    (re.compile(r"CMS|ConcurrentMarkSweep|ParNew"), "CMS"),
+    (re.compile(r"Shenandoah"), "Shenandoah"),
+    (re.compile(r"[ZX](?:Mark|Heap|Relocat|Barrier|Driver|Page)"), "Z"),
+    (re.compile(r"GenMarkSweep|DefNew|SerialFullGC|TenuredGen"), "Serial"),
+)
+"""The collector by the names of its classes, where the log names it nowhere else (JDK 5 to 7)."""
+
+
+def _collector(frames: tuple[tuple[int, Frame], ...]) -> str | None:
+    names = [plain(frame.function) for _, frame in frames if frame.function is not None]
+    return next((words for name in names for pattern, words in _BY_NAME if pattern.match(name)), None)
+
+
+def _bad(damage: Damage | None) -> str:
+    return f": it followed {damage.brief}" if damage is not None else ""
+
+
+def _damage(report: Report) -> Damage | None:
+    """The value that was taken for a reference or class, where registers show that it is none."""
+    found = views.faulting_operand(report)
+    operand = found[1] if found is not None else next(iter(report.crash.operands), None)
+    if operand is None or operand.base in ("rsp", "rip", "sp"):
+        return None
+    notes = list(enumerate(report.crash.registers))
+    if operand.index is not None:
+        # A table that the reference indexes: the reference itself is in another register, if it can be told at all.
+        text = next(((index, note) for index, note in notes if pointers.as_wide_text(note.value)), None)
+        text = text or next(((index, note) for index, note in notes if pointers.as_text(note.value)), None)
+        place, value = (text[0], text[1].value) if text is not None else (None, None)
+        name = text[1].register if text is not None else None
+    else:
+        place = next((index for index, note in notes if note.register == operand.base), None)
+        value, name = operand.base_value, operand.base
+    if value is None or value < views.NEAR_NULL:
+        return None
+    looks = pointers.describe(value)
+    nowhere = not operand.canonical or views.code(report) == views.SEGV_MAPERR
+    if looks is None and (not nowhere or operand.index is not None):
+        return None
+    where = f"crash.registers[{place}].value" if place is not None else "crash.fault_address"
+    inside = next((item for item in notes if "pointing into object" in item[1].text and item[1].value % 8 == 0), None)
+    if inside is not None and looks is not None:
+        seen = f" {inside[1].register} = {inside[1].value:#x} was taken for an object, but it {inside[1].text}. {looks}"
+        brief = f"a reference into the middle of an object ({inside[1].value:#x})"
+        return Damage(f"crash.registers[{inside[0]}].text", seen, brief, stale=True)
+    seen = f" {name} = {value:#x} leads nowhere.{f' {looks}' if looks else ''}"
+    return Damage(where, seen, f"a pointer that leads nowhere ({value:#x})")
 
 
 def _protected(report: Report) -> bool:

@@ -22,6 +22,7 @@ from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.jvm import jvm_illegal_instruction
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def check(report: Report) -> Iterator[Finding]:
         not jvm_views.own_fault(report)
         or jvm_stack.in_stack_guard(report)
         or jvm_views.foreign_handler(report) is not None
+        or jvm_views.fault_name(report) in jvm_illegal_instruction.ILLEGAL
     ):
         return
     frame = jvm_frames.top(report)

@@ -13,6 +13,7 @@ What to do: read the named function, update or replace the library, run its test
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
@@ -20,11 +21,18 @@ from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.systems import system
+from postmortem.rules import advice
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import jvm_jni_fatal_error
 from postmortem.rules.rule import Rule
+
+_GLIBC = re.compile(r"/ld-linux[^/]*\.so\.\d$|/libc\.so\.6$|/libgcompat\.so")
+_LARGEST_LIBRARY = 256 << 20
+"""Bytes above which an address is none of a library's file."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +43,10 @@ def check(report: Report) -> Iterator[Finding]:
     if not jvm_views.is_jvm(report) or not (jvm_views.own_fault(report) or jvm_views.ended_by_itself(report)):
         return
     found = jvm_frames.library_frame(report)
-    if found is None or jvm_views.internal_error(report) is not None or jvm_views.foreign_handler(report) is not None:
+    if found is None:
+        yield from _called_directly(report)
+        return
+    if jvm_views.internal_error(report) is not None or jvm_views.foreign_handler(report) is not None:
         return
     if jvm_jni_fatal_error.stopped_by_check(report):
         return
@@ -51,15 +62,26 @@ def check(report: Report) -> Iterator[Finding]:
         return
     library = jvm_frames.file_name(frame.module)
     agent = _agent(report, library)
-    program = agent is None and not from_jdk and _is_program(report, frame.module)
+    framework = jvm_frames.is_framework(report, frame.module)
+    program = agent is None and not from_jdk and not framework and _is_program(report, frame.module)
     what, how = _what(report, index, in_vm, entry)
     confidence: Confidence = "likely" if in_vm and entry is None else "certain"
+    if _is_unrelocated(report, frame):
+        yield _unrelocated(report, index, frame, library)
+        return
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
-    sentences = (how, _leaving(report, leaving), way.words, _verdict(library, from_jdk, agent, program))
+    mixed = _mixed_libc(report)
+    sentences = (
+        how,
+        mixed,
+        _leaving(report, leaving),
+        way.words,
+        _verdict(report, index, library, from_jdk, agent, program, framework),
+    )
     yield Finding(
         rule=RULE.id,
-        title=f"{what} {_kind(from_jdk, agent, program)} {library}: {culprit.label(frame)}",
+        title=f"{what} {_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}",
         severity="critical",
         confidence=confidence,
         claim="observation",
@@ -73,7 +95,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
-            (views.frame_path(report, index, "module_offset"), "offset in the library, for addr2line"),
+            (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             ("crash.instruction", "the faulting instruction"),
             (views.frame_path(report, leaving[0]) if leaving else "", "its destructors ran under it"),
@@ -88,6 +110,66 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+def _called_directly(report: Report) -> Iterator[Finding]:
+    """A fault in libc, or where there is no code, which Java code called without a library of its own between."""
+    above, java = jvm_frames.site(report)
+    if java is None or not above or not jvm_views.memory_fault(report) or jvm_views.foreign_handler(report) is not None:
+        return
+    linked = any(jvm_frames.is_downcall(frame) for _, frame in above)
+    method = jvm_frames.native_method(report)
+    native = [(index, frame) for index, frame in above if not jvm_frames.is_downcall(frame)]
+    if not (linked or method is not None) or not native or jvm_stack.in_stack_guard(report):
+        return
+    if any(frame.kind == "stub" or (frame.module is not None and not _system(frame)) for _, frame in native):
+        return
+    caller = jvm_entry.linked(report) if linked else jvm_frames.java_caller(report, method[0] if method else -1)
+    index, inner = native[0]
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    name = jvm_views.fault_name(report)
+    how = "java.lang.foreign" if linked else f"the native method {jvm_entry.name(method[1])}" if method else ""
+    by = f" by {culprit.label(caller[1])}" if caller else ""
+    if views.pc_is_fault(report):
+        pc = report.crash.pc
+        target = f"{pc:#x}" if pc is not None else "an address"
+        title = f"Call of {target}, where there is no code, through {how}{by}"
+        words = f"{how[0].upper()}{how[1:]} led to {target}, where there is no code: {name}."
+        first = "the address of the function: a symbol of a library that was unloaded, or a number that is none"
+    else:
+        place = culprit.label(inner)
+        title = f"{name} in {place}, called through {how}{by}"
+        words = f"{name}{at} was raised in {place}, which Java called through {how}; no other library lies between."
+        first = "the arguments: a segment's address, its length, whether its arena is closed"
+    yield Finding(
+        rule=RULE.id,
+        title=title,
+        severity="critical",
+        confidence="likely",
+        claim="observation",
+        rivals=("memory that the native function uses was damaged before",),
+        explanation=f"{words} Called{by or ' by Java'}. The native function did what it was told with what it was"
+        " given; what else it may be: memory that it uses was damaged before.",
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the signal"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, index), "where it was raised"),
+            (views.frame_path(report, index, "module"), "the library"),
+            (views.frame_path(report, method[0]) if method else "", "the native method"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code that called"),
+            ("crash.instruction", "the faulting instruction"),
+        ),
+        remedies=(
+            f"Look at {culprit.label(caller[1]) if caller else 'the Java caller'} for {first}.",
+            "Check the function descriptor against the C prototype: sizes and order of the arguments, the return type.",
+        ),
+    )
+
+
+def _system(frame: Frame) -> bool:
+    return frame.module is not None and (jvm_frames.is_system(frame.module) or frame.module.startswith("["))
+
+
 def _jni_function(report: Report) -> tuple[int, str] | None:
     """Index and name of the JNI or JVMTI function that the library had called."""
     for index, frame in reversed(jvm_frames.vm_frames(report)):
@@ -100,6 +182,70 @@ def _jni_function(report: Report) -> tuple[int, str] | None:
         if jvm_frames.is_vm(frame) and name.startswith(("jni_", "checked_jni_")):
             return index, name
     return None
+
+
+def _mixed_libc(report: Report) -> str:
+    """A sentence on glibc's loader or its imitation beside musl; "" where there is none."""
+    if not system(report).musl:
+        return ""
+    paths = (*(module.path for module in report.modules), *(mapping.path or "" for mapping in report.mappings))
+    found = next((path for path in paths if _GLIBC.search(path)), None)
+    if found is None:
+        return ""
+    return (
+        f"The process has musl as its libc and {jvm_frames.file_name(found)} mapped as well: a library that was"
+        " built for"
+        " glibc, which musl or gcompat serve in part only."
+    )
+
+
+def _is_unrelocated(report: Report, frame: Frame) -> bool:
+    """The pc is an address as it stands in the library's file: it lies in no mapping, below the frame's own offset.
+
+    The frame shown is the caller then. A symbol that was never relocated leaves such an address in its slot.
+    """
+    pc, offset = report.crash.pc, frame.module_offset
+    if pc is None or offset is None or not views.FIRST_PAGE <= pc < _LARGEST_LIBRARY:
+        return False
+    on = system(report)
+    if on.glibc and not on.musl:
+        return False  # glibc does not start a program with a function that it can't bind
+    return on.name in ("linux", None) and views.mapping_at(report, pc) is None and pc != offset
+
+
+def _unrelocated(report: Report, index: int, frame: Frame, library: str) -> Finding:
+    pc = report.crash.pc or 0
+    musl = system(report).musl
+    return Finding(
+        rule=RULE.id,
+        title=f"{library} called a symbol that was never relocated: {culprit.label(frame)} jumped to {pc:#x}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        explanation=(
+            f"The pc {pc:#x} lies in no mapping and is not in {library} either (the frame shown is at its offset"
+            f" {frame.module_offset:#x}): it is an address as it stands in the file, before the loader has added where"
+            " the library lies. The slot of a function that the loader could not bind keeps such an address. glibc ends"
+            " with a message then; musl goes on, so this is what a library that was built for glibc does in an image"
+            f" with musl (Alpine){', which this one is' if musl else ''}."
+        ),
+        rivals=("A function pointer that was overwritten, or taken from a table of offsets.",),
+        evidence=proof(
+            report,
+            ("crash.pc", "where execution went"),
+            (views.frame_path(report, index), "the caller"),
+            (views.frame_path(report, index, "module"), "its library"),
+            (views.frame_path(report, index, "module_offset"), "and the offset in it"),
+            ("host.libc", "the system's libc"),
+        ),
+        remedies=(
+            f"Use a build of {library} for musl, or an image with glibc (Debian, UBI, -slim instead of -alpine).",
+            "gcompat (apk add gcompat) supplies many of glibc's functions; not all.",
+            f"readelf -d {library} shows ld-linux or libc.so.6 among what it needs; ldd in the image names the"
+            " symbols that"
+            " are not found.",
+        ),
+    )
 
 
 def _raises(report: Report, library: int) -> bool:
@@ -151,10 +297,35 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     if index and inner.kind == "native" and (inner.function is not None or inner.module is not None):
         libc = jvm_frames.file_name(inner.module or "") or "libc"
         place = f"{plain(inner.function)}() of {libc}" if inner.function is not None else culprit.label(inner)
-        return f"{name} in", f"{name}{at} was raised in {place}, which {label} of {library} had called."
+        return _within(name, inner), (
+            f"{name}{at} was raised in {place}, which {label} of {library} had called.{_allocator(inner)}"
+        )
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
     return f"{name} in", how
+
+
+_ALLOCATOR = re.compile(
+    r"(?:_int_|__libc_)?(?:malloc|free|realloc|calloc|memalign)|cfree|get_meta|malloc_consolidate|unlink_chunk"
+    r"|Rtl\w*(?:Allocate|Free)Heap|szone_\w+|tiny_\w+|small_\w+|je_\w+|mi_(?:malloc|free)\w*|tc_(?:malloc|free)\w*"
+)
+
+
+def _within(name: str, inner: Frame) -> str:
+    """ "SIGSEGV in memcmp(), called by": a function of the system that only passes on what it was handed."""
+    if inner.function is None or inner.module is None or not jvm_frames.is_system(inner.module):
+        return f"{name} in"
+    return f"{name} in {plain(inner.function)}(), called by"
+
+
+def _allocator(inner: Frame) -> str:
+    if inner.function is None or not _ALLOCATOR.fullmatch(plain(inner.function)):
+        return ""
+    return (
+        " An allocator faults where its own data was overwritten or a pointer is handed back that is none: a write"
+        " beyond"
+        " a block, a block freed twice. The one that calls need not be the one that did it."
+    )
 
 
 def _leaving(report: Report, call: tuple[int, Frame] | None) -> str:
@@ -176,7 +347,9 @@ def _is_program(report: Report, module: str) -> bool:
     return views.is_log(report) and "." not in jvm_frames.file_name(module)
 
 
-def _kind(from_jdk: bool, agent: str | None, program: bool) -> str:
+def _kind(from_jdk: bool, agent: str | None, program: bool, framework: bool = False) -> str:
+    if framework:
+        return "the macOS framework"
     if agent is not None:
         return "agent"
     if program:
@@ -196,7 +369,25 @@ def _agent(report: Report, library: str) -> str | None:
     return None
 
 
-def _verdict(library: str, from_jdk: bool, agent: str | None, program: bool) -> str:
+def _called(report: Report, index: int) -> str:
+    """Who called a framework."""
+    for frame in views.crashing_frames(report)[index + 1 :]:
+        if frame.module is None or frame.kind != "native" or frame.trust == "scan":
+            return ""
+        if not jvm_frames.is_system(frame.module) and not jvm_frames.is_framework(report, frame.module):
+            return f", called by {culprit.label(frame)} of {jvm_frames.file_name(frame.module)}"
+    return ""
+
+
+def _verdict(
+    report: Report, index: int, library: str, from_jdk: bool, agent: str | None, program: bool, framework: bool
+) -> str:
+    if framework:
+        return (
+            f"{library} is a framework of macOS{_called(report, index)}: it fails for what its caller hands to it"
+            " (an object already released,"
+            " a call from the wrong thread: AppKit wants the first one), or by a defect of this release of macOS."
+        )
     if agent is not None:
         return f"{library} is an agent that {agent} loads: it is not part of the application."
     if from_jdk:
@@ -227,8 +418,7 @@ def _remedies(
             yield "Run with -Xcheck:jni to see whether another native library misuses JNI."
         return
     deliberate = jvm_views.ended_by_itself(report) and not aborts.message(report)
-    offset = f" (addr2line -Cfie {library} {frame.module_offset:#x})" if frame.module_offset is not None else ""
-    first = f"Read {culprit.label(frame)}{offset}"
+    first = f"Read {culprit.label(frame)}{advice.source_of(report, library, frame.module_offset)}"
     if deliberate:
         yield f"{first}, and the condition before the call that ended the process."
     elif way.method is not None:
@@ -250,8 +440,7 @@ def _remedies(
         return
     if checkable:
         yield "Run with -Xcheck:jni: it reports wrong use of JNI at the call that makes it."
-    start = "" if program else " and start java with LD_PRELOAD of libasan.so"
-    yield f"Build {library} with -fsanitize=address{start} to find the first bad access."
+    yield advice.sanitizer(report, library, program)
 
 
 RULE = Rule(id="jvm-crash-in-native-library", group="jvm", specificity=79, check=check, documentation=__doc__ or "")

@@ -12,6 +12,7 @@ What to do: search the bug database of the JDK for the message and the line, and
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report, VmError
@@ -21,6 +22,7 @@ from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import _threads as jvm_threads
+from postmortem.rules.jvm._arguments import boot_path, boot_remedy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -56,8 +58,9 @@ def check(report: Report) -> Iterator[Finding]:
         claim="observation",
         explanation=(
             f"The JVM met {_kind(said)}{inside}{f', at {place}' if place else ''}, on"
-            f" {jvm_threads.thread_words(report)}. {words} No instruction faulted. Such a check fails because of a"
+            f" {jvm_threads.thread_words(report)}. {words}{_named_pc(report, said)} Such a check fails because of a"
             " defect of the JVM, or because its memory was damaged before by native code, Unsafe or hardware."
+            f"{_replaced(report)}"
         ),
         evidence=proof(
             report,
@@ -71,7 +74,13 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, 0) if not frame else "", "the innermost function"),
             ("crash.signal.name", "the signal"),
         ),
+        rivals=(
+            "A defect of the JVM.",
+            "Memory of the JVM that native code, Unsafe or hardware damaged before.",
+            *(("Classes of the JDK that were replaced by others.",) if boot_path(report) else ()),
+        ),
         remedies=(
+            *boot_remedy(report),
             f"Search the JDK's bug database for the message and {place or 'the function'}: known ones name the release"
             " that mends them.",
             "Update to the newest release of this JDK version, then report it with the hs_err log and this report.",
@@ -80,6 +89,31 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         references=("https://bugs.openjdk.org/projects/JDK/issues",),
     )
+
+
+def _named_pc(report: Report, said: str) -> str:
+    """Where the pc lies that the VM's words name, as of an exception outside of any code that it knows."""
+    found = re.search(r"\bpc (0x[0-9a-fA-F]{4,16})", said)
+    if found is None:
+        return " No instruction faulted."
+    pc = int(found[1], 16)
+    module = next((m for m in report.modules if m.start <= pc < m.end), None)
+    mapping = views.mapping_at(report, pc)
+    if module is not None:
+        place = f"{jvm_frames.file_name(module.path)}+{pc - module.bias:#x}"
+    elif mapping is not None:
+        place = views.mapping_text(mapping[1])
+    else:
+        place = "no mapping that the report knows"
+    return f" The fault itself was at pc {pc:#x}, in {place}: the check failed as the VM handled it."
+
+
+def _replaced(report: Report) -> str:
+    found = boot_path(report)
+    if found is None:
+        return ""
+    option = found.partition(":")[0]
+    return f" {option} puts other classes in the place of the JDK's own, of which the VM knows the fields by heart."
 
 
 def _timeout(report: Report) -> Iterator[Finding]:

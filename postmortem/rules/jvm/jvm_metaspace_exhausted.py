@@ -26,6 +26,10 @@ NEARLY = 34
 """Specificity where the VM said nothing of it."""
 
 
+RIVALS = ("An error for another memory.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding: certain where the VM said so, possible where a space is full."""
     said = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.METASPACE)
@@ -50,6 +54,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain" if said is not None else "possible",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{name} holds the VM's description of classes. It has a limit ({flag}), and"
             f" {'the next class did not fit' if said is not None else 'is close to it'}.{counts} Classes go only when"

@@ -22,6 +22,7 @@ import msgspec
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import jdk
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -67,7 +68,12 @@ class Train(msgspec.Struct, frozen=True):
 
 
 class Fix(msgspec.Struct, frozen=True):
-    """A defect. frames, text: patterns of a function and of the VM's words; fixed, since: update by major version."""
+    """A defect. fixed, since: update by major version.
+
+    Its evidence: `frames`, patterns of a function of the VM; `text`, of the VM's words; `java`, of the innermost Java
+    method. All others must hold, too, where they are given: `also`, of one more function of the VM; `signal`;
+    `machine`, how the name of the system and CPU begins.
+    """
 
     id: str
     title: str
@@ -78,6 +84,10 @@ class Fix(msgspec.Struct, frozen=True):
     since: dict[str, str]
     source: str
     verified: str
+    java: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    signal: str | None = None
+    machine: str | None = None
 
 
 class Releases(msgspec.Struct, frozen=True):
@@ -104,17 +114,9 @@ def releases() -> Releases:
     return msgspec.json.decode(data, type=Releases)
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """(17, 0, 15) of "17.0.15+6-Debian", (8, 504) of "25.504-b01", "1.8.0_504-b01" and "8u504"; () if it is none."""
-    if match := re.match(r"(?:25\.|1\.8\.0_|8u)(\d+)(?=$|-|\+)", version):
-        return (8, int(match[1]))
-    match = re.match(r"\d{1,3}(?:\.\d{1,4}){0,4}", version)
-    return () if match is None else tuple(int(part) for part in match[0].split("."))
-
-
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding for the age, and one for known defects."""
-    version = numbers(report.jvm.version or "") if report.jvm is not None else ()
+    version = jdk.release(report)
     if not version:
         return
     yield from _known(report, version)
@@ -136,7 +138,7 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
         claim="cause",
         explanation=(
             f"{fix.title}: this is what {fix.id} describes, mended in {update}; this JVM is"
-            f" {report.jvm.version if report.jvm is not None else ''}. The place is the same; whether the cause is, an"
+            f" {jdk.name(report)}. The place is the same; whether the cause is, an"
             f" update tells.{more}"
         ),
         evidence=proof(report, (where, "where that defect shows"), ("jvm.version", "this JVM")),
@@ -149,16 +151,29 @@ def _known(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
 def _open(fix: Fix, version: tuple[int, ...]) -> bool:
     """Whether a release has the defect, as far as is known."""
     major = str(version[0])
-    if major not in fix.fixed or version >= numbers(fix.fixed[major]):
+    if major not in fix.fixed or version >= jdk.numbers(fix.fixed[major]):
         return False
-    return major not in fix.since or version >= numbers(fix.since[major])
+    return major not in fix.since or version >= jdk.numbers(fix.since[major])
 
 
 def _seen(report: Report, fix: Fix) -> Iterator[str]:
     """Where the report shows the defect: a path of it."""
+    platform = (report.host.platform if report.host is not None else None) or ""
+    if fix.machine is not None and not platform.startswith(fix.machine):
+        return
+    if fix.signal is not None and jvm_views.fault_name(report) != fix.signal:
+        return
     error = jvm_views.error(report)
     if error is not None and any(re.search(pattern, jvm_views.error_words(error)) for pattern in fix.text):
         yield "jvm.error.message" if error.message else "jvm.error.detail"
+        return
+    if fix.java and jvm_views.own_fault(report):
+        top = jvm_frames.top(report)
+        if top is not None and any(re.search(pattern, top.function or "") for pattern in fix.java):
+            yield views.frame_path(report, views.crashing_frames(report).index(top))
+        return
+    names = [plain(frame.function) for _, frame in jvm_frames.vm_frames(report)[:_FRAMES] if frame.function is not None]
+    if fix.also and not any(re.search(pattern, name) for pattern in fix.also for name in names):
         return
     if not fix.frames or not (jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None):
         return
@@ -169,6 +184,8 @@ def _seen(report: Report, fix: Fix) -> Iterator[str]:
 
 
 def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
+    if version[0] < _EIGHT:
+        yield from _ended(report, version[0])
     train = next((train for train in releases().trains if train.major == version[0]), None)
     newest = _newest(train) if train is not None else None
     if train is None or newest is None:
@@ -177,7 +194,7 @@ def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
     known = releases().quarters.dates[-1]
     if train.lts and behind < _BEHIND:
         return
-    text = f"8u{version[1]}" if version[0] == _EIGHT else ".".join(map(str, version))
+    text = jdk.name(report)
     own = _released(train, version)
     came = f" of {own}" if own else ""
     if train.lts:
@@ -206,6 +223,27 @@ def _age(report: Report, version: tuple[int, ...]) -> Iterator[Finding]:
             else "Move to a release with long-term support (17, 21, 25).",
         ),
         references=(train.source,) if train.source.startswith("http") else (),
+    )
+
+
+def _ended(report: Report, train: int) -> Iterator[Finding]:
+    ended = {5: "2009", 6: "2013", 7: "2015"}.get(train)
+    name = jdk.name(report)
+    if ended is None:
+        return
+    yield Finding(
+        rule=RULE.id,
+        title=f"JDK {name} has no more updates",
+        severity="low",
+        confidence="certain",
+        claim="observation",
+        explanation=(
+            f"This JVM is JDK {name}. The public updates of JDK {train} ended in {ended}; what later updates mended"
+            " stays open in it, and a vendor looks at a crash in a current release only."
+        ),
+        evidence=proof(report, ("jvm.runtime", "this JDK"), ("jvm.version", "this JVM"), ("jvm.build", "its build")),
+        remedies=("Move to a release with long-term support (17, 21, 25); JDK 8 runs most of the same programs.",),
+        references=("https://www.oracle.com/java/technologies/java-se-support-roadmap.html",),
     )
 
 

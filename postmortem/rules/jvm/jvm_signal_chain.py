@@ -20,6 +20,7 @@ from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
@@ -28,10 +29,15 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NEEDED = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGPIPE", "SIGXFSZ")
+NEEDED = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP")
+"""Those that it takes for null checks, polls and traps; SIGPIPE and SIGXFSZ it only ignores in a way of its own."""
 REMARK = 16
 _PROBES = ("VM_Version stub", "get_cpu_info_stub", "getPsrInfo_stub")
 """Blobs of HotSpot cpu/x86/vm_version_x86.cpp, by the names that they had."""
+
+
+RIVALS = ("A real fault that the JVM's own handler would have reported, too.",)
+"""What stays open where the finding is not certain."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -64,6 +70,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{name}{at} was raised in {place}, and the handler that got it is {culprit.label(handler)} of {library},"
             f" not the JVM's.{ended} {why} Whoever installs a handler after the JVM must pass such signals on to it."
@@ -78,8 +85,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, java[0]) if java else "", "the Java code that was interrupted"),
         ),
         remedies=(
-            "Start with LD_PRELOAD=$JAVA_HOME/lib/libjsig.so (JDK 8: jre/lib/amd64/libjsig.so): it chains handlers that"
-            " are installed after the JVM's.",
+            *advice.chained_handlers(report),
             f"Have {library} keep the handler that sigaction returns and call it for faults that are not its own, or"
             " install none for SIGSEGV, SIGBUS, SIGFPE and SIGILL.",
             "-Xcheck:jni warns when a handler of the JVM has been replaced.",
@@ -104,6 +110,7 @@ def _unhandled(report: Report) -> Finding:
         severity="critical",
         confidence="certain",
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             "While it starts, the JVM faults on purpose in a stub of its own, to see whether the system keeps the wide"
             " registers in a signal frame, and its handler goes on behind it. Here no handler took the fault: something"
@@ -118,7 +125,7 @@ def _unhandled(report: Report) -> Finding:
         ),
         remedies=(
             "Start without LD_PRELOAD and without agents; then add them one by one.",
-            "A library that wraps sigaction() must pass on what the JVM asks for; libjsig.so of the JDK does it right.",
+            "A library that wraps sigaction() must pass on what the JVM asks for; libjsig of the JDK does it right.",
         ),
     )
 
@@ -170,10 +177,8 @@ def _listed(report: Report) -> Iterator[Finding]:
             (f"jvm.signal_handlers[{index}].library", "of this library"),
             (f"jvm.signal_handlers[{index}].expected", "is it the one that the JVM installed"),
         ),
-        remedies=(
-            "Start with LD_PRELOAD=$JAVA_HOME/lib/libjsig.so (JDK 8: jre/lib/amd64/libjsig.so), which chains handlers"
-            " that are installed after the JVM's.",
-        ),
+        remedies=advice.chained_handlers(report)
+        or ("Have the library keep the handler that it found, and call it for faults that are not its own.",),
         specificity=REMARK,
     )
 

@@ -61,6 +61,7 @@ def check(report: Report) -> Iterator[Finding]:
     unsent = views.fault_address(report) is None
     at = f" at {address:#x}" if address is not None else ""
     where = views.inside(report)
+    left = jvm_stack.left_stack(report)
     yield Finding(
         rule=RULE.id,
         title=(
@@ -69,19 +70,27 @@ def check(report: Report) -> Iterator[Finding]:
             else f"Stack overflow on {jvm_threads.thread_words(report)}{where}"
         ),
         severity="critical",
-        confidence="certain" if cycle or jvm_stack.in_stack_guard(report) else "likely",
+        confidence="likely" if left else "certain" if cycle or jvm_stack.in_stack_guard(report) else "likely",
         claim="cause",
         explanation=(
-            f"The {views.access_word(report)}{at} is at the end of the stack{room} of"
-            f" {jvm_threads.thread_words(report)}: it is used up.{_cycle_words(cycle, names)}"
-            f"{_entered(report, library is not None)} In Java code the JVM turns this into a"
-            " StackOverflowError; here the thread was in"
-            f" {'native code' if library else 'code of the JVM or close to its last zone'}, where it can't."
+            (
+                f"The {views.access_word(report)}{at} is the probe of the stack that a compiled method makes at its"
+                f" entry, and the stack pointer lies {views.size_text(left)} below the stack of"
+                f" {jvm_threads.thread_words(report)}: it ran out of its stack, past the guards.{_counted(report)}"
+                if left
+                else f"The {views.access_word(report)}{at} is at the end of the stack{room} of"
+                f" {jvm_threads.thread_words(report)}: it is used up."
+            )
+            + _cycle_words(cycle, names)
+            + f"{_entered(report, library is not None)}{_no_error(library is not None, bool(left))}"
             f"{_unsent(unsent)}"
         ),
+        rivals=("A stack pointer that something spoiled: native code, or a switch of stacks.",) if left else (),
         evidence=proof(
             report,
             (views.fault_address_path(report), "the address that was touched"),
+            ("jvm.exception_counts" if left and _counted(report) else "", "errors that the VM counted"),
+            (f"threads[{position}].frames[0].sp" if left else "", "the stack pointer"),
             (f"threads[{position}].registers.rsp", "the stack pointer"),
             (f"threads[{position}].registers.sp", "the stack pointer"),
             (f"threads[{position}].stack.start", "lowest address of the stack"),
@@ -103,6 +112,22 @@ def check(report: Report) -> Iterator[Finding]:
             " larger stack (new Thread(group, task, name, stackSize)), or raise -XX:StackShadowPages.",
         ),
     )
+
+
+def _no_error(native: bool, left: bool) -> str:
+    """Why the JVM did not throw StackOverflowError instead."""
+    if left:
+        return ""
+    where = "native code" if native else "code of the JVM or close to its last zone"
+    return (
+        f" In Java code the JVM turns this into a StackOverflowError; here the thread was in {where}, where it can't."
+    )
+
+
+def _counted(report: Report) -> str:
+    counts = report.jvm.exception_counts if report.jvm is not None else {}
+    number = counts.get("StackOverflowErrors")
+    return f" The VM had thrown StackOverflowError {number} times before." if number else ""
 
 
 def _elsewhere(report: Report) -> bool:

@@ -10,12 +10,15 @@ What to do: replace files by rename, never in place; deploy to a new directory.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from postmortem.model import Finding, Report
+from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.rule import Rule
@@ -34,6 +37,9 @@ def check(report: Report) -> Iterator[Finding]:
     if not jvm_views.is_jvm(report):
         return
     if not jvm_views.lost_page(report):
+        if (found_in := _in_directory(report)) is not None:
+            yield _replaced(report, *found_in)
+            return
         yield from _thrown(report)
         return
     address = views.fault_address(report)
@@ -42,7 +48,8 @@ def check(report: Report) -> Iterator[Finding]:
     if (path is not None and path.startswith("[")) or (found is not None and path is None):
         return
     in_zip = _by_zip(report)
-    if path is None and not in_zip and not _by_buffer(report) and not _outside_heap(report, address):
+    in_libc = path is None and _in_libc(report)
+    if path is None and not in_zip and not in_libc and not _by_buffer(report) and not _outside_heap(report, address):
         return
     kind, why, remedy = _kind(path, in_zip)
     name = jvm_frames.file_name(path) if path else "A mapped file"
@@ -52,9 +59,21 @@ def check(report: Report) -> Iterator[Finding]:
     by = f", called from {jvm_frames.java_place(caller[1])}" if caller else ""
     blamed = views.blamed(report)
     in_ = f" in {culprit.label(blamed[1])}" if blamed else ""
+    written = found is not None and "w" in found[1].permissions and views.access_word(report) == "write"
+    if written:
+        why = (
+            "The file system was full when a page that the sparse file did not have yet was first written, or the file"
+            " was truncated after it was mapped."
+        )
     yield Finding(
         rule=RULE.id,
-        title=f"{name} was cut short while the JVM had it mapped{at}: {kind}",
+        title=(
+            f"No page for {name}, which the JVM had mapped and wrote to{at}: its file system was full, or it was cut"
+            if written
+            else f"A page of a mapping could not be had{at}{in_}: a file that was cut short, or a full file system"
+            if in_libc
+            else f"{name} was cut short while the JVM had it mapped{at}: {kind}"
+        ),
         severity="critical",
         confidence="likely",
         claim="cause",
@@ -64,7 +83,7 @@ def check(report: Report) -> Iterator[Finding]:
             + (f" belongs to {path}{at}" if path else " belongs to a mapping of a file")
             + f", and the system could not supply it. {why} {_newer(report, in_zip)}"
         ),
-        rivals=tuple(_rivals(found is not None and "w" in found[1].permissions)),
+        rivals=tuple(_rivals(found is None or "w" in found[1].permissions)),
         evidence=proof(
             report,
             ("crash.signal.code_name", "mapped, but the page cannot be had"),
@@ -76,10 +95,55 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             remedy,
-            "Find who writes the file: fuser -v FILE, auditctl -w FILE -p wa.",
-            "Check dmesg for input/output errors and df for a full file system; network file systems raise the same"
-            " signal when the server drops the file.",
+            *advice.file_watch(report),
         ),
+    )
+
+
+_DIRECTORY = re.compile(r"ZIP_(?:Get|Find)Entry\d?|ZIP_GetNextEntry|newEntry|getCEN|(?:read|check)CEN|ZIP_Lock")
+"""Functions of JDK 8's zip_util.c that read the mapped directory of an archive."""
+
+
+def _in_directory(report: Report) -> tuple[int, Frame] | None:
+    """The function of JDK 8's zip library that read the directory of an archive, mapped since it was opened."""
+    release = jvm_views.major(report)
+    found = jvm_frames.library_frame(report)
+    if found is None or release is None or release > 8 or not jvm_views.memory_fault(report) or not _by_zip(report):
+        return None
+    index, frame, _ = found
+    if frame.function is None or not _DIRECTORY.fullmatch(plain(frame.function)):
+        return None
+    return index, frame
+
+
+def _replaced(report: Report, index: int, frame: Frame) -> Finding:
+    kind, why, remedy = _kind(None, True)
+    caller = jvm_frames.java_caller(report)
+    by = f", called from {jvm_frames.java_place(caller[1])}" if caller else ""
+    return Finding(
+        rule=RULE.id,
+        title=f"{jvm_views.fault_name(report)} in {culprit.label(frame)} of the JDK's zip library: {kind}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        explanation=(
+            f"{jvm_views.fault_name(report)} in {culprit.label(frame)}{by}, which reads the directory of an open"
+            " archive"
+            f" through a mapping. {why} What it then finds there are no entries of the archive that it opened."
+            f" {_newer(report, True)}"
+        ),
+        rivals=(
+            "An archive that was closed by one thread while another read it.",
+            "Memory of the zip library that other native code had damaged.",
+        ),
+        evidence=proof(
+            report,
+            (views.frame_path(report, index), "the function"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code"),
+            ("jvm.version", "a JVM that maps archives"),
+        ),
+        remedies=(remedy, *advice.file_watch(report)[:1]),
     )
 
 
@@ -141,6 +205,12 @@ def _by_zip(report: Report) -> bool:
 
 def _by_buffer(report: Report) -> bool:
     return any((frame.function or "").startswith(_BUFFERS) for _, frame in jvm_frames.java_frames(report))
+
+
+def _in_libc(report: Report) -> bool:
+    """A function of libc read or wrote the page for native code."""
+    frame = jvm_frames.top(report)
+    return frame is not None and frame.module is not None and jvm_frames.is_system(frame.module)
 
 
 def _outside_heap(report: Report, address: int | None) -> bool:

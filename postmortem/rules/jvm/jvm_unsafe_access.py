@@ -45,10 +45,18 @@ _THROUGH = {
 }
 """What checks an access before it is made, by the start of its methods' names."""
 
+_INLINES = re.compile(r"inlines ([\w.$]+)")
+_INLINED_BY = re.compile(r"inlines ([\w.$]+) called by ([\w.$<>]+):(\w+)")
+_DIRECT = re.compile(r"java\.nio\.Direct(\w+?)Buffer\w*\.")
+
 _SAFER = (
     "Java 22 and newer: java.lang.foreign.MemorySegment checks bounds and life;"
     " --sun-misc-unsafe-memory-access=deny finds the callers of Unsafe (Java 23)."
 )
+
+
+RIVALS = ("A damaged object that compiled code used with the same instruction.",)
+"""What stays open where the finding is not certain."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -73,6 +81,11 @@ def check(report: Report) -> Iterator[Finding]:
         caller = (index, frame)
         by = f", compiled into {jvm_frames.java_place(frame)},"
         title = f"{bad} in raw memory access (Unsafe or a direct buffer) of {culprit.label(frame)}"
+        inlined = _INLINED_BY.search(frame.note or "")
+        if inlined is not None:
+            name = f"{_accessor_name(inlined[1])}()"
+            at_line = f", line {inlined[3]}" if inlined[3].isdigit() else ""
+            title = f"{bad} given to {name} by {inlined[2]}(){at_line}"
     through = _through(report)
     yield Finding(
         rule=RULE.id,
@@ -80,6 +93,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="cause",
+        rivals=RIVALS,
         explanation=(
             f"{name}{by} made {views.an_access(report)}{at}, which raised {jvm_views.fault_name(report)}. {how}"
             f" {_reading(report, address)} "
@@ -116,9 +130,14 @@ def _through(report: Report) -> str | None:
     for frame in views.crashing_frames(report):
         if not jvm_frames.is_java(frame):
             continue
+        inlined = _INLINES.search(frame.note or "")
+        if inlined is not None:
+            return next((start for start in _THROUGH if inlined[1].startswith(start)), None)
         name = frame.function or ""
         if not name.startswith(("jdk.", "java.", "sun.")):
-            return None
+            if not frame.inlined:
+                return None
+            continue
         for start in _THROUGH:
             if name.startswith(start):
                 return start
@@ -145,11 +164,17 @@ def _accessor(report: Report) -> tuple[int, Frame, Confidence, str] | None:
             return index, frame, "certain", "The fault is below this native method, in code of the JVM."
         if above[0].kind != "stub" or len(above) > 1:
             return None
-    for position, item in jvm_frames.activation(report, index):
-        if jvm_frames.raw_memory(item):
+    chain = jvm_frames.activation(report, index)
+    for number, (_, first) in enumerate(chain):
+        if jvm_frames.raw_memory(first):
+            # What the program called: the accessor below its helpers (convEndian, Bits.swap, checkIndex).
+            behind = (n for n, (_, item) in enumerate(chain) if n > number and not jvm_frames.raw_memory(item))
+            position, item = chain[next(behind, len(chain)) - 1]
             level = jvm_frames.level_name(item.compile_level)
             inline = f"The accessor was compiled inline ({level})." if frame.kind == "java-compiled" else ""
-            sure: Confidence = "certain" if position == index and "next recorded" not in (item.note or "") else "likely"
+            # The whole method is the accessor, or the position on record is that of the fault.
+            exact = item is chain[-1][1] or "next recorded" not in (chain[-1][1].note or "")
+            sure: Confidence = "certain" if not number and exact else "likely"
             return position, item, sure, inline or "The interpreter ran it."
     if above or frame.kind != "java-compiled" or jvm_frames.is_wrapper(frame):
         return None
@@ -160,10 +185,22 @@ def _inlined(report: Report, index: int) -> tuple[int, Frame, Confidence, str] |
     """An access that leaves no trace in the debug information: told by the shape of its operand."""
     found = jvm_views.raw_operand(report)
     chain = jvm_frames.activation(report, index)
-    if found is None or not chain:
+    if not chain:
+        return None
+    root = chain[-1]
+    inlined = _INLINES.findall(root[1].note or "")
+    if inlined and _no_reference(report):
+        return (
+            *root,
+            "likely",
+            f"This code has inlined {' and '.join(inlined)}. No compressed reference stands for the address that was"
+            " touched, which lies beyond the Java heap; so it is no object's, but what such an accessor was given.",
+        )
+    if found is None:
         return None
     operand, only = found
-    root = chain[-1]
+    if inlined and not only:
+        only = operand.size <= 8 and operand.index is None
     return (
         *root,
         "likely" if only else "possible",
@@ -171,6 +208,25 @@ def _inlined(report: Report, index: int) -> tuple[int, Frame, Confidence, str] |
         " behind their header, and elements after it has read the array's length; only raw memory access compiled"
         " inline (Unsafe, direct buffers, memory segments) uses a bare address.",
     )
+
+
+def _no_reference(report: Report) -> bool:
+    """The address is one that no compressed reference, nor a field behind one, can have."""
+    flag, base = jvm_views.flag(report, "UseCompressedOops"), jvm_views.number_flag(report, "ObjectAlignmentInBytes")
+    address = views.fault_address(report)
+    if flag is None or flag[1] != "true" or address is None:
+        return False
+    heap = jvm_views.heap(report)
+    ends = [space.end for space in heap.spaces if space.end] if heap is not None else []
+    starts = [space.start for space in heap.spaces if space.start] if heap is not None else []
+    reach = (1 << 32) * (base or 8)
+    # Based at zero, or just below a heap that lies higher.
+    return address >= max(ends, default=0) + reach or (bool(starts) and reach < address < min(starts) - reach)
+
+
+def _accessor_name(function: str) -> str:
+    """ "java.nio.DirectByteBuffer.getLong" is what a program knows as java.nio.ByteBuffer.getLong."""
+    return _DIRECT.sub(r"java.nio.\1Buffer.", function)
 
 
 def _libc(frame: Frame) -> bool:
@@ -181,7 +237,7 @@ def _name(frame: Frame) -> str:
     if frame.function is None:
         return "Unsafe"
     if jvm_frames.is_java(frame):
-        return f"{frame.function}()"
+        return f"{_accessor_name(frame.function)}()"
     return f"{plain(frame.function)}() of the JVM"
 
 

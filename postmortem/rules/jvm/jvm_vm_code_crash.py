@@ -35,13 +35,16 @@ from postmortem.rules.jvm import (
     jvm_truncated_mapped_file,
     jvm_unsafe_access,
 )
+from postmortem.rules.jvm._arguments import boot_path, boot_remedy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SAMPLING = "sampling of stacks, for a profiler"
 _WORK = (
-    (re.compile(r"AsyncGetCallTrace|JFR|Jfr|forte_"), "sampling of stacks, for a profiler or JFR"),
+    (re.compile(r"AsyncGetCallTrace|forte_"), SAMPLING),
+    (re.compile(r"JFR|Jfr"), "sampling of stacks, for a profiler or JFR"),
     (re.compile(r"Jvmti|jvmti_|VM_RedefineClasses"), "work for an agent (JVMTI)"),
     (re.compile(r"ClassFileParser|SystemDictionary|ClassLoader|KlassFactory|Verifier|Rewriter"), "loading of a class"),
     (re.compile(r"LinkResolver|ConstantPool|InterpreterRuntime::resolve|Bytecode"), "resolution of a call or field"),
@@ -65,7 +68,12 @@ def check(report: Report) -> Iterator[Finding]:
         return
     index, frame = found
     names = [plain(item.function) for _, item in jvm_frames.vm_frames(report) if item.function is not None]
+    if jvm_threads.dumping(report) is not None:
+        yield _dump(report)
+        return
     work = next((words for name in names for pattern, words in _WORK if pattern.search(name)), None)
+    work = SAMPLING if any(_SAMPLES.search(name) for name in names) else work
+    profiler = _profiler(report) if work == SAMPLING else None
     doing = f" during {work}" if work else ""
     operation = report.jvm.vm_operation if report.jvm is not None else None
     address = views.fault_address(report)
@@ -73,19 +81,32 @@ def check(report: Report) -> Iterator[Finding]:
     caller = jvm_frames.java_caller(report)
     java = f" The Java code below is {jvm_frames.java_place(caller[1])}." if caller else ""
     label = f"the stub {frame.function}" if frame.kind == "stub" else culprit.label(frame)
-    profiler = work is not None and work.startswith("sampling")
+    sampling = work is not None and work.startswith("sampling")
+    by = f", called by the sampling profiler {profiler[1]}" if profiler is not None else ""
+    if profiler is not None:
+        label, doing = "AsyncGetCallTrace()", ""
     yield Finding(
         rule=RULE.id,
-        title=f"{jvm_views.fault_name(report)} in the JVM itself{doing}: {label}",
+        title=(
+            f"{jvm_views.fault_name(report)} in {label}{by}"
+            if profiler is not None
+            else f"{jvm_views.fault_name(report)} in the JVM itself{doing}: {label}"
+        ),
         severity="critical",
         confidence="likely",
         claim="observation",
         explanation=(
-            f"{jvm_views.fault_name(report)}{at} was raised in {label}, code of the JVM, on"
+            f"{jvm_views.fault_name(report)}{at} was raised in {label}, code of the JVM{by}, on"
             f" {jvm_threads.thread_words(report)}{doing}."
+            + (_INTERRUPTED if profiler is not None else "")
             + (f" The VM operation was {operation}." if operation else "")
-            + f"{java} Either the JVM has a defect there, or it met memory that native code, an agent, Unsafe or"
-            " hardware had damaged."
+            + f"{java}"
+            + ("" if profiler is not None else _EITHER)
+            + _boot(report)
+        ),
+        rivals=(
+            "A defect of the JVM in this place.",
+            "Memory that native code, an agent, Unsafe or hardware had damaged before.",
         ),
         evidence=proof(
             report,
@@ -96,10 +117,18 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "module"), "the library"),
             ("jvm.vm_operation", "the VM operation"),
             ("jvm.version", "the version"),
+            (views.frame_path(report, profiler[0], "module") if profiler is not None else "", "the profiler"),
             (views.frame_path(report, caller[0]) if caller else "", "the Java code below"),
         ),
         remedies=(
-            *(("Stop the profiler or JFR recording and see whether the crashes stop; update it.",) if profiler else ()),
+            *(
+                (f"Run without {profiler[1]}, or update it and the JDK.",)
+                if profiler is not None
+                else ("Stop the profiler or JFR recording and see whether the crashes stop; update it.",)
+                if sampling
+                else ()
+            ),
+            *boot_remedy(report),
             f"Search the JDK's bug database for {label}, and update to the newest release of this version.",
             (
                 f"Run {'' if jvm_views.checks_jni(report) else 'with -Xcheck:jni and '}without agents and native"
@@ -111,9 +140,101 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+_SAMPLES = re.compile(r"AsyncGetCallTrace|forte_fill_call_trace")
+_INTERRUPTED = (
+    " The profiler's signal handler interrupts a thread anywhere and asks the JVM to walk a stack that need not be"
+    " whole"
+    " at that moment: what the thread itself was at has no part in it."
+)
+_EITHER = (
+    " Either the JVM has a defect there, or it met memory that native code, an agent, Unsafe or hardware had damaged."
+)
+
+
+def _profiler(report: Report) -> tuple[int, str] | None:
+    """Index and library of the caller of AsyncGetCallTrace."""
+    names = [
+        index
+        for index, frame in enumerate(views.crashing_frames(report))
+        if frame.function is not None and _SAMPLES.search(frame.function) and jvm_frames.is_vm(frame)
+    ]
+    for index, frame in enumerate(views.crashing_frames(report)[names[-1] + 1 :], names[-1] + 1) if names else ():
+        if frame.module is None or frame.trust == "scan" or jvm_frames.is_vm(frame):
+            return None
+        if not jvm_frames.is_system(frame.module):
+            return index, jvm_frames.file_name(frame.module)
+    return None
+
+
+def _dump(report: Report) -> Finding:
+    """The VM listed its threads and met one whose native thread was no more."""
+    found = jvm_threads.dumping(report)
+    assert found is not None
+    names = [plain(frame.function) for _, frame in jvm_frames.vm_frames(report) if frame.function is not None]
+    of_vm = any(re.search(r"NamedThread|gc_threads_on|print_threads_on|NonJavaThread", name) for name in names)
+    clock = views.first_named(report, lambda name: name.endswith("pthread_getcpuclockid"))
+    inner = " in pthread_getcpuclockid()" if clock is not None else ""
+    which = "a thread of the VM's own" if of_vm else "a thread that native code attached and ended without detaching"
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    return Finding(
+        rule=RULE.id,
+        title=f"{jvm_views.fault_name(report)}{inner} during a thread dump: a thread in the VM's list had ended",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        explanation=(
+            f"{jvm_views.fault_name(report)}{at} was raised as the VM listed its threads for a thread dump"
+            f" (jstack, kill -3, a monitoring agent): it asked the system for the processor time of {which}, whose"
+            " native thread no longer exists. The names of the collector or of the VM thread on the stack say nothing"
+            f" about the heap.{_DUMP_OWN if of_vm else _DUMP_FOREIGN}"
+        ),
+        rivals=("A list of threads or a thread's data that something overwrote.",),
+        evidence=proof(
+            report,
+            (views.frame_path(report, clock[0]) if clock is not None else "", "what was asked"),
+            (views.frame_path(report, found[0]), "the listing of threads"),
+            (views.fault_address_path(report), "the address that was touched"),
+            ("jvm.vm_operation", "the VM operation"),
+            ("jvm.version", "the version"),
+        ),
+        remedies=(
+            (
+                "Update the JDK: JDK-8329109 (mended in 21.0.4 and 22.0.2) is such a defect; until then let monitoring"
+                " take no thread dumps, or fewer."
+            )
+            if of_vm
+            else "Look for native code that calls AttachCurrentThread: each such thread must call DetachCurrentThread"
+            " before it ends (a pthread key's destructor does it for all ways out).",
+            "Run without agents and monitoring that take thread dumps, to see whether the crashes stop.",
+            f"Search the JDK's bug database for {culprit.label(found[1])}, and update to the newest release.",
+        ),
+    )
+
+
+_DUMP_OWN = (
+    " A thread of the collector ends where the VM uses fewer of them, or was never wholly started; listing it at that"
+    " moment is a defect of the JVM."
+)
+_DUMP_FOREIGN = " A JavaThread outlives its native thread only where that was attached through JNI and ended first."
+
+
+def _boot(report: Report) -> str:
+    found = boot_path(report)
+    if found is None:
+        return ""
+    option = found.partition(":")[0]
+    return (
+        f" {option} puts other classes in the place of the JDK's own: where they are of another version, the JVM's own"
+        " knowledge of their fields is wrong."
+    )
+
+
 def _place(report: Report) -> tuple[int, Frame] | None:
     """The frame of the JVM that faulted, libc's own above it left out."""
     for index, frame in jvm_frames.site(report).native:
+        if frame.trust == "scan":
+            return None
         if jvm_frames.is_downcall(frame):
             return None  # Native code that Java called faulted; its frames are missing.
         if frame.kind == "stub" or jvm_frames.is_vm(frame):

@@ -66,9 +66,9 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=(
             *commands,
             (
-                "Install the debug packages of these modules, or run with --debuginfod"
-                " https://debuginfod.elfutils.org; for your own builds keep the unstripped file and give it"
-                " with --exe or --debug-dir."
+                "Install the debug packages of these modules, or fetch them by build-id with debuginfod-find and give"
+                " their folder with --debug-dir; for your own builds keep the unstripped file and give it with --exe"
+                " or --debug-dir."
             ),
         ),
     )

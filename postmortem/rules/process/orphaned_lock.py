@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+RIVALS = ("Memory of the lock that something overwrote.",)
+"""What stays open where the finding is not certain."""
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding, about the first such thread."""
     for index, thread in enumerate(report.threads):
@@ -37,6 +41,7 @@ def check(report: Report) -> Iterator[Finding]:
             severity="medium",
             confidence="likely",
             claim="cause",
+            rivals=RIVALS,
             explanation=(
                 f"The {wait.kind} names thread {wait.owner} as its owner, and this process has no such thread. "
             )

@@ -12,6 +12,7 @@ What to do: look at the largest group of identical idle stacks.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from postmortem.model import Finding, Report, Thread
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.rules import advice
 from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -29,11 +31,20 @@ if TYPE_CHECKING:
 
 MANY = 4096
 """Threads from which their number alone is worth a finding."""
+_NEAR = 0.95
 CAUSE = 94
 """Specificity when the failure itself is seen: above the exception that carries it."""
 THROWN = 32
 """Where the JVM threw it to the program: above the signal that ended a service which could not go on."""
+_REFUSED = re.compile(
+    r"[Cc]annot create (?:\w+ )?(?:GC )?(?:worker |GC )*thread|[Ff]ailed to start thread|pthread_create failed"
+)
+"""HotSpot's words where a thread of its own was refused (workgroup.cpp, gcTaskThread.cpp, concurrentGCThread)."""
 _WHAT = ("Resource temporarily unavailable", "Cannot allocate memory")
+
+
+RIVALS = ("Memory or address space for the thread's stack, instead of a limit on threads.",)
+"""What stays open where the finding is not certain."""
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -49,6 +60,9 @@ def check(report: Report) -> Iterator[Finding]:
     thrown = jvm_exhaustion.thrown(report, jvm_exhaustion.THREADS)
     said = refused[0] if refused is not None else thrown or ""
     failed = failed or bool(said)
+    if (told := _told(report)) is not None:
+        yield _refused(report, *told)
+        return
     if not failed and len(report.threads) < MANY:
         return
     group, size = _largest_group(report)
@@ -62,6 +76,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical" if failed else "medium",
         confidence="certain" if refused or (failed and creating) else ("likely" if failed else "possible"),
         claim="cause",
+        rivals=RIVALS,
         explanation=f"The process has {count} threads.{alike} "
         + (
             "Creating one more failed: the address space, the limit on threads or their memory is used up."
@@ -91,6 +106,107 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         specificity=None if not failed else THROWN if said == thrown else CAUSE,
     )
+
+
+def _told(report: Report) -> tuple[str, str] | None:
+    """(path, words) where the VM says that it ended because it got no thread."""
+    jvm = report.jvm
+    error = jvm.error if jvm is not None else None
+    if jvm is None or (error is None and not report.core.format.startswith("hs_err")):
+        return None
+    texts = [("jvm.error.message", error.message), ("jvm.error.detail", error.detail)] if error is not None else []
+    texts += [(f"jvm.notes[{index}]", note) for index, note in enumerate(jvm.notes)]
+    found = next(((where, text) for where, text in texts if text is not None and _REFUSED.search(text)), None)
+    if found is None:
+        return None
+    return found[0], found[1].strip().rstrip(".")
+
+
+def _refused(report: Report, where: str, words: str) -> Finding:
+    """The VM could not start a thread of its own; with EPERM that was forbidden, not used up."""
+    failed = report.jvm.failed_threads if report.jvm is not None else ()
+    answer = next((thread.error for thread in failed if thread.error is not None), None)
+    forbidden = answer == "EPERM" or "EPERM" in words
+    count = len(report.threads)
+    met = None if forbidden else _limit_met(report)
+    return Finding(
+        rule=RULE.id,
+        title=(
+            f"The system forbade the JVM to create a thread (EPERM): {words[:120]}"
+            if forbidden
+            else f"The system refused the JVM a thread: {words[:120]}{f'; {met[0]}' if met is not None else ''}"
+        ),
+        severity="critical",
+        confidence="likely" if forbidden else "certain",
+        claim="cause" if forbidden or met is not None else "observation",
+        explanation=(
+            f"The JVM said: {words}. "
+            + (
+                "EPERM is the answer of a filter for system calls: an old container runtime (Docker before 20.10.10,"
+                " libseccomp before 2.5) does not know clone3 and forbids it, where a newer libc expects ENOSYS and"
+                " would go on with clone. Memory and limits have no part in it."
+                if forbidden
+                else f"A thread was refused, not memory: {met[1]}"
+                if met is not None
+                else "A thread was refused, not memory: a limit on the number of threads or processes was met;"
+                " which, is not told."
+            )
+        ),
+        rivals=(
+            ("Another policy that forbids it: a seccomp profile of one's own, SELinux, AppArmor.",)
+            if forbidden
+            else (
+                "The limit of the user, of the control group (pids.max) or of the system (threads-max, pid_max).",
+                "Address space or commit for the thread's stack.",
+            )
+        ),
+        evidence=proof(
+            report,
+            (where, "what the VM said"),
+            ("jvm.failed_threads[0].text" if failed else "", "the system's answer"),
+            (met[2] if met is not None else "", "the limit that was met"),
+            ("host.tasks", "threads in the container"),
+            ("host.tasks_limit", "its limit on them"),
+            ("threads" if count > 1 else "", "threads of the process"),
+        ),
+        remedies=(
+            (
+                "Update Docker (20.10.10 or newer), containerd and libseccomp (2.5 or newer) on the host.",
+                "To check: run once with --security-opt seccomp=unconfined; for good use a profile that knows clone3.",
+            )
+            if forbidden
+            else (advice.threads(report),)
+        ),
+        specificity=CAUSE,
+    )
+
+
+def _limit_met(report: Report) -> tuple[str, str, str] | None:
+    """In a few words, in a sentence, and the path: the limit on threads that the report shows to be reached."""
+    host = report.host
+    if host is None:
+        return None
+    if host.tasks is not None and host.tasks_limit and host.tasks >= _NEAR * host.tasks_limit:
+        return (
+            "the container may have no more threads",
+            f"the container has {host.tasks:,} threads of the {host.tasks_limit:,} that it may (pids.max).",
+            "host.tasks_limit",
+        )
+    most = host.parameters.get("kernel.threads-max", "")
+    if most.isascii() and most.isdecimal() and len(report.threads) >= _NEAR * int(most):
+        return (
+            "the system may have no more threads",
+            f"this process alone has {len(report.threads):,} of the {int(most):,} that the system may have.",
+            "host.parameters",
+        )
+    own = host.limits.get("NPROC", "").partition("/")[0].rstrip("k")
+    if own.isascii() and own.isdecimal() and len(report.threads) >= _NEAR * int(own):
+        return (
+            "the user may have no more threads",
+            f"this process alone has {len(report.threads):,} of the {int(own):,} that its user may have (ulimit -u).",
+            "host.limits.NPROC",
+        )
+    return None
 
 
 def _largest_group(report: Report) -> tuple[str, int]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from postmortem.machines.machine import machine_of
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
+from postmortem.model.report import RuntimeState
 from postmortem.runtimes.hotspot.code.activation import Activations
 from postmortem.runtimes.hotspot.code.codecache import CodeCache
 from postmortem.runtimes.hotspot.code.method import Methods
@@ -19,51 +23,51 @@ from postmortem.runtimes.hotspot.layout.vmstructs import read_tables
 from postmortem.runtimes.hotspot.stack.continuation import Continuations
 from postmortem.runtimes.hotspot.threads.compiling import compilations
 from postmortem.runtimes.hotspot.threads.monitors import Wait, deadlocks, waits
-from postmortem.runtimes.hotspot.threads.threads import read_threads
+from postmortem.runtimes.hotspot.threads.pools import pools
+from postmortem.runtimes.hotspot.threads.threads import VmThread, read_threads
 from postmortem.runtimes.hotspot.threads.virtualthreads import VirtualThreads
 from postmortem.runtimes.hotspot.vm.flags import flags
+from postmortem.runtimes.hotspot.vm.operation import SYNCHRONIZING
 from postmortem.runtimes.hotspot.vm.state import jvm_state
-from postmortem.runtimes.hotspot.vm.vmerror import reported_fault, vm_error, vm_error_on_stack
+from postmortem.runtimes.hotspot.vm.vmerror import (
+    failed_allocation,
+    reported_fault,
+    vm_error,
+    vm_error_on_stack,
+)
+from postmortem.runtimes.hotspot.x86_64 import loops
 from postmortem.runtimes.hotspot.x86_64.continuationentry import ContinuationEntries
 from postmortem.runtimes.hotspot.x86_64.frames import HotSpotUnwinder, Stack
+from postmortem.runtimes.runtime import Runtime, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from parsers.elf.core import Core
-    from postmortem.model import Frame, Problem
-    from postmortem.program.memory import AddressSpace
-    from postmortem.program.modules import LoadedModule, ModuleMap
-    from postmortem.runtimes.hotspot.heap.histogram import Progress
-    from postmortem.runtimes.hotspot.heap.uses import Use
+    from postmortem.model import Problem
+    from postmortem.program.modules import LoadedModule
+    from postmortem.program.program import Program
     from postmortem.runtimes.hotspot.layout.vmstructs import VmStructs
+    from postmortem.runtimes.runtime import Asked
     from postmortem.symbols.symbolication import Symbolication
-    from postmortem.targets.files import SearchPath
-    from postmortem.unwind.frame import RawFrame, ReportedFault
+    from postmortem.unwind.frame import ForeignUnwinder, ReportedFault
 
 LIBJVM = "libjvm.so"
+_NOT_OWNED = ("join", "task", "read-lock")
+"""Kinds of waits whose object nobody owns."""
 _VTABLE = "vtable for "
 _VTABLE_HEADER = 16
 
 
-def attach(
-    core: Core,
-    space: AddressSpace,
-    modules: ModuleMap,
-    symbolication: Symbolication,
-    is_code: Callable[[int], bool],
-    search: SearchPath,
-) -> tuple[HotSpot | None, list[Problem]]:
+def attach(program: Program, symbolication: Symbolication) -> tuple[HotSpot | None, list[Problem]]:
     """The VM of the process, or None with the reason when there's a libjvm whose tables can't be read.
 
-    A libjvm.so file of another build is never used: then its pages in the core must do. search: where files may
-    come from.
+    A libjvm.so file of another build is never used: then its pages in the core must do.
     """
-    libjvm = modules.named(LIBJVM)
+    libjvm = program.modules.named(LIBJVM)
     if libjvm is None:
         return None, []
     names = LibjvmSymbols(libjvm, symbolication)
-    tables = read_tables(space, names.address)
+    tables = read_tables(program.memory, names.address)
     if tables is None:
         lost = "the VM's own tables can't be read, so there are no Java frames and no VM state: "
         if libjvm.status == "matched":
@@ -76,7 +80,7 @@ def attach(
                 "give the libjvm.so that crashed with --sysroot or --debug-dir",
             )
         ]
-    return HotSpot(core, space, tables, names, is_code, search), []
+    return HotSpot(program, tables, names), []
 
 
 class LibjvmSymbols:
@@ -105,21 +109,17 @@ class LibjvmSymbols:
         return found[0].removeprefix(_VTABLE)
 
 
-class HotSpot:
+class HotSpot(Runtime):
     """A HotSpot VM whose tables could be read."""
 
-    def __init__(
-        self,
-        core: Core,
-        space: AddressSpace,
-        tables: VmStructs,
-        names: LibjvmSymbols,
-        is_code: Callable[[int], bool],
-        search: SearchPath,
-    ) -> None:
+    name = "hotspot"
+
+    def __init__(self, program: Program, tables: VmStructs, names: LibjvmSymbols) -> None:
+        core, is_code = program.core, program.is_code
+        machine = machine_of(core.machine)
         self._names = names
-        self._vm = Reading(space, tables)
-        self.problems: list[Problem] = archive.add_pages(core, space, self._vm, search)
+        self._vm = Reading(program.memory, tables)
+        self.problems: list[Problem] = archive.add_pages(program, self._vm)
         self._flags, problems = flags(self._vm)
         self.problems += problems
         self._oops = Oops(self._vm, {flag.name: flag.value for flag in self._flags})
@@ -130,19 +130,20 @@ class HotSpot:
             names.address,
             names.class_of_vtable,
             {
-                status.tid: (status.registers.get("rsp", 0), status.registers.get("fs_base", 0))
+                status.tid: (status.registers.get(machine.sp_name, 0), status.registers.get(machine.thread_pointer, 0))
                 for status in core.threads
             },
         )
         self.problems += problems
-        self._crashed_sp = core.threads[0].registers.get("rsp", 0) if core.threads else 0
-        cache = CodeCache(self._vm)
+        self._crashed_sp = core.threads[0].registers.get(machine.sp_name, 0) if core.threads else 0
+        self._pcs = {status.tid: status.registers.get(machine.pc_name, 0) for status in core.threads}
+        self._cache = cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
         self._continuations = Continuations(self._vm, self._oops, cache, activations, names.address)
         mounted = {thread.virtual for thread in self._threads.threads if thread.virtual}
         self._virtual_threads = VirtualThreads(self._vm, self._oops, self._continuations, mounted)
         entries = ContinuationEntries(self._vm, cache, activations, names.address, is_code)
-        self.unwinder = HotSpotUnwinder(
+        self._unwinder = HotSpotUnwinder(
             self._vm,
             cache,
             activations,
@@ -158,6 +159,11 @@ class HotSpot:
         )
 
     @property
+    def generated(self) -> ForeignUnwinder:
+        """Unwinder of interpreted and compiled frames and stubs."""
+        return self._unwinder
+
+    @property
     def reported(self) -> ReportedFault | None:
         """What the VM was reporting when the process ended; None: not known."""
         return reported_fault(self._vm, self._names.address)
@@ -169,7 +175,7 @@ class HotSpot:
     def _wait_of(self, address: int) -> tuple[str, str | None] | None:
         """What a thread waits for, and the name of its holder."""
         wait = self._waits.get(address)
-        return None if wait is None else (wait.text, wait.holder_name)
+        return None if wait is None else (wait.text, None if wait.kind in _NOT_OWNED else wait.holder_name)
 
     def thread(self, tid: int) -> JavaThread | None:
         """What the VM knows of a thread of the core."""
@@ -188,13 +194,30 @@ class HotSpot:
             virtual_name=thread.virtual_name,
             virtual_tid=thread.virtual_tid,
             blocked_on=None if wait is None else wait.text,
-            blocked_by=None if wait is None else wait.holder_name,
+            blocked_by=None if wait is None or wait.kind in _NOT_OWNED else wait.holder_name,
+            wait_kind=None if wait is None or wait.held_by is None else wait.kind,
+            waits_for_tid=None if wait is None or wait.held_by is None else wait.held_by.tid,
             pending_exception=thread.pending_exception,
+            loop_polls=self._loop_polls(thread),
         )
 
-    def state(
-        self, histogram: bool, frames_of: Callable[[RawFrame], list[Frame]], progress: Progress | None = None
-    ) -> tuple[Jvm, tuple[Use, ...]]:
+    @cached_property
+    def _synchronizing(self) -> bool:
+        return self._vm.u32(self._names.address("_ZN20SafepointSynchronize6_stateE")) == SYNCHRONIZING
+
+    def _loop_polls(self, thread: VmThread) -> bool | None:
+        """Of a thread in compiled code, while a safepoint is begun."""
+        if thread.thread_state != "_thread_in_Java" or not self._synchronizing:
+            return None
+        pc = self._pcs.get(thread.tid or 0, 0)
+        blob = self._cache.blob_at(pc)
+        if blob is None or blob.kind != "nmethod":
+            return None
+        code = self._vm.memory.read_some(blob.code_begin, min(blob.code_end - blob.code_begin, loops.LONGEST))
+        mined = {flag.name: flag.value for flag in self._flags}.get("LoopStripMiningIter", "0") != "0"
+        return loops.polled(code, blob.code_begin, pc, mined)
+
+    def state(self, asked: Asked) -> State:
         """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""
         fields: dict[str, Any]
         fields, problems, uses = jvm_state(
@@ -203,22 +226,28 @@ class HotSpot:
             self._flags,
             self._names.address,
             self._names.class_of_vtable,
-            histogram,
+            asked.options.histogram,
             {thread.address: thread.name for thread in self._threads.threads if thread.name},
-            progress,
+            asked.options.progress,
         )
         self.problems += problems
         fields["error"] = vm_error(self._vm, self._names.address)
         if fields["error"] is None and fields["tier"] == "tables" and self._crashed_sp:
             fields["error"] = vm_error_on_stack(self._vm, self._crashed_sp)
+        error = fields["error"]
+        if error is not None and "OutOfMemory" in f"{error.message} {error.detail}" and self._crashed_sp:
+            wanted = failed_allocation(self._vm, self._oops, self._names.class_of_vtable, self._crashed_sp)
+            if wanted is not None:
+                fields["error"] = msgspec.structs.replace(error, object_class=wanted[0], object_size=wanted[1])
         fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
         fields["deadlocks"] = deadlocks(self._threads, self._waits, self._virtual_threads.waiting)
+        fields["thread_pools"] = pools(self._vm, self._oops, self._threads, self._waits)
         fields["virtual_threads"] = tuple(
             VirtualThread(
                 name=group.name,
                 java_tid=group.tid,
                 state=group.state,
-                frames=tuple(frame for raw in group.frames for frame in frames_of(raw)),
+                frames=tuple(frame for raw in group.frames for frame in asked.name(raw)),
                 count=group.number,
                 blocked_on=group.blocked_on,
                 blocked_by=group.blocked_by,
@@ -226,4 +255,6 @@ class HotSpot:
             for group in self._virtual_threads.unmounted(self._wait_of)
         )
         self.problems += self._virtual_threads.problems
-        return Jvm(**fields), uses
+        jvm = Jvm(**fields)
+        at = None if jvm.vm_operation is None else f"VM operation {jvm.vm_operation}"
+        return State(RuntimeState(name="HotSpot", version=jvm.version, state=at), jvm=jvm, uses=uses)

@@ -16,20 +16,20 @@ from logic_error and runtime_error keep a pointer to their text behind the vtabl
 
 from __future__ import annotations
 
-import itertools
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from postmortem.machines.machine import machine_of
 from postmortem.model import Address
 from postmortem.model.report import CxxException
-from postmortem.runtimes.native.messages import writable
+from postmortem.runtimes.native.places import words_of, writable_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from parsers.elf.core import Core
-    from parsers.filebytes import FileBytes
     from postmortem.program.memory import AddressSpace
+    from postmortem.runtimes.native.places import Places
 
 GNU_CLASS = struct.pack("<Q", 0x474E5543432B2B00)
 _DEPENDENT_CLASS = struct.pack("<Q", 0x474E5543432B2B01)
@@ -45,6 +45,7 @@ _WHAT_SLOT = 16
 _FUNDAMENTAL = {"i": 4, "j": 4, "l": 8, "m": 8}
 _REFERENCES, _MOST_REFERENCES = 16, 1 << 16
 _MOST, _DEPTH, _PARTS, _BASES, _HEADERS = 16, 16, 64, 16, 4096
+_NESTED, _LARGEST_OBJECT, _THREADS = "St17_Nested_exception", 512, 1024
 _DTV, _DTV_MOST, _BLOCK = 8, 1024, 1 << 14
 """Where the thread control block has its vector of TLS blocks, how many and how much of each are looked at."""
 
@@ -66,46 +67,98 @@ class _Reader(NamedTuple):
 
 def exceptions(
     core: Core,
-    content: FileBytes,
     space: AddressSpace,
+    places: Places,
     demangle: Callable[[str], str],
     function: Callable[[int], str | None],
 ) -> tuple[tuple[CxxException, ...], bool]:
     """Exception objects that are alive: in flight, being handled, or kept by a std::exception_ptr.
 
-    And whether the lists of all threads could be read. Those that a thread is known to have caught are never left out.
+    They are taken from the threads' lists of caught ones, from the crashing stack, which has those in flight, and from
+    the exceptions that hold them (std::nested_exception); where these give none, from the rest of the memory, as far
+    as `places` has it. And whether the lists of all threads could be read.
     """
-    found_hits = _hits(core, content, space, GNU_CLASS)
-    hits = sorted(hit for hit in itertools.islice(found_hits, _HEADERS) if _alive(space, hit + _UNWIND - _HEADER))
-    headers = {hit + _UNWIND - _HEADER: hit + _UNWIND for hit in hits}
-    objects = set(headers.values())
-    for hit in itertools.islice(_hits(core, content, space, _DEPENDENT_CLASS) if hits else (), _HEADERS):
-        primary = space.word(hit + _UNWIND - _HEADER)
-        if primary is not None and primary in objects:
-            headers[hit + _UNWIND - _HEADER] = primary
-    places, attributed = _places(core, space, headers)
-    older = {headers[after] for header in headers if (after := space.word(header + _NEXT)) in headers}
+    found: dict[int, int] = {}
+    caught, attributed = _caught(core, space, found)
+    _, raw = places.stack()
+    for word in words_of(raw):
+        if word & 7 == 0 and writable_at(core, word):
+            for header in (word, word + _UNWIND - _HEADER, word - _HEADER):
+                _admit(space, header, found)
+    if not found:
+        for address, raw in places.pieces():
+            for at in _occurrences(raw, GNU_CLASS):
+                if (address + at) % 8 == 0:
+                    _admit(space, address + at + _UNWIND - _HEADER, found)
+            if found or places.exhausted:
+                break
+    holders = _nested(core, space, found)
+    attributed = attributed and bool(found)
+    older = {found[after] for header in found if (after := space.word(header + _NEXT)) in found}
     reader = _Reader(space, demangle, function)
-    found: list[CxxException] = []
-    for hit in sorted(hits, key=lambda hit: hit + _UNWIND not in places):
-        if len(found) >= _MOST:
+    result: list[CxxException] = []
+    for thrown in sorted(set(found.values()), key=lambda thrown: thrown not in caught):
+        if len(result) >= _MOST:
             break
-        thrown = hit + _UNWIND
-        exception = _exception(reader, thrown, places.get(thrown), thrown in older)
+        exception = _exception(reader, thrown, caught.get(thrown), thrown in older, holders.get(thrown))
         if exception is not None:
-            found.append(exception)
-    return tuple(sorted(found, key=lambda item: item.address)), attributed
+            result.append(exception)
+    return tuple(sorted(result, key=lambda item: item.address)), attributed
 
 
-def _hits(core: Core, content: FileBytes, space: AddressSpace, wanted: bytes) -> Iterator[int]:
-    for address, offset, size in writable(core):
-        at = content.find(wanted, offset, offset + size)
-        while at >= 0:
-            if not space.budget.take("search_hits"):
-                return
-            if (address + at - offset) % 8 == 0:
-                yield address + at - offset
-            at = content.find(wanted, at + 8, offset + size)
+def _admit(space: AddressSpace, header: int, found: dict[int, int]) -> bool:
+    """Take a header into `found`, with its object, if it is one of a living exception."""
+    if header in found:
+        return True
+    if len(found) >= _HEADERS:
+        return False
+    kind = space.read(header + _HEADER - _UNWIND, len(GNU_CLASS))
+    if kind == GNU_CLASS and _alive(space, header):
+        found[header] = header + _HEADER
+        return True
+    if kind == _DEPENDENT_CLASS:
+        thrown = space.word(header)
+        if thrown is not None and _admit(space, thrown - _HEADER, found):
+            found[header] = thrown
+            return True
+    return False
+
+
+def _occurrences(raw: bytes, wanted: bytes) -> Iterator[int]:
+    at = raw.find(wanted)
+    while at >= 0:
+        yield at
+        at = raw.find(wanted, at + 8)
+
+
+def _nested(core: Core, space: AddressSpace, found: dict[int, int]) -> dict[int, int]:
+    """By object: the one whose std::nested_exception holds it. What is found so is taken into `found`."""
+    holders: dict[int, int] = {}
+    left = list(found.values())
+    while left and len(found) < _HEADERS:
+        outer = left.pop()
+        name = _type_name(space, space.word(outer - _HEADER)) or ""
+        if not name.startswith(_NESTED) and not _derives(space, space.word(outer - _HEADER), "St16nested_exception", 0):
+            continue
+        for word in words_of(space.read_some(outer, _LARGEST_OBJECT)):
+            if word & 7 or word == outer or word in holders or not writable_at(core, word):
+                continue
+            fresh = word - _HEADER not in found
+            if _admit(space, word - _HEADER, found):
+                holders[word] = outer
+                if fresh:
+                    left.append(word)
+                break
+    return holders
+
+
+def _derives(space: AddressSpace, type_info: int | None, wanted: str, depth: int) -> bool:
+    if type_info is None or depth > _DEPTH:
+        return False
+    name = _type_name(space, type_info)
+    if name is None:
+        return False
+    return name == wanted or any(_derives(space, base, wanted, depth + 1) for base in _base_types(space, type_info))
 
 
 def _alive(space: AddressSpace, header: int) -> bool:
@@ -113,22 +166,23 @@ def _alive(space: AddressSpace, header: int) -> bool:
     return references is not None and 0 < references <= _MOST_REFERENCES and padding == 0
 
 
-def _places(core: Core, space: AddressSpace, headers: dict[int, int]) -> tuple[dict[int, _Place], bool]:
+def _caught(core: Core, space: AddressSpace, found: dict[int, int]) -> tuple[dict[int, _Place], bool]:
     """By object: which thread holds it as caught; and whether the TLS of all threads could be read."""
-    places: dict[int, _Place] = {}
-    attributed = bool(headers)
-    for status in core.threads if headers else ():
-        header, known = _last_caught(space, status.registers.get("fs_base", 0), headers)
+    caught: dict[int, _Place] = {}
+    attributed = True
+    thread_pointer = machine_of(core.machine).thread_pointer
+    for status in core.threads[:_THREADS]:
+        header, known = _last_caught(core, space, status.registers.get(thread_pointer, 0), found)
         attributed = attributed and known
         for depth in range(_DEPTH):
-            if header is None or header not in headers:
+            if header is None or not _admit(space, header, found):
                 break
-            places.setdefault(headers[header], _Place(status.tid, depth))
+            caught.setdefault(found[header], _Place(status.tid, depth))
             header = space.word(header + _NEXT)
-    return places, attributed
+    return caught, attributed and len(core.threads) <= _THREADS
 
 
-def _last_caught(space: AddressSpace, base: int, headers: dict[int, int]) -> tuple[int | None, bool]:
+def _last_caught(core: Core, space: AddressSpace, base: int, found: dict[int, int]) -> tuple[int | None, bool]:
     """The only word of a thread's TLS that points at a header: the run-time keeps objects, not headers, elsewhere.
 
     And whether all of it could be read.
@@ -155,13 +209,15 @@ def _last_caught(space: AddressSpace, base: int, headers: dict[int, int]) -> tup
             return None, False
         raw = space.read_some(block, size)
         known = known and len(raw) == end - block
-        for (word,) in struct.iter_unpack("<Q", raw[: len(raw) & ~7]):
-            if word in headers:
-                return int(word), True
+        for word in words_of(raw):
+            if word & 15 == 0 and writable_at(core, word) and _admit(space, word, found):
+                return word, True
     return None, known
 
 
-def _exception(reader: _Reader, thrown: int, place: _Place | None, older: bool) -> CxxException | None:
+def _exception(
+    reader: _Reader, thrown: int, place: _Place | None, older: bool, holder: int | None
+) -> CxxException | None:
     space = reader.space
     type_info = space.word(thrown - _HEADER)
     handlers = space.signed(thrown - _HEADER + _HANDLER_COUNT, 4)
@@ -178,6 +234,7 @@ def _exception(reader: _Reader, thrown: int, place: _Place | None, older: bool) 
         tid=place.tid if place else None,
         depth=place.depth if place else None,
         older=older,
+        nested_in=None if holder is None else Address(holder),
     )
 
 
@@ -233,6 +290,21 @@ def _part_with_text(space: AddressSpace, thrown: int, type_info: int, seen: set[
         if part is not None:
             return part
     return None
+
+
+def _base_types(space: AddressSpace, type_info: int) -> Iterator[int]:
+    """type_info of each base of a class."""
+    only = space.word(type_info + 16)
+    if only is None:
+        return
+    flags, count = only & 0xFFFFFFFF, only >> 32
+    if flags > 3 or not 0 < count <= _BASES:
+        yield only
+        return
+    for number in range(count):
+        base = space.word(type_info + 24 + 16 * number)
+        if base is not None:
+            yield base
 
 
 def _bases(space: AddressSpace, thrown: int, type_info: int) -> Iterator[tuple[int, int]]:

@@ -5,56 +5,62 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
-from postmortem.model import Address, NativeFacts
-from postmortem.runtimes.go import panic as golang
-from postmortem.runtimes.native import messages, onstack
+from postmortem.model import Address, NativeFacts, Problem
+from postmortem.runtimes.native import messages, onstack, reporters, rust
 from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
+from postmortem.runtimes.native.places import BUDGET, Places
 from postmortem.symbols.demangle import demangle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from parsers.elf.core import Core
-    from parsers.filebytes import FileBytes
     from postmortem.model import Frame
-    from postmortem.program.memory import AddressSpace
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
 
 _TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
-_GO, _GO_VERSION = "runtime.", "runtime.buildVersion"
-"""The package that runs on every thread of a Go process, and a variable of it."""
+_SIGILL, _SIGTRAP, _SIGABRT = 4, 5, 6
 
 
 def native_facts(
-    core: Core,
-    content: FileBytes,
-    space: AddressSpace,
-    symbol: Callable[[str], int | None],
-    frames: Sequence[Frame],
-    aborted: bool,
-    may_throw: bool,
-    function: Callable[[int], str | None],
-) -> NativeFacts:
-    """frames: the crashing stack, innermost first. symbol: address in memory of a symbol of libc, GLib or
-    the executable.
-    function: name of the function at an address.
+    program: Program, symbols: Symbolication, frames: Sequence[Frame]
+) -> tuple[NativeFacts, tuple[Problem, ...]]:
+    """The facts, and what could not be searched. frames: the crashing stack, innermost first.
 
-    The searches of memory are made only for a process that aborted, since they cost. may_throw: an exception
-    is worth looking for even when no terminate() is seen, as in a stripped C++ program.
+    The searches of memory are made only for a process that aborted, since they cost.
     """
+    core, space = program.core, program.memory
+    signal = core.signal.number if core.signal is not None else 0
+    aborted = signal == _SIGABRT
     functions = [frame.function or "" for frame in frames]
-    runtime, message = messages.runtime_message(core, content, functions) if aborted else (None, None)
-    if runtime is None and aborted:
-        runtime, message = onstack.words(space, symbol, frames)
-    if runtime is None and any(name.startswith(_GO) for name in functions) and symbol(_GO_VERSION) is not None:
-        runtime, message = golang.NAME, golang.message(space, symbol, frames)
-    text = messages.abort_message(space, symbol("__abort_msg"))
+    cxx = program.modules.named("libstdc++") is not None or any("std::" in name for name in functions)
+    # An exception is worth looking for even when no terminate() is seen, as in a stripped C++ program.
+    may_throw = cxx and program.modules.named("libjvm.so") is None
+    places = Places(core, space, next((frame.sp for frame in frames if frame.sp is not None), None))
+    problems: list[Problem] = []
+    variable = symbols.system_symbol("__abort_msg")
+    text = messages.abort_message(space, variable)
+    if variable is None and aborted:
+        text = messages.abort_message_by_form(core, space, _libc(program))
+    runtime: str | None = None
+    message: str | None = None
+    if signal in (_SIGILL, _SIGTRAP):
+        runtime, message = reporters.words(space, frames, symbols.start_at, places) or (None, None)
+    if aborted:
+        runtime, message = _said(program, symbols, frames, places, asserted=text is None)
+        if runtime is not None and message is None and places.exhausted:
+            problems.append(_cut_short(f"the text of {runtime}"))
     thrown = aborted and (
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
     )
-    living, attributed = exceptions(core, content, space, demangle, function) if thrown else ((), False)
+    living, attributed = exceptions(core, space, places, demangle, symbols.function_at) if thrown else ((), False)
+    terminated = any(sign in name for name in functions for sign in _TERMINATE)
+    if thrown and terminated and not living and places.exhausted:
+        problems.append(_cut_short("an exception object"))
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
-    return NativeFacts(
+    found = NativeFacts(
         abort_message=text,
         assertion=messages.assertion(text),
         runtime=runtime,
@@ -70,6 +76,46 @@ def native_facts(
         stack_canary=None if canary is None else Address(canary & ~0xFF),
         hwcap=_value(core, AT_HWCAP),
         hwcap2=_value(core, AT_HWCAP2),
+    )
+    return found, tuple(problems)
+
+
+def _said(
+    program: Program, symbols: Symbolication, frames: Sequence[Frame], places: Places, asserted: bool
+) -> tuple[str | None, str | None]:
+    """(runtime, its text) of a process that aborted: from its code, its variables, its stack, then its memory.
+
+    asserted: libc has left no text of an assertion.
+    """
+    core, space = program.core, program.memory
+    told = reporters.words(space, frames, symbols.start_at, places)
+    if told is not None and (asserted or told[0] != "assert"):
+        return told
+    runtime, message = onstack.words(space, symbols.system_symbol, frames)
+    if runtime is not None:
+        return runtime, message
+    runtime, message = messages.runtime_message(places, [frame.function or frame.module or "" for frame in frames])
+    if runtime == rust.NAME:
+        first = rust.unwound(core, space, places, frames)
+        message = message or rust.message(core, space, frames, symbols.start_at)
+        if first is not None and first not in (message or ""):
+            message = f"{first}\nthen, while that panic was unwound: {message}" if message else first
+    return runtime, message
+
+
+def _libc(program: Program) -> tuple[tuple[int, int], ...]:
+    """The range of the module that has libc in it."""
+    modules = program.modules
+    libc = modules.named("libc.so") or modules.named("libc-") or next(iter(modules.modules), None)
+    return () if libc is None else ((libc.start, libc.end),)
+
+
+def _cut_short(wanted: str) -> Problem:
+    return Problem(
+        stage="native",
+        where="writable memory",
+        what=f"{wanted} was looked for on the crashing stack, in what it points at and in {BUDGET >> 20} MiB of other"
+        " memory, and not found; the rest was not searched",
     )
 
 

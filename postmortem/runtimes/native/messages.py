@@ -1,7 +1,7 @@
 """Last words of runtimes in memory: glibc's abort message, sanitizer reports, Rust panics.
 
 glibc: __abort_msg points at {u32 size; char text[]} (stdlib/abort.h). The others print their text from a
-buffer that still holds it; it is searched for in the writable memory that the core holds.
+buffer that still holds it; it is searched for in the likely places of the memory that the core holds (places.py).
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.elf.notes import text as as_text
+from postmortem.runtimes.native.places import words_of, writable_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from parsers.elf.core import Core
-    from parsers.filebytes import FileBytes
     from postmortem.program.memory import AddressSpace
+    from postmortem.runtimes.native.places import Places
 
-SCAN_LIMIT = 1 << 30
-"""Bytes of writable memory that a search may touch."""
 _LONGEST = 4096
+_PAGE = 4096
+_MOST_WORDS = 1 << 16
+_BEFORE, _AFTER = 600, 3600
+"""Bytes around a needle in which the whole message is looked for."""
 
 
 class Runtime(NamedTuple):
@@ -61,7 +64,43 @@ RUNTIMES = (
         "Rust",
         ("rust_panic", "panicking", "rust_begin_unwind"),
         b" panicked at ",
-        re.compile(rb"thread '[^'\0]{0,100}'[^\0]{0,20} panicked at [^\0]{1,1000}"),
+        re.compile(rb"thread '[^'\0]{0,100}'[^\0]{0,20} panicked at (?:[^\0\n]{1,400}:\n)?[^\0\n]{1,1000}"),
+    ),
+    Runtime(
+        "glog",
+        ("google::LogMessage", "google::logging_fail"),
+        b"] ",
+        re.compile(rb"F\d{4}(?:\d{4})? \d\d:\d\d:\d\d\.\d+ +\d+ [^\0\n:]{1,200}:\d+\] [^\0]{1,1000}"),
+    ),
+    Runtime(
+        "Abseil",
+        ("absl::log_internal::", "::log_internal::LogMessage", "absl::lts_"),
+        b"] ",
+        re.compile(rb"F\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [^\0\n:]{1,200}:\d+\] [^\0]{1,1000}"),
+    ),
+    Runtime(
+        "tcmalloc",
+        ("tcmalloc::", "InvalidFree", "tc_free", "RAW_LOG"),
+        b"src/",
+        re.compile(rb"src/[\w./-]+\.cc:\d+\] [^\0\n]{1,500}"),
+    ),
+    Runtime(
+        "jemalloc",
+        ("jemalloc", "je_", "safety_check"),
+        b"<jemalloc>: ",
+        re.compile(rb"<jemalloc>: [^\0\n]{1,500}"),
+    ),
+    Runtime(
+        "mimalloc",
+        ("mi_free", "_mi_", "mi_"),
+        b"mimalloc: error: ",
+        re.compile(rb"mimalloc: error: [^\0\n]{1,500}"),
+    ),
+    Runtime(
+        "Scudo",
+        ("scudo::",),
+        b"Scudo ERROR: ",
+        re.compile(rb"Scudo ERROR: [^\0\n]{1,500}"),
     ),
 )
 
@@ -84,31 +123,58 @@ def assertion(message: str | None) -> str | None:
     return match[1] if match else None
 
 
-def writable(core: Core) -> Iterator[tuple[int, int, int]]:
-    """(address, offset in the core, size) of writable memory that was dumped, stacks last, up to SCAN_LIMIT."""
-    left = SCAN_LIMIT
-    for segment in core.segments:
-        if segment.flags & 2 and segment.dumped and left > 0:
-            size = min(segment.dumped, left)
-            left -= size
-            yield segment.start, segment.offset, size
+def abort_message_by_form(core: Core, space: AddressSpace, ranges: Sequence[tuple[int, int]]) -> str | None:
+    """As abort_message, where no symbol tells where __abort_msg is: a word in libc's data that points at such a text.
+
+    ranges: of libc's module, or of the executable that has libc in it. The text lies in a mapping of its own, at its
+    start or behind a neighbour, from a page's start; its size word is whole pages (glibc posix/libc_fatal.c).
+    """
+    left = _MOST_WORDS
+    for start, end in ranges:
+        for segment in core.segments:
+            if not segment.flags & 2 or not segment.dumped or not start <= segment.start < end or left <= 0:
+                continue
+            for word in words_of(space.read_some(segment.start, min(segment.dumped, 8 * left))):
+                left -= 1
+                if word & (_PAGE - 1) or not 0x10000 <= word < 1 << 47 or not writable_at(core, word):
+                    continue
+                size = space.unsigned(word, 4)
+                if not size or size & (_PAGE - 1) or size > 1 << 20:
+                    continue
+                text = space.cstring(word + 4, _LONGEST)
+                if text and len(text) > 7 and _LIBC_SAID.search(text):
+                    return as_text(text).rstrip("\n")
+    return None
 
 
-def runtime_message(core: Core, content: FileBytes, functions: Sequence[str]) -> tuple[str | None, str | None]:
+_LIBC_SAID = re.compile(
+    rb"\*\*\* .* \*\*\*|Assertion [`'].*' failed|Unexpected error|Fatal (?:error|glibc)|^(?:free|malloc|realloc|"
+    rb"munmap_chunk|calloc|corrupted|double free|malloc_\w+|unaligned|invalid)\b|"
+    rb"\): (?:invalid|corrupt|unaligned|double)"
+)
+
+
+def runtime_message(places: Places, functions: Sequence[str]) -> tuple[str | None, str | None]:
     """(runtime, its text), for the runtime whose functions are on the crashing stack."""
     for runtime, signs, needle, pattern in RUNTIMES:
-        if not any(sign in function for function in functions for sign in signs):
-            continue
-        best = b""
-        for _, offset, size in writable(core):
-            at = content.find(needle, offset, offset + size)
-            tries = 0
-            while at >= 0 and tries < 64:
-                start = max(offset, at - 500)
-                for match in pattern.finditer(bytes(content[start : min(at + 3600, offset + size)])):
-                    if len(match[0]) > len(best):
-                        best = match[0]
-                at = content.find(needle, at + 1, offset + size)
-                tries += 1
-        return runtime, (as_text(best[:_LONGEST]).strip() or None)
+        if any(sign in function for function in functions for sign in signs):
+            found = matches(places, needle, pattern)
+            return runtime, as_text(found[:_LONGEST]).strip() if found else None
     return None, None
+
+
+def matches(places: Places, needle: bytes, pattern: re.Pattern[bytes]) -> bytes | None:
+    """The longest text of the first place that has one."""
+    for _, raw in places.pieces():
+        best = b""
+        at = raw.find(needle)
+        tries = 0
+        while at >= 0 and tries < 256:
+            for match in pattern.finditer(raw, max(0, at - _BEFORE), min(at + _AFTER, len(raw))):
+                if len(match[0]) > len(best):
+                    best = match[0]
+            at = raw.find(needle, at + 1)
+            tries += 1
+        if best:
+            return best
+    return None

@@ -12,17 +12,18 @@ import functools
 import struct
 from typing import TYPE_CHECKING
 
-from postmortem.machines.x86_64.syscalls import NAMES
 from postmortem.model import Address, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from postmortem.machines.machine import Machine
+    from postmortem.model import Frame
     from postmortem.program.memory import AddressSpace
+    from postmortem.unwind.threads import ThreadWalk
 
 FUTEX, FUTEX_WAITV = 202, 449
 _WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
-_SYSCALL = b"\x0f\x05"
 _LONG_NAMES = (
     (
         "mutex",
@@ -42,20 +43,41 @@ _LONG_NAMES = (
 )
 
 
+def waits(
+    space: AddressSpace, walks: Sequence[ThreadWalk], named: Sequence[list[list[Frame]]], machine: Machine
+) -> list[Wait | None]:
+    """For each thread what it was blocked in, or None when it was running. named: its frames by activation."""
+    tids = frozenset(walked.status.tid for walked in walks)
+    return [
+        wait(space, walked.status.registers, _innermost(frames), tids, machine)
+        for walked, frames in zip(walks, named, strict=True)
+    ]
+
+
+def _innermost(frames: list[list[Frame]]) -> list[str]:
+    """Names of the first frames of a thread: what it was waiting in."""
+    return [frame.function or "" for activation in frames[:6] for frame in activation]
+
+
 def wait(
-    space: AddressSpace, registers: dict[str, int], functions: Sequence[str], tids: Collection[int]
+    space: AddressSpace,
+    registers: dict[str, int],
+    functions: Sequence[str],
+    tids: Collection[int],
+    machine: Machine,
 ) -> Wait | None:
     """The wait of a thread, or None when it was running. functions: names of its innermost frames."""
-    number = registers.get("orig_rax", 0)
+    number = registers.get(machine.system_call, 0)
     if number >= 1 << 32:
         return None
-    before = space.read(registers.get("rip", 0) - 2, 2)
-    if before is not None and before != _SYSCALL:
+    call = machine.system_call_instruction
+    before = space.read(registers.get(machine.pc_name, 0) - len(call), len(call))
+    if before is not None and before != call:
         return None
-    name = NAMES.get(number, f"system call {number}")
-    if number != FUTEX or registers.get("rsi", 0) & 0x7F not in _WAITS:
+    name = machine.system_call_names.get(number, f"system call {number}")
+    if name != "futex" or registers.get(machine.call_arguments[1], 0) & 0x7F not in _WAITS:
         return Wait(syscall=name, kind="syscall")
-    address = registers.get("rdi", 0)
+    address = registers.get(machine.call_arguments[0], 0)
     kind = _kind(functions)
     owner: int | None = None
     if kind == "mutex":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from parsers.limits import LIMITS
+from postmortem.symbols.finder import DebugFile, SymbolSource, open_elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
+    from parsers.elf.header import Buffer
     from parsers.elf.symbols import Sections
     from parsers.filebytes import FileBytes
-
-from postmortem.symbols.finder import DebugFile, open_elf
 
 
 def find_debug_file(
@@ -37,6 +39,25 @@ def find_debug_file(
         identity = found.sections.build_id
         if (identity == build_id) if build_id and identity else (_crc(found.content) == link.crc):
             return DebugFile(found.path, found.sections, "debuglink")
+    return None
+
+
+def find_supplement(path: Path, content: Buffer, sections: Sections, debug_dirs: Sequence[Path]) -> SymbolSource | None:
+    """The file that holds what dwz moved out of that at `path` (.gnu_debugaltlink: its path, NUL, its build-id)."""
+    section = sections.find(b".gnu_debugaltlink")
+    if section is None or section.size > LIMITS.string:
+        return None
+    name, _, identity = bytes(content[section.offset : section.offset + section.size]).partition(b"\0")
+    wanted = identity.hex()
+    named = Path(name.decode("utf-8", "surrogateescape"))
+    places = [path.parent / named]
+    if len(wanted) > 2:
+        places += [directory / ".build-id" / wanted[:2] / f"{wanted[2:]}.debug" for directory in debug_dirs]
+        places += [directory / ".dwz" / named.name for directory in debug_dirs]
+    for place in places:
+        found = open_elf(place)
+        if found is not None and found.sections.build_id == wanted:
+            return found
     return None
 
 

@@ -25,6 +25,8 @@ LINUX = CoreBuilder().thread(1).bytes()
         (_patched(LINUX, 7, 6), "Solaris"),
         (CoreBuilder().note(1, bytes(160), b"NetBSD-CORE@1\0").bytes(), "NetBSD"),
         (CoreBuilder().note(1, bytes(160), b"FreeBSD\0").bytes(), "FreeBSD"),
+        (CoreBuilder().note(10, bytes(160)).note(16, bytes(160)).bytes(), "Solaris"),
+        (CoreBuilder().note(1, bytes(160), b"QNX\0").bytes(), "QNX"),
         (CoreBuilder().thread(1).note(0, b"OSRELEASE=6.1\n", b"VMCOREINFO\0").bytes(), "memory of a kernel"),
         (CoreBuilder().thread(1).note(0, bytes(440), b"QEMU\0").bytes(), "virtual machine"),
         (CoreBuilder(machine=183).thread(1).bytes(), "aarch64, 64-bit, little-endian"),

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import postmortem.pipeline
+import postmortem.runtimes.native.attach
 from postmortem.errors import AnalysisError
 from postmortem.guard import WorkerLimits, analysis
 from postmortem.guard.analysis import Request, Terminal
@@ -19,15 +20,15 @@ from tests.postmortem import corpus
 DEMO = corpus.ROOT / "fixtures" / "demo"
 REQUEST = Request(core=DEMO / "core.zst", options={"sysroot": DEMO / "sysroot"}, forms=("json",))
 DEADLY = {
-    "modules": "load_modules",
-    "hotspot": "attach",
-    "unwind": "walk_threads",
-    "fault": "describe_crash",
-    "symbols": "Symbolication.locate",
-    "threads": "wait",
-    "process": "describe_process",
-    "native": "native_facts",
-    "rules": "run_rules",
+    "modules": "postmortem.program.program.load_modules",
+    "hotspot": "postmortem.runtimes.hotspot.attach.attach",
+    "unwind": "postmortem.pipeline.walk_threads",
+    "fault": "postmortem.pipeline.crash_of",
+    "symbols": "postmortem.symbols.symbolication.Symbolication.locate",
+    "threads": "postmortem.pipeline.waits",
+    "process": "postmortem.program.identity.describe",
+    "native": "postmortem.runtimes.native.attach.native_facts",
+    "rules": "postmortem.pipeline.run_rules",
 }
 
 
@@ -50,7 +51,7 @@ def test_a_stage_that_kills_is_left_out(stage: str, number: signal.Signals, monk
     def deadly(*arguments: object, **more: object) -> None:
         os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(f"postmortem.pipeline.{DEADLY[stage]}", deadly)
+    monkeypatch.setattr(DEADLY[stage], deadly)
     made = analysis.analyze(REQUEST)
     report = _report(made)
     assert made.lost is not None
@@ -70,7 +71,7 @@ def test_an_error_of_ours_costs_its_stage_too(monkeypatch: pytest.MonkeyPatch) -
     def fails(*arguments: object, **more: object) -> None:
         raise ValueError("a fault of ours")
 
-    monkeypatch.setattr(postmortem.pipeline, "native_facts", fails)
+    monkeypatch.setattr(postmortem.runtimes.native.attach, "native_facts", fails)
     made = analysis.analyze(REQUEST)
     assert made.lost is not None and "a fault of ours" in made.lost
     assert _report(made).verdict is not None
@@ -81,7 +82,7 @@ def test_a_stage_that_hangs_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None
         signal.pause()
 
     analysis.analyze(REQUEST)  # what is cached now takes no time later
-    monkeypatch.setattr(postmortem.pipeline, "native_facts", hangs)
+    monkeypatch.setattr(postmortem.runtimes.native.attach, "native_facts", hangs)
     made = analysis.analyze(REQUEST, WorkerLimits(seconds=8))
     assert made.lost is not None and "8 s" in made.lost
     assert any(problem.stage == "native" for problem in _report(made).problems)
@@ -101,7 +102,7 @@ def test_everything_at_once_still_gives_a_report(monkeypatch: pytest.MonkeyPatch
         os.kill(os.getpid(), signal.SIGSEGV)
 
     for function in DEADLY.values():
-        monkeypatch.setattr(f"postmortem.pipeline.{function}", deadly)
+        monkeypatch.setattr(function, deadly)
     made = analysis.analyze(REQUEST)
     assert _report(made).problems
 

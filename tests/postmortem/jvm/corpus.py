@@ -51,6 +51,8 @@ JUDGED = (
     # Settings that a log tells of.
     *("container", "c2-xcomp", "epsilon"),
 )
+INCIDENTS = ("locks-", "foreign-", "downcall-", "off-heap-", "full-")
+"""How the names of the kinds begin that run on an old and a new version only, each for its diagnosis."""
 JUDGED_ON = (8, 17, 27)
 """The oldest, the host's and the newest."""
 
@@ -75,6 +77,11 @@ def recipe() -> ModuleType:
     return module
 
 
+def incidents() -> list[str]:
+    """The kinds of INCIDENTS."""
+    return [kind.name for kind in recipe().KINDS if kind.name.startswith(INCIDENTS)]
+
+
 def pairs(kinds: Iterable[str], since: int = 0, jdks: tuple[int, ...] = JDKS) -> list[tuple[int, str]]:
     """(jdk, kind) for all versions that a kind exists on."""
     on = {kind.name: kind.jdks for kind in recipe().KINDS}
@@ -97,7 +104,7 @@ def directory() -> Path:
         for _ in range(2):
             # A crash that a busy machine made to end otherwise is tried once more; what is good, is left alone.
             jobs = os.cpu_count() or 1
-            made = recipe().build(built, JDKS, [*LOGGED, *UNLOGGED, *ASKED], jobs=jobs)
+            made = recipe().build(built, JDKS, [*LOGGED, *UNLOGGED, *ASKED, *incidents()], jobs=jobs)
             made += recipe().build(built, JUDGED_ON, JUDGED, jobs=jobs)
             if not any(case.description["failure"] for case in made):
                 break

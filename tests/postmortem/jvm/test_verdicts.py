@@ -18,6 +18,7 @@ pytestmark = pytest.mark.jdk
 EACH = [
     *corpus.pairs([*corpus.LOGGED, *corpus.UNLOGGED, *corpus.ASKED]),
     *corpus.pairs(corpus.JUDGED, jdks=corpus.JUDGED_ON),
+    *corpus.pairs(corpus.incidents()),
 ]
 KINDS = {kind.name: kind for kind in corpus.recipe().KINDS}
 WITHOUT_CORE = {kind.name for kind in corpus.recipe().KINDS if not kind.core}
@@ -25,6 +26,8 @@ WITHOUT_LOG = {
     *corpus.UNLOGGED,
     *corpus.ASKED,
     *("jni-fatal", "jni-assert", "jni-double-free", "signal-chain", "code-cache-full", "direct-memory"),
+    # Judged by the core: most end without a log, or its log lacks what tells them.
+    *corpus.incidents(),
     *("safepoint-stall", "kill-quit-gcore", "report-timeout-oom", "convoy", "deadlock-class-init", "deadlock-virtual"),
 }
 FEW_FRAMES = {(11, "jni-badref")}

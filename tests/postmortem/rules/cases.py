@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from postmortem.model import Address, Core, Cycle, Mapping, Memory, Module, Report
-from postmortem.model.process import Process
+from postmortem.model.process import CodeReference, PointerSource, Process, TableCall
 from postmortem.model.report import Arena, CxxException, NativeFacts
 from postmortem.model.thread import StackRange
 from tests.postmortem.rules.reports import (
@@ -96,6 +96,37 @@ def _without_code(original: Report) -> Report:
 NULL_READ = crashed(address=0x40, operands=(operand(0x40, base="rax", base_value=0, displacement=0x40),), access="read")
 FREED = 0x5A5A5A5A5A5A5A5A
 
+GONE = 0x7F1234567000
+
+
+def _in_python(address: int, *functions: str, **rest: Any) -> Report:
+    library = "/usr/lib/libpython3.11.so.1.0"
+    inner = tuple(frame(name, module=library) for name in functions or ("PyList_New",))
+    return crashed(address=address, threads=(thread(*inner, frame("nogil"), "main"),), **rest)
+
+
+def _source(symbol: str) -> PointerSource:
+    return PointerSource(register="rax", symbol=symbol, offset=0, module="/usr/lib/libpython3.11.so.1.0")
+
+
+def _gone(*references: CodeReference, **rest: Any) -> Report:
+    return crashed(address=GONE, pc=Address(GONE), access="execute", code_references=references, **rest)
+
+
+def _reference(place: Literal["stack", "thread descriptor"], value: int) -> CodeReference:
+    return CodeReference(place=place, at=Address(STACK), value=Address(value))
+
+
+def _table(offset: int, name: str = "vtable for Sink") -> TableCall:
+    return TableCall(table=name, module="/opt/libsink.so", slot=Address(HEAP), offset=offset, size=40)
+
+
+def _returned(pc: int, words: tuple[int, ...] = (0, 0)) -> Report:
+    return crashed(
+        address=pc, pc=Address(pc), access="execute", returned=True, return_neighbours=tuple(map(Address, words))
+    )
+
+
 CASES: dict[str, Cases] = {
     "null-dereference": Cases(
         (NULL_READ, crashed(address=0), crashed(address=0x18, access="write")),
@@ -109,6 +140,63 @@ CASES: dict[str, Cases] = {
     "null-function-call": Cases(
         (crashed(address=0, pc=Address(0), access="execute", call_site="call qword ptr [rax+0x18]"),),
         (NULL_READ, crashed(address=0x13370000, pc=Address(0x13370000))),
+        (crashed(pc=None), report()),
+    ),
+    "python-without-gil": Cases(
+        (
+            _in_python(0x10, pointer_source=_source("_PyRuntime")),
+            _in_python(0x10, "_PyInterpreterState_GET", "PyList_New"),
+            aborted(
+                "fatal_error",
+                "_Py_FatalErrorFunc",
+                "PyList_New",
+                "nogil",
+                native=NativeFacts(runtime="Python", runtime_message="PyList_New: the GIL is released"),
+            ),
+        ),
+        (
+            _in_python(0x10, pointer_source=_source("small_table")),
+            _in_python(0x7F1234560000, pointer_source=_source("_PyRuntime")),
+            aborted(native=NativeFacts(runtime="Python", runtime_message="PyList_New: out of memory")),
+        ),
+        (crashed(), report()),
+    ),
+    "unloaded-code": Cases(
+        (
+            _gone(_reference("thread descriptor", GONE + 0x18)),
+            _gone(_reference("stack", GONE + 0x18), _reference("stack", GONE + 0x50)),
+            _gone(threads=(thread(frame(None, module=None), frame("__restore_rt", kind="signal"), frame("main")),)),
+        ),
+        (
+            _gone(),  # a call through an overwritten pointer
+            _gone(_reference("stack", GONE)),
+            crashed(address=GONE, access="read", code_references=(_reference("stack", GONE + 0x18),)),
+        ),
+        (crashed(pc=None), report()),
+    ),
+    "class-definition-mismatch": Cases(
+        (
+            crashed(
+                address=0xE7, pc=Address(0xE7), access="execute", table_call=_table(48), call_site="call [rax+0x20]"
+            ),
+            crashed(11, 128, mnemonic="call", instruction="call qword ptr [rax + 0x20]", table_call=_table(40)),
+        ),
+        (
+            crashed(address=0, pc=Address(0), access="execute", table_call=_table(32)),
+            crashed(address=0xE7, pc=Address(0xE7), access="execute", table_call=_table(48, "handlers")),
+        ),
+        (crashed(address=0xE7, pc=Address(0xE7)), report()),
+    ),
+    "return-address-overwritten": Cases(
+        (
+            _returned(0x4242424242),
+            _returned(GONE, (GONE, GONE)),
+            _returned(GONE),
+        ),
+        (
+            crashed(address=GONE, pc=Address(GONE), access="execute", call_site="0x401000: call rax"),
+            crashed(address=GONE, access="read"),
+        ),
         (crashed(pc=None), report()),
     ),
     "non-canonical-address": Cases(

@@ -31,8 +31,20 @@ STATE = {
 
 LOGS = {
     "jni-17": (("jvm-outdated",), ("fatal-signal",)),
-    "jni-27": ((), ("jvm-outdated", "fatal-signal")),
+    "jni-27": (
+        (),
+        (
+            "jvm-outdated",
+            "fatal-signal",
+            "jvm-illegal-instruction",
+            "jvm-write-protected-code",
+            "jvm-windows-exception",
+        ),
+    ),
     "libc-fault": (("fatal-signal",), ("jvm-outdated",)),
+    "cxx-exception-27": (("jvm-windows-exception",), ("jvm-internal-error", "fatal-signal")),
+    "avx512-27": (("jvm-illegal-instruction",), ("jvm-crash-in-compiled-code",)),
+    "protected-code-27": (("jvm-write-protected-code",), ("jvm-illegal-instruction",)),
 }
 """fixtures/logs: the rules that fire, and those that stay silent, for what the log alone can prove."""
 
@@ -51,7 +63,7 @@ def gathered() -> dict[str, evidence.Evidence]:
     for case in cases():
         found = [case.get("rule"), *case.get("also", ()), STATE.get(case["name"])]
         note(f"native/{case['name']}", tuple(filter(None, found)), tuple(case.get("near_miss_of", ())))
-    used = {*corpus.LOGGED, *corpus.UNLOGGED, *corpus.ASKED, *corpus.JUDGED}
+    used = {*corpus.LOGGED, *corpus.UNLOGGED, *corpus.ASKED, *corpus.JUDGED, *corpus.incidents()}
     for kind in corpus.recipe().KINDS:
         if kind.name in used:
             note(f"jvm/{kind.name}", kind.rules, corpus.recipe().NEAR_MISSES.get(kind.name, ()))

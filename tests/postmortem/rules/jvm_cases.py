@@ -6,8 +6,24 @@ from typing import Any
 
 import msgspec
 
-from postmortem.model import Address, Core, Cycle, Frame, JavaThread, Mapping, Module, Report, Thread
+from postmortem.model import (
+    Address,
+    Core,
+    Crash,
+    Cycle,
+    Frame,
+    Host,
+    JavaThread,
+    Mapping,
+    Module,
+    Operand,
+    Report,
+    Signal,
+    Thread,
+)
 from postmortem.model.jvm import (
+    CodeCache,
+    CodeSegment,
     Compilation,
     Event,
     EventLog,
@@ -183,7 +199,84 @@ KILLED = msgspec.structs.replace(
 )
 NO_JVM = crashed(address=BAD, threads=(Thread(tid=PID, crashed=True, frames=(native("parse_header"),)),))
 
+ILLEGAL: dict[str, Any] = {"number": 4, "code": 2, "address": None}
+APPLE = {
+    "core": Core(path="hs_err_pid7.log", size=1, format="hs_err"),
+    "host": Host(platform="bsd-aarch64"),
+    "jvm": state(
+        code_cache=CodeCache(
+            segments=(
+                CodeSegment(name="nmethods", start=Address(0x110000000), end=Address(0x111000000), capacity=1 << 24),
+            )
+        )
+    ),
+}
+THREAD = 0x7F0012345670
+ENTRY = interpreted(
+    "shop.Codec.decode0", None, note="codelet method entry point (kind = native)", native_library=LIBRARY
+)
+INLINING = compiled(
+    "shop.Table.sum", note="compile id 29, inlines java.nio.DirectByteBuffer.getLong called by shop.Table.sum:44"
+)
+COMPRESSED = (Flag(name="UseCompressedOops", value="true"),)
+
+
+def spoiled(register: str, value: int, *operands: Operand | None, **rest: Any) -> Report:
+    """A fault behind a native method's call that left a register changed."""
+    registers = {"rsp": Address(LOW + 0x8000), "rbp": Address(LOW + 0x8040), "r15": Address(THREAD)}
+    java = JavaThread(name="main", kind="JavaThread", address=Address(THREAD))
+    frames = (WRAPPER, *MAIN)
+    crashing = Thread(tid=PID, crashed=True, frames=frames, java=java, registers=registers | {register: Address(value)})
+    found = tuple(item for item in operands if item is not None)
+    address = found[0].address if found else value
+    return java_crash(threads=(crashing,), operands=found, address=address, **rest)
+
+
 JVM_CASES: dict[str, Cases] = {
+    "jvm-illegal-instruction": Cases(
+        (
+            java_crash(compiled("shop.Hash.mix"), *MAIN, instruction_bytes="62f17c48", **ILLEGAL),
+            java_crash(interpreted("java.lang.System.registerNatives", 0), *MAIN, **ILLEGAL),
+            java_crash(stub("jbyte_arraycopy"), compiled("shop.Copy.run"), instruction_bytes="0f0b", **ILLEGAL),
+        ),
+        (
+            # Sent by the JVM to end itself, a fault of memory, a library's code.
+            java_crash(compiled("shop.Hash.mix"), *MAIN, number=4, code=-6, sender=PID, address=None),
+            java_crash(compiled("shop.Hash.mix"), *MAIN),
+            java_crash(native("decode"), *NATIVE_METHOD, **ILLEGAL),
+        ),
+        (java_crash(**ILLEGAL), crashed(4, 2), report()),
+    ),
+    "jvm-windows-exception": Cases(
+        (
+            from_log(native("multiply", "mathlib.dll"), *MAIN, error=VmError(id=0xE06D7363)),
+            from_log(error=VmError(id=0xC0000374)),
+            from_log(
+                native("multiply", "mathlib.dll"),
+                crash=Crash(signal=Signal(number=0xC00000FD, name="EXCEPTION_STACK_OVERFLOW")),
+            ),
+        ),
+        (
+            # A fault of memory, and a failed check of the JVM.
+            from_log(
+                native("multiply", "mathlib.dll"),
+                crash=Crash(signal=Signal(number=0xC0000005, name="EXCEPTION_ACCESS_VIOLATION")),
+            ),
+            from_log(vm("report_fatal"), error=GUARANTEE),
+        ),
+        (from_log(error=VmError()), from_log(), report()),
+    ),
+    "jvm-write-protected-code": Cases(
+        (java_crash(vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x110000400, **APPLE),),
+        (
+            java_crash(vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x110000401, **APPLE),
+            java_crash(vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x210000400, **APPLE),
+            java_crash(
+                vm("nmethod::make_not_entrant"), *MAIN, number=7, address=0x110000400, **{**APPLE, "host": Host()}
+            ),
+        ),
+        (java_crash(number=7, address=None), report()),
+    ),
     "jvm-crash-in-native-library": Cases(
         (
             JNI_CRASH,
@@ -252,15 +345,32 @@ JVM_CASES: dict[str, Cases] = {
             java_crash(compiled("shop.Table.fill"), *MAIN, operands=(RAW,), access="write"),
             java_crash(compiled("shop.Table.fill"), *MAIN, address=0x18, operands=(operand(0x18, base="rcx", size=4),)),
             java_crash(compiled("shop.Table.fill"), *MAIN, operands=(MARK,)),
+            java_crash(INLINING, *MAIN, address=0x7F0012345678, operands=(FIELD,), jvm=state(flags=COMPRESSED)),
         ),
         (
             java_crash(compiled("shop.Table.fill"), *MAIN, address=0x10014, operands=(FIELD,)),
             java_crash(vm("Unsafe_PutInt"), *MAIN, number=7, code=2, address=LEDGER.start, mappings=(LEDGER,)),
             java_crash(vm("Unsafe_PutInt"), *MAIN, code=0, sender=7),
             java_crash(vm("Deoptimization::fetch"), interpreted("a.B.c"), *MAIN),
+            java_crash(INLINING, *MAIN, address=0x10014, operands=(FIELD,), jvm=state(flags=COMPRESSED)),
             java_crash(native("parse"), interpreted("sun.misc.Unsafe.putInt", None), *MAIN),
         ),
         (java_crash(compiled("shop.Table.fill"), *MAIN), java_crash(vm(None), *MAIN), java_crash(), report()),
+    ),
+    "jvm-bad-native-return": Cases(
+        (
+            spoiled("r15", 0x5A5A5A5A, operand(0x5A5A5A5A + 0x52C, base="r15", size=4, access="write")),
+            spoiled("rbp", 0x5A5A5A5A, operand(0x5A5A5A72, base="rbp")),
+            spoiled("rbp", 0x5A5A5A5A, None, mnemonic="leave"),
+            java_crash(ENTRY, *MAIN, address=0x7038, operands=(operand(0x7038, base="rax", base_value=0x7038),)),
+        ),
+        (
+            spoiled("r15", THREAD, operand(THREAD + 0x52C, base="r15", size=4, access="write")),
+            java_crash(native("decode"), ENTRY, *MAIN, operands=(operand(BAD, base="rax", base_value=BAD),)),
+            java_crash(interpreted("a.B.c"), *MAIN, operands=(operand(BAD, base="rax", base_value=BAD),)),
+            java_crash(ENTRY, *MAIN, operands=(operand(BAD, base="rbx", base_value=BAD),)),
+        ),
+        (java_crash(ENTRY, *MAIN), java_crash(WRAPPER, *MAIN), java_crash(), report()),
     ),
     "jvm-crash-in-compiled-code": Cases(
         (

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from postmortem.model import Address, Flag, Frame, Host, JavaThread, Memory, Report, Thread, VmError
+from postmortem.model import Address, Flag, Frame, Host, JavaThread, Memory, Report, Thread, VmError, Wait
 from postmortem.model.jvm import (
     ClassLoader,
     CodeCache,
@@ -21,6 +21,7 @@ from postmortem.model.jvm import (
     Jvm,
     Metaspace,
     Safepoint,
+    ThreadPool,
 )
 from postmortem.model.report import CxxException, NativeFacts
 from tests.postmortem.rules.cases import TERMINATE, Cases
@@ -164,7 +165,57 @@ def queue(holder: str) -> tuple[Thread, ...]:
 
 QUEUE = queue("archiver")
 HANDLER = Frame(pc=Address(0x7F0000001000), sp=Address(0x7E0000002000), kind="signal", trust="cfi")
-WAITED_FOR = Safepoint(state="synchronizing", waiting_to_block=1)
+WAITED_FOR = Safepoint(state="synchronizing", waiting_to_block=1, waited=2.5)
+JUST_BEGUN = Safepoint(state="synchronizing", waiting_to_block=1)
+PAUSING = thread(libc("__nanosleep"), vm("os::naked_short_sleep"), vm("SafepointSynchronize::begin"), tid=9)
+UNPOLLED = java_thread(
+    101, "pricing-1", "_thread_in_Java", compiled("shop.Prices.total"), *MAIN, state="RUNNABLE", loop_polls=False
+)
+UPGRADING = DeadlockMember(
+    name="upgrader",
+    tid=101,
+    waiting_for="java.util.concurrent.locks.ReentrantReadWriteLock$NonfairSync@0xc0002000",
+    held_by="upgrader",
+    kind="read-lock",
+)
+JOINING = (
+    DeadlockMember(name="parent", tid=101, waiting_for="java.lang.Thread@0xc0003000", held_by="child", kind="join"),
+    DeadlockMember(name="child", tid=102, waiting_for="shop.Ledger@0xc0004000", held_by="parent", kind="lock"),
+)
+IN_LIBRARY = blocked(101, "native-first", "monitor-first", wait_kind="lock", waits_for_tid=102)
+WANTS_MUTEX = msgspec.structs.replace(
+    java_thread(102, "monitor-first", "_thread_in_native", libc("pthread_mutex_lock"), native("lock"), *NATIVE_METHOD),
+    wait=Wait(syscall="futex", kind="mutex", address=Address(0x7000), owner=101, owner_in_core=True),
+)
+GETS = (interpreted("java.util.concurrent.FutureTask.get"), interpreted("shop.Report.run"))
+WORKER = (interpreted("java.util.concurrent.ThreadPoolExecutor.runWorker"), *MAIN)
+RESULT = "java.util.concurrent.FutureTask@0xc0005000"
+STARVED = tuple(
+    java_thread(400 + n, f"pool-1-thread-{n}", "_thread_blocked", *GETS, *WORKER, state="WAITING", blocked_on=RESULT)
+    for n in range(2)
+)
+POOL = ThreadPool(address=Address(0xC0006000), workers=(400, 401), queued=2, core=2, maximum=2)
+HOOK = java_thread(501, "flush", "_thread_blocked", interpreted("java.lang.Object.wait"), interpreted("shop.Flush.run"))
+LEAVING = java_thread(
+    500,
+    "main",
+    "_thread_blocked",
+    interpreted("java.lang.Thread.join"),
+    interpreted("java.lang.ApplicationShutdownHooks.runHooks"),
+    interpreted("java.lang.Shutdown.exit"),
+    interpreted("java.lang.System.exit"),
+    *MAIN,
+    state="WAITING",
+    wait_kind="join",
+    waits_for_tid=501,
+)
+THRASHING = msgspec.structs.replace(
+    java_heap(30 * MIB, 32 * MIB, collector="Parallel"),
+    full_collections=300,
+    full_seconds=60.0,
+    full_share=0.6,
+    since_full=0.0,
+)
 BAD_ALLOC = NativeFacts(exceptions=(CxxException(type="std::bad_alloc", address=Address(1 << 32), tid=PID),))
 METASPACE_FAILED = VmError(id=0xE0000002, detail="Failed to commit metaspace.", size=65536)
 MACHINE = Host(memory=16 * GIB, memory_available=48 * MIB, swap_free=0)
@@ -179,14 +230,48 @@ JVM_STATE_CASES: dict[str, Cases] = {
             killed(state(deadlocks=(circle(*RING), circle(FIRST, SECOND))), *RING, FIRST, SECOND),
             report(jvm=state(deadlocks=(UNNAMED,))),
             killed(state(deadlocks=(circle(*LOADING),)), *LOADING),
+            killed(state(deadlocks=(Deadlock(threads=(UPGRADING,)),)), FIRST),
+            killed(state(deadlocks=(Deadlock(threads=JOINING),)), FIRST),
+            killed(state(), IN_LIBRARY, WANTS_MUTEX),
         ),
         (
             killed(state(), blocked(101, "transfer-1", "auditor"), WORKING),
             killed(state(), FIRST, blocked(102, "transfer-2", "auditor"), WORKING),
             killed(state(), blocked(101, "pool-1-thread-1", None, state="WAITING")),
             killed(state(), waiting(101, 0x7000, owner=102), waiting(102, 0x7040, owner=101)),
+            killed(state(), WORKING, WANTS_MUTEX),
+            killed(state(), msgspec.structs.replace(WANTS_MUTEX, tid=104), blocked(102, "b", "a", waits_for_tid=104)),
         ),
         (report(threads=(FIRST, SECOND)), report(jvm=Jvm()), report()),
+    ),
+    "jvm-thread-pool-starved": Cases(
+        (
+            killed(state(thread_pools=(POOL,)), *STARVED),
+            killed(state(thread_pools=(msgspec.structs.replace(POOL, workers=(400,), core=1),)), STARVED[0]),
+        ),
+        (
+            killed(state(thread_pools=(msgspec.structs.replace(POOL, queued=0),)), *STARVED),
+            killed(state(thread_pools=(msgspec.structs.replace(POOL, core=4, maximum=4),)), *STARVED),
+            killed(
+                state(thread_pools=(POOL,)),
+                STARVED[0],
+                java_thread(401, "pool-1-thread-1", "_thread_in_Java", interpreted("shop.Report.run"), *WORKER),
+            ),
+        ),
+        (killed(state(thread_pools=(POOL,)), STARVED[0]), killed(state(), *STARVED), report(jvm=Jvm()), report()),
+    ),
+    "jvm-exit-stalled": Cases(
+        (killed(state(), LEAVING, HOOK),),
+        (
+            killed(state(), HOOK),
+            java_crash(
+                native("parse"),
+                *NATIVE_METHOD,
+                jvm=state(),
+                threads=(on(native("parse"), *NATIVE_METHOD), LEAVING, HOOK),
+            ),
+        ),
+        (killed(state(), LEAVING), report(jvm=Jvm()), report()),
     ),
     "jvm-native-oom": Cases(
         (
@@ -218,12 +303,15 @@ JVM_STATE_CASES: dict[str, Cases] = {
             killed(state(heap=java_heap(32 * MIB - 4096, 32 * MIB))),
             killed(state(heap=java_heap(30 * MIB, 32 * MIB), events=(thrown("Java heap space"),), uptime=3600.0)),
             exhausted("Requested array size exceeds VM limit", heap=java_heap(2 * MIB, 64 * MIB)),
+            killed(state(heap=THRASHING)),
         ),
         (
             exhausted("Metaspace", heap=java_heap(5 * MIB, 64 * MIB), metaspace=FULL_METASPACE),
             killed(state(heap=java_heap(2 * MIB, 64 * MIB), events=(thrown("Java heap space", 12.0),), uptime=3600.0)),
             killed(state(heap=java_heap(54 * MIB, 64 * MIB), vm_operation="G1CollectForAllocation")),
             killed(state(heap=java_heap(16 * MIB - 4096, 64 * MIB, 16 * MIB))),
+            killed(state(heap=msgspec.structs.replace(THRASHING, full_share=0.01, since_full=40.0))),
+            killed(state(heap=msgspec.structs.replace(THRASHING, used=8 * MIB))),
             java_abort(vm("Arena::grow"), *MAIN, jvm=state(error=MALLOC_FAILED, heap=java_heap(30 * MIB, 64 * MIB))),
         ),
         (
@@ -279,8 +367,16 @@ JVM_STATE_CASES: dict[str, Cases] = {
                 java_thread(101, "loader", "_thread_in_vm", vm("SystemDictionary::load"), *MAIN),
                 FIRST,
             ),
+            killed(state(safepoint=JUST_BEGUN), UNPOLLED, PAUSING),
+            killed(state(safepoint=msgspec.structs.replace(WAITED_FOR, waited=0.2)), UNPOLLED),
         ),
         (
+            killed(operation("G1CollectFull", safepoint=msgspec.structs.replace(WAITED_FOR, waited=0.2)), SPINNING),
+            java_abort(
+                vm("report_fatal"),
+                *MAIN,
+                jvm=state(error=fatal("Java heap space"), safepoint=msgspec.structs.replace(WAITED_FOR, waited=0.0)),
+            ),
             killed(operation("G1CollectFull", safepoint=Safepoint(state="synchronized", waiting_to_block=0)), FIRST),
             killed(
                 operation("G1CollectFull", safepoint=Safepoint(state="synchronized")),
@@ -347,9 +443,9 @@ JVM_STATE_CASES: dict[str, Cases] = {
     ),
     "jvm-direct-memory": Cases(
         (
+            killed(direct(7 * MIB, 8 * MIB, thrown("Direct buffer memory"))),
             killed(direct(8 * MIB, 8 * MIB)),
             killed(direct(7 * MIB, 8 * MIB, thrown("Cannot reserve 4194304 bytes of direct buffer memory"))),
-            killed(direct(7 * MIB, 8 * MIB, thrown("Direct buffer memory"))),
         ),
         (
             killed(direct(3 * MIB, 8 * MIB)),

@@ -66,6 +66,15 @@ def parameters(kind: str) -> list[object]:
     return [pytest.param(rule, item, id=f"{rule}-{number}") for rule, number, item in each(kind)]
 
 
+def jvm_parameters(kind: str) -> list[object]:
+    table = {**JVM_CASES, **JVM_STATE_CASES}
+    return [
+        pytest.param(rule, item, id=f"{rule}-{number}")
+        for rule, cases in table.items()
+        for number, item in enumerate(getattr(cases, kind))
+    ]
+
+
 @pytest.mark.parametrize(("rule", "item"), parameters("fires"))
 def test_fires(rule: str, item: Report) -> None:
     assert findings(item, rule)
@@ -145,6 +154,12 @@ def test_certainty_is_earned(rule: rules.Rule) -> None:
     assert "Rivals excluded:" in text
     rivals = text.partition("Rivals excluded:")[2].partition("What to do:")[0].split(";")
     assert len(ALL_CASES[rule.id].misses) >= len(rivals), "each rival has a near miss"
+
+
+@pytest.mark.parametrize(("rule", "item"), [*parameters("fires"), *jvm_parameters("fires")])
+def test_a_likely_cause_names_its_rivals(rule: str, item: Report) -> None:
+    for finding in findings(item, rule):
+        assert finding.rivals or (finding.claim, finding.confidence) != ("cause", "likely"), finding.title
 
 
 @pytest.mark.parametrize(("number", "call"), [(0, "abort()"), (1, "raise(SIGABRT)")])

@@ -5,6 +5,7 @@ Interpreter frame slots: HotSpot cpu/x86/frame_x86.hpp, in words from the frame 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.runtimes.hotspot.layout.version import major
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _METHOD_SLOT = -3
+_MOST_INLINED = 2
+INLINES = "inlines"
+"""In the note of an interrupted compiled frame, before what accesses raw memory in it."""
+RAW_CLASS = re.compile(
+    r"(?:sun\.misc\.Unsafe|jdk\.internal\.misc\.(?:Unsafe|ScopedMemoryAccess)|java\.nio\.Direct\w+"
+    r"|jdk\.internal\.foreign\.\w+|java\.lang\.invoke\.VarHandleSegment\w*)"
+)
+RAW_MEMORY = re.compile(rf"{RAW_CLASS.pattern}\.(?:get|put|set|copy|compare)\w*")
 
 
 class Compiled(NamedTuple):
@@ -71,6 +80,8 @@ class Activations:
         if nmethod.state:
             remarks.append("not entrant")
         offset = pc - blob.code_begin
+        if interrupted and blob.kind == "nmethod":
+            remarks += self._raw_memory(nmethod, offset)
         scopes = self._nmethods.scopes(nmethod, offset, exact=True)
         if not scopes and interrupted and blob.kind != "native":
             scopes = self._nmethods.scopes(nmethod, offset, exact=False)
@@ -91,6 +102,26 @@ class Activations:
                 virtual = [self.virtual(root, None)]
         return Compiled(tuple(virtual), nmethod.level or None, ", ".join(remarks) or None, nmethod.verified_entry)
 
+    def _raw_memory(self, nmethod: Nmethod, offset: int) -> list[str]:
+        """What accesses memory off the heap in this code, and who called it. C2 keeps no record at the access itself,
+        but at other places of the accessor; else the classes that the code compares with tell it."""
+        found: dict[str, int] = {}
+        for at, scopes in self._nmethods.recorded(nmethod):
+            names = [method.name if (method := self.methods.at(scope.method)) is not None else "" for scope in scopes]
+            outermost = max((n for n, name in enumerate(names) if RAW_MEMORY.fullmatch(name)), default=None)
+            if outermost is None or outermost + 1 >= len(scopes):
+                continue
+            caller = self.methods.at(scopes[outermost + 1].method)
+            if caller is None:
+                continue
+            place = self.virtual(caller, scopes[outermost + 1].bci)
+            text = f"{INLINES} {names[outermost]} called by {caller.name}:{place.line}"
+            found[text] = min(abs(at - offset), found.get(text, at))
+        if not found:
+            classes = (self.methods.class_name(word) for word in self._nmethods.metadata(nmethod))
+            found = {f"{INLINES} {name}": 0 for name in classes if name and RAW_CLASS.fullmatch(name)}
+        return sorted(found, key=lambda text: found[text])[:_MOST_INLINED]
+
     def method(self, fp: int) -> Method | None:
         """The method of the interpreter frame at fp."""
         return self.methods.at(self._word(fp + 8 * _METHOD_SLOT))
@@ -108,4 +139,4 @@ class Activations:
         if method.native:
             bci = None
         line = None if bci is None else self.methods.line(method, bci)
-        return VirtualFrame(method.name, method.file, line, bci)
+        return VirtualFrame(method.name, method.file, line, bci, method.implementation)

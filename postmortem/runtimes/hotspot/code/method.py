@@ -33,6 +33,8 @@ class Method(NamedTuple):
     file: str | None
     lines: int | None
     """Address of the compressed line number table."""
+    implementation: int | None = None
+    """Address of a native method's code, which the VM keeps behind the Method; null or a stub of its own until then."""
 
 
 class Methods:
@@ -44,6 +46,7 @@ class Methods:
         vm = self._vm
         self._const = vm.offset("Method._constMethod")
         self._const_size = vm.size("ConstMethod")
+        self._size = vm.size("Method")
         self._pool_size = vm.size("ConstantPool")
         self._exclusion = unsigned5_exclusion(vm)
         self._methods: dict[int, Method | None] = {}
@@ -61,6 +64,10 @@ class Methods:
         """pkg.Class.method of the Method at an address."""
         method = self.at(address)
         return None if method is None else method.name
+
+    def class_name(self, address: int | None) -> str | None:
+        """The class whose Klass lies at an address; None for anything else."""
+        return self._oops.external_name(address) if address and not self.at(address) else None
 
     def line(self, method: Method, bci: int) -> int | None:
         """The source line of a bytecode index; None where the class has no line numbers."""
@@ -99,6 +106,7 @@ class Methods:
             bool(access & _NATIVE),
             self._source_file(pool, holder),
             code + size if flags & (has_lines or _HAS_LINES) else None,
+            vm.word(address + self._size) if access & _NATIVE and self._size else None,
         )
 
     def _source_file(self, pool: int | None, holder: int | None) -> str | None:

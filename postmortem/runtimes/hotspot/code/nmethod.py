@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from postmortem.runtimes.hotspot.code.method import read_unsigned5, unsigned5_exclusion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from postmortem.runtimes.hotspot.code.codecache import Blob
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _PC_DESC = struct.Struct("<iiii")
 _MAX_SCOPES_DATA = 1 << 24
 _MAX_PCS = 1 << 24
+_MAX_LISTED = 4096
 _MAX_DEPTH = 512
 _SCOPE_BYTES = 64
 
@@ -164,8 +167,26 @@ class Nmethods:
         next one, which is where the VM would look had it stopped there.
         """
         found = self._pc_desc(nmethod, offset, exact)
-        if found is None:
-            return ()
+        return () if found is None else self._chain(nmethod, found)
+
+    def metadata(self, nmethod: Nmethod) -> Iterator[int]:
+        """The Method* and Klass* that the code refers to."""
+        end = min(nmethod.metadata_end, nmethod.metadata + 8 * _MAX_LISTED)
+        return iter(self._vm.memory.words(nmethod.metadata, max(end - nmethod.metadata, 0) // 8) or ())
+
+    def recorded(self, nmethod: Nmethod) -> Iterator[tuple[int, tuple[Scope, ...]]]:
+        """(code offset, as `scopes`) of every position that is on record, some thousands at most."""
+        start, end = nmethod.pcs
+        count = min((end - start) // _PC_DESC.size, _MAX_LISTED)
+        data = self._vm.memory.read_some(start, max(count, 0) * _PC_DESC.size)
+        chains: dict[int, tuple[Scope, ...]] = {}
+        for pc, scope, _, _ in _PC_DESC.iter_unpack(data[: len(data) - len(data) % _PC_DESC.size]):
+            if scope > 0 and scope not in chains:
+                chains[scope] = self._chain(nmethod, scope)
+            if scope > 0 and pc >= 0:
+                yield pc, chains[scope]
+
+    def _chain(self, nmethod: Nmethod, found: int) -> tuple[Scope, ...]:
         chain = []
         position = found
         for _ in range(_MAX_DEPTH):

@@ -15,19 +15,18 @@ from postmortem.runtimes.hotspot.layout.reading import problem
 from postmortem.targets.files import DELETED, open_regular
 
 if TYPE_CHECKING:
-    from parsers.elf.core import Core
     from postmortem.model import Problem
-    from postmortem.program.memory import AddressSpace
+    from postmortem.program.program import Program
     from postmortem.runtimes.hotspot.layout.reading import Reading
-    from postmortem.targets.files import SearchPath
 
 _SUFFIX = ".jsa"
 _MAGICS = (0xF00BABA2, 0xF00BABA8)
 _HEADER_SEARCH = 64
 
 
-def add_pages(core: Core, space: AddressSpace, vm: Reading, search: SearchPath) -> list[Problem]:
+def add_pages(program: Program, vm: Reading) -> list[Problem]:
     """Lay the archive's pages under the core's; what can't be is a Problem."""
+    core, space, search = program.core, program.memory, program.search
     problems: list[Problem] = []
     rows = [row for row in core.files if row.path.removesuffix(DELETED).endswith(_SUFFIX)]
     for path in dict.fromkeys(row.path for row in rows):

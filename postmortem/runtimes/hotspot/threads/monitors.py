@@ -17,6 +17,7 @@ from postmortem.runtimes.hotspot.threads.classinit import Initializations
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from postmortem.model.thread import WaitKind
     from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.runtimes.hotspot.layout.reading import Reading
     from postmortem.runtimes.hotspot.threads.threads import ThreadTable, VmThread
@@ -25,15 +26,25 @@ if TYPE_CHECKING:
 _ANONYMOUS = 1
 _MAX_LOCK_STACK = 4096
 _VIRTUAL = "java.lang.VirtualThread"
+_READ_WRITE = "java.util.concurrent.locks.ReentrantReadWriteLock$"
+_LATCH = "java.util.concurrent.CountDownLatch$Sync@"
+_SHARED_SHIFT = 16
+"""ReentrantReadWriteLock.Sync.SHARED_SHIFT: the read holds are in the upper half of the state."""
 
 
 class Wait(NamedTuple):
     """What a thread waits for: an object, and its holder if it has one; or the end of a class' initialization, and the
-    thread that runs it. text: "pkg.Class@0x…", "initialization of pkg.Class"."""
+    thread that runs it. text: "pkg.Class@0x…", "initialization of pkg.Class".
+
+    kind: what the thread needs from held_by: that it lets go of a lock, or of its read holds of a lock; its end
+    (Thread.join); the end of a class' initialization, or of the task that it runs. owned: it is a parked thread's.
+    """
 
     text: str
     held_by: VmThread | None
     holder_name: str | None
+    kind: WaitKind = "lock"
+    parked: bool = False
 
 
 def waits(vm: Reading, oops: Oops, table: ThreadTable, virtual: VirtualThreads) -> dict[int, Wait]:
@@ -64,7 +75,10 @@ def deadlocks(table: ThreadTable, found: dict[int, Wait], virtual: Iterable[VmTh
             current = None if wait is None else wait.held_by
         if current is not None and current.address in on_path:
             first = next(index for index, thread in enumerate(path) if thread.address == current.address)
-            if len(path) - first > 1:
+            wait = found[current.address]
+            # A monitor can be entered again by its owner; what is being handed over looks as if it could not. A thread
+            # that joins itself does so to stay.
+            if len(path) - first > 1 or (wait.parked and wait.kind != "join"):
                 cycles.append(Deadlock(threads=tuple(_member(thread, found) for thread in path[first:])))
         finished |= on_path
     return tuple(cycles)
@@ -78,6 +92,7 @@ def _member(thread: VmThread, found: dict[int, Wait]) -> DeadlockMember:
         java_tid=thread.java_tid if thread.tid is None else thread.virtual_tid,
         waiting_for=wait.text,
         held_by=wait.holder_name,
+        kind=wait.kind,
     )
 
 
@@ -104,6 +119,7 @@ class _Monitors:
         self._initializations = Initializations(vm, oops)
         self._owner_ids: dict[int, VmThread] | None = None
         self._held: dict[int, VmThread] | None = None
+        self._terminations: dict[int, VmThread] | None = None
         self._blocker = oops.find_field(oops.well_known("Thread"), "parkBlocker")
 
     def wait(self, thread: VmThread) -> Wait | None:
@@ -118,18 +134,58 @@ class _Monitors:
             if initialization is not None:
                 name, initializer = initialization
                 holder = self._table.by_address.get(initializer)
-                return Wait(INITIALIZATION + name, holder, self._name(holder, None))
+                return Wait(INITIALIZATION + name, holder, self._name(holder, None), "initialization")
             if not thread.pending:
                 # Object.wait() has let go of the monitor: a notification is what it wants, not the holder's leave.
-                return Wait(text, None, None)
+                # A thread's end notifies those who wait on its object, as Thread.join() does.
+                ending = self._table.by_oop.get(target or 0)
+                return Wait(text, ending, self._name(ending, None), "join")
             return Wait(text, *self._owner(monitor, target))
         if thread.oop and self._blocker is not None and thread.state in ("WAITING", "TIMED_WAITING"):
             blocker = self._oops.load((thread.virtual or thread.oop) + self._blocker.offset)
             text = self._text(blocker)
             if text is not None:
-                owner = self._oops.oop_field(blocker, "exclusiveOwnerThread")
-                return Wait(text, *self._of_oop(owner))
+                return self._parked(text, blocker)
         return None
+
+    def _parked(self, text: str, blocker: int | None) -> Wait:
+        """What a parked thread waits for: its blocker is a synchronizer, or the task whose result it wants."""
+        oops = self._oops
+        owner = oops.oop_field(blocker, "exclusiveOwnerThread")
+        if owner:
+            return Wait(text, *self._of_oop(owner), parked=True)
+        if text.startswith(_READ_WRITE):
+            reader = oops.oop_field(blocker, "firstReader")
+            if reader and self._read_holds(blocker):
+                return Wait(text, *self._of_oop(reader), "read-lock", parked=True)
+        elif oops.find_field(oops.klass(blocker), "runner") is not None and text.startswith("java.util.concurrent."):
+            # FutureTask and what extends it: NEW until it has a result.
+            runner = oops.oop_field(blocker, "runner")
+            if runner and self._vm.u32(oops.place(blocker, "state")) == 0:
+                return Wait(text, *self._of_oop(runner), "task", parked=True)
+        elif text.startswith(_LATCH):
+            ending = self._ends().get(blocker or 0)
+            return Wait(text, ending, self._name(ending, None), "join" if ending else "lock", parked=True)
+        return Wait(text, None, None, parked=True)
+
+    def _read_holds(self, synchronizer: int | None) -> int:
+        """Holds of the read lock: the upper half of the state, an int, since JDK 25 a long."""
+        field = self._oops.find_field(self._oops.klass(synchronizer), "state")
+        if field is None or not synchronizer:
+            return 0
+        if field.signature == "J":
+            return (self._vm.word(synchronizer + field.offset) or 0) >> 32
+        return (self._vm.u32(synchronizer + field.offset) or 0) >> _SHARED_SHIFT
+
+    def _ends(self) -> dict[int, VmThread]:
+        """Virtual threads by the latch on which those wait who join them."""
+        if self._terminations is None:
+            self._terminations = {}
+            for oop, thread in self._by_oop.items():
+                latch = self._oops.oop_field(self._oops.oop_field(oop, "termination"), "sync")
+                if latch:
+                    self._terminations[latch] = thread
+        return self._terminations
 
     def _object(self, monitor: int) -> int | None:
         at = self._vm.at(monitor, "ObjectMonitor._object")

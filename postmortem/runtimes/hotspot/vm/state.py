@@ -10,6 +10,7 @@ from postmortem.runtimes.hotspot.heap.heap import heap
 from postmortem.runtimes.hotspot.heap.metaspace import metaspace
 from postmortem.runtimes.hotspot.heap.uses import Use, uses
 from postmortem.runtimes.hotspot.vm.arguments import arguments, properties
+from postmortem.runtimes.hotspot.vm.collections import with_collections
 from postmortem.runtimes.hotspot.vm.events import event_logs
 from postmortem.runtimes.hotspot.vm.operation import safepoint, vm_operation
 from postmortem.runtimes.hotspot.vm.perfdata import counters
@@ -51,6 +52,8 @@ def jvm_state(
     state["counters"], found = counters(reading)
     problems.extend(found)
 
+    state["uptime"] = _uptime(state["counters"])
+
     state["properties"], found = properties(reading, oops, symbol, state["counters"])
     problems.extend(found)
     state["version"] = reading.text(
@@ -63,7 +66,7 @@ def jvm_state(
 
     heap_state = heap(reading, by_name)
     problems.extend(heap_state.problems)
-    state["heap"] = heap_state.heap
+    state["heap"] = with_collections(heap_state.heap, state["counters"])
 
     state["metaspace"], state["class_loaders"], found = metaspace(reading, oops, symbol, by_name, state["counters"])
     problems.extend(found)
@@ -72,7 +75,7 @@ def jvm_state(
     state["events"], found = event_logs(reading, symbol, thread_names)
     problems.extend(found)
     state["direct_memory"] = direct_memory(reading, oops)
-    state["safepoint"] = safepoint(reading, symbol)
+    state["safepoint"] = safepoint(reading, symbol, state["counters"])
     state["vm_operation"] = vm_operation(reading, symbol, vtables)
 
     if histogram:
@@ -81,3 +84,9 @@ def jvm_state(
         state["histogram"], found = walk(reading, oops, heap_state, progress)
         problems.extend(found)
     return state, problems, uses(reading, symbol, vtables, heap_state, state["code_cache"])
+
+
+def _uptime(counters: dict[str, str]) -> float | None:
+    """Seconds at the last tick of the VM's periodic thread, 50 ms before the end at most; None without counters."""
+    ticks, frequency = (counters.get(f"sun.os.hrt.{name}", "") for name in ("ticks", "frequency"))
+    return int(ticks) / int(frequency) if ticks.isdigit() and frequency.isdigit() and int(frequency) else None

@@ -6,6 +6,7 @@ Static variables, found by symbol, since JDK 9. Before, VMError is an object on 
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from postmortem.model.jvm import VmError
@@ -14,12 +15,18 @@ from postmortem.unwind.frame import ReportedFault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _NO_THREAD = 1 << 31
 """The initial value is -1; a tid is a positive int."""
 _MAX_TEXT = 2000
 _STACK_SEARCHED = 1 << 17
+_ALLOCATOR_SEARCHED = 1 << 16
+_LOWEST = 1 << 16
+_MAX_OBJECT = 1 << 40
+_ALLOCATORS = ("ObjArrayAllocator", "ObjAllocator", "ClassAllocator")
+_ELEMENTS = dict(zip("BCDFIJSZ", ["byte", "char", "double", "float", "int", "long", "short", "boolean"], strict=True))
 _SOURCES = (".cpp", ".hpp", ".inline.hpp", ".c")
 
 
@@ -36,6 +43,38 @@ def vm_error(vm: Reading, symbol: Callable[[str], int | None]) -> VmError | None
         line=vm.i32(symbol("_ZN7VMError7_linenoE")) or None,
         size=vm.word(symbol("_ZN7VMError5_sizeE")) or None,
     )
+
+
+def failed_allocation(vm: Reading, oops: Oops, vtables: Callable[[int], str | None], sp: int) -> tuple[str, int] | None:
+    """(class, bytes) of the Java object for which the thread with that stack pointer found no room; JDK 11 and newer.
+
+    The MemAllocator on its stack: {vtable, Thread*, Klass*, size in words} (gc/shared/memAllocator.hpp); in JDK 11
+    the heap's address comes before the thread's.
+    """
+    data = vm.memory.read_some(sp & ~7, _ALLOCATOR_SEARCHED)
+    words = struct.unpack_from(f"<{len(data) // 8}Q", data)
+    known: dict[int, bool] = {}
+    for index, table in enumerate(words[:-4]):
+        if table < _LOWEST:
+            continue
+        if table not in known:
+            known[table] = (vtables(table) or "").startswith(_ALLOCATORS)
+        if not known[table]:
+            continue
+        for klass, size in (words[index + 2 : index + 4], words[index + 3 : index + 5]):
+            name = oops.external_name(klass) if klass > _LOWEST and 0 < size < _MAX_OBJECT else None
+            if name is not None:
+                return _array_name(name), 8 * size
+    return None
+
+
+def _array_name(name: str) -> str:
+    """ "[B" is "byte[]", "[Ljava.lang.Object;" is "java.lang.Object[]"."""
+    depth = len(name) - len(name.lstrip("["))
+    if not depth:
+        return name
+    element = name[depth:]
+    return (_ELEMENTS.get(element) or element.removeprefix("L").removesuffix(";")) + "[]" * depth
 
 
 def reported_fault(vm: Reading, symbol: Callable[[str], int | None]) -> ReportedFault | None:

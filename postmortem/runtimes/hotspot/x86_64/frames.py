@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from postmortem.machines.machine import Registers
+    from postmortem.model.thread import Trust
     from postmortem.runtimes.hotspot.code.activation import Activations, Compiled
     from postmortem.runtimes.hotspot.code.codecache import Blob, CodeCache
     from postmortem.runtimes.hotspot.code.stubs import StubNames
@@ -62,6 +63,8 @@ class _Fixed(NamedTuple):
 
 class HotSpotUnwinder:
     """Implements postmortem.unwind.frame.ForeignUnwinder for one VM."""
+
+    trust: Trust = "hotspot"
 
     def __init__(
         self,

@@ -1,0 +1,49 @@
+"""What a caller may choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from postmortem.targets.files import SearchPath
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Mode = Literal["auto", "cfi", "fp"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a caller may choose. Paths: see targets.files.SearchPath. strict: a failing rule raises.
+
+    values: of which threads arguments and locals are read. on_stage: told each stage as it begins.
+    progress: told how many bytes of how many the histogram has counted.
+    redact, masks: whether secrets are masked, and patterns (regular expressions) of what else is.
+    without: the stages to leave out, with the reason: what guard.analysis lost in a former attempt.
+    """
+
+    executable: Path | None = None
+    sysroot: Path | None = None
+    debug_dirs: tuple[Path, ...] = ()
+    hs_err: Path | None = None
+    unwind: Mode = "auto"
+    histogram: bool = False
+    progress: Callable[[int, int], None] | None = None
+    cache_dir: Path | None = None
+    values: Literal["none", "crashing", "all"] = "crashing"
+    strict: bool = False
+    redact: bool = True
+    masks: tuple[str, ...] = ()
+    on_stage: Callable[[str], None] | None = None
+    without: Mapping[str, str] = field(default_factory=dict)
+
+    def search(self, closed: bool) -> SearchPath:
+        """Where files of the dead process may come from. closed: from nowhere."""
+        return SearchPath(executable=self.executable, sysroot=self.sysroot, debug_dirs=self.debug_dirs, closed=closed)
+
+    @property
+    def debug_directories(self) -> tuple[Path, ...]:
+        """Where separate debug files may lie: those named, then the system's own inside the root."""
+        return (*self.debug_dirs, (self.sysroot or Path("/")) / "usr" / "lib" / "debug")

@@ -1,0 +1,78 @@
+"""Return to an overwritten address.
+
+What it finds: a function returned to where no code is: the address was taken from the stack.
+Why it matters: the function that returned is gone from the stack; who wrote over its frame is near, most often itself.
+Evidence it needs: pc in no executable memory and just below the stack pointer still, and no call there that led to it.
+False alarms: code that switches stacks or pushes an address to "return" to it.
+Rivals excluded: a call through a bad pointer: the word at the stack pointer is no return address of such a call.
+What to do: look at the local arrays of the functions that were called last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Frame, Report
+from postmortem.model.queries import crash as views
+from postmortem.model.queries import culprit, pointers
+from postmortem.model.queries.paths import proof
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    pc = report.crash.pc
+    if pc is None or not report.crash.returned or not views.raised_by_cpu(report):
+        return
+    if not views.signal_is(report, views.SIGSEGV, views.SIGBUS):
+        return
+    pattern = pointers.poison(pc) or pointers.as_text(pc)
+    spread = _spread(report)
+    caller = next(
+        ((i, f) for i, f in enumerate(views.crashing_frames(report)[1:], 1) if not culprit.machinery(f)), None
+    )
+    yield Finding(
+        rule=RULE.id,
+        title=f"Return to {pc:#x}, where no code is: a return address was overwritten",
+        severity="critical",
+        confidence="certain" if pattern or spread else "likely",
+        claim="cause",
+        explanation=(
+            f"{pc:#x} lies just below the stack pointer, where a return takes its address, and no call led there."
+            f" {pointers.describe(pc) or ''} "
+            + ("The words behind it hold the same: the frame was written over. " if spread else "")
+            + "Something wrote over the frame of the function that returned: most often a local array was filled beyond"
+            " its end by that function or by one that it passed the array to."
+        ).replace("  ", " "),
+        rivals=() if pattern or spread else ("A switch of stacks, or a frame (a coroutine's) that was freed.",),
+        evidence=proof(
+            report,
+            ("crash.pc", "where execution went"),
+            ("crash.returned", "the word just below the stack pointer is pc"),
+            ("crash.return_neighbours" if spread else "", "the words behind it"),
+            ("crash.signal.code_name", "the kernel's answer"),
+            (views.frame_path(report, caller[0]) if caller else "", "the next function that is known, by a scan"),
+        ),
+        remedies=(
+            "Rebuild with -fstack-protector-strong or -fsanitize=address and run the same input: either names it.",
+            "Look at local arrays in the functions called last, and at the length of the input they were filled from.",
+        ),
+    )
+
+
+def _next(report: Report) -> tuple[int, Frame] | None:
+    """The next function of the program on the stack, found by a scan as a rule: a lead, no more."""
+    frames = enumerate(views.crashing_frames(report))
+    return next(((index, frame) for index, frame in frames if index and not culprit.machinery(frame)), None)
+
+
+def _spread(report: Report) -> bool:
+    """The words behind the return address hold it as well, or text: no frame has that by chance."""
+    words = report.crash.return_neighbours
+    return any(word != 0 and (word == report.crash.pc or pointers.as_text(word)) for word in words)
+
+
+RULE = Rule(id="return-address-overwritten", group="fault", specificity=77, check=check, documentation=__doc__ or "")

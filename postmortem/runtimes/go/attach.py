@@ -1,0 +1,61 @@
+"""Go's runtime in a process: seen by its functions on the crashing stack, and what it said last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model.report import RuntimeState
+from postmortem.runtimes.go import panic
+from postmortem.runtimes.go.stacks import stacks
+from postmortem.runtimes.runtime import Runtime, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from postmortem.model import Problem
+    from postmortem.program.program import Program
+    from postmortem.runtimes.runtime import Asked
+    from postmortem.symbols.symbolication import Symbolication
+    from postmortem.unwind.frame import CaughtFault, ReportedFault, Switch
+    from postmortem.unwind.threads import ThreadWalk
+
+_PACKAGE, _VERSION = "runtime.", "runtime.buildVersion"
+"""The package that runs on every thread of a Go process, and a variable of it."""
+
+
+def attach(program: Program, symbols: Symbolication) -> tuple[Go, list[Problem]]:
+    """Whether the process is one of Go's shows when its stacks have names."""
+    return Go(program, symbols), []
+
+
+class Go(Runtime):
+    """Go's runtime, if it is there."""
+
+    name = "go"
+
+    def __init__(self, program: Program, symbols: Symbolication) -> None:
+        self.problems: list[Problem] = []
+        self._memory = program.memory
+        self._symbol = symbols.system_symbol
+        self._stacks = stacks(program, symbols)
+
+    def reporting(self, walks: Sequence[ThreadWalk]) -> ReportedFault | None:
+        """The signal with which it began, where the handlers of others were called for that."""
+        return None if self._stacks is None else self._stacks.reported(walks)
+
+    def caught(self, walks: Sequence[ThreadWalk]) -> CaughtFault | None:
+        """A fault in C code, which Go's handler turned into a call of sigpanic."""
+        return None if self._stacks is None or not walks else self._stacks.caught(walks[0])
+
+    def switch(self, fs_base: int) -> Switch | None:
+        """From a thread's own stack to its goroutine's."""
+        return None if self._stacks is None else self._stacks.switch(fs_base)
+
+    def state(self, asked: Asked) -> State:
+        """The value of the panic, or the text of the fatal error."""
+        if not any((frame.function or "").startswith(_PACKAGE) for frame in asked.crashing):
+            return State()
+        if self._symbol(_VERSION) is None:
+            return State()
+        said = panic.message(self._memory, self._symbol, asked.crashing)
+        return State(RuntimeState(name=panic.NAME), last_words=(panic.NAME, said))

@@ -1,0 +1,150 @@
+"""Stacks of a Go process: from a thread's own stack to its goroutine's, and which signal Go's handler was about.
+
+C code, the scheduler and newstack() run on the thread's stack (g0); where the goroutine stopped is in its g.sched
+(src/runtime/runtime2.go: g {stack {lo, hi}, stackguard0, stackguard1, _panic, _defer, m, sched {sp, pc, g, …}}, m {g0,
+…, curg}). The thread's current g is at fs:-8 (cmd/link, runtime.tlsg). curg is found in m by its own words: its m is
+this one and its sched.g itself.
+
+With GOTRACEBACK=crash the handler of the first signal relays SIGQUIT to every other thread, and the last one raises
+SIGABRT (signal_unix.go, sighandler): the thread of the core's signal is any of them. A fault in C code is turned into a
+call of runtime.sigpanic; its signal, code and address stay in g.sig, g.sigcode0, g.sigcode1 and g.sigpc.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from parsers.elf import notes
+from postmortem.machines.x86_64.registers import PC, REGISTER_COUNT, RSP
+from postmortem.unwind.frame import CaughtFault, ReportedFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from postmortem.machines.machine import Registers
+    from postmortem.program.memory import AddressSpace
+    from postmortem.program.modules import LoadedModule
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
+    from postmortem.unwind.frame import Switch
+    from postmortem.unwind.threads import ThreadWalk
+
+_G = 8
+"""Bytes below fs that have the current g."""
+_G_M, _G_SCHED_SP, _G_SCHED_PC, _G_SCHED_G = 48, 56, 64, 72
+_M_WORDS, _G_WORDS = 64, 64
+_SWITCHING = ("runtime.asmcgocall.abi0", "runtime.asmcgocall", "runtime.systemstack.abi0", "runtime.systemstack",
+              "runtime.mcall", "runtime.mcall.abi0", "runtime.morestack.abi0", "runtime.morestack")  # fmt: skip
+_SIGPANIC = ("runtime.sigpanic", "runtime.sigpanic.abi0", "runtime.sigpanic0", "runtime.sigpanic0.abi0")
+_RAISING = ("runtime.raise", "runtime.tgkill", "runtime.raiseproc", "runtime.dieFromSignal")
+_SIGQUIT = 3
+_CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
+
+
+class GoStacks:
+    """What the threads of one Go process were switched from, and why it ends."""
+
+    def __init__(
+        self, space: AddressSpace, name: Callable[[int], str | None], ranges: Sequence[tuple[int, int]]
+    ) -> None:
+        """name: of the function at an address. ranges: of the functions that switch stacks."""
+        self._space, self._name, self._ranges = space, name, ranges
+
+    def switch(self, fs_base: int) -> Switch:
+        """For a thread: registers of the goroutine that a frame with that pc has left; None where it has left none."""
+
+        def switched(pc: int) -> Registers | None:
+            if not any(start <= pc < end for start, end in self._ranges):
+                return None
+            goroutine = self._goroutine(fs_base)
+            fields = None if goroutine is None else self._space.words(goroutine + _G_SCHED_SP, 2)
+            if fields is None or not fields[0] or not fields[1]:
+                return None
+            caller: Registers = [None] * REGISTER_COUNT
+            caller[RSP], caller[PC] = fields
+            return caller
+
+        return switched
+
+    def _goroutine(self, fs_base: int) -> int | None:
+        """The goroutine of a thread that runs on its own stack, or on that of its signal handlers."""
+        current = self._space.word(fs_base - _G) if fs_base else None
+        machine = self._space.word(current + _G_M) if current else None
+        words = self._space.words(machine, _M_WORDS) if machine else None
+        for word in (words or ())[1:]:
+            if word & 7 or word < 0x10000:
+                continue
+            if self._space.word(word + _G_M) == machine and self._space.word(word + _G_SCHED_G) == word:
+                return word
+        return None
+
+    def reported(self, walks: Sequence[ThreadWalk]) -> ReportedFault | None:
+        """The signal with which it began: of the thread whose handler was not called for a relayed or raised one."""
+        if not walks:
+            return None
+        handled, raised = False, 0
+        for walked in walks:
+            for frame in reversed(walked.walk.signal_frames):
+                raw = self._space.read(frame.info, 48)
+                info = notes.signal_info(raw) if raw is not None else None
+                pc = frame.registers[PC]
+                name = (self._name(pc) if pc is not None else None) or ""
+                if info is None or info.number not in (*_CRASH_SIGNALS, _SIGQUIT):
+                    continue
+                handled = handled or info.number == _SIGQUIT
+                if info.number != _SIGQUIT and not name.startswith(_RAISING):
+                    return ReportedFault(walked.status.tid, frame.context)
+                raised = frame.context if walked is walks[0] else raised
+                break
+        # Without a relayed signal the run-time itself gave up, on the thread that raised the signal.
+        return None if handled else ReportedFault(walks[0].status.tid, raised)
+
+    def caught(self, walked: ThreadWalk) -> CaughtFault | None:
+        """The fault outside of Go's code that became a panic; None where the thread has none on its stack."""
+        for position, frame in enumerate(walked.walk.frames[:64]):
+            if self._name(frame.pc if frame.interrupted else frame.pc - 1) not in _SIGPANIC:
+                continue
+            following = walked.walk.frames[position + 1] if position + 1 < len(walked.walk.frames) else None
+            name = None if following is None else self._name(following.pc)
+            if following is None or _is_go(name):
+                return None
+            info = self._signal(walked.status.registers.get("fs_base", 0), following.pc)
+            return None if info is None else CaughtFault(position, info)
+        return None
+
+    def _signal(self, fs_base: int, pc: int) -> notes.SignalInfo | None:
+        """g.sig … g.sigpc, of the g whose sigpc is where the fault was."""
+        current = self._space.word(fs_base - _G) if fs_base else None
+        for goroutine in (current, self._goroutine(fs_base)):
+            words = self._space.words(goroutine, _G_WORDS) if goroutine else None
+            for index in range(8, len(words or ())):
+                assert words is not None
+                if words[index] != pc:
+                    continue
+                number, code, address = words[index - 6] & 0xFFFFFFFF, words[index - 2], words[index - 1]
+                if number in _CRASH_SIGNALS and 0 < code <= 128:
+                    return notes.SignalInfo(number, 0, code, address, None, None, None, None)
+        return None
+
+
+def _is_go(name: str | None) -> bool:
+    """Go's functions have their package in their name; C's, cgo's wrappers and unnamed code have none."""
+    return name is not None and "." in name and not name.startswith("_cgo_")
+
+
+def stacks(program: Program, symbols: Symbolication) -> GoStacks | None:
+    """None for a process without Go's run-time."""
+    owner: LoadedModule | None = None
+    for module in program.modules.modules:
+        if symbols.address_of(module, "runtime.buildVersion") is not None:
+            owner = module
+            break
+    if owner is None:
+        return None
+    ranges = []
+    for name in _SWITCHING:
+        start = symbols.address_of(owner, name)
+        bounds = symbols.bounds_at(start) if start is not None else None
+        if bounds is not None and bounds[1]:
+            ranges.append((bounds[0], bounds[0] + bounds[1]))
+    return GoStacks(program.memory, symbols.function_at, ranges)

@@ -1,0 +1,135 @@
+"""A Rust panic's message where its text on stderr left no trace: the payload, and the place from the code.
+
+std::panicking keeps the payload in the frames of rust_begin_unwind: a String {capacity, pointer, length in any order}
+or a &str {pointer, length} (library/std/src/panicking.rs). Its place is a constant &Location {file pointer, file
+length, u32 line, u32 column} that the panicking function passes (core/src/panic/location.rs). A panic that is being
+unwound lies in an exception of class "MOZ\\0RUST", whose payload is a Box<dyn Any> at +40, behind a canary, or at +32
+(library/panic_unwind/src/gcc.rs).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.machines.x86_64.constants import constants_at_call
+from postmortem.runtimes.native.places import words_of, writable_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from parsers.elf.core import Core
+    from postmortem.model import Frame
+    from postmortem.program.memory import AddressSpace
+    from postmortem.runtimes.native.places import Places
+
+NAME = "Rust"
+_BEGIN = re.compile(r"(?:.*::)?rust_begin_unwind|(?:.*::)?begin_panic_handler")
+_PANICS = re.compile(r"core::(?:panicking|option|result|slice|str|cell|num)::.*|std::panicking::begin_panic.*")
+_CLASS = b"MOZ\0RUST"
+_CLASSES = (_CLASS, _CLASS[::-1])
+_LONGEST, _LONGEST_FRAME, _LONGEST_FILE = 4096, 1 << 13, 512
+_FIRST, _FRAMES = 8, 64
+"""The exception that a landing pad resumes is looked for so many frames above the panic."""
+
+
+def message(
+    core: Core, space: AddressSpace, frames: Sequence[Frame], start_of: Callable[[int], int | None]
+) -> str | None:
+    """ "panicked at src/main.rs:7:9: text", as far as it is known. start_of: of the function at an address."""
+    begin = next((index for index, frame in enumerate(frames) if _BEGIN.fullmatch(frame.function or "")), None)
+    if begin is None:
+        return None
+    text = _payload(core, space, frames, begin)
+    place = _place(space, frames, begin, start_of)
+    if text is None and place is None:
+        return None
+    return "panicked at " + ": ".join(part for part in (place, text) if part)
+
+
+def unwound(core: Core, space: AddressSpace, places: Places, frames: Sequence[Frame]) -> str | None:
+    """The text of a panic that was being unwound when another one ended the process."""
+    begin = next((index for index, frame in enumerate(frames) if _BEGIN.fullmatch(frame.function or "")), 0)
+    first, last = frames[begin].sp, frames[min(begin + _FRAMES, len(frames) - 1)].sp
+    if first is None or last is None:
+        return None
+    for word in words_of(space.read_some(first & ~7, min(max(last - first, 0) + 256, 1 << 16))):
+        if word & 7 or not writable_at(core, word) or space.read(word, len(_CLASS)) not in _CLASSES:
+            continue
+        for offset in (40, 32):
+            data = space.word(word + offset)
+            fields = space.words(data, 3) if data else None
+            text = None if fields is None else _string(core, space, fields)
+            if text is not None:
+                return text
+    return None
+
+
+def _payload(core: Core, space: AddressSpace, frames: Sequence[Frame], begin: int) -> str | None:
+    """The text in the frames of the panic handler: a String before a &str."""
+    first = next((frame.sp for frame in frames[max(begin - 3, 0) : begin + 1] if frame.sp is not None), None)
+    outer = next((frame.sp for frame in frames[begin + 1 :] if frame.sp is not None and not frame.inlined), None)
+    if first is None or outer is None or not 0 < outer - first <= _LONGEST_FRAME:
+        return None
+    words = words_of(space.read_some(first & ~7, outer - first))
+    for at in range(len(words) - 2):
+        text = _string(core, space, words[at : at + 3])
+        if text is not None:
+            return text
+    for pointer, length in itertools.pairwise(words):
+        if not writable_at(core, pointer) and 0 < length <= _LONGEST:
+            text = _utf8(space, pointer, length)
+            if text is not None and " " in text and not text.endswith(".rs"):
+                return text
+    return None
+
+
+def _string(core: Core, space: AddressSpace, fields: Sequence[int]) -> str | None:
+    """Three words as a String: pointer into the heap, capacity and length."""
+    for index, pointer in enumerate(fields):
+        if not 0x10000 < pointer < 1 << 47 or not writable_at(core, pointer):
+            continue
+        low, high = sorted(value for at, value in enumerate(fields) if at != index)
+        if 0 < low <= _LONGEST and high <= 1 << 20:
+            return _utf8(space, pointer, low)
+    return None
+
+
+def _utf8(space: AddressSpace, pointer: int, length: int) -> str | None:
+    raw = space.read(pointer, length)
+    try:
+        text = "" if raw is None else raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if len(text) > 1 and all(c.isprintable() or c in "\n\t" for c in text) else None
+
+
+def _place(
+    space: AddressSpace, frames: Sequence[Frame], begin: int, start_of: Callable[[int], int | None]
+) -> str | None:
+    """ "src/main.rs:7:9", from the constants of the call that panicked."""
+    last = None
+    for index in range(begin + 1, min(begin + _FIRST, len(frames))):
+        if not _PANICS.match(frames[index].function or ""):
+            break
+        last = index if not frames[index].inlined else last
+    returns_to = next((frame.pc for frame in frames[last + 1 :]), None) if last is not None else None
+    if returns_to is not None:
+        for value in constants_at_call(space, returns_to, start_of(returns_to - 1)).values():
+            found = location(space, value)
+            if found is not None:
+                return found
+    return None
+
+
+def location(space: AddressSpace, address: int) -> str | None:
+    """A core::panic::Location as "file:line:column"."""
+    fields = space.words(address, 3) if address > 0x10000 else None
+    if fields is None or not 0 < fields[1] <= _LONGEST_FILE:
+        return None
+    raw = space.read(fields[0], fields[1])
+    line, column = fields[2] & 0xFFFFFFFF, fields[2] >> 32
+    if raw is None or not raw.endswith(b".rs") or not raw.isascii() or not 0 < line < 1 << 24:
+        return None
+    return f"{raw.decode()}:{line}:{column}"

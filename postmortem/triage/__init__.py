@@ -1,0 +1,3 @@
+"""Batch triage: from whatever was collected to the defects behind it."""
+
+from __future__ import annotations

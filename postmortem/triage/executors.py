@@ -1,0 +1,53 @@
+"""Where analyses run. Another engine is another row: anything that is a concurrent.futures.Executor."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from postmortem.errors import AnalysisError
+from postmortem.triage import work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def processes(jobs: int | None) -> Iterator[Executor]:
+    """Processes here, forked from a server that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(work.PRELOAD))
+    pool = ProcessPoolExecutor(jobs or os.cpu_count() or 1, mp_context=context, initializer=work.prepare)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def dask(address: str) -> Iterator[Executor]:
+    """The workers of a Dask cluster, which see the inputs under the same paths."""
+    try:
+        import dask
+        import distributed
+    except ImportError:
+        raise AnalysisError("--cluster needs Dask", "pip install 'postmortem[cluster]'") from None
+    try:
+        # Work lost with its worker is done again elsewhere. No input takes a worker with it, so many losses are fine.
+        dask.config.set({"distributed.scheduler.allowed-failures": 10})
+        client = distributed.Client(address, timeout="20s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{address}: no Dask scheduler answers: {error}", "start `dask scheduler`") from None
+    try:
+        client.run(work.prepare)
+        yield client.get_executor(pure=False, retries=3)
+    finally:
+        client.close()
+
+
+def executor(jobs: int | None, cluster: str | None) -> AbstractContextManager[Executor]:
+    """The executor that was asked for."""
+    return processes(jobs) if cluster is None else dask(cluster)

@@ -1,0 +1,391 @@
+"""What there is to triage: files found below the given places, told apart by content, each with an identity.
+
+The identity is a hash of the size, the first and last 64 KiB, and 32 samples of 4 KiB evenly over the file: it stays
+the same when a file is moved, copied or made sparse, and takes milliseconds for 100 GB.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import os
+import re
+import stat
+import tarfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal
+
+from parsers.containers import compressed
+from parsers.limits import LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Kind = Literal["core", "log"]
+
+_EDGE = 1 << 16
+_SAMPLES = 32
+_SAMPLE = 1 << 12
+_HEAD = 1 << 12
+_ET_CORE = 4
+_TAR_AT = 257
+_SYSTEMD = re.compile(
+    r"core\.(?P<command>.+)\.(?P<uid>\d+)\.(?P<boot>[0-9a-f]{32})\.(?P<pid>\d+)\.(?P<time>\d{10,16})(\..+)?"
+)
+_XATTR = "user.coredump."
+_LOG_TIME = re.compile(rb"^(?:Time|time): (.{8,60}?)(?: elapsed time:.*)?$", re.MULTILINE)
+_LOG_ENDING = re.compile(r"hs_err.*\.log|.*\.log")
+_REMOTE = re.compile(r"[a-z][a-z0-9+]*://")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A crash to analyze. shown: how its place is called; path: where its bytes are; id: of its content.
+
+    facts: what the store that holds it says: host, time, time_source, package.
+    """
+
+    shown: str
+    path: Path
+    id: str
+    kind: Kind
+    size: int
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something found that is not a crash (why), or that can't be read (failed)."""
+
+    shown: str
+    why: str
+    failed: bool = False
+
+
+def find(
+    places: tuple[str, ...],
+    scratch: Path,
+    known: Callable[[str], bool],
+    host_pattern: re.Pattern[str] | None = None,
+    avoid: Path | None = None,
+) -> Iterator[Input | Skipped]:
+    """Every file below the places, in a stable order.
+
+    scratch: a folder for what has to be unpacked or fetched; nothing is unpacked whose identity is `known`.
+    avoid: a folder that is left out, that of our own output.
+    """
+    for place in places:
+        if _REMOTE.match(place):
+            yield from _remote(place, scratch, known)
+            continue
+        paths = _matching(place)
+        if not paths:
+            yield Skipped(place, "nothing matches this pattern", failed=True)
+        for path in paths:
+            for file in _walk(Path(path), avoid):
+                for item in _examine(file, scratch, known):
+                    yield _attributed(item, host_pattern) if isinstance(item, Input) else item
+
+
+def _matching(place: str) -> list[str]:
+    """The paths that a pattern names; a path that exists names itself, whatever is in its name."""
+    if not glob.has_magic(place) or os.path.lexists(place):
+        return [place]
+    return sorted(glob.glob(place, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+
+
+def _walk(path: Path, avoid: Path | None) -> Iterator[Path | Skipped]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        yield Skipped(str(path), error.strerror or "can't be read", failed=True)
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        yield path
+        return
+    failures: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=failures.append):
+        folders[:] = sorted(name for name in folders if avoid is None or not _same(Path(folder) / name, avoid))
+        for name in sorted(names):
+            yield Path(folder) / name
+        while failures:
+            yield _closed(failures.pop())
+    for failure in failures:
+        yield _closed(failure)
+
+
+def _closed(error: OSError) -> Skipped:
+    return Skipped(str(error.filename), error.strerror or "can't be read", failed=True)
+
+
+def _same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+def _examine(file: Path | Skipped, scratch: Path, known: Callable[[str], bool]) -> Iterator[Input | Skipped]:
+    if isinstance(file, Skipped):
+        yield file
+        return
+    shown = os.fsencode(file).decode("utf-8", "backslashreplace")
+    try:
+        # Never what is not a regular file: to open a pipe waits, to open a device has effects.
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            yield Skipped(shown, "is not a regular file")
+            return
+        if status.st_size == 0:
+            yield Skipped(shown, "is empty")
+            return
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            head = opened.read(_HEAD)
+            if _is_tar(head) or (compressed.compression(head) and _is_tar(_unpacked_head(opened))):
+                yield from _tarball(file, shown, scratch, known)
+                return
+            kind = _kind(opened, head, file.name)
+            if kind is None:
+                yield Skipped(shown, "is neither a core nor a fatal error log")
+                return
+            identity = identify(opened, status.st_size)
+        yield Input(shown, file, identity, kind, status.st_size, _facts(file, kind, head, status))
+    except OSError as error:
+        yield Skipped(shown, error.strerror or "can't be read", failed=True)
+
+
+def identify(file: IO[bytes], size: int) -> str:
+    """The identity of a file's content. Raises OSError."""
+    digest = hashlib.sha256(size.to_bytes(8, "little"))
+    offsets = [(0, _EDGE), (max(size - _EDGE, 0), _EDGE)]
+    if size > 2 * _EDGE:
+        step = (size - 2 * _EDGE) // _SAMPLES
+        offsets += [(_EDGE + index * step, _SAMPLE) for index in range(_SAMPLES)]
+    for offset, length in offsets:
+        file.seek(offset)
+        digest.update(file.read(length))
+    return digest.hexdigest()[:40]
+
+
+def _kind(file: IO[bytes], head: bytes, name: str) -> Kind | None:
+    if compressed.compression(head):
+        head = _unpacked_head(file)
+    if head[:4] == b"\x7fELF" and len(head) > 18:
+        order: Literal["little", "big"] = "big" if head[5] == 2 else "little"
+        return "core" if int.from_bytes(head[16:18], order) == _ET_CORE else None
+    if head[:4] == b"\x7fELF"[: len(head)]:
+        return "core" if name.startswith("core") else None  # cut within its first bytes
+    from parsers.hs_err import looks_like
+
+    return "log" if b"\0" not in head and looks_like(head) else None
+
+
+def _unpacked_head(file: IO[bytes]) -> bytes:
+    """The first bytes of a compressed file; b"" where the stream is damaged."""
+    file.seek(0)
+    name = compressed.compression(file.read(8))
+    file.seek(0)
+    if name is None:
+        return b""
+    with suppress(EOFError, OSError, ValueError):
+        for piece in compressed.chunks(file, name):
+            return piece[:_HEAD]
+    return b""
+
+
+def _is_tar(head: bytes) -> bool:
+    return head[_TAR_AT : _TAR_AT + 5] == b"ustar"
+
+
+def _tarball(file: Path, shown: str, scratch: Path, known: Callable[[str], bool]) -> Iterator[Input | Skipped]:
+    """The crashes in a tarball, unpacked one by one into the scratch folder as they are found.
+
+    Members keep their order; nothing but regular members is looked at, and no member's name is used as a path.
+    """
+    total = 0
+    try:
+        with _tar(file) as archive:
+            for member in archive:
+                name = f"{shown}!{member.name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')}"
+                if member.isdir():
+                    continue
+                total += member.size
+                if not member.isreg() or member.size == 0:
+                    yield Skipped(name, "is empty" if member.isreg() else "is not a regular file")
+                    continue
+                if total > LIMITS.decompressed_bytes:
+                    yield Skipped(name, "the tarball unpacks to more than the limit", failed=True)
+                    return
+                source = archive.extractfile(member)
+                if source is None:
+                    continue
+                head = source.read(_HEAD)
+                kind = _kind(_Beginning(head), head, Path(member.name).name)
+                if kind is None:
+                    yield Skipped(name, "is neither a core nor a fatal error log")
+                    continue
+                yield _unpack(name, Path(member.name).name, source, head, kind, member, scratch, known)
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        yield Skipped(shown, f"the tarball is damaged: {error}", failed=True)
+
+
+class _Beginning(io.BytesIO):
+    """The first bytes of something that can't be read twice."""
+
+
+def _tar(file: Path) -> tarfile.TarFile:
+    with file.open("rb") as opened:
+        kind = compressed.compression(opened.read(8))
+    if kind == "zst":
+        import zstandard
+
+        stream = zstandard.ZstdDecompressor().stream_reader(file.open("rb"), read_across_frames=True, closefd=True)
+        return tarfile.open(fileobj=stream, mode="r|")
+    if kind == "lz4":
+        import lz4.frame
+
+        return tarfile.open(fileobj=lz4.frame.open(file), mode="r|")
+    return tarfile.open(file, mode="r|*")
+
+
+def _unpack(
+    shown: str, name: str, source: IO[bytes], head: bytes, kind: Kind, member: tarfile.TarInfo, scratch: Path,
+    known: Callable[[str], bool],
+) -> Input | Skipped:  # fmt: skip
+    scratch.mkdir(parents=True, exist_ok=True)
+    place = scratch / f"unpacked-{hashlib.sha256(shown.encode()).hexdigest()[:24]}"
+    with place.open("w+b") as target:
+        target.write(head)
+        while piece := source.read(1 << 20):
+            if piece.count(0) == len(piece):
+                target.seek(len(piece), os.SEEK_CUR)
+            else:
+                target.write(piece)
+        target.truncate(member.size)
+        identity = identify(target, member.size)
+        status = os.fstat(target.fileno())
+    facts = _facts(Path(name), kind, head, status) | {"time": str(member.mtime), "time_source": "mtime"}
+    facts |= _from_name(name)
+    if known(identity):
+        place.unlink()
+    return Input(shown, place, identity, kind, member.size, facts)
+
+
+def _remote(place: str, scratch: Path, known: Callable[[str], bool]) -> Iterator[Input | Skipped]:
+    """Files of an fsspec URL. Heads, tails and samples are read by range; a file is fetched when it is analyzed."""
+    try:
+        import fsspec
+    except ImportError:
+        yield Skipped(place, "URLs need the package fsspec: pip install 'postmortem[remote]'", failed=True)
+        return
+    try:
+        system, root = fsspec.core.url_to_fs(place)
+        if system.isdir(root):
+            names = sorted(system.find(root))
+        elif glob.has_magic(root):
+            names = sorted(system.glob(root))
+        else:
+            names = [root]
+    except Exception as error:  # what a file system raises is its own
+        yield Skipped(place, f"can't be listed: {error}", failed=True)
+        return
+    for name in names:
+        shown = system.unstrip_protocol(name)
+        try:
+            with system.open(name, "rb", block_size=1 << 16, cache_type="readahead") as opened:
+                size = int(opened.size)
+                if size == 0:
+                    yield Skipped(shown, "is empty")
+                    continue
+                head = opened.read(_HEAD)
+                base = name.rsplit("/", 1)[-1]
+                kind = _kind(opened, head, base)
+                if kind is None:
+                    yield Skipped(shown, "is neither a core nor a fatal error log")
+                    continue
+                identity = identify(opened, size)
+                scratch.mkdir(parents=True, exist_ok=True)
+                target = scratch / f"fetched-{identity}"
+                if not known(identity):
+                    opened.seek(0)
+                    with target.open("wb") as copy:
+                        while piece := opened.read(1 << 22):
+                            copy.write(piece)
+            yield Input(shown, target, identity, kind, size, _from_name(base))
+        except Exception as error:
+            yield Skipped(shown, f"can't be fetched: {error}", failed=True)
+
+
+def _facts(file: Path, kind: Kind, head: bytes, status: os.stat_result) -> dict[str, str]:
+    facts = {"time": str(status.st_mtime), "time_source": "mtime"}
+    if kind == "log":
+        facts |= _log_time(file)
+    facts |= _from_name(file.name)
+    facts |= _from_xattrs(file)
+    return facts
+
+
+def _from_name(name: str) -> dict[str, str]:
+    """systemd-coredump: core.COMMAND.UID.BOOT.PID.MICROSECONDS.zst (coredump.c, make_filename)."""
+    match = _SYSTEMD.fullmatch(name)
+    if match is None:
+        return {}
+    digits = match["time"]
+    return {"time": str(int(digits) / (1e6 if len(digits) > 12 else 1)), "time_source": "name", "pid": match["pid"]}
+
+
+def _from_xattrs(file: Path) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    with suppress(OSError):
+        for attribute in os.listxattr(file):
+            if not attribute.startswith(_XATTR):
+                continue
+            value = os.getxattr(file, attribute)[:4096].decode("utf-8", "replace")
+            name = attribute.removeprefix(_XATTR)
+            if name == "hostname":
+                facts |= {"host": value, "attributed_by": "xattr"}
+            elif name == "timestamp" and value.isdigit():
+                facts |= {"time": str(int(value) / (1e6 if len(value) > 12 else 1)), "time_source": "xattr"}
+            elif name in ("package_name", "package_version"):
+                facts[name] = value
+    return facts
+
+
+def _log_time(file: Path) -> dict[str, str]:
+    """The time that a fatal error log states. Without its zone's offset the zone of this machine is taken."""
+    from email.utils import parsedate_to_datetime
+    from time import mktime, strptime
+
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(1 << 22)
+    except OSError:
+        return {}
+    match = _LOG_TIME.search(text)
+    if match is None:
+        return {}
+    words = match[1].decode("ascii", "replace").split()
+    with suppress(ValueError, OverflowError):
+        # "Thu Mar  5 10:22:33 2020 CET"
+        stated = strptime(" ".join(words[:5]), "%a %b %d %H:%M:%S %Y")
+        if words[5:] in (["UTC"], ["GMT"]):
+            import calendar
+
+            return {"time": str(float(calendar.timegm(stated))), "time_source": "log"}
+        return {"time": str(mktime(stated)), "time_source": "log"}
+    with suppress(ValueError, TypeError):
+        return {"time": str(parsedate_to_datetime(" ".join(words)).timestamp()), "time_source": "log"}
+    return {}
+
+
+def _attributed(item: Input, pattern: re.Pattern[str] | None) -> Input:
+    match = pattern.search(item.shown) if pattern is not None else None
+    if match is None:
+        return item
+    host = match[1] if match.groups() else match[0]
+    return Input(
+        item.shown, item.path, item.id, item.kind, item.size, item.facts | {"host": host, "attributed_by": "path"}
+    )

@@ -1,0 +1,3 @@
+"""One file a step."""
+
+from __future__ import annotations

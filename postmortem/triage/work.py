@@ -1,0 +1,96 @@
+"""The analysis of one input, as a function that an executor can send to another process or machine.
+
+The analysis itself runs in the guarded worker (postmortem.guard), a child of the executor's process: an input that
+kills its worker costs itself.
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from postmortem.errors import AnalysisError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PRELOAD = (
+    "postmortem.triage.work", "postmortem.triage.record", "postmortem.guard.analysis", "postmortem.pipeline",
+    "postmortem.hs_err", "postmortem.rules.engine", "parsers.hs_err", "reports.html.page",
+    "postmortem.symbols.symbolizer", "symbolic.symcache", "capstone", "pydemumble", "zstandard",
+)  # fmt: skip
+"""What the server process imports before it forks workers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One input. report: where its report will be kept, relative to the output folder."""
+
+    id: str
+    path: Path
+    shown: str
+    report: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+    seconds: float = 600.0
+    memory: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """crash: the record as JSON, document: the report as JSON; or failure: why there is none.
+
+    lost: the failure is not the input's; a later run tries again.
+    """
+
+    id: str
+    shown: str
+    crash: bytes = b""
+    document: bytes = b""
+    failure: str | None = None
+    lost: bool = False
+
+
+def prepare() -> None:
+    """At the start of an executor's process: imports, and no collector walking what they left."""
+    from postmortem.guard.analysis import warm
+
+    warm()
+    gc.collect()
+    gc.freeze()
+
+
+def analyze(task: Task) -> Answer:
+    """Never raises for an input, however bad."""
+    from postmortem.guard.analysis import Request
+    from postmortem.guard.analysis import analyze as guarded
+    from postmortem.guard.limits import WorkerLimits
+
+    try:
+        made = guarded(
+            Request(core=task.path, options=dict(task.options), forms=("json",)),
+            WorkerLimits(seconds=task.seconds, memory=task.memory),
+        )
+    except AnalysisError as error:
+        return Answer(id=task.id, shown=task.shown, failure=f"{error}".replace(str(task.path), task.shown))
+    except OSError as error:
+        return Answer(id=task.id, shown=task.shown, failure=f"no worker can be made: {error.strerror}")
+    document = made.documents["json"]
+    return recorded(task, document, made.lost)
+
+
+def recorded(task: Task, document: bytes, lost: str | None) -> Answer:
+    """The answer for a report that was made, or was kept."""
+    from postmortem.model import from_json
+    from postmortem.triage.record import crash_of
+
+    try:
+        report = from_json(document)
+        crash = crash_of(report, task.id, task.shown, task.report, task.facts, lost)
+        return Answer(id=task.id, shown=task.shown, crash=msgspec.json.encode(crash), document=document)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError, ValueError, RecursionError) as error:
+        return Answer(id=task.id, shown=task.shown, failure=f"its report can't be used: {error}")

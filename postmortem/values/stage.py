@@ -1,0 +1,77 @@
+"""The stage of the pipeline: which threads' frames get values, and the fault in the program's own words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from parsers.elf.notes import AT_PHDR
+from postmortem.symbols.cache import Cache
+from postmortem.values.frames import FrameValues
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from postmortem.fault.fault import Fault
+    from postmortem.model import Crash, Frame, Problem
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
+    from postmortem.unwind.threads import ThreadWalk
+
+_SECONDS, _SECONDS_FOR_ALL = 1.0, 10.0
+
+
+class Values:
+    """Of one process. which: of no thread, of the crashing one, or of all."""
+
+    def __init__(
+        self,
+        program: Program,
+        symbols: Symbolication,
+        cache_dir: Path | None,
+        which: Literal["none", "crashing", "all"],
+    ) -> None:
+        self._which = which
+        self._values = FrameValues(
+            program.modules,
+            symbols.dwarf,
+            symbols.supplement,
+            program.memory,
+            symbols.symbol_at,
+            symbols.address_of,
+            Cache(cache_dir),
+            _SECONDS_FOR_ALL if which == "all" else _SECONDS,
+            program.core.auxv.get(AT_PHDR, 0),
+        )
+
+    def fill(
+        self, walks: Sequence[ThreadWalk], named: Sequence[list[list[Frame]]], fault: Fault | None
+    ) -> list[list[list[Frame]]]:
+        """The named frames with arguments and locals; those of the crashing thread from the fault on."""
+        made = list(named)
+        for index, walked in enumerate(walks):
+            if self._which == "none" or (index and self._which != "all"):
+                break
+            made[index] = self._values.fill(walked.walk, named[index], _first(walked, fault), _thread_pointer(walked))
+        self._values.save()
+        return made
+
+    def explained(self, crash: Crash, walks: Sequence[ThreadWalk], fault: Fault | None) -> Crash:
+        """The fault with its operands in the program's own words."""
+        if self._which == "none" or not walks or not walks[0].crashed:
+            return crash
+        return self._values.explained(crash, walks[0].walk, _first(walks[0], fault), _thread_pointer(walks[0]))
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What could not be had."""
+        return self._values.problems
+
+
+def _first(walked: ThreadWalk, fault: Fault | None) -> int:
+    frame = fault.frame if walked.crashed and fault is not None else None
+    return 0 if frame is None else frame.position + 1
+
+
+def _thread_pointer(walked: ThreadWalk) -> int:
+    return walked.status.registers.get("fs_base", 0)

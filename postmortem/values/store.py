@@ -1,0 +1,133 @@
+"""Places of one module: from the symbol cache, else from its DWARF, which is opened only then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from parsers.elf.symbols import Sections
+from parsers.limits import LIMITS
+from postmortem.values.description import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from postmortem.symbols.cache import Cache
+    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.symbolizer import DwarfFile
+    from postmortem.values.deadline import Deadline
+    from postmortem.values.extract import Extractor
+
+_KIND = "values"
+_VERSION = 2
+"""Of what is stored; another one when the descriptions or what is read of DWARF change."""
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """What the cache holds for one file: places by pc, each decoded when it is asked for."""
+
+    version: int
+    places: dict[int, msgspec.Raw]
+
+
+class Store:
+    """Places by link-time address; what is read anew is kept when `save` is called."""
+
+    def __init__(
+        self,
+        dwarf: DwarfFile,
+        cache: Cache,
+        deadline: Deadline,
+        supplement: Callable[[DwarfFile, Sections], SymbolSource | None],
+    ) -> None:
+        """supplement: finds the file that .gnu_debugaltlink names."""
+        self._dwarf = dwarf
+        self._cache = cache
+        self._deadline = deadline
+        self._supplement = supplement
+        self._key = dwarf.key
+        self._held: dict[int, msgspec.Raw] | None = None
+        self._decoded: dict[int, Place] = {}
+        self._fresh = False
+        self._extractor: Extractor | None = None
+        self._broken: str | None = None
+
+    def _stored(self) -> dict[int, msgspec.Raw]:
+        if self._held is None:
+            self._held = {}
+            data = None if self._key is None else self._cache.read(self._key, _KIND)
+            if data is not None:
+                try:
+                    stored = msgspec.msgpack.decode(data, type=_Stored)
+                except msgspec.MsgspecError:
+                    stored = None  # of another version
+                if stored is not None and stored.version == _VERSION:
+                    self._held = stored.places
+        return self._held
+
+    def place(self, address: int, returning: int | None) -> Place:
+        """What is known at a link-time address; returning: the return address, for a frame that made a call.
+
+        Raises Expired when it would have to be read and the time is up.
+        """
+        number = address << 1 | (returning is not None)
+        known = self._decoded.get(number)
+        if known is not None:
+            return known
+        raw = self._stored().get(number)
+        place = None
+        if raw is not None:
+            try:
+                place = msgspec.msgpack.decode(raw, type=Place)
+            except msgspec.MsgspecError:
+                place = None
+        if place is None:
+            place = self._read(address, returning)
+            if self._broken is None:
+                self._stored()[number] = msgspec.Raw(msgspec.msgpack.encode(place))
+                self._fresh = True
+        self._decoded[number] = place
+        return place
+
+    def _read(self, address: int, returning: int | None) -> Place:
+        from postmortem.values.units import DAMAGE
+
+        if self._broken is not None:
+            return Place(missing=self._broken)
+        self._deadline.check()
+        try:
+            if self._extractor is None:
+                self._extractor = self._open()
+            return self._extractor.place(address, returning)
+        except DAMAGE as damage:
+            if self._extractor is None:
+                self._broken = f"its debug info can't be read: {damage}"[:200]
+                return Place(missing=self._broken)
+            return Place(missing=f"damaged debug info: {damage}"[:200])
+
+    def _open(self) -> Extractor:
+        from postmortem.values.extract import Extractor
+        from postmortem.values.units import Units
+
+        dwarf = self._dwarf
+        sections = Sections(dwarf.content)
+        supplement = None
+        other = self._supplement(dwarf, sections)
+        if other is not None:
+            supplement = Units(other.sections, other.content, self._deadline)
+        return Extractor(Units(sections, dwarf.content, self._deadline, supplement), self._deadline)
+
+    def save(self) -> None:
+        """Keep what was read, the latest of it where it is much."""
+        if not self._fresh or self._key is None or self._held is None:
+            return
+        kept: dict[int, msgspec.Raw] = {}
+        size = 0
+        for number, raw in reversed(self._held.items()):
+            size += len(memoryview(raw))
+            if size > LIMITS.values_cached or len(kept) >= LIMITS.places_cached:
+                break
+            kept[number] = raw
+        data = msgspec.msgpack.encode(_Stored(_VERSION, dict(reversed(kept.items()))))
+        self._cache.write(self._key, _KIND, [data])

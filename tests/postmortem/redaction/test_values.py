@@ -1,0 +1,37 @@
+"""Secrets in arguments and locals are masked by their names, also as fields, and wherever else they appear."""
+
+from __future__ import annotations
+
+from postmortem.model import Address, Core, Frame, Report, Thread, Tool, Value
+from postmortem.redaction import MASK, redact
+
+
+def report(*values: Value) -> Report:
+    frame = Frame(pc=Address(1), sp=Address(2), function="login", arguments=values[:1], locals=values[1:])
+    return Report(
+        tool=Tool(name="postmortem", version="0"),
+        core=Core(path="core", size=1, format="elf-core"),
+        threads=(Thread(tid=1, crashed=True, frames=(frame,)),),
+    )
+
+
+def test_secrets_by_name() -> None:
+    made = redact(
+        report(
+            Value(name="password", type="char *", value="0x5581", text='0x5581 "hunter2-hunter2"'),
+            Value(name="user", type="char *", value="0x5590", text='0x5590 "alice"'),
+            Value(name="copy", type="char *", value="0x55a0", text='0x55a0 "hunter2-hunter2"'),
+            Value(
+                name="session", type="struct session *", value="0x55b0", text="0x55b0",
+                points_to='{id = 7, token = "abcdef-123456", next = 0x0}',
+            ),
+        )
+    )  # fmt: skip
+    frame = made.threads[0].frames[0]
+    assert frame.arguments[0].text == MASK
+    assert frame.arguments[0].value == MASK
+    user, copy, session = frame.locals
+    assert user.text == '0x5590 "alice"'
+    assert "hunter2" not in copy.text
+    assert session.points_to == f'{{id = 7, token = "{MASK}", next = 0x0}}'
+    assert redact(made) == made

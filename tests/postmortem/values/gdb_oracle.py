@@ -1,0 +1,112 @@
+"""Arguments and locals as gdb has them, and how they compare with ours."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from postmortem.model import Frame, Thread, Value
+
+
+class Compared(NamedTuple):
+    """both: values that we and gdb print; different: those of them that differ; ours_alone, gdbs_alone: the others.
+
+    Each as (function, variable, gdb's text, ours).
+    """
+
+    both: int
+    different: list[tuple[str, str, str, str]]
+    ours_alone: list[tuple[str, str, str, str]]
+    gdbs_alone: list[tuple[str, str, str, str]]
+
+
+def gdb_values(core: Path, executable: Path) -> list[list[Any]]:
+    """[pc, function, arguments, locals] of the crashing thread's frames."""
+    script = Path(__file__).with_name("gdb_values.py")
+    output = subprocess.run(
+        ["gdb", "-batch", "-nx", "-ex", f"source {script}", "-c", str(core), str(executable)],
+        capture_output=True, text=True, errors="replace", timeout=300, check=False, cwd=core.parent,
+    ).stdout  # fmt: skip
+    line = next(line for line in output.splitlines() if line.startswith("VALUES "))
+    frames: list[list[Any]] = json.loads(line[7:])
+    return frames
+
+
+def compare(thread: Thread, theirs: list[list[Any]]) -> Compared:
+    """Variables of the frames that both have, matched by pc and in order."""
+    by_pc: dict[int, list[Frame]] = defaultdict(list)
+    for frame in thread.frames:
+        by_pc[int(frame.pc or 0)].append(frame)
+    used: Counter[int] = Counter()
+    result = Compared(0, [], [], [])
+    both = 0
+    for pc, _, arguments, found in theirs[len(thread.handler_frames or ()) :]:
+        position = used[pc]
+        used[pc] += 1
+        if position >= len(by_pc[pc]):
+            continue
+        frame = by_pc[pc][position]
+        for gdbs, ours in ((arguments, frame.arguments), (found, frame.locals)):
+            mine: dict[str, list[Value]] = defaultdict(list)
+            for value in ours:
+                mine[value.name].append(value)
+            for name, gdb in gdbs:
+                if not mine[name]:
+                    continue
+                value = mine[name].pop(0)
+                row = (frame.function or "", name, gdb.get("text", gdb["kind"]), value.text)
+                if gdb["kind"] in ("optimized out", "error"):
+                    if value.unavailable is None:
+                        result.ours_alone.append(row)
+                elif value.unavailable is not None:
+                    result.gdbs_alone.append(row)
+                elif "alloc::" in gdb["text"]:
+                    continue  # gdb has no printers for Rust's library, and shows how it is built
+                else:
+                    both += 1
+                    if not equal(gdb, value):
+                        result.different.append(row)
+    return result._replace(both=both)
+
+
+def equal(gdb: dict[str, Any], value: Value) -> bool:
+    """Equal numbers, or equal words."""
+    if "number" in gdb:
+        match = re.match(r"@?(0x[0-9a-f]+|-?\d+)", value.text)
+        mask = (1 << 8 * gdb.get("size", 8)) - 1
+        if match is not None and int(match[1], 0) & mask == gdb["number"]:
+            return True
+        if value.text in ("true", "false"):
+            return bool(gdb["number"]) is (value.text == "true")
+        return bool(value.text == gdb["text"])
+    ours, theirs = _plain(value.text), _plain(gdb["text"])
+    return alike(ours, theirs)
+
+
+def _plain(text: str) -> str:
+    """Without blanks, names of types, and what gdb and we word differently."""
+    text = re.sub(r"<error: Cannot access memory at address 0x[0-9a-f]+>", "(page not in the core)", text)
+    text = text.replace("<page not in the core>", "(page not in the core)")
+    text = re.sub(r"<incomplete sequence (\\\d+)>", r'"\1"', text)
+    text = re.sub(r"^(&\[.*?\] )?\[(.*)\]$|^size=\d+ = \{(.*)\}$", r"{\2\3}", text)
+    while (made := re.sub(r"(, )?<No data fields>|<[^<>]*>(?: = )?", "", text)) != text:
+        text = made
+    text = re.sub(r"(?:\w+::)+", "", text)
+    text = re.sub(r"\b[A-Z]\w*\s+(?=[{(])", "", text)
+    return re.sub(r"\s+", "", text)
+
+
+def alike(ours: str, theirs: str) -> bool:
+    """Whether the texts are equal where ours goes into detail: {...} and ... stand for anything."""
+    if ours.endswith("..."):
+        return theirs.startswith(ours.removesuffix("..."))
+    pattern = "".join(
+        r"\{.*\}" if part == "{...}" else ".*" if part == "..." else re.escape(part)
+        for part in re.split(r"(\{\.\.\.\}|(?<=[^{\"])\.\.\.(?=\}))", ours)
+    )
+    return re.fullmatch(pattern, theirs) is not None

@@ -1,0 +1,3 @@
+"""Batch triage."""
+
+from __future__ import annotations
