@@ -70,6 +70,9 @@ class Limits:
     section_bytes: int = 1 << 28
     decompressed_bytes: int = 1 << 42
     ranges_listed: int = 1 << 20
+    package_note: int = 1 << 16
+    forensic_names: int = 4096
+    forensic_file: int = 1 << 29
     frames_with_registers: int = 64
     java_frames_with_registers: int = 256
     frames_with_values: int = 30

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf import module as image_parser
 from parsers.elf.notes import AT_PHDR, AT_SYSINFO_EHDR
+from parsers.elf.package import package
 from postmortem.model import Address, Module, ModuleCandidate
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.targets.files import DELETED, SearchPath, basename, open_regular, resolve_inside
@@ -45,6 +46,7 @@ class LoadedModule:
     candidates: list[ModuleCandidate] = field(default_factory=list)
     content: FileBytes | None = None
     symbols_source: str | None = None
+    package: dict[str, str] = field(default_factory=dict)
 
     def to_model(self) -> Module:
         """As the report shows it."""
@@ -60,6 +62,7 @@ class LoadedModule:
             file_build_id=self.file_build_id,
             symbols=self.symbols_source,
             candidates=tuple(self.candidates),
+            package=self.package,
         )
 
 
@@ -173,6 +176,7 @@ def _load(
             return None
     else:
         module.soname = image_parser.soname(space.read, module.image)
+        module.package = package(space.read, module.image)
     return module
 
 

@@ -127,6 +127,7 @@ def _environment() -> jinja2.Environment:
         source_text=stacks.source_text,
         brief_source=stacks.brief_source,
         frame_details=stacks.frame_details,
+        module_facts=view.module_facts,
         frame_tags=stacks.frame_tags,
         value_text=stacks.value_text,
         thread_name=threads.thread_name,

@@ -72,8 +72,15 @@ def check(report: Report) -> Iterator[Finding]:
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
     mixed = _mixed_libc(report)
+    scanned = frame.trust == "scan" and way.method is not None
+    called = f"{_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}"
+    if scanned and way.method is not None:
+        # A word of the stack leads to the library; the native method is what is sure.
+        called = f"native method {jvm_entry.name(way.method[1])}"
+        confidence = "likely"
     sentences = (
         how,
+        _SCANNED if scanned else "",
         mixed,
         _leaving(report, leaving),
         way.words,
@@ -81,10 +88,11 @@ def check(report: Report) -> Iterator[Finding]:
     )
     yield Finding(
         rule=RULE.id,
-        title=f"{what} {_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}",
+        title=f"{what} {called}",
         severity="critical",
         confidence=confidence,
         claim="observation",
+        rivals=("Another library that the native method called into.",) if scanned else (),
         explanation=(
             " ".join(sentence for sentence in sentences if sentence)
             + " Neither the JVM's settings nor its collector have a part in it."
@@ -302,9 +310,15 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         )
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
+    if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
+        how += " So low an address is that of a null pointer, or of a member or element behind one."
     return f"{name} in", how
 
 
+_SCANNED = (
+    "That place in the library is a word found on the stack next to the native method, which a leftover of an earlier"
+    " call may be."
+)
 _ALLOCATOR = re.compile(
     r"(?:_int_|__libc_)?(?:malloc|free|realloc|calloc|memalign)|cfree|get_meta|malloc_consolidate|unlink_chunk"
     r"|Rtl\w*(?:Allocate|Free)Heap|szone_\w+|tiny_\w+|small_\w+|je_\w+|mi_(?:malloc|free)\w*|tc_(?:malloc|free)\w*"
