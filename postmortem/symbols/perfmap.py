@@ -48,7 +48,7 @@ class GeneratedCode:
                 Problem(
                     stage="symbols",
                     where=str(self._path),
-                    what=f"only {len(found)} functions of its first {LIMITS.map_bytes} bytes are read, of {len(content)}",
+                    what=f"only {len(found)} functions are read, from {LIMITS.map_bytes} of {len(content)} bytes",
                 )
             )
         self.problems.append(
