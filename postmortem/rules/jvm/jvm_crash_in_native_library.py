@@ -37,6 +37,9 @@ _LARGEST_LIBRARY = 256 << 20
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_FEWEST_ABSENT = 3
+_FORK = "Call nothing of the JVM, and no malloc, between fork() and exec(); start programs by posix_spawn()."
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
@@ -71,6 +74,9 @@ def check(report: Report) -> Iterator[Finding]:
         return
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
+    child = _forked(report)
+    if child:
+        what = f"In a forked child: {what}"
     mixed = _mixed_libc(report)
     scanned = frame.trust == "scan" and way.method is not None
     called = f"{_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}"
@@ -80,6 +86,7 @@ def check(report: Report) -> Iterator[Finding]:
         confidence = "likely"
     sentences = (
         how,
+        child,
         _SCANNED if scanned else "",
         mixed,
         _leaving(report, leaving),
@@ -100,6 +107,7 @@ def check(report: Report) -> Iterator[Finding]:
         evidence=proof(
             report,
             ("crash.signal.code_name", "the signal"),
+            ("jvm.absent_threads" if child else "", "Java threads that the VM knows and this process lacks"),
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
@@ -114,7 +122,21 @@ def check(report: Report) -> Iterator[Finding]:
                 "its Java caller" if way.method else "the Java code",
             ),
         ),
-        remedies=tuple(_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None)),
+        remedies=(
+            *((_FORK,) if child else ()),
+            *_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None),
+        ),
+    )
+
+
+def _forked(report: Report) -> str:
+    """A sentence on a process that is a copy of a JVM with one of its threads; "" where it is the JVM itself."""
+    absent = report.jvm.absent_threads if report.jvm is not None else None
+    if not absent or absent < _FEWEST_ABSENT or len(report.threads) != 1:
+        return ""
+    return (
+        f"The process is a child that fork() made of a JVM: of the VM's threads {absent} are not in it, and locks that"
+        " they held stay held. Only async-signal-safe functions may be called there until exec()."
     )
 
 
@@ -296,6 +318,15 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
                 f"{label} of {library} called {function}, which met {name}{at}: an argument that it got from the"
                 " library was bad, or the library had damaged the JVM's memory before."
             ),
+        )
+    if report.crash.mnemonic == "ret":
+        found = views.faulting_operand(report)
+        value = found[1].base_value if found is not None else None
+        to = f" ({value:#x})" if value is not None and found is not None and found[1].base != "rsp" else ""
+        return (
+            "Return address overwritten in",
+            f"{label} of {library} returned to what is no address of code{to}: {name}. A local array was filled beyond"
+            " its end, over the return address, or the stack was damaged through a stale pointer to it.",
         )
     if views.pc_is_fault(report):
         pc = report.crash.pc
