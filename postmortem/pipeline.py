@@ -13,6 +13,7 @@ from postmortem.fault.crash import crash_of, signal_only
 from postmortem.fault.original import choose_fault
 from postmortem.fault.recorded import recorded
 from postmortem.fault.threads import crashed_first, thread_models
+from postmortem.forensics.process import with_forensics
 from postmortem.machines.machine import machine_of
 from postmortem.model import Process, Report, Tool
 from postmortem.options import Options
@@ -68,7 +69,15 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
         else:
             report = hs_err.from_log(log, str(target.path), target.size, __version__)
             report = msgspec.structs.replace(report, problems=(*stages.problems, *report.problems))
-    judged = stages.run("rules", lambda: signed(run_rules(report, strict=chosen.strict)), report)
+
+    def judged_of(unjudged: Report) -> Report:
+        return signed(run_rules(unjudged, strict=chosen.strict))
+
+    judged = stages.run("rules", lambda: judged_of(report), report)
+    first = judged
+    examined = stages.run("forensics", lambda: with_forensics(first, chosen.modules), judged)
+    if examined is not judged:
+        judged = stages.run("rules", lambda: judged_of(examined), examined)
     masked = stages.run("redaction", lambda: redact(judged, chosen.masks), judged) if chosen.redact else judged
     return msgspec.structs.replace(masked, timings=stages.timings)
 
@@ -129,7 +138,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
         threads=threads,
         modules=tuple(module.to_model() for module in program.modules.modules),
         mappings=listed(found_mappings, program.budget),
-        memory=memory(found_mappings),
+        memory=memory(found_mappings, len(core.segments)),
         **together(states),
     )
     problems.extend(losses.module_losses(report.modules, crashing))
