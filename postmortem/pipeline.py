@@ -139,7 +139,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
         threads=threads,
         modules=tuple(module.to_model() for module in program.modules.modules),
         mappings=listed(found_mappings, program.budget),
-        memory=memory(found_mappings),
+        memory=memory(found_mappings, len(core.segments)),
         **together(states),
     )
     problems.extend(losses.module_losses(report.modules, crashing))

@@ -255,6 +255,8 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     compilations: tuple[Compilation, ...] = ()
     deadlocks: tuple[Deadlock, ...] = ()
     thread_pools: tuple[ThreadPool, ...] = ()
+    absent_threads: int | None = None
+    """Java threads on the VM's list that the process has not: fork() takes over only the thread that calls it."""
     class_loaders: tuple[ClassLoader, ...] = ()
     events: tuple[EventLog, ...] = ()
     virtual_threads: tuple[VirtualThread, ...] = ()

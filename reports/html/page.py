@@ -289,10 +289,10 @@ class _Page:
         report = self.report
         if not report.threads:
             return None
-        groups = threads.group_threads(report.threads, GROUP_ROWS)
+        groups = threads.group_threads(report.threads, GROUP_ROWS, crash.was_sent(report))
         limit = max(8, min(GROUP_ROWS, ALL_ROWS // max(1, len(groups))))
         if limit < GROUP_ROWS:
-            groups = threads.group_threads(report.threads, limit)
+            groups = threads.group_threads(report.threads, limit, crash.was_sent(report))
         for group in groups:
             self.leads |= dict.fromkeys(group.indices, group.indices[0])
         crashing = self.crashing[0] if self.crashing else None
