@@ -33,6 +33,7 @@ from postmortem.runtimes.runtime import (
     thread_of,
     together,
     unwinder_of,
+    variables_of,
 )
 from postmortem.signature.signature import signed
 from postmortem.stages import Stages
@@ -119,7 +120,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
         problems.extend(generated.problems)
     values = Values(program, symbols, options.cache_dir, options.values)
     bare = named
-    named = run("values", lambda: values.fill(ordered, bare, fault), bare)
+    named = run("values", lambda: values.fill(ordered, bare, fault, lambda raw: variables_of(runtimes, raw)), bare)
     problems.extend(values.problems)
     blocked = run("threads", lambda: waits(space, ordered, named, machine), [None] * len(ordered))
     threads = thread_models(ordered, named, core, lambda tid: thread_of(runtimes, tid), blocked, fault, machine.sp_name)
