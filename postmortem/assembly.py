@@ -36,6 +36,6 @@ def assembled(
         threads=threads,
         modules=tuple(module.to_model() for module in program.modules.modules),
         mappings=listed(mappings, program.budget),
-        memory=memory(mappings),
+        memory=memory(mappings, len(program.core.segments)),
         **together(states),
     )

@@ -18,6 +18,7 @@ Mode = Literal["auto", "cfi", "fp"]
 class Options:
     """What a caller may choose. Paths: see targets.files.SearchPath. strict: a failing rule raises.
 
+    modules: whether all modules' files are examined.
     values: of which threads arguments and locals are read. on_stage: told each stage as it begins.
     progress: told how many bytes of how many the histogram has counted.
     redact, masks: whether secrets are masked, and patterns (regular expressions) of what else is.
@@ -33,6 +34,7 @@ class Options:
     progress: Callable[[int, int], None] | None = None
     cache_dir: Path | None = None
     values: Literal["none", "crashing", "all"] = "crashing"
+    modules: bool = False
     strict: bool = False
     redact: bool = True
     masks: tuple[str, ...] = ()

@@ -14,17 +14,16 @@ from postmortem.fault.crash import crash_of, signal_only
 from postmortem.fault.original import choose_fault
 from postmortem.fault.recorded import recorded
 from postmortem.fault.threads import crashed_first, thread_models
+from postmortem.judgement import judged_by_rules
 from postmortem.machines.machine import machine_of
 from postmortem.model import Process, Report
 from postmortem.options import Options
 from postmortem.program import identity, losses
 from postmortem.program.program import Program
 from postmortem.redaction import redact
-from postmortem.rules.engine import run as run_rules
 from postmortem.runtimes import runtime
 from postmortem.runtimes.mappings import mappings, with_file_size
 from postmortem.runtimes.native.waits import waits
-from postmortem.signature.signature import signed
 from postmortem.stages import Stages
 from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import namer_of
@@ -59,7 +58,7 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
         else:
             report = hs_err.from_log(log, str(target.path), target.size, __version__)
             report = msgspec.structs.replace(report, problems=(*stages.problems, *report.problems))
-    judged = stages.run("rules", lambda: signed(run_rules(report, strict=chosen.strict)), report)
+    judged = judged_by_rules(report, chosen, stages)
     masked = stages.run("redaction", lambda: redact(judged, chosen.masks), judged) if chosen.redact else judged
     return msgspec.structs.replace(masked, timings=stages.timings)
 

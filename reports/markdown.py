@@ -158,7 +158,7 @@ def _findings(page: _Page, report: Report) -> None:
 
 
 def _threads(page: _Page, report: Report) -> None:
-    groups = [group for group in threads.group_threads(report.threads, 40) if not group.crashed]
+    groups = [group for group in threads.group_threads(report.threads, 40, crash.was_sent(report)) if not group.crashed]
     if not groups:
         return
     count = sum(len(group.threads) for group in groups)
@@ -167,7 +167,7 @@ def _threads(page: _Page, report: Report) -> None:
         wait = f": {prose(group.wait, 160)}" if group.wait else ""
         head = f"**{plural(len(group.threads), 'thread')}** ({prose(group.state, 40)}{wait}): "
         head += prose(threads.group_title(group), 200)
-        page.fence([head, ""], stacks.stack_lines(group.rows)[:10] or ["no frames"], 1100)
+        page.fence([head, ""], threads.brief_lines(group, 10) or ["no frames"], 1100)
     if len(groups) > 20:
         page.cut = True
 

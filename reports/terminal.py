@@ -49,6 +49,10 @@ def show(report: Report, console: Console) -> None:
         # Text, never markup: what stands in brackets in crash data must not be taken as a style.
         console.print(Padding(Text(visible(text), style), (0, 0, 0, indent)), soft_wrap=False)
 
+    def more(left: int) -> None:
+        if left > 0:
+            line(f"and {left} more", "dim", 2)
+
     severity = report.verdict.severity if report.verdict else "info"
     line(answer.title_text(report), _STYLE.get(severity, "bold"))
     if words := answer.confidence_text(report):
@@ -70,16 +74,19 @@ def show(report: Report, console: Console) -> None:
         line("Why", "bold")
         for item in evidence[:10]:
             line(f"{item.value}  {item.text}".rstrip(), indent=2)
+        more(len(evidence) - 10)
     if rivals := answer.rivals(report):
         line("")
         line("Not excluded", "bold")
         for rival in rivals[:6]:
             line(rival, indent=2)
+        more(len(rivals) - 6)
     if steps := answer.next_steps(report):
         line("")
         line("What to do", "bold")
         for at, step in enumerate(steps[:8], 1):
             line(f"{at}. {step}", indent=2)
+        more(len(steps) - 8)
 
     found = crash.crashing_thread(report)
     if found is not None:
@@ -100,6 +107,10 @@ def show(report: Report, console: Console) -> None:
                 if isinstance(row, stacks.CycleRow):
                     for inner in row.rows[:_FRAMES]:
                         grid.add_row(f"│ #{inner.index}", _frame(inner))
+                    if len(row.rows) > _FRAMES:
+                        grid.add_row(
+                            "│", Text(f"{plural(len(row.rows) - _FRAMES, 'frame')} of the cycle not shown", "dim")
+                        )
         console.print(Padding(grid, (0, 0, 0, 2)))
         if text := stacks.ended_text(thread):
             line(text, "dim", 2)
@@ -108,12 +119,12 @@ def show(report: Report, console: Console) -> None:
 
     if crash.was_sent(report):
         groups = threads.telling_groups(report)
-        distinct = len(threads.group_threads(report.threads, _FRAMES)) - 1
+        distinct = len(threads.group_threads(report.threads, _FRAMES, crash.was_sent(report))) - 1
         for group in groups[:_GROUPS]:
             line("")
             wait = f", waits for {group.wait}" if group.wait else ""
             line(f"{threads.group_title(group)}: {group.state}{wait}", "bold")
-            for text in stacks.stack_lines(threads.telling_rows(group))[:_GROUP_FRAMES]:
+            for text in threads.brief_lines(group, _GROUP_FRAMES):
                 line(text, indent=2)
         if distinct > len(groups[:_GROUPS]):
             line("")
@@ -125,13 +136,13 @@ def show(report: Report, console: Console) -> None:
         line("Other findings", "bold")
         for finding in others[:8]:
             line(f"{finding.severity}, {answer.claim_text(finding)}: {finding.title}", indent=2)
+        more(len(others) - 8)
     if report.problems:
         line("")
         line("What could not be done", "bold")
         for problem in report.problems[:6]:
             line(answer.problem_text(problem), indent=2)
-        if len(report.problems) > 6:
-            line(f"and {len(report.problems) - 6} more", "dim", 2)
+        more(len(report.problems) - 6)
     if masked := answer.redacted_text(report):
         line("")
         line(masked, "dim")

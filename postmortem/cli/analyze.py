@@ -60,6 +60,9 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
     show_default=True,
     help="Of which threads arguments and locals are shown.",
 )
+@click.option(
+    "--modules", is_flag=True, help="Examine all modules' files: hardening, needed libraries and versions, compilers."
+)
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
 @MASK
 @click.option(
@@ -82,6 +85,7 @@ def analyze(
     unwind: str,
     histogram: bool,
     values: str,
+    modules: bool,
     no_redact: bool,
     masks: tuple[str, ...],
     max_seconds: float | None,
@@ -98,7 +102,7 @@ def analyze(
             raise click.UsageError(f"-o {output} would overwrite the input")
     options: dict[str, Any] = {
         "executable": exe, "sysroot": sysroot, "debug_dirs": debug_dirs, "hs_err": hs_err, "unwind": unwind,
-        "histogram": histogram, "values": values, "redact": not no_redact, "masks": masks,
+        "histogram": histogram, "values": values, "modules": modules, "redact": not no_redact, "masks": masks,
     }  # fmt: skip
     limits = _limits(max_seconds, max_memory)
     chosen = format_of(form, output)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Stages that a report can do without; of modules first the files, then the modules as a whole.
 _OPTIONAL = (
     "files", "modules", "hotspot", "unwind", "fault", "symbols", "values", "threads", "process", "native", "log",
-    "rules",
+    "rules", "forensics",
 )  # fmt: skip
 _ATTEMPTS = 5
 _LAST_SECONDS = 10.0

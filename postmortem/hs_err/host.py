@@ -17,6 +17,7 @@ _BUILT_FOR = re.compile(r"\bfor ([a-z]+-[\w-]+)")
 _PAGE_FILE = re.compile(r"size (\d{1,12} ?[KMGT]?).{0,20}AvailPageFile size (\d{1,12} ?[KMGT]?)")
 _FEATURE = re.compile(r"[A-Za-z][\w.+ -]{1,24}")
 _DIGITS = 20
+_DETAILS = 200
 _USED = ("memory_usage_in_bytes", "memory_usage")
 
 
@@ -50,6 +51,7 @@ def host(told: HsErrLog) -> Host:
         tasks_limit=_count(container, "maximum number of tasks"),
         process_memory={setting.name: setting.value for setting in (*system.process_memory, *_of_process(told))},
         cpu_features=_features(told),
+        details=_details(told),
         container=container.get("container_type"),
         memory_limit=_first(container, _LIMIT),
         memory_used=_first(container, _USED),
@@ -109,6 +111,16 @@ def _parameters(told: HsErrLog) -> dict[str, str]:
 def _count(container: dict[str, str], name: str) -> int | None:
     text = container.get(name, "")
     return int(text) if text.isdecimal() and len(text) < _DIGITS else None
+
+
+def _details(told: HsErrLog) -> dict[str, str]:
+    """By the log's names, the first of each: of several processors the first one's."""
+    system = told.system
+    found: dict[str, str] = {}
+    for setting in (*system.huge_pages, *system.steal, *system.memory_details, *system.cpu_details)[:_DETAILS]:
+        if setting.value and not setting.name.startswith("current process"):
+            found.setdefault(setting.name, setting.value)
+    return found | ({"OS uptime": system.uptime} if system.uptime else {})
 
 
 def _features(told: HsErrLog) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _PLACE = re.compile(r"\[?([^\[\]+]+)\+(?:0x)?[0-9a-fA-F]+\]?")
 """A handler for which the VM found no name: [libjvm.so+0x12], libjvm.so+18."""
 _NOTES = 100
+_DETAILS = 200
 _DIGITS = 21
 _UNLIMITED = 1 << 60
 _INTERNAL = 0xE0000000
@@ -80,6 +81,7 @@ def jvm(told: HsErrLog) -> Jvm:
         native_memory={tag.name: tag.committed for tag in told.native_memory.tags if tag.committed is not None},
         compressed_oops=_oops(told.pointers),
         notes=_notes(told),
+        details=_details(told),
         events=tuple(
             EventLog(
                 name=ring.name,
@@ -144,6 +146,34 @@ def _notes(told: HsErrLog) -> tuple[str, ...]:
     if header.core is not None:
         notes.append(header.core.text)
     return tuple(note.strip() for note in notes[:_NOTES])
+
+
+def _details(told: HsErrLog) -> dict[str, str]:
+    """By the VM's names, the first of each."""
+    header, code = told.header, told.code_cache
+    found: dict[str, str] = {}
+    settings = (
+        *told.heap.precious_log,
+        *told.heap.settings,
+        *told.pointers.settings,
+        *told.metaspace.settings,
+        *told.process.jni_references,
+        *told.vm.release,
+    )
+    for setting in settings[:_DETAILS]:
+        if setting.name and setting.value:
+            found.setdefault(setting.name, setting.value)
+    more = (
+        ("VM state", told.process.vm_state),
+        ("Archive", told.pointers.archive_text),
+        ("Code cache full", None if code.full_count is None else f"{code.full_count} times"),
+        ("Compilations stopped", None if code.stopped_count is None else f"{code.stopped_count} times"),
+        ("Launcher", told.vm.arguments.launcher),
+        ("Compiler replay file", header.replay_file),
+        ("Log", "; ".join(header.saved_as) or None),
+        ("JFR", "; ".join(header.jfr) or None),
+    )
+    return found | {name: value for name, value in more if value}
 
 
 def _safepoint(words: str) -> str:

@@ -288,7 +288,7 @@ def _return_address(
         yield Frame(
             pc=Address(value),
             sp=Address(slot + 8),
-            trust="scan",
+            trust="frame-pointer" if words == 1 else "scan",  # right at sp lies what the call pushed
             module=module.path,
             module_offset=Address(value - module.bias),
             note="a return address in the log's dump of the stack",

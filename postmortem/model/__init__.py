@@ -28,6 +28,7 @@ from postmortem.model.jvm import (
 )
 from postmortem.model.process import (
     Crash,
+    Hardening,
     Mapping,
     Memory,
     Module,
@@ -71,6 +72,7 @@ __all__ = [
     "Finding",
     "Flag",
     "Frame",
+    "Hardening",
     "HeapSpace",
     "HistogramEntry",
     "Host",

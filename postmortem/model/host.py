@@ -48,6 +48,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """All that the source says of the container, in its words."""
     process_memory: dict[str, str] = {}
     """What the process itself held, in the source's words: Virtual Size, Resident Set Size, WorkingSet, …"""
+    details: dict[str, str] = {}
+    """Further facts by the source's names: uptime, huge pages, steal, the processor's model and frequencies."""
     cpu_features: tuple[str, ...] = ()
     """Instruction sets and abilities, by the names that the VM uses."""
     limits: dict[str, str] = {}

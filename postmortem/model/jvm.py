@@ -255,6 +255,8 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     compilations: tuple[Compilation, ...] = ()
     deadlocks: tuple[Deadlock, ...] = ()
     thread_pools: tuple[ThreadPool, ...] = ()
+    absent_threads: int | None = None
+    """Java threads on the VM's list that the process has not: fork() takes over only the thread that calls it."""
     class_loaders: tuple[ClassLoader, ...] = ()
     events: tuple[EventLog, ...] = ()
     virtual_threads: tuple[VirtualThread, ...] = ()
@@ -279,4 +281,6 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """Where the heap lies and how references to it are packed, in words."""
     notes: tuple[str, ...] = ()
     """Further statements of the VM on the crash."""
+    details: dict[str, str] = {}
+    """Further facts by the VM's own names: the collector's log of its start, archives, JNI references, …"""
     histogram: tuple[HistogramEntry, ...] | None = None

@@ -155,6 +155,24 @@ class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
 
 
+class Hardening(msgspec.Struct, frozen=True, kw_only=True):
+    """How a module was built to withstand attacks and mistakes, as its file says; None: not of this machine.
+
+    canary, fortified: it calls __stack_chk_fail, or checked forms of libc's functions; those of a static program can't
+    be seen.
+    """
+
+    relro: Literal["none", "partial", "full"]
+    canary: bool
+    fortified: bool
+    executable_stack: bool
+    text_relocations: bool
+    position_independent: bool
+    indirect_branch_tracking: bool | None = None
+    shadow_stack: bool | None = None
+    branch_target_identification: bool | None = None
+
+
 class Module(msgspec.Struct, frozen=True, kw_only=True):
     """An ELF file mapped in the process, [start, end), and the file found for it here.
 
@@ -173,6 +191,22 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     file_build_id: str | None = None
     symbols: str | None = None
     candidates: tuple[ModuleCandidate, ...] = ()
+    package: dict[str, str] = {}
+    """What .note.package says: name, version, osCpe, …"""
+    needed: tuple[str, ...] = ()
+    """From here on: of modules that were examined (`--modules`, or where a finding needs it). DT_NEEDED."""
+    missing_libraries: tuple[str, ...] = ()
+    """Of these, what is not mapped."""
+    missing_versions: tuple[str, ...] = ()
+    """ "GLIBC_2.38 of libc.so.6": symbol versions that it needs and no mapped build of the library defines."""
+    interpreter: str | None = None
+    libc: str | None = None
+    """glibc or musl: what it was built for."""
+    compilers: tuple[str, ...] = ()
+    """.comment."""
+    build_flags: str | None = None
+    """.GCC.command.line."""
+    hardening: Hardening | None = None
 
 
 class Mapping(msgspec.Struct, frozen=True, kw_only=True):

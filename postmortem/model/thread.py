@@ -103,6 +103,8 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
     """What it needs, and the thread it needs it from, which it can't go on without."""
     pending_exception: str | None = None
     """Class and message of an exception that was thrown and not yet delivered."""
+    stack: StackRange | None = None
+    """The stack that the VM gave the thread, its guard zones included; where sp is may be elsewhere."""
     loop_polls: bool | None = None
     """While the VM waits for threads to stop: whether the loop of compiled code that this one is in looks for that."""
 

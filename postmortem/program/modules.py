@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf import module as image_parser
 from parsers.elf.notes import AT_PHDR, AT_SYSINFO_EHDR
+from parsers.elf.package import package
 from postmortem.model import Address, Module, ModuleCandidate
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.targets.files import DELETED, SearchPath, basename, open_regular, resolve_inside
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from parsers.filebytes import FileBytes
 
 _NOT_ELF = "not an ELF image"
+_PARTS_OF_LOOKUP = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class LoadedModule:
     candidates: list[ModuleCandidate] = field(default_factory=list)
     content: FileBytes | None = None
     symbols_source: str | None = None
+    package: dict[str, str] = field(default_factory=dict)
 
     def to_model(self) -> Module:
         """As the report shows it."""
@@ -59,6 +62,7 @@ class LoadedModule:
             file_build_id=self.file_build_id,
             symbols=self.symbols_source,
             candidates=tuple(self.candidates),
+            package=self.package,
         )
 
 
@@ -172,6 +176,7 @@ def _load(
             return None
     else:
         module.soname = image_parser.soname(space.read, module.image)
+        module.package = package(space.read, module.image)
     return module
 
 
@@ -214,7 +219,7 @@ def _find_file(
     deleted = module.path.endswith(DELETED)
     mismatched: tuple[Path, str | None] | None = None
     for path, root in _candidates(module, search, is_executable):
-        if not space.budget.take("file_lookups"):
+        if not space.budget.take("file_lookups", 1 + len(path.parts) // _PARTS_OF_LOOKUP):
             break
         content = open_regular(path, root)
         if isinstance(content, str):
@@ -232,7 +237,7 @@ def _find_file(
         module.content = content
         for start, end, offset in rows:
             available = min(end - start, max(0, len(content) - offset))
-            if available > 0:
+            if available > 0 and space.budget.take("file_pieces"):
                 space.add_file(Piece(start, start + available, content, offset))
         return
     if mismatched is not None:

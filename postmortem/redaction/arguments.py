@@ -34,12 +34,32 @@ _NOT_ATTACHED = Lazy(
 )
 
 
+# What short options mean to these programs, whatever the value looks like.
+_OF_PROGRAM = {
+    "-p": re.compile(r"sshpass|mongo\w*|mysql\w*|mariadb[\w-]*|rdesktop|psexec|login"),
+    "-a": re.compile(r"redis-cli|redis-benchmark|valkey-cli"),
+    "-w": re.compile(r"ldap\w+|dsconf|dsidm"),
+    "-P": re.compile(r"sqlcmd|bcp|isql|tsql|zip|unzip|ipmitool"),
+    "-k": re.compile(r"openssl|gpg2?"),
+    "-K": re.compile(r"openssl"),
+}
+
+
+_PROGRAM_WITHIN = 32
+"""The program, or what runs it and its own first words, stands among so many arguments."""
+
+
 def mask_arguments(arguments: Sequence[str], take: Take, text: Callable[[str], str]) -> tuple[str, ...]:
     """The arguments with secrets masked; text: what masks an argument that is no option's value."""
     made: list[str] = []
     option = ""
-    for argument in arguments:
-        masked = _value_of(option, argument, take)
+    programs = [argument.rpartition("/")[2] for argument in arguments[:_PROGRAM_WITHIN]]
+    for position, argument in enumerate(arguments):
+        masked = None
+        pattern = _OF_PROGRAM.get(option)
+        if pattern is not None and not is_nothing(argument) and any(map(pattern.fullmatch, programs[:position])):
+            masked = take("option", argument)
+        masked = masked or _value_of(option, argument, take)
         if masked is None:
             masked = _alone(argument, take, text)
             option = argument if _OPTION.fullmatch(argument) else ""

@@ -21,7 +21,7 @@ STRONG = frozenset(
     password passwords passwd passwds passphrase passphrases passcode pwd pwds pw secret secrets token credential
     credentials cred creds apikey apikeys accesskey secretkey privatekey authtoken accesstoken bearer jwt cookie cookies
     authorization jsessionid phpsessid sessionid sessid csrftoken xsrftoken otp totp mnemonic webhook webhooks hmackey
-    kennwort passwort senha contrasena haslo motdepasse userpass userpwd requirepass masterauth sharedkey
+    kennwort passwort senha contrasena haslo motdepasse userpass userpwd requirepass psk presharedkey masterauth sharedkey
     """.split()
 )
 ENDINGS = (
@@ -67,7 +67,7 @@ _SUFFIX = frozenset(
 )
 # Anything that could make a name one of a secret: searched before its words are looked at.
 HINT = re.compile(
-    r"pass|pwd|pw\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|senha|contrasena"
+    r"pass|pwd|pw\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|psk|senha|contrasena"
     r"|haslo|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion",
     re.IGNORECASE,
 )
@@ -82,8 +82,8 @@ def secret_name(name: str) -> bool:
 def strength(name: str, *, exact: bool = False) -> Strength | None:
     """What the name says of its value. exact: of a name in a sentence, whose last word must be the secret's."""
     name = name.lstrip("-/")
-    if name in ("PWD", "OLDPWD", "pwd"):  # the shell's working directories
-        return "weak" if name == "pwd" else None
+    if name in ("PWD", "OLDPWD") and not exact:  # the shell's working directories; in a sentence, ODBC's passwords
+        return None
     words = [word.lower() for word in _WORD.findall(name)]
     while len(words) > 1 and (words[-1] in _SUFFIX or words[-1].isdigit()):
         words.pop()

@@ -28,6 +28,11 @@ _USER = Lazy(
     _SCHEME + r"(?P<user>[^\s/?#@:\"'<>]{0,256}):"
     r"(?P<password>[^\s/?#\"'<>]{1,512}|(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>@]{1,512})@(?=[\w\[.$%{-])"
 )
+# The same, cut within the password.
+_CUT_USER = Lazy(
+    _SCHEME
+    + r"(?P<user>[^\s/?#@:\"'<>]{1,256}):(?P<password>(?!\d{1,5}\W?$)[^\s/?#@\"'<>{}]{3,512})(?=[\"'\u2026]{0,3}$)"
+)
 # A key in place of a user: https://KEY@host/1
 _ONLY_USER = Lazy(_SCHEME + r"(?P<user>(?=[\w.~-]*\d)[\w.~-]{16,256})@(?=[\w\[])")
 _QUERY = Lazy(
@@ -69,16 +74,31 @@ _AUTH_WORDS = Lazy(
 _VALUE = (
     r"\\{1,3}\"[^\"\\]*(?:\\{1,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
     r"|\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`[^`]*(?:`|$)"
+    r"|[A-Za-z_]\w{0,32}\(\s{0,2}[\"'][^\"']*(?:[\"']\s{0,2}\)?|$)"
     r"|\[[^\]]*(?:\]|$)|[^\s,;&\"'<>|`\[{][^\s,;&\"'<>|`]*"
 )
 _PAIR = Lazy(
     r"(?P<name>[A-Za-z_$][\w.$-]{0,128}(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
-    r"(?P<join>\]?\\{0,3}[\"'`]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|%3D|%3A))"
+    r"(?P<join>\]?(?:\\{0,3}[\"'`]|%22)?\]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|(?:%3D|%3A)(?:%22)?))"
     rf"(?P<value>{_VALUE})",
     re.I,
 )
 # <password>…</password> and the like.
 _ELEMENT = Lazy(r"<(?P<name>[A-Za-z][\w:.-]{1,64})(?P<attributes>[^<>]{0,200})>(?P<value>[^<>]{1,4096})(?=</|$)")
+# name="password" value="x", {"key": "password", "value": "x"}
+_NAMED = Lazy(
+    r"(?P<before>\b(?:name|key|id|variable)\\{0,3}[\"']?\s{0,3}[=:]\s{0,3}\\{0,3}[\"']?(?P<name>[\w.-]{1,128})\\{0,3}[\"']?[\s,;]{1,6}\\{0,3}[\"']?"
+    r"(?:value|val|content)\\{0,3}[\"']?\s{0,3}[=:]\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>(?(quote)[^\"'\\]+|[^\s,;)\]}]+))",
+    re.I,
+)
+_CALL = Lazy(
+    r"(?P<before>\b\w{0,40}(?:password|passwd|secret|credentials?|apikey|(?:auth|access|api|refresh|bearer)_?token)\s?[\[({]\s?(?:value|\w{0,20}(?:token|secret|key|password))?\s?[=:]?\s?[\"']?)(?P<value>[^\s\"',;()\[\]{}=:]{4,512})(?=[\"']?[)\]},]|$)",
+    re.I,
+)
+_INSERT = Lazy(r"\((?P<columns>[^()]{1,2000})\)\s{0,4}values\s{0,4}\((?P<values>[^()]{1,8000})(?:\)|$)", re.I)
+_PASS = Lazy(
+    r"(?P<before>(?:^|[\r\n>:\]]\s{0,2})(?:PASS|AUTH(?: (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2))?)[ ]|\bAUTH (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2) )(?P<value>(?!PLAIN|LOGIN|CRAM|XOAUTH)[^\s\"']{3,512})"
+)
 _SENTENCE = Lazy(
     r"\b(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
@@ -92,6 +112,14 @@ _IDENTIFIED = Lazy(
 _PGPASS = Lazy(
     r"(?P<before>\b(?:[\w-]+(?:\.[\w-]+)+|localhost|\*):(?:\d{2,5}|\*):[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})"
 )
+_SHOUTED = Lazy(
+    r"(?P<before>\b[A-Z][A-Z0-9_]*_(?:TOKEN|PASSWORD|PASSWD|PASS|SECRET|KEY|PWD)[ \t]{1,3})(?P<value>[^\s\"'=]{6,512})"
+)
+_NUMBER = Lazy(
+    r"(?P<before>\b(?:pass ?code|otp|one[- ]time (?:password|code|pin)|(?:verification|security|authentication|auth|2fa|mfa|login) code|pin code)"
+    r"\W{0,3}(?:is |was |= ?|: ?)?)(?P<value>\d{4,8})\b",
+    re.I,
+)
 _NETRC = Lazy(r"(?P<before>\bmachine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
 _OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
 _TRAILING = {")": "(", "]": "[", "}": "{"}
@@ -101,9 +129,9 @@ SIGNS = ("://", "@", "?", "&", ";", "#", "%26", "%3")
 # What any of the patterns for running text needs, in lower case; most texts have none of it.
 HINTS = (
     "pass", "pwd", "pw=", "pw:", "_pw", "secret", "token", "cred", "key", "auth", "cookie", "sess", "sid=", "bearer", "jwt",
-    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pat=",
+    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pin:", "pat=",
     "seed", "salt", "hmac", "sas=", "csrf", "xsrf", "nonce", "assertion", "phrase", "digest", "negotiate", "ntlm", "hawk",
-    "identified", "machine ", "localhost:", "*:", ":5432:", " -u", " -p", " -a ", " -w ", " -k ", " -h ", " -b ", "recovery words",
+    "identified", "machine ", "localhost:", "*:", ":5432:", "psk", " code", "auth plain", " -u", " -p", " -a ", " -w ", " -k ", " -h ", " -b ", "recovery words",
 )  # fmt: skip
 
 
@@ -114,9 +142,12 @@ def mask_addresses(text: str, take: Take) -> str:
         def user(match: re.Match[str]) -> str:
             if is_nothing(match["password"]):
                 return match.group()
-            return f"{match['scheme']}{match['user']}:{take('url', match['password'])}@"
+            at = "@" if match.end("password") < len(match.string) and match.string[match.end("password")] == "@" else ""
+            return f"{match['scheme']}{match['user']}:{take('url', match['password'])}{at}"
 
         text = _USER.sub(user, text)
+        if "@" not in text:
+            text = _CUT_USER.sub(user, text)
         text = _ONLY_USER.sub(lambda match: f"{match['scheme']}{take('url', match['user'])}@", text)
     if "=" in text or "%3d" in text.lower():
 
@@ -159,6 +190,8 @@ def mask_headers(text: str, take: Take) -> str:
         rest = value[len(bare) :] + rest
         if is_nothing(bare) or _AUTH_WORDS.fullmatch(bare.strip()) or _is_pointer(bare.strip()):
             return match.group()
+        if "cookie" in match["name"].lower() and "=" not in bare:
+            return match.group()  # no header, which has pairs: AddressSanitizer's "Array cookie: ac"
         for piece in re.split(r"[\s;,=]+", bare):
             if looks_random(piece):
                 take("", piece)
@@ -180,8 +213,23 @@ def _again(rest: str, change: Callable[[re.Match[str]], str], pattern: Lazy) -> 
     return pattern.sub(change, rest) if rest else rest
 
 
+_DEEPEST = 3
+
+
 def mask_pairs(text: str, take: Take) -> str:
     """NAME=value, "name": "value", <name>value</name>."""
+
+    depth = 0
+
+    def within(value: str) -> str:
+        """The value with the pairs in it masked; a pair in a pair in a pair is looked into so far and no further."""
+        nonlocal depth
+        if depth >= _DEEPEST:
+            return value
+        depth += 1
+        made = _PAIR.sub(pair, value)
+        depth -= 1
+        return made
 
     def pair(match: re.Match[str]) -> str:
         name, value = match["name"], match["value"]
@@ -201,7 +249,7 @@ def mask_pairs(text: str, take: Take) -> str:
             and ("=" in bare or ":" in bare)
             and not looks_random(bare.partition("=")[0])
         ):
-            inner = _PAIR.sub(pair, bare)
+            inner = within(bare)
             if inner != bare:
                 return match["name"] + match["join"] + inner + closing
         if is_nothing(bare) or not _believable(name, strength, bare, match["join"], quoted):
@@ -209,7 +257,7 @@ def mask_pairs(text: str, take: Take) -> str:
         return match["name"] + match["join"] + opening + take("name", bare) + closing
 
     def _nested(value: str) -> str:
-        return _PAIR.sub(pair, value) if names.HINT.search(value) else value
+        return within(value) if names.HINT.search(value) else value
 
     def element(match: re.Match[str]) -> str:
         name, value = match["name"].rpartition(":")[2], match["value"]
@@ -221,6 +269,19 @@ def mask_pairs(text: str, take: Take) -> str:
         text = _PHRASE.sub(lambda match: match["before"] + take("name", match["value"]), text)
     if "<" in text:
         text = _ELEMENT.sub(element, text)
+    lower = text.lower()
+    if "val" in lower or "content" in lower:
+
+        def named(match: re.Match[str]) -> str:
+            value = match["value"]
+            strength = names.strength(match["name"])
+            if strength is None or is_nothing(value) or (strength == "weak" and not looks_random(value)):
+                return match.group()
+            return match["before"] + take("name", value)
+
+        text = _NAMED.sub(named, text)
+    if "values" in lower:
+        text = _INSERT.sub(lambda match: _inserted(match, take), text)
     return _PAIR.sub(pair, text) if any(mark in text for mark in ("=", ":", "%3", "->")) else text
 
 
@@ -230,11 +291,28 @@ _PHRASE = Lazy(
 )
 
 
+def _inserted(match: re.Match[str], take: Take) -> str:
+    """SQL's INSERT: the values of columns with the names of secrets."""
+    columns = [column.strip('`"[] \n') for column in match["columns"].split(",")]
+    values = re.split(r",(?=(?:[^']*'[^']*')*[^']*$)", match["values"])
+    if len(columns) < len(values):
+        return match.group()
+    made = []
+    for column, value in zip(columns, values, strict=False):
+        bare = value.strip().strip("'\"")
+        secret = names.strength(column) == "strong" and not is_nothing(bare)
+        made.append(value.replace(bare, take("name", bare)) if secret else value)
+    return match.group().replace(match["values"], ",".join(made))
+
+
 def mask_sentences(text: str, take: Take) -> str:
     """The password is X; identified by 'X'; lines of .pgpass and .netrc."""
 
     def sentence(match: re.Match[str]) -> str:
         opening, bare, closing = _unquoted(match["value"])
+        inner = re.fullmatch(r"[(<\[{](.*?)[)>\]}]*", bare)
+        if inner is not None and not opening:
+            opening, closing, bare = bare[:1], bare[inner.end(1) :] + closing, inner[1]
         if is_nothing(bare) or is_place(bare) or "=" in bare.rstrip("=") or bare.startswith(("(", "0x", "-")):
             return match.group()
         if not looks_made_up(bare, 5 if opening else 6) and not (
@@ -243,6 +321,12 @@ def mask_sentences(text: str, take: Take) -> str:
             return match.group()
         return match["name"] + match["join"] + opening + take("name", bare) + closing
 
+    def call(match: re.Match[str]) -> str:
+        value = match["value"]
+        return (
+            match["before"] + take("name", value) if looks_made_up(value) and not is_nothing(value) else match.group()
+        )
+
     def told(match: re.Match[str]) -> str:
         opening, bare, closing = _unquoted(match["value"])
         return match.group() if is_nothing(bare) else match["before"] + opening + take("name", bare) + closing
@@ -250,6 +334,12 @@ def mask_sentences(text: str, take: Take) -> str:
     lower = text.lower()
     if any(mark in lower for mark in ("pass", "pwd", "secret", "token", "key", "credential", "kennwort")):
         text = _SENTENCE.sub(sentence, text)
+        text = _CALL.sub(call, text)
+        text = _SHOUTED.sub(call, text)
+    if "code" in lower or "otp" in lower or "one" in lower:
+        text = _NUMBER.sub(told, text)
+    if "PASS " in text or "AUTH " in text:
+        text = _PASS.sub(told, text)
     for mark, pattern in (
         ("identified", _IDENTIFIED),
         ("password", _IDENTIFIED),
@@ -285,6 +375,11 @@ def _is_pointer(value: str) -> bool:
 def _believable(name: str, strength: names.Strength, value: str, join: str, quoted: bool) -> bool:
     """Whether this value may be the secret that its name promises, rather than a word about one."""
     if strength == "weak":
+        low = name.lower()
+        if low.endswith("pin") and value.isdigit() and 4 <= len(value) <= 8:
+            return True
+        if low.endswith(("auth", "basic")) and re.fullmatch(r"[\w.@-]+:[^\s/:][^\s:]*", value) is not None:
+            return True
         return any(looks_random(piece) for piece in re.split(r"[\s,\"']+", value))
     last = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())[-1]
     if last in ("token", "tokens", "cookie", "cookies", "credential", "credentials", "secret", "secrets"):
@@ -295,6 +390,8 @@ def _believable(name: str, strength: names.Strength, value: str, join: str, quot
             return False
         if ":" in join and not quoted and "%" not in join and not looks_made_up(value, 4) and len(value) < 12:
             return False
+    if name in ("PWD", "OLDPWD") and value.startswith("/"):
+        return False
     if last == "pass" and is_number(value) and len(value) < 4:
         return False
     if is_place(value) and value.startswith(("/", "file:", "~", "./", "../")):

@@ -22,6 +22,8 @@ CONFIDENCE: dict[Confidence, int] = {"certain": 2, "likely": 1, "possible": 0}
 SEVERITY: dict[Severity, int] = {"critical": 4, "high": 3, "medium": 2, "low": 1, "info": 0}
 
 REMARK = 20
+KNOWN = "jvm-outdated"
+"""Whose merely possible findings are known defects in the place of the crash."""
 FALLBACK = "fatal-signal"
 """How the process ended, without an explanation: silenced by every established finding that is no remark."""
 
@@ -137,10 +139,15 @@ def silence(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def verdict(findings: Iterable[Finding]) -> Verdict | None:
     """The verdict over findings of any order; None when there are none."""
-    first = next(iter(order(findings)), None)
+    ranked = order(findings)
+    first = next(iter(ranked), None)
     if first is None:
         return None
-    summary = first.explanation
+    summary, steps = first.explanation, first.remedies
+    known = next((f for f in ranked if f.rule == KNOWN and f.confidence == "possible"), None)
+    if known is not None and first.claim == "observation":
+        # Where the cause is open, a known defect that shows in this very place is the first thing to try.
+        summary, steps = f"{summary} {known.title}.", (*known.remedies[:1], *steps)
     if first.confidence == "possible":
         summary = f"No cause is established; this is the best lead. {summary}"
     return Verdict(
@@ -150,5 +157,5 @@ def verdict(findings: Iterable[Finding]) -> Verdict | None:
         severity=first.severity,
         confidence=first.confidence,
         claim=first.claim,
-        next_steps=first.remedies,
+        next_steps=steps,
     )

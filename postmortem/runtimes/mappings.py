@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -11,11 +12,12 @@ import msgspec
 from parsers.elf.notes import AT_PHDR, AT_RANDOM, AT_SYSINFO_EHDR
 from postmortem.machines.machine import machine_of
 from postmortem.model import Address, Mapping, Memory
+from postmortem.runtimes.native.arenas import ARENA, arenas
 from postmortem.runtimes.native.arenas import kind as malloc_kind
 from postmortem.targets.files import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from parsers.elf.core import Core, Segment
     from postmortem.budget import Budget
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from postmortem.targets.files import SearchPath
 
 _LARGEST_GUARD = 1 << 20
+_PAGE, _MOST_PARTS = 4096, 1024
 _SIGBUS = 7
 _FARTHEST_BREAK = 1 << 34
 _LARGEST_SUM = (1 << 63) - 1
@@ -34,8 +37,8 @@ _LARGEST_SUM = (1 << 63) - 1
 def mappings(
     core: Core, modules: ModuleMap, space: AddressSpace, known: Iterable[tuple[int, int, str]]
 ) -> tuple[Mapping, ...]:
-    """All mappings, ascending. known: (start, end, kind) of areas that another stage has named."""
-    areas = sorted(known)
+    """All mappings, ascending, cut where several uses share one. known: (start, end, kind) of what a runtime named."""
+    areas = sorted([*known, *((heap.start, heap.start + heap.size, ARENA) for heap in arenas(core, space))])
     area_starts = [area[0] for area in areas]
     file_starts = [row.start for row in core.files]
     main = core.process.pid if core.process is not None else None
@@ -48,34 +51,57 @@ def mappings(
     pointers = sorted(stacks)
     program_break = _program_break(core, modules)
     result: list[Mapping] = []
-    for index, segment in enumerate(core.segments):
-        at = bisect_right(file_starts, segment.start) - 1
-        row = core.files[at] if at >= 0 and segment.start < core.files[at].end else None
+    for index, whole in enumerate(core.segments):
+        at = bisect_right(file_starts, whole.start) - 1
+        row = core.files[at] if at >= 0 and whole.start < core.files[at].end else None
         path = row.path if row is not None else None
-        kind = None
-        at = bisect_right(area_starts, segment.start) - 1
-        if at >= 0 and segment.start < areas[at][1]:
-            kind = areas[at][2]
-        if kind is None:
-            at = bisect_right(pointers, segment.start)
-            if at < len(pointers) and pointers[at] < segment.end and row is None:
-                tid = stacks[pointers[at]]
-                kind = "stack of the main thread" if tid == main else f"stack of thread {tid}"
-        result.append(
-            Mapping(
-                start=Address(segment.start),
-                end=Address(segment.end),
-                permissions=segment.permissions,
-                offset=None if row is None else row.offset + segment.start - row.start,
-                path=path,
-                kind=kind
-                or _kind(core, index, segment, path, modules, program_break)
-                or malloc_kind(segment, space)
-                or "anonymous",
-                dumped=segment.dumped,
+        for segment in _parts(whole, areas, area_starts) if row is None else (whole,):
+            kind = None
+            at = bisect_right(area_starts, segment.start) - 1
+            if at >= 0 and segment.start < areas[at][1]:
+                kind = areas[at][2]
+            if kind is None:
+                at = bisect_right(pointers, segment.start)
+                if at < len(pointers) and pointers[at] < segment.end and row is None:
+                    tid = stacks[pointers[at]]
+                    kind = "stack of the main thread" if tid == main else f"stack of thread {tid}"
+            result.append(
+                Mapping(
+                    start=Address(segment.start),
+                    end=Address(segment.end),
+                    permissions=segment.permissions,
+                    offset=None if row is None else row.offset + segment.start - row.start,
+                    path=path,
+                    kind=kind
+                    or _kind(core, index, segment, path, modules, program_break)
+                    or malloc_kind(segment, space)
+                    or "anonymous",
+                    dumped=segment.dumped,
+                )
             )
-        )
     return tuple(result)
+
+
+def _parts(segment: Segment, areas: Sequence[tuple[int, int, str]], starts: Sequence[int]) -> tuple[Segment, ...]:
+    """A mapping cut where the areas in it begin and end: the kernel joins neighbours of one kind to one mapping."""
+    first = max(bisect_right(starts, segment.start) - 1, 0)
+    last = bisect_right(starts, segment.end - 1)
+    cuts = {segment.start, segment.end}
+    for start, end, _ in areas[first:last]:
+        cuts.update(at for at in (start & -_PAGE, -(-end // _PAGE) * _PAGE) if segment.start < at < segment.end)
+    if len(cuts) == 2 or len(cuts) > _MOST_PARTS:
+        return (segment,)
+    edges = sorted(cuts)
+    return tuple(
+        segment._replace(
+            start=start,
+            end=end,
+            offset=segment.offset + start - segment.start,
+            dumped=max(0, min(end - start, segment.dumped - (start - segment.start))),
+            claimed=max(0, min(end - start, segment.claimed - (start - segment.start))),
+        )
+        for start, end in itertools.pairwise(edges)
+    )
 
 
 def _kind(
@@ -136,15 +162,15 @@ def with_file_size(found: tuple[Mapping, ...], crash: Crash, search: SearchPath)
     )
 
 
-def memory(found: tuple[Mapping, ...]) -> Memory:
-    """Bytes of address space by kind; stacks of all threads together."""
+def memory(found: tuple[Mapping, ...], count: int) -> Memory:
+    """Bytes of address space by kind; stacks of all threads together. count: of the kernel's mappings."""
     sizes: Counter[str] = Counter()
     for mapping in found:
         kind = mapping.kind or "anonymous"
         sizes["thread stacks" if kind.startswith("stack of") else kind] += mapping.end - mapping.start
     return Memory(
         by_kind={kind: min(size, _LARGEST_SUM) for kind, size in sizes.most_common()},
-        mappings=len(found),
+        mappings=count,
         dumped=sum(mapping.dumped for mapping in found),
     )
 

@@ -127,6 +127,7 @@ def _environment() -> jinja2.Environment:
         source_text=stacks.source_text,
         brief_source=stacks.brief_source,
         frame_details=stacks.frame_details,
+        module_facts=view.module_facts,
         frame_tags=stacks.frame_tags,
         value_text=stacks.value_text,
         thread_name=threads.thread_name,
@@ -288,10 +289,10 @@ class _Page:
         report = self.report
         if not report.threads:
             return None
-        groups = threads.group_threads(report.threads, GROUP_ROWS)
+        groups = threads.group_threads(report.threads, GROUP_ROWS, crash.was_sent(report))
         limit = max(8, min(GROUP_ROWS, ALL_ROWS // max(1, len(groups))))
         if limit < GROUP_ROWS:
-            groups = threads.group_threads(report.threads, limit)
+            groups = threads.group_threads(report.threads, limit, crash.was_sent(report))
         for group in groups:
             self.leads |= dict.fromkeys(group.indices, group.indices[0])
         crashing = self.crashing[0] if self.crashing else None

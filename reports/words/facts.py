@@ -55,6 +55,36 @@ def unmatched_modules(report: Report) -> tuple[tuple[int, Module], ...]:
     return tuple((index, module) for index, module in enumerate(report.modules) if module.status != "matched")
 
 
+def module_facts(module: Module) -> tuple[str, ...]:
+    """What a module's own file says of it, as far as it was examined."""
+    facts = []
+    if module.package.get("name"):
+        version = module.package.get("version")
+        facts.append(f"package {module.package['name']}{f' {version}' if version else ''}")
+    facts += [f"needs {name}, which is not mapped" for name in module.missing_libraries[:8]]
+    facts += [f"needs {name}, which is not defined there" for name in module.missing_versions[:8]]
+    if module.libc:
+        facts.append(f"built for {module.libc}")
+    if (made := module.hardening) is not None:
+        present = {
+            "full RELRO": made.relro == "full", "partial RELRO": made.relro == "partial",
+            "stack protector": made.canary,
+            "_FORTIFY_SOURCE": made.fortified, "position-independent code": made.position_independent,
+            "CET": made.indirect_branch_tracking and made.shadow_stack, "BTI": made.branch_target_identification,
+        }  # fmt: skip
+        facts.append("built with " + (", ".join(name for name, there in present.items() if there) or "no hardening"))
+        if made.relro == "none":
+            facts.append("without RELRO")
+        if made.executable_stack:
+            facts.append("asks for an executable stack")
+        if made.text_relocations:
+            facts.append("has text relocations")
+    facts += module.compilers[:2]
+    if module.build_flags:
+        facts.append(module.build_flags)
+    return tuple(facts)
+
+
 def module_advice(module: Module) -> str:
     """What would mend a module without its file."""
     known = f"build-id {module.build_id}" if module.build_id else "no build-id in the core"
@@ -185,6 +215,7 @@ def jvm_facts(report: Report) -> tuple[Fact, ...]:
         ("Agents", "; ".join(jvm.agents[:_LISTED]), "jvm.agents"),
         ("Native memory", _sizes(jvm.native_memory), "jvm.native_memory"),
         ("Notes", "; ".join(jvm.notes[:_LISTED]), "jvm.notes"),
+        ("Details", _pairs(jvm.details), "jvm.details"),
     )
 
 
@@ -243,6 +274,7 @@ def host_facts(report: Report) -> tuple[Fact, ...]:
         ("Process", _pairs(host.process_memory), "host.process_memory"),
         ("Kernel parameters", _pairs(host.parameters), "host.parameters"),
         ("Container", _pairs(host.container_facts) if host.container is None else None, "host.container_facts"),
+        ("Details", _pairs(host.details), "host.details"),
         ("CPU features", " ".join(host.cpu_features), "host.cpu_features"),
         ("Limits", limits or None, "host.limits"),
         ("Load", load or None, "host.load"),

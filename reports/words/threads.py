@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports.text import number
+from reports.text import number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ from reports.words.stacks import (
     fold,
     function_text,
     is_system,
+    stack_lines,
 )
 
 
@@ -67,10 +68,10 @@ def virtual_text(thread: Thread) -> str:
     return f"carrying virtual thread #{thread.java.virtual_tid}{name}"
 
 
-def thread_state(thread: Thread) -> str:
-    """The Java state, else what the thread does as far as the core tells."""
+def thread_state(thread: Thread, sent: bool = False) -> str:
+    """The Java state, else what the thread does as far as the core tells. sent: the signal came from outside."""
     if thread.crashed:
-        return "crashed"
+        return "took the signal" if sent else "crashed"
     if thread.java is not None and (thread.java.state or thread.java.thread_state):
         return thread.java.state or thread.java.thread_state or ""
     if thread.wait is not None:
@@ -109,19 +110,36 @@ def _place(row: Row) -> tuple[object, ...]:
     return (frame.function, frame.module, frame.file, where, frame.inlined, frame.kind)
 
 
-def group_threads(threads: Sequence[Thread], limit: int = 200) -> tuple[Group, ...]:
-    """Threads grouped by stack, state and wait: the crashing one first, then the report's order."""
+def _owner(thread: Thread) -> tuple[object, ...]:
+    """Who holds what a thread waits for: threads of a deadlock wait for different ones in the same place."""
+    wait, java = thread.wait, thread.java
+    return (wait.owner if wait is not None else None, java.blocked_by if java is not None else None)
+
+
+def _group_wait(members: Sequence[Thread]) -> str:
+    """What all of them wait for: with the address and the holder where these are the same."""
+    texts = {wait_text(member) for member in members}
+    if len(texts) == 1:
+        return texts.pop()
+    kinds = {text.partition(" ")[0] for text in texts if text}
+    return f"{kinds.pop()}, each another" if len(kinds) == 1 else ""
+
+
+def group_threads(threads: Sequence[Thread], limit: int = 200, sent: bool = False) -> tuple[Group, ...]:
+    """Threads grouped by stack, state, wait and holder: the crashing one first, then the report's order."""
     groups: dict[tuple[object, ...], tuple[list[int], list[Thread], tuple[Row, ...]]] = {}
     for index, thread in enumerate(threads):
         rows = fold(thread.frames, thread.cycles, limit)
-        key: tuple[object, ...] = (thread_state(thread), _wait_kind(thread), thread.ended, *map(_place, rows))
+        key: tuple[object, ...] = (
+            thread_state(thread), _wait_kind(thread), *_owner(thread), thread.ended, *map(_place, rows)
+        )  # fmt: skip
         if thread.crashed:
             key = ("crashed", thread.tid, index)
         indices, members, _ = groups.setdefault(key, ([], [], rows))
         indices.append(index)
         members.append(thread)
     made = [
-        Group(tuple(indices), tuple(members), rows, thread_state(members[0]), wait_text(members[0]))
+        Group(tuple(indices), tuple(members), rows, thread_state(members[0], sent), _group_wait(members))
         for indices, members, rows in groups.values()
     ]
     return tuple(sorted(made, key=lambda group: not group.crashed))
@@ -162,6 +180,19 @@ def telling_rows(group: Group) -> tuple[Row, ...]:
     return group.rows[java[0] : java[-1] + 1] if java else group.rows
 
 
+def brief_lines(group: Group, most: int) -> list[str]:
+    """The telling rows as at most `most` lines and a mark for what is left out; from near the program's own code on."""
+    rows = telling_rows(group)
+    own = next((at for at, row in enumerate(rows) if isinstance(row, FrameRow) and _is_programs(row.frame)), 0)
+    first = own - _BEFORE_OWN if own >= most - _BEFORE_OWN else 0
+    lines = stack_lines(rows[first:])
+    if rows and first:
+        lines.insert(0, f"… {plural(first, 'inner frame')} not shown")
+    if len(lines) > most:
+        lines[most:] = [f"… {plural(len(lines) - most, 'more line')}"]
+    return lines
+
+
 def _is_java(row: Row) -> bool:
     return isinstance(row, FrameRow) and row.frame.kind.startswith("java")
 
@@ -170,6 +201,8 @@ def _shown(group: Group) -> list[FrameRow]:
     return [row for row in group.rows if isinstance(row, FrameRow)]
 
 
+_BEFORE_OWN = 3
+"""Frames of the system that are kept inside of the first one of the program's."""
 _JDK = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
 
 

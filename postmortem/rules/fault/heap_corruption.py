@@ -18,6 +18,7 @@ from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, allocators, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.suspects import suspects
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.rule import Rule
 
@@ -122,7 +123,9 @@ def _said(report: Report, text: str) -> Finding:
         rivals=RIVALS,
         explanation=(
             f"The allocator aborted with {first_line!r}. {meaning}. The function that made this call only met"
-            " the damage; it was done earlier, and not necessarily by it."
+            f" the damage; it was done earlier, and not necessarily by it."
+            + (" It is malloc's heap, not the Java heap." if views.java_process(report) else "")
+            + suspects(report)
         ),
         evidence=proof(
             report,

@@ -35,6 +35,12 @@ _NAMES = {
     "lsan": "LeakSanitizer",
     "hwasan": "HWAddressSanitizer",
 }
+_ERROR = re.compile(
+    r"(?:ERROR|WARNING): (?P<tool>\w+Sanitizer): "
+    r"(?P<kind>(?:attempting )?[\w-]+(?:(?: (?!on\b|at\b|in\b|\(|0x)[\w-]+){0,5}))"
+)
+_ACCESS = re.compile(r"\b(?P<access>READ|WRITE) of size (?P<size>\d+)")
+_UNDEFINED = re.compile(r"runtime error: (?P<what>[^\n]+)")
 _SUMMARY = re.compile(r"(?:SUMMARY: |ERROR: |WARNING: )?(\w+Sanitizer: [^\n]+|[^\n]*runtime error: [^\n]+)")
 
 
@@ -53,9 +59,9 @@ def check(report: Report) -> Iterator[Finding]:
     summary = _SUMMARY.search(text)
     said = summary.group(1).strip()[:200] if summary else " ".join(text.split())[:200]
     where = views.inside(report)
-    title = said if said.startswith(kind) else f"{kind} ended the process" + (f": {said}" if said else "")
+    title = _title(kind, text, said)
     blamed = views.blamed(report)
-    named = blamed is not None and (plain(blamed[1].function or "") or culprit.label(blamed[1])) in title
+    named = blamed is not None and culprit.label(blamed[1]) in title
     yield Finding(
         rule=RULE.id,
         title=title if named else f"{title}{where}",
@@ -78,6 +84,19 @@ def check(report: Report) -> Iterator[Finding]:
             f"Fix the access{where}; the first frame after the sanitizer's own is the place.",
         ),
     )
+
+
+def _title(kind: str, text: str, said: str) -> str:
+    """ "AddressSanitizer: heap-use-after-free (write of 4 bytes)": the kind of error, without addresses."""
+    error = _ERROR.search(text)
+    if error is not None:
+        access = _ACCESS.search(text)
+        how = f" ({access['access'].lower()} of {access['size']} bytes)" if access else ""
+        return f"{error['tool']}: {error['kind'].strip()}{how}"
+    undefined = _UNDEFINED.search(text)
+    if undefined is not None:
+        return f"{kind}: {undefined['what'].strip()[:160]}"
+    return said if said.startswith(kind) else f"{kind} ended the process" + (f": {said}" if said else "")
 
 
 def _frame(report: Report) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
-from postmortem.model.queries.paths import proof
+from postmortem.model.queries.paths import proof, resolve
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def check(report: Report) -> Iterator[Finding]:
     if not said and frame is None:
         return
     victim = views.caller_of(report, frame[0]) if frame else views.blamed(report)
+    built = _built(report, victim[1].module if victim else None)
     name = culprit.label(victim[1]) if victim else "a function that could not be named"
     yield Finding(
         rule=RULE.id,
@@ -52,12 +53,27 @@ def check(report: Report) -> Iterator[Finding]:
                 "whose canary it was",
             ),
             ("native.stack_canary", "what the guard word should hold"),
+            (f"{built}.fortified" if built else "", "whether its copies are checked (_FORTIFY_SOURCE)"),
         ),
         remedies=(
             (f"Check every copy into a local array of {name}: strcpy, sprintf, read and loops without a bound."),
             "Rebuild with -fsanitize=address -g and run the same input: it stops at the write.",
+            *(_FORTIFY if built and not resolve(report, f"{built}.fortified") else ()),
         ),
     )
+
+
+_FORTIFY = (
+    "Build with -O2 -D_FORTIFY_SOURCE=2: this module was not, and libc then checks copies into arrays of known size.",
+)
+
+
+def _built(report: Report, path: str | None) -> str | None:
+    """Path of how a module was built, where its file was examined."""
+    for index, module in enumerate(report.modules):
+        if module.path == path and module.hardening is not None:
+            return f"modules[{index}].hardening"
+    return None
 
 
 RULE = Rule(id="stack-smashing", group="fault", specificity=90, check=check, documentation=__doc__ or "")

@@ -14,6 +14,7 @@ What to do: catch it where it can be handled, or remove the noexcept that stoppe
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Frame, Report
@@ -39,6 +40,7 @@ TERMINATE = (
     "__gxx_personality_v0",
 )
 _SEARCH = ("__cxa_throw", "__cxa_rethrow", "__cxa_call_", "__gxx_personality", "_Unwind_", "std::rethrow_exception")
+_WRAPPED = re.compile(r"std::_Nested_exception<(.*)>")
 _THREAD = ("std::thread::~thread", "std::thread::operator=")
 
 
@@ -112,9 +114,17 @@ def check(report: Report) -> Iterator[Finding]:
     origin = views.caller_of(report, max(terminate[0], thrower[0] if thrower else 0))
     where = f" from {culprit.label(origin[1])}" if origin else ""
     searched = by_search(report)
+    inner, depth = _innermost(report, exception)
+    held = (
+        f" (in {'an exception' if depth == 1 else f'{depth} exceptions, the outermost'} of type"
+        f" {_own_type(exception)}{_short(exception)})"
+        if depth
+        else ""
+    )
+    cause = report.native.exceptions[inner]
     yield Finding(
         rule=RULE.id,
-        title=f"Uncaught C++ exception {exception.type}{_short(exception)}{where}",
+        title=f"Uncaught C++ exception {_own_type(cause)}{_short(cause)}{held}{where}",
         severity="critical",
         confidence="certain" if exception.tid is not None and searched else "likely",
         claim="cause",
@@ -122,6 +132,12 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=(
             f"std::terminate ended the process while an exception of type {exception.type}{_said(exception)} was in"
             f" flight.{_how(report, searched)}{_text(exception)}"
+            + (
+                " It holds the exception that it was thrown for (std::throw_with_nested); the innermost of them is a"
+                f" {_own_type(cause)}{_said(cause)}."
+                if depth
+                else ""
+            )
         ),
         evidence=proof(
             report,
@@ -130,6 +146,8 @@ def check(report: Report) -> Iterator[Finding]:
             (f"native.exceptions[{index}].base_text", "the text that its base class holds"),
             (f"native.exceptions[{index}].address", "the exception object"),
             (f"native.exceptions[{index}].tid", "the thread whose list of exceptions it heads"),
+            (f"native.exceptions[{inner}].type" if depth else "", "type of the innermost exception that it holds"),
+            (f"native.exceptions[{inner}].what" if depth else "", "its text"),
             (views.frame_path(report, terminate[0]), "the end of the process"),
             (
                 (views.frame_path(report, origin[0], "function" if origin[1].function else "pc") if origin else ""),
@@ -144,6 +162,24 @@ def check(report: Report) -> Iterator[Finding]:
             "If a handler exists, look for a noexcept function or a destructor between it and the throw.",
         ),
     )
+
+
+def _innermost(report: Report, exception: CxxException) -> tuple[int, int]:
+    """Index of the exception at the end of the chain of nested ones, and how many hold it."""
+    found = report.native.exceptions
+    index, depth = next(i for i, item in enumerate(found) if item is exception), 0
+    while depth < len(found):
+        following = next((i for i, item in enumerate(found) if item.nested_in == found[index].address), None)
+        if following is None:
+            break
+        index, depth = following, depth + 1
+    return index, depth
+
+
+def _own_type(exception: CxxException) -> str:
+    """The type that the program threw: std::throw_with_nested wraps it."""
+    wrapped = _WRAPPED.fullmatch(exception.type)
+    return wrapped[1] if wrapped else exception.type
 
 
 def _how(report: Report, searched: bool) -> str:

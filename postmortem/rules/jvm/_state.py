@@ -24,6 +24,9 @@ INTERNAL_ERROR = 0xE0000000
 ARENA_LIMIT = 0xE0000005
 """VMError's id where a compilation took more memory than CompileCommand=MemLimit allows (OOM_HOTSPOT_ARENA, JDK 21)."""
 """VMError's id of a failed check of the VM; the ids above it are failed allocations (vmError.hpp)."""
+_LEAST_WIDE = 1 << 24
+_FIELD_OFFSETS = (0, 8, 12, 16, 20, 24)
+"""Of what is read first of an object: its header, its class, an array's length, its first fields."""
 _REPORTS = re.compile(r"report_(?:vm_error|fatal|should_not_\w+|unimplemented|untested)")
 """Where a failed check of the VM begins to end the process (debug.cpp); not for allocations."""
 
@@ -204,3 +207,33 @@ def collector(report: Report) -> str | None:
 def ended_by_itself(report: Report) -> bool:
     """abort, or another signal that the process sent to itself."""
     return aborts.aborted(report) or aborts.own_signal(report)
+
+
+def overwritten_reference(report: Report) -> str | None:
+    """What a compressed reference was overwritten with, told by the address that its use touched; None: not known.
+
+    The offset of what is read is added to such a reference, which is shifted by three bits where the heap ends above
+    4 GiB: 0x41414141 then makes 0x20a0a0a08 and more. Only for a heap based at zero; four equal bytes, or four letters
+    and digits.
+    """
+    compressed, found = flag(report, "UseCompressedOops"), heap(report)
+    address = views.fault_address(report)
+    ends = [space.end for space in found.spaces if space.end] if found is not None else []
+    ends += [mapping.end for mapping in report.mappings if mapping.kind == "java heap"]
+    if compressed is None or compressed[1] != "true" or address is None or not ends:
+        return None
+    shift = 0 if max(ends) <= 1 << 32 else 3
+    operand = views.faulting_operand(report)
+    base = operand[1].base_value if operand is not None and operand[1].index is None else None
+    # The offset is the instruction's; text can be told only where that is known.
+    for offset in _FIELD_OFFSETS if base is None else (address - base,):
+        raw = (address - offset) >> shift
+        if (address - offset) % (1 << shift) or not _LEAST_WIDE <= raw < 1 << 32:
+            continue
+        data = raw.to_bytes(4, "little")
+        if len(set(data)) == 1 and data[0] != 0xFF:
+            text = f", text {data.decode()!r}" if 0x21 <= data[0] < 0x7F else ""
+            return f"four bytes {data[0]:#04x}{text}"
+        if base is not None and re.fullmatch(rb"[A-Za-z0-9]{4}", data):
+            return f"the text {data.decode()!r}"
+    return None

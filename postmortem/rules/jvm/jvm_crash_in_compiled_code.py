@@ -55,17 +55,20 @@ def check(report: Report) -> Iterator[Finding]:
     inlined = f", in {inner.function}() that is inlined there" if len(chain) > 1 and inner.function else ""
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
+    pattern = jvm_views.overwritten_reference(report)
+    seen = f", a reference overwritten with {pattern}" if pattern else _odd(report)
+    wrote = f" The reference was made of {pattern}: that was written over it." if pattern else ""
     command = jvm_frames.compile_command(root.function) if root.function else "pkg.Class::method"
     yield Finding(
         rule=RULE.id,
-        title=f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}{_odd(report)}",
+        title=(f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}{seen}"),
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in {_made(root, level)}"
             f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}"
-            f"{_reading(report, address)}{_why(report, root)}"
+            f"{_reading(report, address)}{wrote}{_why(report, root)}"
         ),
         rivals=_rivals(report, root),
         evidence=proof(

@@ -70,9 +70,12 @@ def check(report: Report) -> Iterator[Finding]:
         confidence="certain",
         claim="observation",
         explanation=(
-            f"{what}{place} on {jvm_threads.thread_words(report)}{of}{level}{osr}.{detail} The program did nothing"
-            " wrong: the compiler runs in the background, on the method's bytecode. It will meet the same method again."
+            f"{what}{place} on {jvm_threads.thread_words(report)}{of}{level}{osr}.{detail} The compiler runs in"
+            " the background, on the method's bytecode, whatever the program does: mostly it has a defect that this"
+            " method"
+            " shows, and it will meet the same method again."
         ),
+        rivals=("Memory that something else had damaged: then the method changes from crash to crash.",),
         evidence=proof(
             report,
             (jvm_threads.thread_path(report, "java.name"), "the crashing thread"),

@@ -20,6 +20,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit, pointers
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.suspects import suspects
 from postmortem.rules import advice
 from postmortem.rules.jvm import (
     _frames as jvm_frames,
@@ -130,6 +131,7 @@ def check(report: Report) -> Iterator[Finding]:
             + (f", in the VM operation {operation}" if operation else "")
             + f".{said}{damage.text if damage is not None else ''}{_reading(address)}"
             + (_STALE if damage is not None and damage.stale else _SEEN if damage is not None else _UNSEEN)
+            + suspects(report)
         ),
         rivals=_RIVALS_STALE if damage is not None and damage.stale else _RIVALS,
         evidence=proof(

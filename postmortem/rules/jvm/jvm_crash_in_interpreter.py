@@ -68,17 +68,20 @@ def check(report: Report) -> Iterator[Finding]:
         # No bytecode's code: a method's entry, a return, an exception's throw.
         doing = f" at its {bytecode}"
     caller = jvm_frames.java_caller(report, index)
+    pattern = jvm_views.overwritten_reference(report)
+    with_what = f", a reference overwritten with {pattern}" if pattern else ""
+    wrote = f" The reference was made of {pattern}: that was written over it." if pattern else ""
     yield Finding(
         rule=RULE.id,
-        title=f"{jvm_views.fault_name(report)} in the interpreter{doing}: {jvm_frames.java_place(frame)}",
+        title=f"{jvm_views.fault_name(report)} in the interpreter{doing}: {jvm_frames.java_place(frame)}{with_what}",
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"The interpreter met {jvm_views.fault_name(report)}{at} in {jvm_frames.java_place(frame)}"
-            f"{_called(caller)}.{_meaning(bytecode)} Bytecode that was verified can't do that with whole objects: a"
-            " reference or an object header was overwritten before, by Unsafe, a native library, an agent, or by"
-            " hardware."
+            f"{_called(caller)}.{_meaning(bytecode)}{wrote} Bytecode that was verified can't do that with whole"
+            " objects: a reference or an object header was overwritten before, by Unsafe, a native library, an agent,"
+            " or by hardware."
         ),
         evidence=proof(
             report,

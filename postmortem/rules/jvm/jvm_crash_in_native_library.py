@@ -37,6 +37,9 @@ _LARGEST_LIBRARY = 256 << 20
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_FEWEST_ABSENT = 3
+_FORK = "Call nothing of the JVM, and no malloc, between fork() and exec(); start programs by posix_spawn()."
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
@@ -71,9 +74,20 @@ def check(report: Report) -> Iterator[Finding]:
         return
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
+    child = _forked(report)
+    if child:
+        what = f"In a forked child: {what}"
     mixed = _mixed_libc(report)
+    scanned = frame.trust == "scan" and way.method is not None
+    called = f"{_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}"
+    if scanned and way.method is not None:
+        # A word of the stack leads to the library; the native method is what is sure.
+        called = f"native method {jvm_entry.name(way.method[1])}"
+        confidence = "likely"
     sentences = (
         how,
+        child,
+        _SCANNED if scanned else "",
         mixed,
         _leaving(report, leaving),
         way.words,
@@ -81,10 +95,11 @@ def check(report: Report) -> Iterator[Finding]:
     )
     yield Finding(
         rule=RULE.id,
-        title=f"{what} {_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}",
+        title=f"{what} {called}",
         severity="critical",
         confidence=confidence,
         claim="observation",
+        rivals=("Another library that the native method called into.",) if scanned else (),
         explanation=(
             " ".join(sentence for sentence in sentences if sentence)
             + " Neither the JVM's settings nor its collector have a part in it."
@@ -92,6 +107,7 @@ def check(report: Report) -> Iterator[Finding]:
         evidence=proof(
             report,
             ("crash.signal.code_name", "the signal"),
+            ("jvm.absent_threads" if child else "", "Java threads that the VM knows and this process lacks"),
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
@@ -106,7 +122,21 @@ def check(report: Report) -> Iterator[Finding]:
                 "its Java caller" if way.method else "the Java code",
             ),
         ),
-        remedies=tuple(_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None)),
+        remedies=(
+            *((_FORK,) if child else ()),
+            *_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None),
+        ),
+    )
+
+
+def _forked(report: Report) -> str:
+    """A sentence on a process that is a copy of a JVM with one of its threads; "" where it is the JVM itself."""
+    absent = report.jvm.absent_threads if report.jvm is not None else None
+    if not absent or absent < _FEWEST_ABSENT or len(report.threads) != 1:
+        return ""
+    return (
+        f"The process is a child that fork() made of a JVM: of the VM's threads {absent} are not in it, and locks that"
+        " they held stay held. Only async-signal-safe functions may be called there until exec()."
     )
 
 
@@ -289,6 +319,15 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
                 " library was bad, or the library had damaged the JVM's memory before."
             ),
         )
+    if report.crash.mnemonic == "ret":
+        found = views.faulting_operand(report)
+        value = found[1].base_value if found is not None else None
+        to = f" ({value:#x})" if value is not None and found is not None and found[1].base != "rsp" else ""
+        return (
+            "Return address overwritten in",
+            f"{label} of {library} returned to what is no address of code{to}: {name}. A local array was filled beyond"
+            " its end, over the return address, or the stack was damaged through a stale pointer to it.",
+        )
     if views.pc_is_fault(report):
         pc = report.crash.pc
         target = f"{pc:#x}" if pc is not None else "nowhere"
@@ -302,9 +341,15 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         )
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
+    if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
+        how += " So low an address is that of a null pointer, or of a member or element behind one."
     return f"{name} in", how
 
 
+_SCANNED = (
+    "That place in the library is a word found on the stack next to the native method, which a leftover of an earlier"
+    " call may be."
+)
 _ALLOCATOR = re.compile(
     r"(?:_int_|__libc_)?(?:malloc|free|realloc|calloc|memalign)|cfree|get_meta|malloc_consolidate|unlink_chunk"
     r"|Rtl\w*(?:Allocate|Free)Heap|szone_\w+|tiny_\w+|small_\w+|je_\w+|mi_(?:malloc|free)\w*|tc_(?:malloc|free)\w*"

@@ -78,7 +78,7 @@ def check(report: Report) -> Iterator[Finding]:
     timed = any(_timed(report, member) for member in first.threads)
     ended_otherwise = jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None
     names = ", ".join(member.name for member in first.threads[:_MOST])
-    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    more = _and_more(len(found) - 1)
     places = []
     evidence = []
     for number, deadlock in enumerate(found[:3]):
@@ -110,6 +110,10 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=_remedies(first),
         specificity=BESIDE if ended_otherwise else None,
     )
+
+
+def _and_more(count: int) -> str:
+    return "" if count < 1 else "; and another deadlock" if count == 1 else f"; and {count} more deadlocks"
 
 
 def _title(deadlock: Deadlock, names: str, more: str) -> str:
@@ -169,7 +173,7 @@ def _with_native(report: Report) -> Iterator[Finding]:
         if path:
             evidence.append((path, f"where {_thread_name(thread)} stands"))
     names = ", ".join(_thread_name(report.threads[index]) for index in first[:_MOST])
-    more = f", and {len(circles) - 1} more" if len(circles) > 1 else ""
+    more = _and_more(len(circles) - 1)
     ended_otherwise = jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None
     yield Finding(
         rule=RULE.id,

@@ -5,6 +5,8 @@ Why it matters: in Java code the JVM throws StackOverflowError; in native code o
 dies, often without a log.
 Evidence it needs: the fault address, the stack pointer, and the thread's stack or a mapping without access there.
 False alarms: a wild pointer into a guard zone is told apart by the stack pointer, which must be near.
+A frame that reaches from a Java thread's stack over its end is an overflow, too; likely only, for a library may have
+switched to a stack of its own.
 Rivals excluded: a wild pointer into a guard zone: the stack pointer is near; a fault far from any stack's end.
 What to do: bound the recursion; a larger -Xss only helps if the depth is legitimate.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from postmortem.model import Cycle, Finding, Report, Thread
+from postmortem.model import Cycle, Finding, Frame, Report, Thread
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
@@ -36,6 +38,9 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from postmortem.model.thread import StackRange
+
+_LARGEST_FRAME = 1 << 30
 _GUARDS = 64 << 10
 """Bytes by which a mapping may differ from the size that was asked for."""
 
@@ -45,9 +50,12 @@ def check(report: Report) -> Iterator[Finding]:
     found = views.crashing_thread(report)
     if found is None or not jvm_views.is_jvm(report) or not jvm_views.own_fault(report):
         return
+    position, thread = found
+    if (big := _beyond(thread)) is not None:
+        yield _one_frame(report, position, *big)
+        return
     if _elsewhere(report):
         return
-    position, thread = found
     who = jvm_threads.role(report)
     is_first = thread.tid == report.process.pid
     cycle = max(thread.cycles, key=lambda item: item.period * item.count, default=None)
@@ -110,6 +118,68 @@ def check(report: Report) -> Iterator[Finding]:
             _larger(who, size, None if is_first else jvm_views.number_flag(report, "ThreadStackSize")),
             "If native code needs more stack than its Java callers leave it, run it on a thread of its own with a"
             " larger stack (new Thread(group, task, name, stackSize)), or raise -XX:StackShadowPages.",
+        ),
+    )
+
+
+def _beyond(thread: Thread) -> tuple[int, int, StackRange] | None:
+    """Index and size of the frame that reaches over the end of the stack that the VM gave the thread.
+
+    Its caller lies in that stack; the first frame's stack pointer, below the stack, is in the guard or in whatever
+    happens to be mapped there.
+    """
+    stack = thread.java.stack if thread.java is not None else None
+    if stack is None:
+        return None
+    inner: tuple[int, Frame] | None = None
+    for index, frame in enumerate(thread.frames):
+        if frame.kind == "signal":
+            return None
+        if frame.sp is None or frame.inlined or frame.trust == "scan":
+            continue
+        if stack.start <= frame.sp < stack.end:
+            if inner is None or inner[1].sp is None or frame.sp - inner[1].sp > _LARGEST_FRAME:
+                return None
+            return inner[0], frame.sp - inner[1].sp, stack
+        if frame.sp >= stack.end:
+            return None
+        inner = (index, frame)
+    return None
+
+
+def _one_frame(report: Report, position: int, index: int, size: int, stack: StackRange) -> Finding:
+    """A function whose locals are larger than what is left of the stack."""
+    frame = report.threads[position].frames[index]
+    label, room = culprit.label(frame), views.size_text(stack.end - stack.start)
+    beyond = stack.start - (frame.sp or stack.start)
+    caller = jvm_frames.java_caller(report)
+    by = f" Java code below it is {jvm_frames.java_place(caller[1])}." if caller else ""
+    return Finding(
+        rule=RULE.id,
+        title=f"Stack overflow: {label} takes {views.size_text(size)} on a stack of {room}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=("the library had switched to a stack of its own (a coroutine)",),
+        explanation=(
+            f"The frame of {label} is {views.size_text(size)}, and its end lies {views.size_text(beyond)} below the"
+            f" stack of {jvm_threads.thread_words(report)}, which has {room}. What it wrote there is no memory of its"
+            f" own.{by} Arrays as local variables, alloca() or a variable-length array do this; the guard zones were"
+            " leapt over, so neither a StackOverflowError nor a log needs to follow."
+        ),
+        evidence=proof(
+            report,
+            (f"threads[{position}].frames[{index}].sp", "where the frame begins"),
+            (f"threads[{position}].java.stack.start", "lowest address of the thread's stack"),
+            (f"threads[{position}].java.stack.end", "and its end"),
+            (f"threads[{position}].frames[{index}].function", "the function"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code below"),
+        ),
+        remedies=(
+            f"Put the large variables of {label} on the heap (malloc), and bound what alloca() is given.",
+            "Where the size is right, run it on a thread with a larger stack: new Thread(group, task, name, stackSize),"
+            " -Xss.",
+            "Compile the library with -fstack-clash-protection: it touches every page, so that the guard is met.",
         ),
     )
 

@@ -100,7 +100,7 @@ def check(report: Report) -> Iterator[Finding]:
             f" {jvm_threads.thread_words(report)}{doing}."
             + (_INTERRUPTED if profiler is not None else "")
             + (f" The VM operation was {operation}." if operation else "")
-            + f"{java}"
+            + f"{java}{_called_by(report)}"
             + ("" if profiler is not None else _EITHER)
             + _boot(report)
         ),
@@ -217,6 +217,14 @@ _DUMP_OWN = (
     " moment is a defect of the JVM."
 )
 _DUMP_FOREIGN = " A JavaThread outlives its native thread only where that was attached through JNI and ended first."
+
+
+def _called_by(report: Report) -> str:
+    """The library that had called the JVM, as an agent does from its callbacks."""
+    found = jvm_frames.library_frame(report)
+    if found is None or found[1].trust == "scan":
+        return ""
+    return f" {culprit.label(found[1])} of {jvm_frames.file_name(found[1].module or '')} had called the JVM there."
 
 
 def _boot(report: Report) -> str:

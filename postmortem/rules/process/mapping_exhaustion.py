@@ -26,7 +26,7 @@ NEAR = 65000
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
-    count = max(len(report.mappings), report.memory.mappings)
+    count = report.memory.mappings or len(report.mappings)
     if count < NEAR:
         return
     beyond = count > DEFAULT_LIMIT + 64

@@ -10,10 +10,11 @@ What to do: install the debug packages, or let debuginfod fetch them by build-id
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from postmortem.model import Finding, Report
+from postmortem.model import Finding, Module, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
@@ -50,6 +51,9 @@ def check(report: Report) -> Iterator[Finding]:
             (f"modules[{index}].symbols", "where names came from"),
             (f"modules[{index}].status", "the file found for it"),
         ]
+        if command := _debug_package(module):
+            places.append((f"modules[{index}].package.name", "the package that it is of"))
+            commands.append(command)
         if module.build_id:
             commands.append(f"debuginfod-find debuginfo {module.build_id}  # {PurePosixPath(path).name}")
     yield Finding(
@@ -73,5 +77,20 @@ def check(report: Report) -> Iterator[Finding]:
         ),
     )
 
+
+def _debug_package(module: Module) -> str | None:
+    """The command that installs a module's debug symbols, by its package note; None for other kinds of packages."""
+    name, version = module.package.get("name"), module.package.get("version")
+    if not name or not _PLAIN.fullmatch(name) or (version and not _PLAIN.fullmatch(version)):
+        return None
+    kind = module.package.get("type")
+    if kind == "deb":
+        return f"apt install {name}-dbgsym{f'={version}' if version else ''}"
+    if kind == "rpm":
+        return f"dnf debuginfo-install {name}{f'-{version}' if version else ''}"
+    return None
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9.+~:_-]{1,128}")
 
 RULE = Rule(id="missing-symbols", group="process", specificity=2, check=check, documentation=__doc__ or "")

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """One finding for each soname."""
+    """One finding for each soname, and for each module that needs what is not there."""
+    yield from _unmet(report)
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, module in enumerate(report.modules):
         name = module.soname or _file_soname(module)
@@ -57,6 +58,37 @@ def check(report: Report) -> Iterator[Finding]:
                     "If a plug-in needs its own copy, link it with -Wl,-Bsymbolic and hidden symbols, and"
                     " pass no objects across."
                 ),
+            ),
+        )
+
+
+def _unmet(report: Report) -> Iterator[Finding]:
+    """One finding for each module that was examined and needs what is not there."""
+    for index, module in enumerate(report.modules):
+        if not module.missing_libraries and not module.missing_versions:
+            continue
+        name = PurePosixPath(module.path).name
+        lacks = [*module.missing_versions, *(f"the library {library}" for library in module.missing_libraries)]
+        listed = ", ".join(lacks[:4]) + (f" and {len(lacks) - 4} more" if len(lacks) > 4 else "")
+        yield Finding(
+            rule=RULE.id,
+            title=f"{name} needs {listed}, which nothing that is mapped provides",
+            severity="medium",
+            confidence="likely",
+            claim="observation",
+            explanation=(
+                f"{name} was linked against other builds of the libraries than those in the process: {listed} is"
+                " missing. Its calls may reach functions with other arguments or layouts than it was compiled for."
+            ),
+            evidence=proof(
+                report,
+                (f"modules[{index}].path", "the module"),
+                (f"modules[{index}].missing_versions[0]" if module.missing_versions else "", "is not defined there"),
+                (f"modules[{index}].missing_libraries[0]" if module.missing_libraries else "", "is not mapped"),
+            ),
+            remedies=(
+                f"Install the releases that {name} was built against, or rebuild it on the oldest system.",
+                f"readelf --version-info {module.path} lists what it needs; ldd -v says where each comes from.",
             ),
         )
 

@@ -54,8 +54,11 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
             " unlocked part; a recursive mutex only if the state is consistent at that point."
         )
     else:
-        names = ", ".join(locks.name(thread) for thread in threads[:3])
-        title = f"Deadlock of {len(cycle)} threads: {names}" + (", …" if len(cycle) > 3 else "")
+        names = ", ".join(f"{locks.name(thread)}{locks.place(thread)}" for thread in threads[:3])
+        title = f"Deadlock of {len(cycle)} threads: {names}"
+        title += (
+            f" and {len(cycle) - 3} more threads" if len(cycle) > 4 else " and another thread" if len(cycle) > 3 else ""
+        )
         remedy = "Take these locks in the same order in all threads, or all at once with std::scoped_lock or std::lock."
     return Finding(
         rule=RULE.id,

@@ -11,6 +11,7 @@ from postmortem.machines.machine import machine_of
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
 from postmortem.model.report import RuntimeState
+from postmortem.model.thread import StackRange
 from postmortem.runtimes.hotspot.code.activation import Activations
 from postmortem.runtimes.hotspot.code.codecache import CodeCache
 from postmortem.runtimes.hotspot.code.method import Methods
@@ -19,6 +20,7 @@ from postmortem.runtimes.hotspot.code.stubs import StubNames
 from postmortem.runtimes.hotspot.layout import archive
 from postmortem.runtimes.hotspot.layout.oops import Oops
 from postmortem.runtimes.hotspot.layout.reading import Reading, problem
+from postmortem.runtimes.hotspot.layout.relocation import Relocations
 from postmortem.runtimes.hotspot.layout.vmstructs import read_tables
 from postmortem.runtimes.hotspot.stack.continuation import Continuations
 from postmortem.runtimes.hotspot.threads.compiling import compilations
@@ -123,6 +125,10 @@ class HotSpot(Runtime):
         self._flags, problems = flags(self._vm)
         self.problems += problems
         self._oops = Oops(self._vm, {flag.name: flag.value for flag in self._flags})
+        values = {flag.name: flag.value for flag in self._flags}
+        if values.get("UseZGC") == "true":
+            kind = "X" if values.get("ZGenerational") == "false" else "Z"
+            self._oops.relocations = Relocations(self._vm, names.address, kind)
         self._methods = Methods(self._oops)
         self._threads, problems = read_threads(
             self._vm,
@@ -198,6 +204,7 @@ class HotSpot(Runtime):
             wait_kind=None if wait is None or wait.held_by is None else wait.kind,
             waits_for_tid=None if wait is None or wait.held_by is None else wait.held_by.tid,
             pending_exception=thread.pending_exception,
+            stack=StackRange(start=Address(thread.low), end=Address(thread.high)) if thread.high else None,
             loop_polls=self._loop_polls(thread),
         )
 
@@ -241,6 +248,7 @@ class HotSpot(Runtime):
                 fields["error"] = msgspec.structs.replace(error, object_class=wanted[0], object_size=wanted[1])
         fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
         fields["deadlocks"] = deadlocks(self._threads, self._waits, self._virtual_threads.waiting)
+        fields["absent_threads"] = sum(t.is_java and t.tid is None for t in self._threads.threads)
         fields["thread_pools"] = pools(self._vm, self._oops, self._threads, self._waits)
         fields["virtual_threads"] = tuple(
             VirtualThread(

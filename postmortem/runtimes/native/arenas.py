@@ -55,12 +55,19 @@ def _blocks(segment: Segment, space: AddressSpace) -> int:
 
 
 def arenas(core: Core, space: AddressSpace) -> tuple[Arena, ...]:
-    """One entry per heap, ascending."""
+    """One entry per heap, ascending; the kernel may have joined it to the mapping before it."""
     found: list[Arena] = []
+    left = _LIMIT
     for segment in core.segments:
-        size = _heap_size(segment, space)
-        if size is not None and len(found) < _LIMIT:
-            found.append(Arena(start=Address(segment.start), size=size))
+        if segment.permissions != "rw-" or not segment.dumped:
+            continue
+        for start in range(-(-segment.start // HEAP_MAX) * HEAP_MAX, segment.start + segment.dumped, HEAP_MAX):
+            left -= 1
+            if left < 0:
+                return tuple(found)
+            size = _heap_at(start, space)
+            if size is not None and start + size <= segment.end:
+                found.append(Arena(start=Address(start), size=size))
     return tuple(found)
 
 
@@ -68,10 +75,14 @@ def _heap_size(segment: Segment, space: AddressSpace) -> int | None:
     """The size that the heap_info at the start of a mapping tells; None if there is none."""
     if segment.start % HEAP_MAX or segment.permissions != "rw-" or not segment.dumped:
         return None
-    words = space.words(segment.start, 4)
+    return _heap_at(segment.start, space)
+
+
+def _heap_at(start: int, space: AddressSpace) -> int | None:
+    words = space.words(start, 4)
     if words is None:
         return None
     arena, previous, size, _ = words
     sane = 0 < size <= HEAP_MAX and size % _PAGE == 0 and previous % HEAP_MAX == 0
-    in_heap = 0x20 <= arena % HEAP_MAX < 0x1000 and (previous or arena - arena % HEAP_MAX == segment.start)
+    in_heap = 0x20 <= arena % HEAP_MAX < 0x1000 and (previous or arena - arena % HEAP_MAX == start)
     return size if sane and in_heap else None

@@ -52,6 +52,7 @@ sampler /opt/libsampler.so none
 
 OS: Example Linux
 uname: Linux 6.1.0 x86_64
+OS uptime: 0 days 1:02 hours
 rlimit (soft/hard): STACK 8192k/infinity , NPROC 4096/4096 , AS infinity/infinity
 load average: 1.00 2.00 3.00
 
@@ -146,6 +147,7 @@ def test_the_machine_of_a_linux_log(tmp_path: Path) -> None:
     assert host.parameters == {"kernel.threads-max": "30000", "vm.max_map_count": "65530"}
     assert (host.tasks, host.tasks_limit, host.memory_limit) == (511, 512, 1 << 30)
     assert host.process_memory["Virtual Size"] == "5000000K (peak: 5100000K)"
+    assert host.details["OS uptime"] == "0 days 1:02 hours"
     assert "avx512f" in host.cpu_features and "avx2" in host.cpu_features
     assert host.limits["NPROC"] == "4096/4096"
     assert report.memory.mappings == 65529

@@ -88,7 +88,7 @@ def test_a_log_gives_a_whole_report(log: Path) -> None:
 def test_the_caller_of_a_call_to_nowhere_is_found_on_the_dumped_stack(log: Path) -> None:
     report = postmortem.analyze(log)
     caller = report.threads[0].frames[1]
-    assert (caller.module, caller.module_offset, caller.trust) == ("/opt/crash/libcrash.so", 0x13E8, "scan")
+    assert (caller.module, caller.module_offset, caller.trust) == ("/opt/crash/libcrash.so", 0x13E8, "frame-pointer")
     assert report.verdict is not None and report.verdict.rule == "jvm-crash-in-native-library"
 
 

@@ -70,6 +70,21 @@ TEXTS = (
     ("client_secret = " + PLAIN, PLAIN),
     ("tokens: [" + '"aaa111bbb", "ccc222ddd"]', "ccc222ddd"),
     ("OTP=493021", "493021"),
+    ("Login: admin / Password: Winter2024!","Winter2024!"),("secret key: 9a8b7c6d5e4f","9a8b7c6d5e4f"),("AWS_SESSION_TOKEN=IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVz","IQoJb3"),
+    ("smtp://mailer:m4il3r@smtp.example.com:587","m4il3r"),("mongodb+srv://svc:p4ss@cluster0.mongodb.net/?retryWrites=true","p4ss"),("oauth_token=abc123&oauth_token_secret=def456","def456"),
+    ("License key: ABCD-EFGH-1234-5678","EFGH-1234"),("PIN: 4711","4711"),("basic_auth: bob:plainword","plainword"),('<property name="password" value="zeppelin"/>',"zeppelin"),
+    ('{"name":"DB_PASSWORD","value":"zeppelin"}',"zeppelin"),("AuthToken(value=abc123de)","abc123de"),("INSERT INTO users(name,password) VALUES('bob','zeppelin')","zeppelin"),
+    ("UPDATE u SET password = MD5('zeppelin')","zeppelin"),("%22password%22%3A%22zeppelin%22","zeppelin"),("$_ENV['DB_PASS'] = 'zeppelin'","zeppelin"),
+    ("token (hunter2abc) rejected","hunter2abc"),("PWD=zeppelin;Server=x","zeppelin"),("AUTH PLAIN AGJvYgBodW50ZXIy","AGJvYg"),("> PASS zeppelin","zeppelin"),
+    ("psk=zeppelin","zeppelin"),("mysql://root:wurstsal","wurstsal"),('heap, 0x1 into 0x2 bytes, "mysql://root:wurstsal"',"wurstsal"),("sshpass -p zeppelin ssh h","zeppelin"),
+    ("redis-cli -h x -a zeppelin","zeppelin"),("ldapsearch -D cn=x -w zeppelin","zeppelin"),("user=bob&pass=zeppelin&x=1","zeppelin"),("authorization: [Bearer abc]","abc]"),
+    ("Password for bob: hunter2","hunter2"),("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&issuer=y","JBSWY3"),("rpcpassword=zeppelin","zeppelin"),("PrivateKey = aGVsbG8gd29ybGQgaGVsbG8gd29ybGQgaGVsbG8gdzE=","aGVsbG8"),
+    ('sasl.jaas.config=org.apache.kafka.PlainLoginModule required username="u" password="zeppelin";',"zeppelin"),("fs.s3a.secret.key=zeppelin","zeppelin"),("x: {accessToken: zeppelin12}","zeppelin12"),
+    ("https://h/?access_token=zeppelin","zeppelin"),("https://h/a?api_key=zeppelin","zeppelin"),("Failed to login with token 'abc-def-ghi-123'","abc-def"),("java.io.IOException: 401 for https://bob:zeppelin@repo/x","zeppelin"),
+    ("sftp> open bob:zeppelin@host","zeppelin"),("ENCRYPTION_KEY: zeppelin99","zeppelin99"),("webhook_secret = zeppelin","zeppelin"),("signing-secret: zeppelinzeppelin","zeppelinzepp"),("db.pwd: zeppelin","zeppelin"),
+    ("conn = psycopg2.connect(host='h', user='u', password='zeppelin')","zeppelin"),("private static final String API_SECRET = \"zeppelin\";","zeppelin"),("--data '{\"secret\":\"zeppelin\"}'","zeppelin"),
+    ("bearerToken=zeppelin","zeppelin"),("x-goog-api-key: zeppelin","zeppelin"),("Api-Token zeppelin77","zeppelin77"),("TWILIO_AUTH_TOKEN zeppelin77x","zeppelin77x"),("sessionid=zeppelin77","zeppelin77"),
+    ("uid=5;sid=a8f7d6e5c4b3","a8f7d6"),("passcode 493021","493021"),("your OTP is 493021","493021"),("verification code: 493021","493021"),
 )  # fmt: skip
 """(running text, the secret in it)."""
 
@@ -121,7 +136,7 @@ ORDINARY = (
     "Access denied for user 'root'@'localhost' (using password: YES)", "password: must not be empty",
     "com.example.Token.parse(Token.java:45)", "com.example.PasswordEncoder: encoding", "at app.Secret.run(Secret.java:12)",
     "std::map<Key, Value>::at: key not found", "Token::parse (12 bytes)", "key: name, value: 3", "sort key=id",
-    "session: closed", "author=bob", "monkey=1", "stack cookie 0x7ffd12345678", "cookie=0x7ffd12345678", "max_tokens=4096",
+    "session: closed", "author=bob", "monkey=1", "stack cookie 0x7ffd12345678", "  Array cookie:            ac", "cookie=0x7ffd12345678", "max_tokens=4096",
     "http://host:8080/a@b", "git@host:repo.git", "mailto:bob@example.com", "memcpy@GLIBC_2.14", "ssh://git@host/x",
     "https://host/path?page=2&sort=name", "signal 11 (SIGSEGV), code 1 (SEGV_MAPERR)", "Compiled method (c1) a.Token::next",
     "assertion failed: key != nullptr", "pthread_key_create", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -142,3 +157,9 @@ ORDINARY_ENTRIES = (
     ("java.security.egd", "file:/dev/urandom"), ("javax.net.ssl.trustStore", "/a/b.jks"), ("user.name", "bob"),
     ("PUBLIC_KEY", "abcdefgh12345678"), ("USE_AUTH", "true"), ("PIN_THREADS", "1"), ("sun.arch.data.model", "64"),
 )  # fmt: skip
+
+PIECES = (
+    "a", ":", "=", "://", "a://b:", "@", "-p ", "password=", 'password="', "\\", "[", "(a) values ('", "token (", "<a", "&a=",
+    "-----BEGIN PRIVATE KEY-----", "Authorization: ", "eyJ", "passphrase a ", "x-a-key", " -H a:", "name=a value=", "$6$",
+)  # fmt: skip
+"""What a searcher may take for the beginning of a secret again and again."""

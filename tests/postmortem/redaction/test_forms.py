@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -111,6 +113,15 @@ def test_patterns_of_the_user() -> None:
     assert masked.process.arguments == ("app", MASK, "kunde=0815")
     assert masked.process.environment == {"X": f"see {MASK}"}
     assert masked.redacted == {"pattern": 2}
+
+
+@pytest.mark.parametrize("piece", forms.PIECES)
+def test_what_repeats_itself_costs_no_more_than_its_length(piece: str) -> None:
+    """Time of the process, far from what a quadratic search takes."""
+    text = (piece * 30_000)[:30_000]
+    start = time.process_time()
+    mask_text(text)
+    assert time.process_time() - start < 5
 
 
 def test_values_are_counted_by_kind() -> None:

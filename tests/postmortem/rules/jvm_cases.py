@@ -232,6 +232,15 @@ def spoiled(register: str, value: int, *operands: Operand | None, **rest: Any) -
     return java_crash(threads=(crashing,), operands=found, address=address, **rest)
 
 
+def one_frame(*frames: Frame) -> Report:
+    """A fault in native code whose caller lies in the thread's stack."""
+    stack = StackRange(start=Address(LOW), end=Address(HIGH))
+    callers = (msgspec.structs.replace(item, sp=Address(LOW + 0x10000)) for item in NATIVE_METHOD)
+    java = JavaThread(name="main", kind="JavaThread", stack=stack)
+    crashing = Thread(tid=PID, crashed=True, frames=(*frames, *callers), java=java)
+    return java_crash(threads=(crashing,), code=128, address=None, mappings=())
+
+
 JVM_CASES: dict[str, Cases] = {
     "jvm-illegal-instruction": Cases(
         (
@@ -495,8 +504,13 @@ JVM_CASES: dict[str, Cases] = {
                 address=LOW - 8,
                 mappings=(),
             ),
+            one_frame(msgspec.structs.replace(native("decode"), sp=Address(LOW - (1 << 24)))),
         ),
         (
+            one_frame(msgspec.structs.replace(native("decode"), sp=Address(LOW + 0x9000))),
+            one_frame(
+                frame(None, kind="signal"), msgspec.structs.replace(native("decode"), sp=Address(LOW - (1 << 24)))
+            ),
             overflow(*DEEP, *NATIVE_METHOD, sp=LOW + 0x80000),
             overflow(*DEEP, *NATIVE_METHOD, code=0, sender=7),
             JNI_CRASH,

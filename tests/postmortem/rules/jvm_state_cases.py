@@ -209,6 +209,13 @@ LEAVING = java_thread(
     wait_kind="join",
     waits_for_tid=501,
 )
+PINNED = tuple(
+    java_thread(600 + n, f"maker-{n}", "_thread_blocked", vm("GCLocker::stall_until_clear()"), *MAIN) for n in range(2)
+)
+PINNER = msgspec.structs.replace(
+    java_thread(610, "pinner", "_thread_in_native", libc("poll"), native("fill"), *NATIVE_METHOD),
+    wait=Wait(syscall="poll", kind="syscall"),
+)
 THRASHING = msgspec.structs.replace(
     java_heap(30 * MIB, 32 * MIB, collector="Parallel"),
     full_collections=300,
@@ -259,6 +266,18 @@ JVM_STATE_CASES: dict[str, Cases] = {
             ),
         ),
         (killed(state(thread_pools=(POOL,)), STARVED[0]), killed(state(), *STARVED), report(jvm=Jvm()), report()),
+    ),
+    "jvm-gc-locker-stall": Cases(
+        (
+            killed(state(), *PINNED, PINNER),
+            killed(state(), *PINNED, PINNER, msgspec.structs.replace(PINNER, tid=611)),
+        ),
+        (
+            killed(state(), PINNED[0], PINNER),
+            killed(state(), *STARVED, PINNER),
+            killed(state(), *PINNED, msgspec.structs.replace(PINNER, wait=None)),
+        ),
+        (killed(state(), *PINNED), report(jvm=Jvm()), report()),
     ),
     "jvm-exit-stalled": Cases(
         (killed(state(), LEAVING, HOOK),),

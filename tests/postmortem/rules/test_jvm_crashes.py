@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from postmortem import rules
 from postmortem.model import Address, Frame, Report, from_json, to_json
-from postmortem.model.jvm import Compilation, Flag, Heap, Jvm, SignalHandler, VmError
+from postmortem.model.jvm import Compilation, Flag, Heap, HeapSpace, Jvm, SignalHandler, VmError
 from postmortem.model.queries.paths import resolve, show
 from postmortem.rules.engine import run
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -49,7 +49,7 @@ from tests.postmortem.rules.jvm_cases import (
     vm,
 )
 from tests.postmortem.rules.jvm_state_cases import JVM_STATE_CASES
-from tests.postmortem.rules.reports import findings, signal, verdict
+from tests.postmortem.rules.reports import findings, operand, signal, verdict
 
 ALL_JVM_CASES = {**JVM_CASES, **JVM_STATE_CASES}
 CALLS = ("jvm-bad-jni-reference", "jvm-jni-fatal-error")
@@ -399,3 +399,25 @@ def test_never_raises_and_evidence_always_resolves(
         assert found.evidence
         for evidence in found.evidence:
             resolve(item, evidence.where)
+
+
+@pytest.mark.parametrize(
+    ("end", "address", "expected"),
+    [
+        (1 << 32, 0x41414141, "four bytes 0x41, text 'AAAA'"),
+        (3 << 32, (0x41414141 << 3) + 12, "four bytes 0x41, text 'AAAA'"),
+        (3 << 32, (0xFEFEFEFE << 3) + 8, "four bytes 0xfe"),
+        (1 << 32, int.from_bytes(b"name", "little") + 8, "the text 'name'"),
+        (1 << 32, 0x10014, None),
+        (1 << 32, 0xDEAD000, None),
+    ],
+)
+def test_what_a_compressed_reference_was_overwritten_with(end: int, address: int, expected: str | None) -> None:
+    heap = Heap(spaces=(HeapSpace(name="eden", start=Address(1 << 30), end=Address(end)),))
+    flags = (Flag(name="UseCompressedOops", value="true"),)
+    operands = (operand(address, base="rcx", base_value=address - 8),) if "text 'n" in str(expected) else ()
+    told = {"address": address, "operands": operands}
+    report = java_crash(compiled("shop.Row.get"), *MAIN, **told, jvm=state(flags=flags, heap=heap))
+    assert jvm_views.overwritten_reference(report) == expected
+    uncompressed = java_crash(compiled("shop.Row.get"), *MAIN, address=address, jvm=state(heap=heap))
+    assert jvm_views.overwritten_reference(uncompressed) is None

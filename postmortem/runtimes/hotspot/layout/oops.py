@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postmortem.runtimes.hotspot.layout.reading import Reading
+    from postmortem.runtimes.hotspot.layout.relocation import Relocations
 
 _MAX_FIELDS = 1 << 14
 _MAX_SUPERS = 256
@@ -24,6 +25,8 @@ _MAX_SYMBOL = 1 << 16
 _INTERNAL_FIELD = 0x400
 _MONITOR = 2
 _FORWARDED = 3
+_Z_REMAPPED = 12
+_Z_SHIFTS = {1: 13, 2: 14, 4: 15, 8: 16}
 _ANONYMOUS = re.compile(r"\$\$Lambda\$\d+$|^java/lang/invoke/LambdaForm\$(?:B?MH|DMH)$")
 
 
@@ -39,7 +42,9 @@ class JavaField(NamedTuple):
 class Oops:
     """Decoding of one VM's objects. `compact`: class in the mark word; `narrow`: compressed references.
 
-    With generational Z references in the heap and in handles carry colours; `load_shift` removes them.
+    With generational Z references in the heap and in handles carry colours, and lie as many bits higher as the colour
+    says that tells which relocations they know of (zAddress.inline.hpp, load_shift_lookup); `load_shift` is that of the
+    present one. relocations: where objects are now that Z has moved.
     """
 
     def __init__(self, vm: Reading, flags: dict[str, str]) -> None:
@@ -58,6 +63,7 @@ class Oops:
         self.alignment = int(alignment) if alignment in ("16", "32", "64", "128", "256") else 8
         self.reference_size = 4 if self.narrow else 8
         self.load_shift = 0
+        self.relocations: Relocations | None = None
         if flags.get("UseZGC") == "true":
             instance = vm.static_word("ZGlobalsForVMStructs._instance_p")
             self.load_shift = (vm.word(vm.field(instance, "ZGlobalsForVMStructs._ZPointerLoadShift")) or 0) & 63
@@ -75,7 +81,19 @@ class Oops:
         """The address that a reference stored in the heap stands for; 0 for null."""
         if self.narrow:
             return self.base + (raw << self.shift) if raw else 0
-        return raw >> self.load_shift
+        return self.whole(raw)
+
+    def whole(self, raw: int) -> int:
+        """The address that a reference of full width stands for, in the heap or in a handle; 0 for null."""
+        if self.load_shift:
+            shift = _Z_SHIFTS.get(raw >> _Z_REMAPPED & 0xF, self.load_shift)
+            address = raw >> shift
+            # One of the present colour has been looked at since the relocation began.
+            if shift == self.load_shift:
+                return address
+        else:
+            address = raw
+        return address if self.relocations is None else self.relocations.current(address)
 
     def load(self, address: int | None) -> int | None:
         """The object that the reference at `address` in the heap refers to; 0 for null."""
@@ -88,7 +106,7 @@ class Oops:
         if not target:
             return target
         raw = self.vm.word(target)
-        return None if raw is None else raw >> self.load_shift
+        return None if raw is None else self.whole(raw)
 
     def klass(self, oop: int | None) -> int | None:
         """The Klass* of an object."""
@@ -190,7 +208,7 @@ class Oops:
         if self.vm.type_string("Klass._java_mirror") == "OopHandle":
             return self.handle(place)
         raw = self.vm.word(place)
-        return None if raw is None else raw >> self.load_shift
+        return None if raw is None else self.whole(raw)
 
     def declared(self, klass: int) -> tuple[JavaField, ...]:
         """The fields that a class itself declares, the VM's injected ones left out."""

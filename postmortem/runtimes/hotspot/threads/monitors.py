@@ -192,7 +192,7 @@ class _Monitors:
         if self._weak:
             return self._oops.handle(at)
         raw = self._vm.word(at)
-        return None if raw is None else raw >> self._oops.load_shift
+        return None if raw is None else self._oops.whole(raw)
 
     def _text(self, target: int | None) -> str | None:
         name = self._oops.class_of(target)
@@ -261,5 +261,6 @@ class _Monitors:
                 if top is not None and start < top <= start + _MAX_LOCK_STACK:
                     for raw in vm.memory.words(thread.address + start, (top - start) // 8) or ():
                         # Without colours, unlike references in the heap.
-                        self._held[raw] = thread
+                        moved = self._oops.relocations
+                        self._held[raw if moved is None else moved.current(raw)] = thread
         return self._held

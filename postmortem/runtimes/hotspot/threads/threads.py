@@ -270,7 +270,7 @@ class _Reader:
         if through_handle:
             return self._oops.handle(address + offset)
         raw = self._word(address, offset)
-        return None if raw is None else raw >> self._oops.load_shift
+        return None if raw is None else self._oops.whole(raw)
 
     def _object(self, oop: int | None) -> tuple[str | None, int | None, bool | None, int | None]:
         """Name, tid, daemon and status of a java.lang.Thread; since JDK 19 the latter two are in its holder."""

@@ -1,0 +1,147 @@
+"""How a module was built, and what it needs of others, from its file by lief.
+
+lief is imported when the first module is looked at: its import takes longer than the analysis of a small core.
+Sources: gABI "Dynamic Section"; LSB "Symbol Versioning"; x86-64 psABI and AArch64 ELF, "Program Property".
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parsers.limits import LIMITS
+from postmortem.model import Hardening
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DF_TEXTREL, _DF_BIND_NOW, _DF_1_NOW = 4, 8, 1
+_PF_X = 1
+_X86_FEATURES, _AARCH64_FEATURES = 0xC0000002, 0xC0000000
+_IBT, _SHSTK, _BTI, _PAC = 1, 2, 1, 2
+_CHECKED = re.compile(r"__\w+_chk$")
+_VER_FLG_WEAK = 2
+
+
+class Needed(NamedTuple):
+    """A symbol version that a module needs of a library."""
+
+    library: str
+    version: str
+
+
+class Facts(NamedTuple):
+    """What one file says. provides: the versions that it defines."""
+
+    needed: tuple[str, ...]
+    versions: tuple[Needed, ...]
+    provides: tuple[str, ...]
+    interpreter: str | None
+    compilers: tuple[str, ...]
+    flags: str | None
+    hardening: Hardening
+
+
+def facts(path: Path) -> Facts | None:
+    """Of the ELF file at `path`; None when it is too large, or lief can't read it."""
+    try:
+        if path.stat().st_size > LIMITS.forensic_file:
+            return None
+    except OSError:
+        return None
+    import lief
+
+    lief.logging.disable()
+    config = lief.ELF.ParserConfig()
+    config.parse_relocations = config.parse_symtab_symbols = config.parse_overlay = False
+    try:
+        binary: Any = lief.ELF.parse(str(path), config)
+        return None if binary is None else _facts(binary)
+    except (RuntimeError, ValueError, TypeError, OverflowError, SystemError, UnicodeError, struct.error):
+        return None  # of a damaged file
+
+
+def _facts(binary: Any) -> Facts:
+    most = LIMITS.forensic_names
+    versions = [
+        Needed(_name(requirement.name), _name(version.name))
+        for requirement in list(binary.symbols_version_requirement)[:most]
+        for version in list(requirement.get_auxiliary_symbols())[:most]
+        if not version.flags & _VER_FLG_WEAK
+    ]
+    # The first version that a file defines is its own name (VER_FLG_BASE).
+    provides = [
+        _name(symbol.name)
+        for definition in list(binary.symbols_version_definition)[:most]
+        for symbol in list(definition.auxiliary_symbols)[:1]
+    ]
+    tags = {int(entry.tag): int(entry.value) for entry in list(binary.dynamic_entries)[:most]}
+    return Facts(
+        needed=tuple(_name(name) for name in list(binary.libraries)[:most]),
+        versions=tuple(versions[:most]),
+        provides=tuple(provides),
+        interpreter=_name(binary.interpreter) if binary.has_interpreter else None,
+        compilers=tuple(_strings(binary, ".comment")[:8]),
+        flags=(" ".join(_strings(binary, ".GCC.command.line"))[: LIMITS.string] or None),
+        hardening=_hardening(binary, tags),
+    )
+
+
+def _name(name: str | bytes) -> str:
+    text = name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+    return text[: LIMITS.string]
+
+
+def _strings(binary: Any, section: str) -> list[str]:
+    """The strings of a section, each once."""
+    found = binary.get_section(section) if binary.has_section(section) else None
+    if found is None or found.size > LIMITS.package_note:
+        return []
+    parts = bytes(found.content).split(b"\0")
+    return list(dict.fromkeys(part.decode("utf-8", "backslashreplace") for part in parts if part))
+
+
+def _hardening(binary: Any, tags: dict[int, int]) -> Hardening:
+    import lief
+
+    segments = {int(segment.type) & 0xFFFFFFFF: segment for segment in binary.segments}
+    stack = segments.get(int(lief.ELF.Segment.TYPE.GNU_STACK) & 0xFFFFFFFF)
+    relro = segments.get(int(lief.ELF.Segment.TYPE.GNU_RELRO) & 0xFFFFFFFF)
+    dynamic = lief.ELF.DynamicEntry.TAG
+    flags = tags.get(int(dynamic.FLAGS), 0)
+    now = (
+        int(dynamic.BIND_NOW) in tags
+        or bool(flags & _DF_BIND_NOW)
+        or bool(tags.get(int(dynamic.FLAGS_1), 0) & _DF_1_NOW)
+    )
+    names = {_name(symbol.name) for symbol in list(binary.dynamic_symbols)[: LIMITS.symbols]}
+    x86, arm = _features(binary, _X86_FEATURES), _features(binary, _AARCH64_FEATURES)
+    machine = str(binary.header.machine_type)
+    intel = machine.endswith("X86_64")
+    return Hardening(
+        relro="none" if relro is None else "full" if now else "partial",
+        canary="__stack_chk_fail" in names,
+        fortified=any(_CHECKED.match(name) for name in names if name != "__stack_chk_fail"),
+        executable_stack=stack is not None and bool(int(stack.flags) & _PF_X),
+        text_relocations=int(dynamic.TEXTREL) in tags or bool(flags & _DF_TEXTREL),
+        position_independent=str(binary.header.file_type).endswith("DYN"),
+        indirect_branch_tracking=bool(x86 & _IBT) if intel else None,
+        shadow_stack=bool(x86 & _SHSTK) if intel else None,
+        branch_target_identification=bool(arm & _BTI) if machine.endswith("AARCH64") else None,
+    )
+
+
+def _features(binary: Any, wanted: int) -> int:
+    """The FEATURE_1_AND word of .note.gnu.property: type, size, bits, each property padded to 8 bytes."""
+    for note in list(binary.notes)[: LIMITS.forensic_names]:
+        if _name(note.name) != "GNU" or "PROPERTY" not in str(note.type):
+            continue
+        data = bytes(note.description)
+        position = 0
+        while position + 12 <= len(data):
+            kind, size, bits = struct.unpack_from("<III", data, position)
+            if kind == wanted and size >= 4:
+                return int(bits)
+            position += 8 + (size + 7 & ~7)
+    return 0

@@ -1,0 +1,109 @@
+"""Collection that waits for native code to let go of an array.
+
+What it finds: threads that need memory and wait until the last JNI critical section ends.
+Why it matters: no collection can run between GetPrimitiveArrayCritical (GetStringCritical) and its release, with all
+collectors but those that pin regions (G1 since JDK 22, Shenandoah, Z): one native call stops all that allocate.
+Evidence it needs: the VM's functions that wait for it, and a thread that is blocked in a native method of a library
+that is not the JDK's.
+False alarms: critical sections are short, and the core may show such a moment; so two threads must wait while the one
+in native code is itself in a system call. Which thread is in the section, no table of the VM tells: never certain.
+What to do: release the array before anything that may block.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from postmortem.model import Finding, Report, Thread
+from postmortem.model.queries.names import plain
+from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WAITS = re.compile(r"GC_?[Ll]ocker::(?:stall_until_clear|block|jni_lock)")
+_LEAST = 2
+_TOP = 24
+
+
+def check(report: Report) -> Iterator[Finding]:
+    """At most one finding."""
+    if jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None:
+        return
+    waiting = []
+    for index, thread in enumerate(report.threads):
+        at = next((n for n, f in enumerate(thread.frames[:_TOP]) if _WAITS.match(plain(f.function or ""))), None)
+        if at is not None:
+            waiting.append((index, at))
+    if len(waiting) < _LEAST:
+        return
+    inside = [
+        (index, thread, place)
+        for index, thread in enumerate(report.threads)
+        if (place := _in_library(report, thread)) is not None
+    ]
+    if not inside:
+        return
+    index, thread, (number, method) = inside[0]
+    frame = thread.frames[number]
+    library = jvm_frames.file_name(frame.module or "")
+    name = (thread.java.name if thread.java is not None else None) or f"thread {thread.tid}"
+    java = jvm_frames.java_place(thread.frames[method])
+    label = f"{plain(frame.function)}()" if frame.function else "native code"
+    sure = len(inside) == 1
+    yield Finding(
+        rule=RULE.id,
+        title=f"{len(waiting)} threads wait for a JNI critical section to end: {name} is in {label} of {library}"[:200],
+        severity="critical",
+        confidence="likely" if sure else "possible",
+        claim="cause",
+        explanation=(
+            f"{len(waiting)} threads need memory, and the collection that would free some may not begin while native"
+            " code is between GetPrimitiveArrayCritical or GetStringCritical and its release. "
+            + (
+                f"The one thread that is blocked in native code of a library that is not the JDK's is {name}"
+                f" (thread {thread.tid}): in {label} of {library}, called through {java}."
+                if sure
+                else f"{len(inside)} threads are blocked in native code that is not the JDK's, {name} among them."
+            )
+            + " No table of the VM tells who is in such a section, or for how long."
+        ),
+        rivals=("the section was about to end: short ones stop the others for a moment",),
+        evidence=proof(
+            report,
+            *((f"threads[{n}].frames[{at}].function", "waits for the critical section") for n, at in waiting[:3]),
+            (f"threads[{index}].frames[{number}].function", f"where {name} is"),
+            (f"threads[{index}].frames[{number}].module", "of this library"),
+            (f"threads[{index}].frames[{method}].function", "through this native method"),
+            (f"threads[{index}].wait.syscall", "blocked in this system call"),
+            ("jvm.heap.collector", "the collector"),
+        ),
+        remedies=(
+            f"Let {label} release the array before it blocks: copy it (GetByteArrayRegion), or use a direct buffer.",
+            "Run with -Xcheck:jni: it warns of JNI calls inside critical sections.",
+            "G1 of JDK 22 and newer pins the region instead and goes on.",
+        ),
+    )
+
+
+def _in_library(report: Report, thread: Thread) -> tuple[int, int] | None:
+    """Indexes of the frame in a library that is neither the JDK's nor the system's, and of the native method below."""
+    if thread.wait is None or thread.java is None or thread.java.thread_state != "_thread_in_native":
+        return None
+    found = None
+    for index, frame in enumerate(thread.frames):
+        if jvm_frames.is_java(frame):
+            return None if found is None else (found, index)
+        if frame.module is None or jvm_frames.is_vm(frame) or jvm_frames.is_system(frame.module):
+            continue
+        if jvm_frames.is_jdk_library(report, frame.module):
+            return None
+        found = index if found is None else found
+    return None
+
+
+RULE = Rule(id="jvm-gc-locker-stall", group="jvm", specificity=40, check=check, documentation=__doc__ or "")
