@@ -73,6 +73,7 @@ class Limits:
     package_note: int = 1 << 16
     forensic_names: int = 4096
     forensic_file: int = 1 << 29
+    const_method_words: int = 1 << 20
     frames_with_registers: int = 64
     java_frames_with_registers: int = 256
     frames_with_values: int = 30
