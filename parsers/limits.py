@@ -17,6 +17,8 @@ class Limits:
     notes: int = 1 << 18
     threads: int = 20_000
     mapped_files: int = 1 << 17
+    auxiliary_bytes: int = 1 << 14
+    """Of NT_AUXV; Linux writes some 24 entries of 16 bytes."""
     path_bytes: int = 1 << 24
     """Of the paths of all mapped files."""
     symbols: int = 1 << 23
@@ -30,8 +32,12 @@ class Limits:
     frame_text: int = 1 << 26
     """Characters of functions, files and modules of all frames, counted each time they appear."""
     modules: int = 4096
-    file_lookups: int = 20_000
-    """Candidates for files of modules that are looked for on this machine."""
+    file_lookups: int = 40_000
+    """Candidates for files of modules that are looked for on this machine, each once for 4 parts of its path."""
+    file_pieces: int = 1 << 17
+    """Ranges of memory that are read from files."""
+    tls_words: int = 1 << 24
+    """Of the TLS of all threads, that are searched for a caught exception."""
     mappings: int = 70_000
     """That the report lists."""
     text: int = 1 << 23
@@ -53,6 +59,12 @@ class Limits:
     """Items of linked lists of a runtime."""
     named_frames_per_thread: int = 300_000
     cfa_instructions: int = 4096
+    cfa_bytes: int = 1 << 24
+    """Of the CFA programs of all places that frames of a run stop at."""
+    expression_bytes: int = 1 << 22
+    """Of DWARF expressions, counted each time one is evaluated for a frame."""
+    frame_descriptions: int = 1 << 20
+    """FDEs of a section that has no search table."""
     expression_operations: int = 1024
     link_map_entries: int = 65_536
     section_bytes: int = 1 << 28
@@ -61,6 +73,7 @@ class Limits:
     package_note: int = 1 << 16
     forensic_names: int = 4096
     forensic_file: int = 1 << 29
+    const_method_words: int = 1 << 20
     frames_with_registers: int = 64
     java_frames_with_registers: int = 256
     frames_with_values: int = 30
@@ -85,6 +98,9 @@ class Limits:
     places_cached: int = 256
     log_bytes: int = 1 << 23
     """Of a text that is or holds a log; each line counts for 40 bytes at least."""
+    map_bytes: int = 1 << 26
+    """Of a perf map."""
+    map_functions: int = 1 << 19
     open_files: int = 256
     """Descriptors of files that are held open at a time; others are opened again when they are read."""
     blocks_kept: int = 4096

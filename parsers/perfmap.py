@@ -8,8 +8,12 @@ and its place used again.
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
-from parsers.limits import LIMITS
+from parsers.limits import LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LONGEST_LINE = 8192
 
@@ -36,11 +40,23 @@ class PerfMap:
         return (name, address - start) if address - start < size else None
 
 
-def parse(data: bytes) -> PerfMap:
-    """The functions of a perf map; lines that make no sense are counted, never an error."""
+def parse(pieces: Iterable[bytes], limits: Limits = LIMITS) -> PerfMap:
+    """The functions of a perf map that comes in pieces; lines that make no sense are counted, never an error."""
     functions: dict[int, tuple[int, str]] = {}
     skipped = 0
-    for line in data.split(b"\n"):
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        skipped += _take(lines, functions, limits)
+        # Of a line without an end its beginning is enough.
+        rest = rest[:_LONGEST_LINE]
+    return PerfMap(functions, skipped + _take([rest], functions, limits))
+
+
+def _take(lines: Iterable[bytes], functions: dict[int, tuple[int, str]], limits: Limits) -> int:
+    """Add what lines say; how many of them said nothing."""
+    skipped = 0
+    for line in lines:
         if not line.strip():
             continue
         parts = line[:_LONGEST_LINE].split(None, 2)
@@ -50,8 +66,8 @@ def parse(data: bytes) -> PerfMap:
         except (ValueError, IndexError):
             skipped += 1
             continue
-        if not 0 <= start < 1 << 64 or size <= 0 or len(functions) >= LIMITS.symbols:
+        if not 0 <= start < 1 << 64 or size <= 0 or (len(functions) >= limits.map_functions and start not in functions):
             skipped += 1
             continue
         functions[start] = size, name
-    return PerfMap(functions, skipped)
+    return skipped

@@ -150,6 +150,8 @@ class FrameTable:
         self._header_size = header_size
         self._section = section_address
         self._section_size = section_size
+        self.work = 0
+        """Bytes of CFA programs executed so far."""
 
     def _load(self) -> None:
         self._loaded = True
@@ -181,7 +183,7 @@ class FrameTable:
         rows: list[tuple[int, int]] = []
         position = address
         end = address + size
-        while position + 8 <= end and len(rows) < LIMITS.symbols:
+        while position + 8 <= end and len(rows) < LIMITS.frame_descriptions:
             head = self._read(position, 12)
             if head is None:
                 break
@@ -327,6 +329,7 @@ class FrameTable:
             fde = self.find(pc)
             if fde is None:
                 return None
+            self.work += len(fde.instructions) + len(fde.cie.instructions)
             return execute(fde, pc)
         except (IndexError, ValueError, struct.error) as damage:
             raise ParseError("call frame information", pc & 0xFFFFFFFFFFFF, str(damage)) from damage

@@ -168,7 +168,7 @@ def mapped_files(descriptor: memoryview, limits: Limits = LIMITS) -> tuple[list[
 def auxiliary_vector(descriptor: memoryview) -> dict[int, int]:
     """NT_AUXV: a_type → a_val up to AT_NULL."""
     vector: dict[int, int] = {}
-    whole = len(descriptor) // 16 * 16
+    whole = min(len(descriptor), LIMITS.auxiliary_bytes) // 16 * 16
     for key, value in struct.iter_unpack("<QQ", descriptor[:whole]):
         if key == 0:
             break

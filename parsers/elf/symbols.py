@@ -24,7 +24,9 @@ SHN_LORESERVE = 0xFF00
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC = 0, 1, 2, 10
 _KINDS = frozenset((STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC))
 _SYM = struct.Struct("<IBBHQQ")
-_MINI_LIMIT = 1 << 28
+_NOTE_SECTIONS = 64
+_MINI_LIMIT = 1 << 26
+_NAMES_SMALL = 1 << 16
 _NAMES_LIMIT = 1 << 29
 """Bytes of one string table, and of all names taken from it: names may overlap, so both need a bound."""
 
@@ -91,7 +93,11 @@ class Sections:
     @property
     def build_id(self) -> str | None:
         """The GNU build-id, lower-case hex."""
+        left = _NOTE_SECTIONS
         for section in self._headers:
+            left -= section.type == SHT_NOTE
+            if left < 0:
+                break
             if section.type == SHT_NOTE and section.offset + section.size <= len(self._data):
                 identity = notes.build_id(self._data, section.offset, min(section.size, 1 << 16), section.addralign)
                 if identity is not None:
@@ -112,7 +118,7 @@ class Sections:
         return DebugLink(name, crc)
 
     def mini_debug_info(self) -> bytes | None:
-        """The ELF file inside .gnu_debugdata, at most 256 MiB of it. Raises ParseError when damaged."""
+        """The ELF file inside .gnu_debugdata, at most 64 MiB of it. Raises ParseError when damaged."""
         section = self.find(b".gnu_debugdata")
         if section is None:
             return None
@@ -160,7 +166,8 @@ class Sections:
         # Separate debug files keep all section headers, so indices hold there too.
         sections = min(len(ends), SHN_LORESERVE)
         result = []
-        budget = _NAMES_LIMIT
+        # Linkers let names share their ends, which saves little: much more than the table's size is no linker's work.
+        budget = min(_NAMES_LIMIT, 2 * len(strings) + _NAMES_SMALL)
         rows = self._data[table.offset : table.offset + count * _SYM.size]
         for name, info, _, section, value, size in _SYM.iter_unpack(rows[: len(rows) // _SYM.size * _SYM.size]):
             if not section or not name or info & 15 not in _KINDS or section >= sections:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from parsers.filebytes import FileBytes
 
 _NOT_ELF = "not an ELF image"
+_PARTS_OF_LOOKUP = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -218,7 +219,7 @@ def _find_file(
     deleted = module.path.endswith(DELETED)
     mismatched: tuple[Path, str | None] | None = None
     for path, root in _candidates(module, search, is_executable):
-        if not space.budget.take("file_lookups"):
+        if not space.budget.take("file_lookups", 1 + len(path.parts) // _PARTS_OF_LOOKUP):
             break
         content = open_regular(path, root)
         if isinstance(content, str):
@@ -236,7 +237,7 @@ def _find_file(
         module.content = content
         for start, end, offset in rows:
             available = min(end - start, max(0, len(content) - offset))
-            if available > 0:
+            if available > 0 and space.budget.take("file_pieces"):
                 space.add_file(Piece(start, start + available, content, offset))
         return
     if mismatched is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from postmortem.machines.machine import Machine, Registers
-    from postmortem.model import Frame, JavaThread, Jvm, Problem
+    from postmortem.model import Frame, JavaThread, Jvm, Problem, Value
     from postmortem.model.report import RuntimeState
     from postmortem.model.thread import Trust
     from postmortem.options import Options
@@ -87,6 +87,10 @@ class Runtime(Protocol):
 
     def thread(self, tid: int) -> JavaThread | None:
         """What the runtime knows of a thread of the core."""
+        return None
+
+    def variables(self, raw: RawFrame) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
+        """Arguments and locals of an activation of generated code; None: not known."""
         return None
 
     def state(self, asked: Asked) -> State:
@@ -171,6 +175,11 @@ def caught_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> Caugh
 def switch_of(runtimes: Sequence[Runtime], fs_base: int) -> Switch | None:
     """How the stack of a thread goes on where a runtime has left another one."""
     return next((found for runtime in runtimes if (found := runtime.switch(fs_base)) is not None), None)
+
+
+def variables_of(runtimes: Sequence[Runtime], raw: RawFrame) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
+    """Arguments and locals of an activation, by the first runtime that knows them."""
+    return next((found for runtime in runtimes if (found := runtime.variables(raw)) is not None), None)
 
 
 def thread_of(runtimes: Sequence[Runtime], tid: int) -> JavaThread | None:

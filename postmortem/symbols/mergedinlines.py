@@ -40,7 +40,7 @@ def merged_at(content: Buffer, address: int, line: int) -> list[Merged]:
         elf = ELFFile(io.BytesIO(bytes(content[:])))
         if not elf.has_dwarf_info():
             return []
-        dwarf = elf.get_dwarf_info(follow_links=False)
+        dwarf = elf.get_dwarf_info(relocate_dwarf_sections=False, follow_links=False)
         ranges = dwarf.get_aranges()
         offset = None if ranges is None else ranges.cu_offset_at_addr(address)
         if offset is None:

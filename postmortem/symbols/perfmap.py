@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from parsers.perfmap import PerfMap, parse
 from postmortem.model import Problem
 from postmortem.targets.files import open_regular
@@ -12,8 +13,6 @@ from postmortem.targets.files import open_regular
 if TYPE_CHECKING:
     from parsers.elf.core import Core
     from postmortem.targets.files import SearchPath
-
-_LARGEST = 1 << 30
 
 
 class GeneratedCode:
@@ -42,7 +41,16 @@ class GeneratedCode:
         if isinstance(content, str):
             return None
         with content:
-            found = parse(content[:_LARGEST])
+            found = parse(piece for _, piece in content.pieces(0, LIMITS.map_bytes))
+            beyond = len(content) - LIMITS.map_bytes
+        if beyond > 0 or len(found) >= LIMITS.map_functions:
+            self.problems.append(
+                Problem(
+                    stage="symbols",
+                    where=str(self._path),
+                    what=f"only {len(found)} functions are read, from {LIMITS.map_bytes} of {len(content)} bytes",
+                )
+            )
         self.problems.append(
             Problem(
                 stage="symbols",

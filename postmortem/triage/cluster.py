@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-ALPHA, BETA, GAMMA = 0.6, 4.0, 0.4
+ALPHA, BETA, GAMMA = 0.6, 2.0, 0.4
 """Fall of the weight with depth, with frequency, and of a pair with its distance."""
-THRESHOLD = 0.6
+THRESHOLD = 0.2
+"""Likeness from which two buckets are suggested to be one; chosen on CASR's reports (benchmarks/signatures.py)."""
 _MOST_CANDIDATES = 50
 
 

@@ -7,11 +7,14 @@ kills its worker costs itself.
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from postmortem import interruption
 from postmortem.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 PRELOAD = (
     "postmortem.triage.work", "postmortem.triage.record", "postmortem.guard.analysis", "postmortem.pipeline",
     "postmortem.hs_err", "postmortem.rules.engine", "parsers.hs_err", "reports.html.page",
-    "postmortem.symbols.symbolizer", "symbolic.symcache", "capstone", "pydemumble", "zstandard",
+    "postmortem.symbols.symbolizer", "postmortem.symbols.mergedinlines", "elftools.elf.elffile", "pdb",
+    "symbolic.symcache", "capstone", "pydemumble", "zstandard",
 )  # fmt: skip
 """What the server process imports before it forks workers."""
 
@@ -59,9 +63,33 @@ def prepare() -> None:
     """At the start of an executor's process: imports, and no collector walking what they left."""
     from postmortem.guard.analysis import warm
 
+    if multiprocessing.parent_process() is not None:
+        # Of the command line's, which the server took over, only the parent has anything to undo.
+        for number in interruption.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
     warm()
+    _rehearse()
     gc.collect()
     gc.freeze()
+
+
+def _rehearse() -> None:
+    """Rules and signature of a report of nothing much: what they compile and load once, no worker has to."""
+    from postmortem.model import Address, Core, Crash, Frame, Report, Signal, Thread, Tool
+    from postmortem.rules.engine import run
+    from postmortem.signature.signature import signature
+
+    frames = tuple(
+        Frame(pc=Address(1), sp=Address(1), function=name, file="a.c", module="/a")
+        for name in ("a::b", "c", "main", "_start")
+    )
+    report = Report(
+        tool=Tool(name="", version=""),
+        core=Core(path="", size=0, format="elf-core"),
+        crash=Crash(signal=Signal(number=11, name="SIGSEGV", code=1, fault_address=Address(8)), tid=1),
+        threads=(Thread(tid=1, crashed=True, frames=frames),),
+    )
+    signature(run(report))
 
 
 def analyze(task: Task) -> Answer:

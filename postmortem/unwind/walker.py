@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _LONGEST_PLAN = 15 * 8
+_MOST_DAMAGED = 100
+"""Places with damaged CFI whose damage is kept in words."""
 _BLANK = 256
 """Bytes of zeros at a stack pointer that no running thread has: gdb's gcore writes them for what it can't read."""
 _SCAN_NEAR, _SCAN_FAR = 40, 160
@@ -88,11 +90,15 @@ class Walker:
             return self._rules[pc]
         except KeyError:
             rule = None
-            for table in self._tables(pc):
+            budget = self._space.budget
+            for table in self._tables(pc) if budget.left("cfa_bytes") else ():
+                before = table.work
                 try:
                     rule = table.rule(pc)
                 except ParseError as damage:
-                    self.damaged[pc] = str(damage)
+                    if len(self.damaged) < _MOST_DAMAGED:
+                        self.damaged[pc] = str(damage)
+                budget.take("cfa_bytes", table.work - before)
                 if rule is not None:
                     break
             self._rules[pc] = rule
@@ -115,6 +121,7 @@ class Walker:
             rule,
             None if rule is None else _planned(rule, self._machine),
             self._is_trampoline(pc),
+            0 if rule is None else _expression_bytes(rule),
         )
         self._places[pc << 1 | interrupted] = place
         return place
@@ -173,7 +180,7 @@ class Walker:
                 registers = stepped
                 continue
             place = places.get(pc << 1 | interrupted) or self._place(pc, interrupted)
-            executable, rule, plan, is_trampoline = place
+            executable, rule, plan, is_trampoline, expressions = place
             if is_trampoline:
                 restored = machine.signal_frame(self._space, sp)
                 if restored is not None and sp not in seen_signal_contexts:
@@ -197,6 +204,8 @@ class Walker:
             if rule is not None:
                 if rule.bottom:
                     return end("bottom", "the CFI marks the outermost frame")
+                if expressions and not self._space.budget.take("expression_bytes", expressions):
+                    return end("limit", "the expressions of all frames together are too long")
                 try:
                     if plan is None:
                         caller = _apply(rule, registers, word, machine)
@@ -352,6 +361,8 @@ class _Place(NamedTuple):
     rule: cfi.Rule | None
     plan: _Plan | None
     trampoline: bool
+    expressions: int
+    """Bytes of the rule's expressions, which are evaluated for each frame."""
 
 
 class _Plan(NamedTuple):
@@ -365,6 +376,11 @@ class _Plan(NamedTuple):
     low: int
     span: int
     picks: tuple[tuple[int, int], ...]
+
+
+def _expression_bytes(rule: cfi.Rule) -> int:
+    arguments = (rule.cfa_expression, *(argument for _, _, argument in rule.others))
+    return sum(len(argument) for argument in arguments if isinstance(argument, bytes))
 
 
 def _planned(rule: cfi.Rule, machine: Machine) -> _Plan | None:

@@ -9,13 +9,14 @@ from postmortem.symbols.cache import Cache
 from postmortem.values.frames import FrameValues
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from postmortem.fault.fault import Fault
-    from postmortem.model import Crash, Frame, Problem
+    from postmortem.model import Crash, Frame, Problem, Value
     from postmortem.program.program import Program
     from postmortem.symbols.symbolication import Symbolication
+    from postmortem.unwind.frame import RawFrame
     from postmortem.unwind.threads import ThreadWalk
 
 _SECONDS, _SECONDS_FOR_ALL = 1.0, 10.0
@@ -45,14 +46,23 @@ class Values:
         )
 
     def fill(
-        self, walks: Sequence[ThreadWalk], named: Sequence[list[list[Frame]]], fault: Fault | None
+        self,
+        walks: Sequence[ThreadWalk],
+        named: Sequence[list[list[Frame]]],
+        fault: Fault | None,
+        generated: Callable[[RawFrame], tuple[tuple[Value, ...], tuple[Value, ...]] | None],
     ) -> list[list[list[Frame]]]:
-        """The named frames with arguments and locals; those of the crashing thread from the fault on."""
+        """The named frames with arguments and locals; those of the crashing thread from the fault on.
+
+        generated: variables of an activation in code that a runtime generated, by the runtime.
+        """
         made = list(named)
         for index, walked in enumerate(walks):
             if self._which == "none" or (index and self._which != "all"):
                 break
-            made[index] = self._values.fill(walked.walk, named[index], _first(walked, fault), _thread_pointer(walked))
+            made[index] = self._values.fill(
+                walked.walk, named[index], _first(walked, fault), _thread_pointer(walked), generated
+            )
         self._values.save()
         return made
 

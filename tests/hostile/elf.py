@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import mmap
 
 NT_FILE, NT_AUXV, NT_PRSTATUS, NT_SIGINFO = 0x46494C45, 6, 1, 0x53494749
 
@@ -46,8 +49,9 @@ class Map:
         return self.loads[index].offset + address - self.loads[index].start
 
 
-def read_map(head: bytes, size: int) -> Map:
-    """The map of a core from its first bytes, which must hold program headers and notes."""
+def read_map(head: mmap.mmap) -> Map:
+    """The map of a core."""
+    size = len(head)
     (phoff,) = struct.unpack_from("<Q", head, 32)
     (count,) = struct.unpack_from("<H", head, 56)
     found = Map(size=size, phoff=phoff)

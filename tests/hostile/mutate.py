@@ -7,6 +7,7 @@ need not be copied for each. All choices come from the random.Random that is giv
 from __future__ import annotations
 
 import json
+import mmap
 import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,11 @@ from tests.hostile.elf import NT_AUXV, NT_FILE, NT_PRSTATUS, NT_SIGINFO, Map, re
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from random import Random
 
     from tests.hostile.trace import Trace
 
-HEAD = 1 << 24
 _SMALL = (0, 1, 2, 3, 7, 8, 0xFF, 0x100, 0xFFF, 0x1000, 0xFFFF, 0x10000)
 _LARGE = (
     *(0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32, 1 << 40, (1 << 47) - 8, 1 << 47, 1 << 48, 1 << 62),
@@ -38,16 +39,18 @@ class Mutation:
 
 @dataclass
 class Subject:
-    """A core to be mutated: its first bytes, its map, and what an analysis of it reads."""
+    """A core to be mutated: its bytes, its map, and what an analysis of it reads."""
 
-    head: bytes
+    head: mmap.mmap
     map: Map
     trace: Trace
 
     @classmethod
-    def of(cls, head: bytes, size: int, trace: Trace) -> Subject:
-        """From the first HEAD bytes of the file."""
-        return cls(head, read_map(head, size), trace)
+    def of(cls, path: Path, trace: Trace) -> Subject:
+        """Of the file at `path`, which must not change: mapped, so that children share it."""
+        with path.open("rb") as file:
+            head = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return cls(head, read_map(head), trace)
 
 
 def number(chance: Random, old: int, size: int = 8) -> bytes:
@@ -216,8 +219,9 @@ def _block(subject: Subject, chance: Random, found: Mutation) -> None:
 def _plain(subject: Subject, chance: Random, found: Mutation) -> None:
     """Bytes anywhere, near the beginning more often."""
     for _ in range(chance.choice((1, 4, 50))):
-        bound = chance.choice((64, 4096, 65536, subject.map.size))
-        at = chance.randrange(min(bound, subject.map.size))
+        bound = min(chance.choice((4096, 65536, subject.map.size, subject.map.size)), subject.map.size)
+        # The first bytes say that it is a core at all: seldom.
+        at = chance.randrange(0 if bound <= 64 or chance.random() < 0.01 else 64, bound)
         found.patches.append((at, chance.randbytes(chance.randrange(1, 16))))
     found.what.append("bytes")
 
@@ -322,3 +326,35 @@ def _change_json(value: Any, chance: Random) -> None:
     if isinstance(old, int):
         options += [old + 1, -old, old * 1000]
     holder[key] = chance.choice(options)
+
+
+def module(data: bytes, chance: Random) -> bytes:
+    """A mutant of an executable or library: headers, sections, dynamic section, notes, CFI, symbols, DWARF, bytes."""
+    copy = bytearray(data)
+    shoff, phoff = (int.from_bytes(data[at : at + 8], "little") for at in (40, 32))
+    phnum, shnum = (int.from_bytes(data[at : at + 2], "little") for at in (56, 60))
+    sections = [
+        struct.unpack_from("<IIQQQQIIQQ", data, shoff + 64 * index)
+        for index in range(shnum)
+        if shoff + 64 * index + 64 <= len(data)
+    ]
+    for _ in range(chance.choice((1, 1, 2, 5, 30))):
+        pick = chance.random()
+        if pick < 0.15 and sections:
+            at = shoff + 64 * chance.randrange(len(sections)) + chance.choice((0, 4, 8, 16, 24, 32, 40, 44, 48, 56))
+            size = 4 if (at - shoff) % 64 in (0, 4, 40, 44) else 8
+        elif pick < 0.3 and phnum:
+            at = phoff + 56 * chance.randrange(phnum) + chance.choice((0, 4, 8, 16, 32, 40, 48))
+            size = 4 if (at - phoff) % 56 in (0, 4) else 8
+        elif pick < 0.35:
+            at, size = chance.choice(((24, 8), (32, 8), (40, 8), (54, 2), (56, 2), (58, 2), (60, 2), (62, 2)))
+        elif sections:
+            _, kind, _, _, offset, length, *_ = chance.choice(sections)
+            if kind == 8 or not length or offset >= len(data):
+                continue
+            at, size = offset + chance.randrange(length), chance.choice((1, 2, 4, 8))
+        else:
+            at, size = chance.randrange(len(data)), 8
+        if at + size <= len(copy):
+            copy[at : at + size] = number(chance, int.from_bytes(copy[at : at + size], "little"), size)
+    return bytes(copy[: chance.randrange(1, len(copy))]) if chance.random() < 0.05 else bytes(copy)

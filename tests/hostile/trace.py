@@ -24,7 +24,7 @@ class Trace:
     def note(self, address: int, size: int, text: bool = False) -> None:
         """Remember a read for the nearest caller outside the reading layer."""
         frame: Any = sys._getframe(2)
-        while frame.f_back is not None and frame.f_globals["__name__"].endswith((".memory", ".reading")):
+        while frame.f_back is not None and frame.f_globals["__name__"].endswith((".memory", ".reading", ".trace")):
             frame = frame.f_back
         site = f"{frame.f_globals['__name__']}.{frame.f_code.co_name}"
         places = (self.strings if text else self.words)[site]

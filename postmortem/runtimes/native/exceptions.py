@@ -204,7 +204,10 @@ def _last_caught(core: Core, space: AddressSpace, base: int, found: dict[int, in
             end = blocks[block] + ((space.word(blocks[block] - 8) or 0) & ~7) - 8
         else:
             end = min(base, after) if block < base else block
-        raw = space.read_some(block, max(min(end - block, _BLOCK), 0))
+        size = max(min(end - block, _BLOCK), 0)
+        if not space.budget.take("tls_words", size // 8):
+            return None, False
+        raw = space.read_some(block, size)
         known = known and len(raw) == end - block
         for word in words_of(raw):
             if word & 15 == 0 and writable_at(core, word) and _admit(space, word, found):

@@ -28,7 +28,7 @@ DEADLY = {
     "threads": "postmortem.pipeline.waits",
     "process": "postmortem.program.identity.describe",
     "native": "postmortem.runtimes.native.attach.native_facts",
-    "rules": "postmortem.pipeline.run_rules",
+    "rules": "postmortem.judgement.run_rules",
 }
 
 
