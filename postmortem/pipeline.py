@@ -81,6 +81,7 @@ def _of_core(target: Target, options: Options, stages: Stages) -> Report:
 def _of_program(program: Program, target: Target, options: Options, stages: Stages) -> Report:
     run, problems, core, space = stages.run, stages.problems, program.core, program.memory
     machine = machine_of(core.machine)
+    problems.extend(losses.wrong_executable(program))
     symbols = Symbolication(program, options.debug_directories, options.cache_dir)
     runtimes = runtime.attached(program, symbols, stages)
     unwinder = runtime.unwinder_of(runtimes, machine)

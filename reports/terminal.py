@@ -55,6 +55,9 @@ def show(report: Report, console: Console) -> None:
 
     severity = report.verdict.severity if report.verdict else "info"
     line(answer.title_text(report), _STYLE.get(severity, "bold"))
+    for problem in report.problems:
+        if problem.stage == "options":
+            line(answer.problem_text(problem), "bold yellow")
     if words := answer.confidence_text(report):
         line(words, "dim")
     line(answer.summary_text(report))
