@@ -77,6 +77,8 @@ class Limits:
     forensic_names: int = 4096
     forensic_file: int = 1 << 29
     const_method_words: int = 1 << 20
+    source_files: int = 64
+    source_bytes: int = 1 << 22
     frames_with_registers: int = 64
     java_frames_with_registers: int = 256
     frames_with_values: int = 30
