@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from postmortem.model import Report
+
 PRELOAD = (
     "postmortem.triage.work", "postmortem.triage.record", "postmortem.guard.analysis", "postmortem.pipeline",
     "postmortem.hs_err", "postmortem.rules.engine", "parsers.hs_err", "reports.html.page",
@@ -68,13 +70,13 @@ def prepare() -> None:
         for number in interruption.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
     warm()
-    _rehearse()
+    rehearse()
     gc.collect()
     gc.freeze()
 
 
-def _rehearse() -> None:
-    """Rules and signature of a report of nothing much: what they compile and load once, no worker has to."""
+def rehearse() -> Report:
+    """A report of nothing much, with rules and signature: what they compile and load once, no worker has to."""
     from postmortem.model import Address, Core, Crash, Frame, Report, Signal, Thread, Tool
     from postmortem.rules.engine import run
     from postmortem.signature.signature import signature
@@ -89,7 +91,8 @@ def _rehearse() -> None:
         crash=Crash(signal=Signal(number=11, name="SIGSEGV", code=1, fault_address=Address(8)), tid=1),
         threads=(Thread(tid=1, crashed=True, frames=frames),),
     )
-    signature(run(report))
+    report = run(report)
+    return msgspec.structs.replace(report, signature=signature(report))
 
 
 def analyze(task: Task) -> Answer:
