@@ -21,6 +21,8 @@ from parsers.hs_err.vm import NativeMemorySection, VmSection
 
 SNIFF = 4096
 MAX_UNKNOWN = 10_000
+_LARGEST_EXCERPT = 1 << 20
+"""Bytes of a text that may be part of a log by its lines alone."""
 _LEAST_WITH_SECTIONS, _LEAST_OF_LINES = 0.3, 0.5
 
 _BANNER = re.compile(r"-{5,40} {1,4}(S U M M A R Y|T H R E A D|P R O C E S S|S Y S T E M|A S A N)\s*-*\s*$")
@@ -219,11 +221,13 @@ def parse(data: bytes, *, excerpt: bool = True) -> HsErrLog:
     excerpt: parts without any words that HotSpot alone uses (a list of processors, a memory map) will do.
     """
     text = normalised(data)
+    if not text.told and (not excerpt or len(data) > _LARGEST_EXCERPT):
+        raise ParseError("hs_err log", 0, f"no words of HotSpot in {len(data)} bytes", hint=_HINT)
     splitter = _Splitter()
     for line in text.lines:
         splitter.line(line)
     log = splitter.make(text)
-    if not text.told and not (excerpt and _likely(splitter.sections, log)):
+    if not text.told and not _likely(splitter.sections, log):
         raise ParseError(
             "hs_err log",
             0,

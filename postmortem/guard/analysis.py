@@ -208,6 +208,7 @@ def _job(request: Request, without: dict[str, str], progress: Callable[[int, int
         if named is not None:
             readable.append(named)
     readable.extend(options.get("debug_dirs", ()))
+    readable.extend(directory for _, directory in options.get("source_maps", ()))
     return Job(
         prepare=lambda: _prepare(request),
         work=lambda link: _work(request, without, link),

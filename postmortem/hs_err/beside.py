@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 
 def with_log(report: Report, core: Path, named: Path | None) -> Report:
-    """The report with what the log of the same crash adds, where there is one.
+    """The report with what the log of the same crash adds: the one that was named, or of a JVM one beside the core.
 
     A log that can't be read, or is none, costs what it would have added and is a problem of the report.
     """
-    path = named or find(core, report.process.pid)
+    path = named
+    if path is None and (report.jvm is not None or any("libjvm.so" in module.path for module in report.modules)):
+        path = find(core, report.process.pid)
     if path is None:
         return report
     from postmortem.hs_err.merge import merged  # and with it the parser of logs, which takes its time

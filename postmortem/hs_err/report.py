@@ -350,10 +350,9 @@ def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
         what = f"the log was pasted; undone: {', '.join(told.normalised)}; then {share}"
         yield Problem(stage="log", where=path, what=what, hint="the file that the JVM wrote has all lines as they were")
     if told.logs:
-        lines = ", ".join(str(number) for number in told.logs[:_LOGS_SHOWN])
-        what = (
-            f"the file holds parts of {len(told.logs)} logs, which begin at lines {lines}; this report is of the first"
-        )
+        lines = ", ".join(str(number) for number in sorted(told.logs)[:_LOGS_SHOWN])
+        what = f"the file holds parts of {len(told.logs)} logs, which begin at lines {lines}"
+        what += f"; this report is of the one at line {told.logs[0]}"
         yield Problem(stage="log", where=path, what=what, hint="cut the file there, and give each log by itself")
     if told.others:
         yield Problem(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from postmortem.machines.machine import Machine, Registers
-    from postmortem.model import Frame, JavaThread, Jvm, Problem
+    from postmortem.model import Frame, JavaThread, Jvm, Problem, Value
     from postmortem.model.report import RuntimeState
     from postmortem.model.thread import Trust
     from postmortem.options import Options
@@ -89,13 +89,18 @@ class Runtime(Protocol):
         """What the runtime knows of a thread of the core."""
         return None
 
+    def variables(self, raw: RawFrame) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
+        """Arguments and locals of an activation of generated code; None: not known."""
+        return None
+
     def state(self, asked: Asked) -> State:
         """What the runtime tells of itself."""
         ...
 
 
 RUNTIMES = ("hotspot", "go", "native")
-"""Folders beside this file, in the order in which they are asked; each has attach.attach(program, symbols)."""
+"""Folders beside this file, in the order in which they are asked; each has attach.attach(program, symbols), and
+may name the LIBRARY without which the runtime is not there."""
 
 
 def attached(
@@ -111,12 +116,20 @@ def attached(
     """
     found: list[Runtime] = []
     for name in table:
-        attach = import_module(f"{home}.{name}.attach").attach
         nothing: tuple[Runtime | None, list[Problem]] = (None, [])
-        runtime, lost = stages.run(name, functools.partial(attach, program, symbols), nothing)
+        runtime, lost = stages.run(name, functools.partial(_attach, f"{home}.{name}", program, symbols), nothing)
         stages.problems.extend(lost)
         if runtime is not None:
             found.append(runtime)
+    return found
+
+
+def _attach(package: str, program: Program, symbols: Symbolication) -> tuple[Runtime | None, list[Problem]]:
+    """The runtime of a folder. Where its library is not mapped its code is not even imported."""
+    library = getattr(import_module(package), "LIBRARY", None)
+    if library is not None and program.modules.named(library) is None:
+        return None, []
+    found: tuple[Runtime | None, list[Problem]] = import_module(f"{package}.attach").attach(program, symbols)
     return found
 
 
@@ -171,6 +184,11 @@ def caught_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> Caugh
 def switch_of(runtimes: Sequence[Runtime], fs_base: int) -> Switch | None:
     """How the stack of a thread goes on where a runtime has left another one."""
     return next((found for runtime in runtimes if (found := runtime.switch(fs_base)) is not None), None)
+
+
+def variables_of(runtimes: Sequence[Runtime], raw: RawFrame) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
+    """Arguments and locals of an activation, by the first runtime that knows them."""
+    return next((found for runtime in runtimes if (found := runtime.variables(raw)) is not None), None)
 
 
 def thread_of(runtimes: Sequence[Runtime], tid: int) -> JavaThread | None:

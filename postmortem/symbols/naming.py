@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from postmortem.budget import Budget
     from postmortem.program.modules import LoadedModule, ModuleMap
+    from postmortem.program.program import Program
+    from postmortem.symbols.symbolication import Symbolication
     from postmortem.symbols.symbolizer import Location
     from postmortem.unwind.frame import RawFrame, Walk
 
@@ -131,3 +133,12 @@ class FrameNamer:
             )
             for location in place.locations
         ]  # fmt: skip
+
+
+def namer_of(
+    program: Program, symbols: Symbolication, generated: Callable[[int], str | None], *, bare: bool
+) -> FrameNamer:
+    """The namer of a process. generated: names of code made at run time. bare: it names nothing."""
+    if bare:
+        return FrameNamer(program.modules, lambda module, address: (), lambda pc: None, program.budget)
+    return FrameNamer(program.modules, symbols.locate, generated, program.budget)

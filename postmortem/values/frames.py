@@ -100,7 +100,13 @@ class FrameValues:
                 store.save()
 
     def fill(
-        self, walk: Walk, named: list[list[NamedFrame]], first: int, fs_base: int, most: int = LIMITS.frames_with_values
+        self,
+        walk: Walk,
+        named: list[list[NamedFrame]],
+        first: int,
+        fs_base: int,
+        generated: Callable[[RawFrame], tuple[tuple[Value, ...], tuple[Value, ...]] | None] = lambda raw: None,
+        most: int = LIMITS.frames_with_values,
     ) -> list[list[NamedFrame]]:
         """The named activations with values, `most` frames from the activation `first` on. fs_base: of the thread."""
         result = list(named)
@@ -108,10 +114,14 @@ class FrameValues:
         count = 0
         for index in range(first, min(len(named), len(raw))):
             count += len(named[index])
-            if count > most:
+            if count > most or self._expired:
                 break
-            if self._expired:
-                break
+            if raw[index].kind in ("java-interpreted", "java-compiled"):
+                known = generated(raw[index])
+                if known is not None and named[index]:
+                    frame = msgspec.structs.replace(named[index][-1], arguments=known[0], locals=known[1])
+                    result[index] = [*named[index][:-1], frame]
+                continue
             try:
                 activation = self._activation(raw, index, fs_base, 0)
                 if activation is not None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from parsers.elf.notes import AT_PHDR
+from parsers.limits import LIMITS
 from postmortem.symbols.cache import Cache
 from postmortem.values.frames import FrameValues
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from postmortem.fault.fault import Fault
-    from postmortem.model import Crash, Frame, Problem
+    from postmortem.model import Crash, Frame, Problem, Value
     from postmortem.program.program import Program
     from postmortem.symbols.symbolication import Symbolication
+    from postmortem.unwind.frame import RawFrame
     from postmortem.unwind.threads import ThreadWalk
+    from postmortem.values.source import Sources
 
 _SECONDS, _SECONDS_FOR_ALL = 1.0, 10.0
 
@@ -30,8 +33,10 @@ class Values:
         symbols: Symbolication,
         cache_dir: Path | None,
         which: Literal["none", "crashing", "all"],
+        sources: Sources | None = None,
     ) -> None:
         self._which = which
+        self._sources = sources
         self._values = FrameValues(
             program.modules,
             symbols.dwarf,
@@ -45,16 +50,35 @@ class Values:
         )
 
     def fill(
-        self, walks: Sequence[ThreadWalk], named: Sequence[list[list[Frame]]], fault: Fault | None
+        self,
+        walks: Sequence[ThreadWalk],
+        named: Sequence[list[list[Frame]]],
+        fault: Fault | None,
+        generated: Callable[[RawFrame], tuple[tuple[Value, ...], tuple[Value, ...]] | None],
     ) -> list[list[list[Frame]]]:
-        """The named frames with arguments and locals; those of the crashing thread from the fault on."""
+        """The named frames with arguments and locals; those of the crashing thread from the fault on.
+
+        generated: variables of an activation in code that a runtime generated, by the runtime.
+        """
         made = list(named)
         for index, walked in enumerate(walks):
             if self._which == "none" or (index and self._which != "all"):
                 break
-            made[index] = self._values.fill(walked.walk, named[index], _first(walked, fault), _thread_pointer(walked))
+            filled = self._values.fill(
+                walked.walk, named[index], _first(walked, fault), _thread_pointer(walked), generated
+            )
+            made[index] = filled if self._sources is None else self._with_source(filled, _first(walked, fault))
         self._values.save()
         return made
+
+    def _with_source(self, activations: list[list[Frame]], first: int) -> list[list[Frame]]:
+        assert self._sources is not None
+        last = first + LIMITS.frames_with_values
+        return [
+            *activations[:first],
+            *(self._sources.with_lines(frames) for frames in activations[first:last]),
+            *activations[last:],
+        ]
 
     def explained(self, crash: Crash, walks: Sequence[ThreadWalk], fault: Fault | None) -> Crash:
         """The fault with its operands in the program's own words."""

@@ -28,9 +28,10 @@ _NO_NUMBER = re.compile(r"[0-9]{80,}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """lines: of the first log, numbered as in the file. changes: what was undone, in words. logs: the lines at which
-    the file's logs begin. others: lines that another writer put between. told: HotSpot's own words are there, so it
-    is a log or part of one. cut: bytes of the file lie outside of what was read."""
+    """lines: of one log, numbered as in the file. changes: what was undone, in words. logs: the lines at which the
+    file's logs begin, where there are several, that of this one first. others: lines that another writer put between.
+    told: HotSpot's own words are there, so it is a log or part of one. cut: bytes of the file lie outside of what was
+    read."""
 
     lines: tuple[Line, ...]
     changes: tuple[str, ...] = ()
@@ -69,8 +70,8 @@ def normalised(data: bytes) -> Text:
         lines.reverse()
         changes.append("newest line first")
     parts = order.logs(lines)
-    starts = tuple(numbers[part.start] for part in parts)
-    chosen = parts[0] if parts else order.Log(0, len(lines))
+    chosen = order.telling(parts, lines)
+    starts = tuple(numbers[part.start] for part in (chosen, *(part for part in parts if part != chosen)))
     lines, numbers = lines[chosen.start : chosen.end], numbers[chosen.start : chosen.end]
     rows, broken = wrapped.joined(list(zip(numbers, lines, strict=True)))
     if broken:

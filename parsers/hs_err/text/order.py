@@ -17,6 +17,7 @@ Row = tuple[int, str]
 """Number of the line in the file, from 1, and its text."""
 
 _TOGETHER = 3
+_HEAD = "head"
 _SUMMARY = "---------------  S U M M A R Y "
 _ONCE = ("JRE version: ", "vm_info: ", _SUMMARY)
 """What a log has once, besides its head. The console's head and the log's own have the same JRE version."""
@@ -82,14 +83,13 @@ def logs(lines: list[str]) -> list[Log]:
         text = lines[hit.line]
         if hit.word in anchors.HEADS:
             new = _identity(lines, hit.line)
-            if "HEAD" not in seen and not seen:
-                who = new
-            elif who and new and not _same(who, new):
+            # The console's head of a failed allocation names no process.
+            same = new == who if who else set(seen) <= {_HEAD}
+            if seen and not same:
                 starts.append(_back(lines, hit.line))
-                seen, who = {}, new
-            elif not who:
-                who = new
-            seen["HEAD"] = ""
+                seen = {}
+            who = new
+            seen[_HEAD] = ""
             continue
         if seen.get(hit.word, text) != text or (hit.word in seen and hit.word == _SUMMARY):
             starts.append(_back(lines, hit.line))
@@ -99,16 +99,19 @@ def logs(lines: list[str]) -> list[Log]:
     return [Log(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
 
 
+def telling(parts: list[Log], lines: list[str]) -> Log:
+    """The first log with a head, else the first."""
+    heads = {hit.line for hit in anchors.hits(lines, anchors.HEADS)} if len(parts) > 1 else set()
+    whole = (part for part in parts if any(part.start <= line < part.end for line in heads))
+    return next(whole, parts[0] if parts else Log(0, len(lines)))
+
+
 def _identity(lines: list[str], start: int) -> set[str]:
     """pc, pid, tid of the line on the error below a log's head."""
     for text in lines[start : start + _AFTER_HEAD]:
         if " pid=" in text or ",pid=" in text:
             return {found[0].removeprefix("at ") for found in _WHO.finditer(text)}
     return set()
-
-
-def _same(one: set[str], other: set[str]) -> bool:
-    return one == other
 
 
 def _back(lines: list[str], at: int) -> int:

@@ -12,6 +12,7 @@ from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
 from postmortem.model.report import RuntimeState
 from postmortem.model.thread import StackRange
+from postmortem.runtimes.hotspot import LIBRARY
 from postmortem.runtimes.hotspot.code.activation import Activations
 from postmortem.runtimes.hotspot.code.codecache import CodeCache
 from postmortem.runtimes.hotspot.code.method import Methods
@@ -23,6 +24,7 @@ from postmortem.runtimes.hotspot.layout.reading import Reading, problem
 from postmortem.runtimes.hotspot.layout.relocation import Relocations
 from postmortem.runtimes.hotspot.layout.vmstructs import read_tables
 from postmortem.runtimes.hotspot.stack.continuation import Continuations
+from postmortem.runtimes.hotspot.stack.variables import JavaVariables
 from postmortem.runtimes.hotspot.threads.compiling import compilations
 from postmortem.runtimes.hotspot.threads.monitors import Wait, deadlocks, waits
 from postmortem.runtimes.hotspot.threads.pools import pools
@@ -45,15 +47,14 @@ from postmortem.runtimes.runtime import Runtime, State
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from postmortem.model import Problem
+    from postmortem.model import Problem, Value
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
     from postmortem.runtimes.hotspot.layout.vmstructs import VmStructs
     from postmortem.runtimes.runtime import Asked
     from postmortem.symbols.symbolication import Symbolication
-    from postmortem.unwind.frame import ForeignUnwinder, ReportedFault
+    from postmortem.unwind.frame import ForeignUnwinder, RawFrame, ReportedFault
 
-LIBJVM = "libjvm.so"
 _NOT_OWNED = ("join", "task", "read-lock")
 """Kinds of waits whose object nobody owns."""
 _VTABLE = "vtable for "
@@ -65,7 +66,7 @@ def attach(program: Program, symbolication: Symbolication) -> tuple[HotSpot | No
 
     A libjvm.so file of another build is never used: then its pages in the core must do.
     """
-    libjvm = program.modules.named(LIBJVM)
+    libjvm = program.modules.named(LIBRARY)
     if libjvm is None:
         return None, []
     names = LibjvmSymbols(libjvm, symbolication)
@@ -145,6 +146,7 @@ class HotSpot(Runtime):
         self._pcs = {status.tid: status.registers.get(machine.pc_name, 0) for status in core.threads}
         self._cache = cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
+        self._variables = JavaVariables(self._oops, activations)
         self._continuations = Continuations(self._vm, self._oops, cache, activations, names.address)
         mounted = {thread.virtual for thread in self._threads.threads if thread.virtual}
         self._virtual_threads = VirtualThreads(self._vm, self._oops, self._continuations, mounted)
@@ -223,6 +225,10 @@ class HotSpot(Runtime):
         code = self._vm.memory.read_some(blob.code_begin, min(blob.code_end - blob.code_begin, loops.LONGEST))
         mined = {flag.name: flag.value for flag in self._flags}.get("LoopStripMiningIter", "0") != "0"
         return loops.polled(code, blob.code_begin, pc, mined)
+
+    def variables(self, raw: RawFrame) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
+        """Parameters and locals of an interpreted frame."""
+        return self._variables.of(raw)
 
     def state(self, asked: Asked) -> State:
         """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""

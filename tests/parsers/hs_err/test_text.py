@@ -32,7 +32,7 @@ LOGS = {
     "8 windows": JDK8_WINDOWS,
     "21 macos": JDK21_MACOS,
     "oom": OUT_OF_MEMORY,
-    **{path.stem: path.read_text() for path in sorted(FIXTURES.glob("*.log"))},
+    **{path.stem: path.read_text() for path in sorted(FIXTURES.glob("jni-*.log"))},
 }
 
 
@@ -195,6 +195,15 @@ def test_several_logs_are_told_and_the_first_is_read() -> None:
     several = parse(f"{LOGS['jni-17']}\n{second}".encode())
     assert several.logs == (1, LOGS["jni-17"].count("\n") + 2)
     assert facts(several) == facts(parse(LOGS["jni-17"].encode()))
+
+
+def test_of_several_the_one_with_a_head_is_read() -> None:
+    fragment = (
+        "# JRE version: OpenJDK Runtime Environment (8.0_382-b05) (build 1.8.0_382-b05)\n\nOS: Example\n\nEND.\n\n"
+    )
+    several = parse((fragment + LOGS["jni-17"]).encode())
+    assert several.logs == (fragment.count("\n") + 1, 1)
+    assert several.header == parse(LOGS["jni-17"].encode()).header
 
 
 def test_two_containers_that_crash_at_once_are_told_apart() -> None:

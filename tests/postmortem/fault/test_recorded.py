@@ -7,6 +7,7 @@ import pytest
 from parsers.elf import core as core_parser
 from parsers.elf.notes import SignalInfo
 from postmortem.fault.recorded import recorded
+from postmortem.machines.machine import machine_of
 from postmortem.program.memory import AddressSpace, Piece
 from tests.build.core import CoreBuilder
 
@@ -17,7 +18,7 @@ def _recorded(builder: CoreBuilder) -> tuple[int, SignalInfo | None]:
     content = builder.bytes()
     core = core_parser.parse(content)
     space = AddressSpace(Piece(s.start, s.start + s.dumped, content, s.offset) for s in core.segments if s.dumped)
-    found = recorded(core, space)
+    found = recorded(core, space, machine_of("x86_64"))
     return found.threads[0].tid, found.signal
 
 

@@ -89,8 +89,8 @@ class Methods:
         holder = vm.field(pool, "ConstantPool._pool_holder")
         size = vm.u16(vm.at(const, "ConstMethod._code_size"))
         class_name = self._oops.external_name(holder)
-        name = self._pool_text(pool, vm.u16(vm.at(const, "ConstMethod._name_index")))
-        signature = self._pool_text(pool, vm.u16(vm.at(const, "ConstMethod._signature_index")))
+        name = self.pool_text(pool, vm.u16(vm.at(const, "ConstMethod._name_index")))
+        signature = self.pool_text(pool, vm.u16(vm.at(const, "ConstMethod._signature_index")))
         if not const or class_name is None or not name or signature is None or size is None:
             return None
         flags = vm.u16(vm.at(const, "ConstMethod._flags", "ConstMethod._flags._flags")) or 0
@@ -114,9 +114,10 @@ class Methods:
         index = self._vm.u16(self._vm.at(pool, "ConstantPool._source_file_name_index"))
         if index is None:
             index = self._vm.u16(self._vm.at(holder, "InstanceKlass._source_file_name_index"))
-        return self._pool_text(pool, index) if index else None
+        return self.pool_text(pool, index) if index else None
 
-    def _pool_text(self, pool: int | None, index: int | None) -> str | None:
+    def pool_text(self, pool: int | None, index: int | None) -> str | None:
+        """The text of a Symbol in a constant pool."""
         if not pool or not index or self._pool_size is None:
             return None
         entry = self._vm.word(pool + self._pool_size + 8 * index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postmortem.fault.original import _could_raise
+from postmortem.machines.x86_64.machine import MACHINE
 from postmortem.program.memory import AddressSpace, Piece
 
 PC = 0x401000
@@ -32,4 +32,5 @@ def test_could_raise(code: str, trap: int, address: int, expected: bool) -> None
     data = bytes.fromhex(code)
     space = AddressSpace([Piece(PC, PC + len(data), data, 0)] if data else [])
     registers = {"rip": PC, "rax": 0, "rsp": 0x7000}
-    assert _could_raise(space, registers, {"trapno": trap, "err": 4, "cr2": address}) is expected
+    decoded = MACHINE.decode(space, PC, registers, lambda address: True)
+    assert MACHINE.could_raise({"trapno": trap, "err": 4, "cr2": address}, decoded, PC) is expected

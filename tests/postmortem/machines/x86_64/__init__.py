@@ -1,0 +1,3 @@
+"""Tests of postmortem.machines."""
+
+from __future__ import annotations
