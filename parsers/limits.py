@@ -34,6 +34,10 @@ class Limits:
     modules: int = 4096
     file_lookups: int = 40_000
     """Candidates for files of modules that are looked for on this machine, each once for 4 parts of its path."""
+    path_parts: int = 128
+    """Of a path that is looked for."""
+    path_steps: int = 1024
+    """Parts of a path with those of the symbolic links on its way."""
     file_pieces: int = 1 << 17
     """Ranges of memory that are read from files."""
     tls_words: int = 1 << 24

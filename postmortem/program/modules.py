@@ -218,6 +218,10 @@ def _find_file(
 ) -> None:
     deleted = module.path.endswith(DELETED)
     mismatched: tuple[Path, str | None] | None = None
+    if not space.budget.left("file_lookups"):
+        space.budget.miss("file_lookups")
+        module.status = "deleted" if deleted else "missing"
+        return
     for path, root in _candidates(module, search, is_executable):
         if not space.budget.take("file_lookups", 1 + len(path.parts) // _PARTS_OF_LOOKUP):
             break

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parsers.filebytes import FileBytes
+from parsers.limits import LIMITS
 
 DELETED = " (deleted)"
 
@@ -57,6 +58,8 @@ def size_of(path: str, search: SearchPath) -> int | None:
 
 def open_regular(path: Path, root: Path) -> FileBytes | str:
     """Open a file for reading, or say in words why not. Symbolic links are followed inside `root` only."""
+    if len(path.parts) > LIMITS.path_parts:
+        return f"its path has more than {LIMITS.path_parts} parts"
     resolved = resolve_inside(path, root)
     if resolved is None:
         return "leads outside the allowed root"
@@ -133,8 +136,11 @@ def resolve_inside(path: Path, root: Path) -> Path | None:
             return None
     current = root
     pending = [part for part in reversed(path.parts) if part != "/"]
-    links = 0
+    links = steps = 0
     while pending:
+        steps += 1
+        if steps > LIMITS.path_steps:
+            return None
         part = pending.pop()
         if part == "..":
             current = current.parent if current != root else root

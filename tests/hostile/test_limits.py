@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +15,11 @@ from parsers.limits import LIMITS, Limits
 from postmortem.budget import Budget
 from postmortem.model import from_json, to_json
 from postmortem.program.memory import AddressSpace, Piece
+from postmortem.targets.files import open_regular
 from reports import FORMATS
 from tests.build.core import CoreBuilder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from postmortem.model import Report
 
 STACK = 0x7FFC00000000
@@ -115,3 +115,11 @@ def test_text_taken_from_memory_has_an_end() -> None:
     assert space.cstring(0x1000) == b"A" * 99
     assert space.cstring(0x1000) is None
     assert [limit.name for limit in space.budget.reached] == ["text"]
+
+
+def test_a_path_of_thousands_of_parts_is_not_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    assert not isinstance(open_regular(Path("/x"), tmp_path), str)
+    assert "parts" in str(open_regular(Path("/" + "a/../" * 500 + "x"), tmp_path))
+    (tmp_path / "loop").symlink_to("/loop/" + "y/" * 900)
+    assert open_regular(Path("/loop"), tmp_path) == "leads outside the allowed root"
