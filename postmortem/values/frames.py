@@ -107,9 +107,7 @@ class FrameValues:
         named: list[list[NamedFrame]],
         first: int,
         fs_base: int,
-        generated: Callable[[RawFrame], tuple[tuple[tuple[Value, ...], tuple[Value, ...]], ...] | None] = lambda raw: (
-            None
-        ),
+        generated: Callable[[RawFrame], _Generated | None] = lambda raw: None,
         most: int = LIMITS.frames_with_values,
     ) -> list[list[NamedFrame]]:
         """The named activations with values, `most` frames from the activation `first` on. fs_base: of the thread."""
