@@ -55,6 +55,9 @@ def show(report: Report, console: Console) -> None:
 
     severity = report.verdict.severity if report.verdict else "info"
     line(answer.title_text(report), _STYLE.get(severity, "bold"))
+    for problem in report.problems:
+        if problem.stage == "options":
+            line(answer.problem_text(problem), "bold yellow")
     if words := answer.confidence_text(report):
         line(words, "dim")
     line(answer.summary_text(report))
@@ -100,7 +103,7 @@ def show(report: Report, console: Console) -> None:
             if isinstance(row, stacks.FrameRow):
                 grid.add_row(f"#{row.index}", _frame(row))
                 if row.index < _FRAMES_WITH_VALUES:
-                    for text in stacks.value_lines(row.frame, _VALUES):
+                    for text in (*stacks.value_lines(row.frame, _VALUES), *stacks.source_lines(row.frame)):
                         grid.add_row("", Text(visible(text, 300)))
             else:
                 grid.add_row("", Text(visible(row.text), "italic yellow"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin
 
 import msgspec
 
@@ -104,25 +106,38 @@ def _label(value: msgspec.Struct) -> str:
 
 @functools.cache
 def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], Callable[[Any], Any] | None]:
-    """The fields of a type that may hold free text; and what gets them all, if they are plain texts."""
-    fields = [field for field in msgspec.structs.fields(kind) if _may_hold_text(field.type)]
-    names = tuple(field.name for field in fields)
-    plain = fields and all(_is_text(field.type) for field in fields)
+    """The fields of a type that may hold free text; and what gets them all, if they are plain texts.
+
+    By the annotations as they are written: evaluating those of the whole model would take longer than a run needs here.
+    """
+    written: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        written.update(vars(base).get("__annotations__", {}))
+    known = vars(sys.modules[kind.__module__])
+    names = tuple(name for name in kind.__struct_fields__ if _may_hold_text(written[name], known))
+    plain = names and all(written[name] in ("str", "str | None") for name in names)
     return names, operator.attrgetter(*names) if plain else None
 
 
-def _is_text(kind: Any) -> bool:
-    return get_origin(kind) is not dict and set(get_args(kind) or (kind,)) <= {str, type(None)}
+_CHOICE = re.compile(r"Literal\[[^\]]*\]")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_NO_TEXT = frozenset(["None", "int", "float", "bool", "tuple", "dict"])
 
 
-def _may_hold_text(kind: Any) -> bool:
-    origin = get_origin(kind)
-    if origin is Literal:
-        return False
-    arguments = get_args(kind)
-    if arguments:
-        return any(_may_hold_text(part) for part in arguments if part is not Ellipsis)
-    return kind in (str, Any) or (isinstance(kind, type) and issubclass(kind, msgspec.Struct))
+def _may_hold_text(annotation: str, known: dict[str, Any]) -> bool:
+    """known: the names of the module that it stands in."""
+    for name in _NAME.findall(_CHOICE.sub("", annotation)):
+        if name in ("str", "Any"):
+            return True
+        if name in _NO_TEXT:
+            continue
+        found = known[name]
+        if isinstance(found, type):
+            if issubclass(found, msgspec.Struct):
+                return True
+        elif get_origin(found) is not Literal:
+            return True
+    return False
 
 
 def _is(one: object, other: object) -> bool:

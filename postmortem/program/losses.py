@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from parsers.elf.core import Core
     from postmortem.model import Frame, Module
@@ -59,8 +59,11 @@ def module_losses(modules: Iterable[Module], frames: Iterable[Frame]) -> Iterato
     """Modules of the crashing stack's `frames` whose file is not the one that crashed, and frames without any."""
     crashing = list(frames)
     wanted = {frame.module for frame in crashing}
-    for module in modules:
-        if module.path in wanted and module.status != "matched":
+    every = list(modules)
+    elsewhere = list(_of_another_machine(every))
+    yield from elsewhere
+    for module in every:
+        if module.path in wanted and module.status != "matched" and not elsewhere:
             yield Problem(
                 stage="modules",
                 where=module.path,
@@ -77,6 +80,42 @@ def module_losses(modules: Iterable[Module], frames: Iterable[Frame]) -> Iterato
             what=f"{len(generated)} frames of the crashing thread lie in code generated at run time and have no names",
             hint="HotSpot's own tables name such code, or a /tmp/perf-PID.map that the runtime wrote",
         )
+
+
+def _of_another_machine(modules: Sequence[Module]) -> Iterator[Problem]:
+    """Said once where the C library and most other files here are not those of the core."""
+    files = [module for module in modules if module.path.startswith("/")]
+    others = [module for module in files if module.status in ("mismatched", "missing")]
+    libc = [module for module in files if module.path.rpartition("/")[2].startswith(("libc.so", "libc-", "ld-"))]
+    if len(others) < 3 or 2 * len(others) <= len(files) or any(module.status == "matched" for module in libc):
+        return
+    yield Problem(
+        stage="modules",
+        where=others[0].path,
+        what=f"{len(others)} of {len(files)} files of the process are missing or other builds here: the core is of"
+        f" another machine; the first wanted is build-id {others[0].build_id or '(not in the core)'}",
+        hint="give the files of that machine with --sysroot; until then frames have few names and lines",
+    )
+
+
+def wrong_executable(program: Program) -> Iterator[Problem]:
+    """The file that was given with --exe is not the program of the core."""
+    given = program.search.executable
+    if given is None:
+        return
+    path = str(given.absolute())
+    tried = [found for module in program.modules.modules for found in module.candidates if found.path == path]
+    if any(found.outcome.startswith("matched") for found in tried):
+        return
+    executable = next(iter(program.modules.modules), None)
+    wanted = executable.build_id if executable is not None else None
+    yield Problem(
+        stage="options",
+        where=path,
+        what="the file that was given with --exe is not the program of this core and is not used"
+        + (f"; wanted is {executable.path}, build-id {wanted}" if executable is not None and wanted else ""),
+        hint="give the very file that crashed: file and readelf -n show its build-id",
+    )
 
 
 def unreadable(program: Program, target: Target) -> Iterator[Problem]:

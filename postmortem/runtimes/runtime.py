@@ -99,7 +99,8 @@ class Runtime(Protocol):
 
 
 RUNTIMES = ("hotspot", "go", "native")
-"""Folders beside this file, in the order in which they are asked; each has attach.attach(program, symbols)."""
+"""Folders beside this file, in the order in which they are asked; each has attach.attach(program, symbols), and
+may name the LIBRARY without which the runtime is not there."""
 
 
 def attached(
@@ -115,12 +116,20 @@ def attached(
     """
     found: list[Runtime] = []
     for name in table:
-        attach = import_module(f"{home}.{name}.attach").attach
         nothing: tuple[Runtime | None, list[Problem]] = (None, [])
-        runtime, lost = stages.run(name, functools.partial(attach, program, symbols), nothing)
+        runtime, lost = stages.run(name, functools.partial(_attach, f"{home}.{name}", program, symbols), nothing)
         stages.problems.extend(lost)
         if runtime is not None:
             found.append(runtime)
+    return found
+
+
+def _attach(package: str, program: Program, symbols: Symbolication) -> tuple[Runtime | None, list[Problem]]:
+    """The runtime of a folder. Where its library is not mapped its code is not even imported."""
+    library = getattr(import_module(package), "LIBRARY", None)
+    if library is not None and program.modules.named(library) is None:
+        return None, []
+    found: tuple[Runtime | None, list[Problem]] = import_module(f"{package}.attach").attach(program, symbols)
     return found
 
 

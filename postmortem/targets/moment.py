@@ -17,11 +17,11 @@ _SYSTEMD = re.compile(r"core\..{1,200}\.\d{1,10}\.[0-9a-f]{32}\.\d{1,10}\.(\d{16
 """core.COMMAND.UID.BOOT.PID.MICROSECONDS (systemd's coredump.c)."""
 
 
-def moment(path: Path, modified: float) -> tuple[str | None, Literal["name", "file"] | None]:
-    """ISO 8601 in UTC, and whether it is of the file's name or of its last change. modified: st_mtime, seconds."""
+def moment(path: Path) -> tuple[str | None, Literal["name", "file"] | None]:
+    """ISO 8601 in UTC, and whether it is of the file's name or of its last change; nothing where neither tells."""
     named = _SYSTEMD.fullmatch(path.name)
     try:
-        at = datetime.fromtimestamp(int(named[1]) / 1_000_000 if named else modified, UTC)
+        at = datetime.fromtimestamp(int(named[1]) / 1_000_000 if named else path.stat().st_mtime, UTC)
     except (ValueError, OverflowError, OSError):
         return None, None
     return at.replace(microsecond=0).isoformat(), "name" if named else "file"
@@ -29,5 +29,5 @@ def moment(path: Path, modified: float) -> tuple[str | None, Literal["name", "fi
 
 def dated(crash: Crash, core: Path) -> Crash:
     """The crash of a core with its time, as far as the file tells."""
-    when, source = moment(core, core.stat().st_mtime)
+    when, source = moment(core)
     return msgspec.structs.replace(crash, time=when, time_source=source)

@@ -112,11 +112,11 @@ def _said(report: Report, text: str) -> Finding:
     )
     freeing = views.first_named(report, lambda name: _FREEING.fullmatch(name) is not None)
     where = views.inside(report)
-    deed = "freeing" if freeing else "allocating"
+    deed = _deed(report, text, freeing is not None)
     first_line = text.splitlines()[0].partition("; or else")[0][:120].rstrip(". ")
     return Finding(
         rule=RULE.id,
-        title=f"Heap corruption found while {deed}{where}: {first_line}",
+        title=f"Heap corruption found{deed}{where}: {first_line}",
         severity="critical",
         confidence="certain",
         claim="cause",
@@ -136,6 +136,17 @@ def _said(report: Report, text: str) -> Finding:
         ),
         remedies=_remedies(report),
     )
+
+
+def _deed(report: Report, text: str, freeing: bool) -> str:
+    """ " while freeing", by the stack, else by the words; "" where neither tells."""
+    if freeing or re.search(r"\b(?:free|munmap_chunk)\(\)|double free", text):
+        return " while freeing"
+    inside = allocators.inside(report)
+    if re.search(r"\b(?:malloc|calloc|realloc)\(\)", text) or (inside is not None and inside.frees is False):
+        return " while allocating"
+    named = views.first_named(report, lambda name: "alloc" in name or name.startswith("operator new"))
+    return " while allocating" if named is not None else ""
 
 
 def _stopped(report: Report, allocator: bool) -> Finding:

@@ -3,9 +3,9 @@
 What it finds: a module whose file is another build than the one mapped, or was deleted.
 Why it matters: the running code is no longer the file's: restarts and plug-ins loaded later may mix
 versions, and symbols of the new file would be wrong for this core.
-Evidence it needs: build-ids of the mapped module and of the file, or a path that ends in " (deleted)".
-False alarms: the file found here may be another machine's; only the same path on the host that crashed
-counts.
+Evidence it needs: a path that ends in " (deleted)"; or build-ids of the mapped module and of the file, where the C
+library here is the one of the core: the file of another machine was not replaced.
+False alarms: a machine with the same C library and another version of the program.
 Rivals excluded: a file of another machine: the kernel marks the mapping itself as deleted; a file with the same
 build-id.
 What to do: restart services after an upgrade; fetch the old binary by its build-id.
@@ -13,6 +13,7 @@ What to do: restart services after an upgrade; fetch the old binary by its build
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,24 @@ def _replaced(report: Report, module: Module) -> bool:
         # Deleted from the start: memory files and such are no program that was replaced.
         return not module.path.startswith(("/memfd:", "/dev/", "/SYSV", "/tmp/.", "anon_inode"))
     differs = bool(module.build_id and module.file_build_id and module.build_id != module.file_build_id)
-    return module.status == "mismatched" or differs
+    return (module.status == "mismatched" or differs) and _is_this_machine(report) and not _was_given(module)
+
+
+def _is_this_machine(report: Report) -> bool:
+    """The C library here is the one that was mapped, and in its own place; else other builds prove no replacement."""
+    return any(
+        module.status == "matched" and module.file == module.path and _LIBC.fullmatch(PurePosixPath(module.path).name)
+        for module in report.modules
+    )
+
+
+def _was_given(module: Module) -> bool:
+    """The file that differs is one that was named on the command line: nothing was found at the module's own path."""
+    tried = [candidate.path for candidate in module.candidates]
+    return bool(tried) and module.path not in tried
+
+
+_LIBC = re.compile(r"libc[.-].*so.*|ld-(?:linux|musl)[\w.-]*\.so.*")
 
 
 RULE = Rule(id="replaced-binary", group="process", specificity=15, check=check, documentation=__doc__ or "")

@@ -12,6 +12,7 @@ from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
 from postmortem.model.report import RuntimeState
 from postmortem.model.thread import StackRange
+from postmortem.runtimes.hotspot import LIBRARY
 from postmortem.runtimes.hotspot.code.activation import Activations
 from postmortem.runtimes.hotspot.code.codecache import CodeCache
 from postmortem.runtimes.hotspot.code.method import Methods
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from postmortem.symbols.symbolication import Symbolication
     from postmortem.unwind.frame import ForeignUnwinder, RawFrame, ReportedFault
 
-LIBJVM = "libjvm.so"
 _NOT_OWNED = ("join", "task", "read-lock")
 """Kinds of waits whose object nobody owns."""
 _VTABLE = "vtable for "
@@ -66,7 +66,7 @@ def attach(program: Program, symbolication: Symbolication) -> tuple[HotSpot | No
 
     A libjvm.so file of another build is never used: then its pages in the core must do.
     """
-    libjvm = program.modules.named(LIBJVM)
+    libjvm = program.modules.named(LIBRARY)
     if libjvm is None:
         return None, []
     names = LibjvmSymbols(libjvm, symbolication)

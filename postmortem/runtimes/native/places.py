@@ -22,6 +22,8 @@ SMALL = 1 << 20
 """Mappings up to this size are searched whole, of larger ones their ends first."""
 BUDGET = 64 << 20
 """Bytes of other memory that one search reads."""
+_BELOW = 128
+"""Bytes below the stack pointer that a function may use (the red zone of the psABI)."""
 _PIECE = 4 << 20
 _OVERLAP = 8192
 _MOST_POINTERS = 4096
@@ -41,8 +43,11 @@ class Places:
         """(address, bytes) of the crashing stack, from just below its pointer."""
         if self._sp is None:
             return 0, b""
-        start = (self._sp & ~7) - 128
-        return start, self._space.read_some(start, size)
+        for start in ((self._sp & ~7) - _BELOW, self._sp & ~7):
+            raw = self._space.read_some(start, size)
+            if raw:
+                return start, raw
+        return 0, b""
 
     def pointed(self) -> Iterator[int]:
         """What words on the stack point at in writable memory beside it, each address once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,13 @@ DEADLY = {
     "native": "postmortem.runtimes.native.attach.native_facts",
     "rules": "postmortem.judgement.run_rules",
 }
+
+
+@pytest.fixture(autouse=True)
+def _every_runtime_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HotSpot, too, which no library of the shipped crash speaks for."""
+    import_module("postmortem.runtimes.hotspot.attach")
+    monkeypatch.setattr("postmortem.runtimes.hotspot.LIBRARY", None)
 
 
 def _report(made: analysis.Made) -> Report:

@@ -144,8 +144,12 @@ def test_a_core_with_junk_for_a_log_still_has_its_report(tmp_path: Path) -> None
         ),
         ("core.4242", ("2001-09-09T01:46:40+00:00", "file")),
         ("core", ("2001-09-09T01:46:40+00:00", "file")),
+        ("core.relayd.1000.nothex.4242.1767607872000000", ("2001-09-09T01:46:40+00:00", "file")),
     ],
 )
-def test_when_a_core_was_written(name: str, expected: tuple[str, str]) -> None:
-    assert moment(Path("/var") / name, 1e9) == expected
-    assert moment(Path("core"), 1e300) == (None, None)
+def test_when_a_core_was_written(tmp_path: Path, name: str, expected: tuple[str, str]) -> None:
+    path = tmp_path / name
+    path.touch()
+    os.utime(path, (1e9, 1e9))
+    assert moment(path) == expected
+    assert moment(tmp_path / "gone") == (None, None)

@@ -12,6 +12,7 @@ from postmortem.errors import AnalysisError
 from postmortem.model import Report, from_json, to_json
 from postmortem.model.queries import jdk
 from reports import FORMATS
+from tests.parsers.foreign.test_foreign import TEXTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -306,3 +307,14 @@ def test_a_report_of_our_own_is_no_log_though_it_quotes_one(tmp_path: Path) -> N
         path.write_bytes(data)
         with pytest.raises(AnalysisError, match="a report that this program made"):
             postmortem.analyze(path)
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_text_of_another_kind_around_a_head_leaves_it_a_log(tmp_path: Path, what: str) -> None:
+    if "this program made" in what:
+        pytest.skip("a report of our own quotes the logs that it was made of")
+    head = "#\n# A fatal error has been detected by the Java Runtime Environment:\n#\n#  SIGSEGV (0xb) at pc=0x00007f0809a2d681"
+    head += ", pid=297, tid=298\n#\n# Problematic frame:\n# C  [libx.so+0x2a10]  x+0x40\n#\n"
+    report = _analyzed(tmp_path, f"{TEXTS[what]}\n{head}\n{TEXTS[what]}")
+    assert report.process.pid == 297
+    assert [frame.function for frame in report.threads[0].frames] == ["x"]

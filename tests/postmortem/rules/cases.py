@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from postmortem.model import Address, Core, Cycle, Mapping, Memory, Module, Report
-from postmortem.model.process import CodeReference, PointerSource, Process, TableCall
+from postmortem.model.process import CodeReference, ModuleCandidate, PointerSource, Process, TableCall
 from postmortem.model.report import Arena, CxxException, NativeFacts
 from postmortem.model.thread import StackRange
 from tests.postmortem.rules.reports import (
@@ -97,6 +97,7 @@ NULL_READ = crashed(address=0x40, operands=(operand(0x40, base="rax", base_value
 FREED = 0x5A5A5A5A5A5A5A5A
 
 GONE = 0x7F1234567000
+_LIBC = _module("/lib/libc.so.6", build_id="cc", file_build_id="cc", status="matched", file="/lib/libc.so.6")
 
 
 def _in_python(address: int, *functions: str, **rest: Any) -> Report:
@@ -682,10 +683,29 @@ CASES: dict[str, Cases] = {
     ),
     "replaced-binary": Cases(
         (
-            report(modules=(_module("/opt/shop", build_id="aa", file_build_id="bb", status="mismatched"),)),
+            report(modules=(_module("/opt/shop", build_id="aa", file_build_id="bb", status="mismatched"), _LIBC)),
             report(modules=(_module("/opt/shop (deleted)", status="deleted"),)),
         ),
         (
+            report(modules=(_module("/opt/shop", build_id="aa", file_build_id="bb", status="mismatched"),)),
+            report(
+                modules=(
+                    _module("/opt/shop", build_id="aa", file_build_id="bb", status="mismatched"),
+                    _module("/lib/libc.so.6", build_id="cc", file_build_id="dd", status="mismatched"),
+                )
+            ),
+            report(
+                modules=(
+                    _module(
+                        "/opt/shop",
+                        build_id="aa",
+                        file_build_id="bb",
+                        status="mismatched",
+                        candidates=(ModuleCandidate(path="/tmp/shop", outcome="another build-id"),),
+                    ),
+                    _LIBC,
+                )
+            ),
             report(
                 modules=(
                     _module("/opt/shop", build_id="aa", file_build_id="aa", status="matched"),

@@ -1,0 +1,45 @@
+"""Which fields of the model may hold free text, told from their annotations as they are written."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+import pytest
+
+from postmortem.model import Report
+from postmortem.model.strings import _text_fields, map_strings
+from tests.build import reports as build
+
+
+def _structs(kind: Any, found: dict[type, None]) -> dict[type, None]:
+    """All types of values that a report is made of."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found:
+        found[kind] = None
+        for field in msgspec.structs.fields(kind):
+            _structs(field.type, found)
+    for part in get_args(kind):
+        _structs(part, found)
+    return found
+
+
+def _evaluated(kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return False
+    if arguments := get_args(kind):
+        return any(_evaluated(part) for part in arguments if part is not Ellipsis)
+    return kind in (str, Any) or (isinstance(kind, type) and issubclass(kind, msgspec.Struct))
+
+
+@pytest.mark.parametrize("kind", _structs(Report, {}), ids=lambda kind: kind.__name__)
+def test_the_fields_are_those_of_the_evaluated_types(kind: type[msgspec.Struct]) -> None:
+    fields = [field for field in msgspec.structs.fields(kind) if _evaluated(field.type)]
+    names, flat = _text_fields(kind)
+    assert names == tuple(field.name for field in fields)
+    plain = bool(fields) and all(set(get_args(field.type) or (field.type,)) <= {str, type(None)} for field in fields)
+    assert (flat is not None) == (plain and all(get_origin(field.type) is not dict for field in fields))
+
+
+def test_what_does_not_change_is_the_same_value() -> None:
+    report = build.jvm()
+    assert map_strings(report, lambda owner, field, text: text) is report
