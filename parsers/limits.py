@@ -68,12 +68,17 @@ class Limits:
     expression_operations: int = 1024
     link_map_entries: int = 65_536
     section_bytes: int = 1 << 28
-    decompressed_bytes: int = 1 << 42
+    decompressed_bytes: int = 1 << 40
+    """Zeros included, which take no room."""
+    disk_reserve: int = 1 << 26
+    """Bytes of the folder for temporary files that decompression leaves free."""
     ranges_listed: int = 1 << 20
     package_note: int = 1 << 16
     forensic_names: int = 4096
     forensic_file: int = 1 << 29
     const_method_words: int = 1 << 20
+    source_files: int = 64
+    source_bytes: int = 1 << 22
     frames_with_registers: int = 64
     java_frames_with_registers: int = 256
     frames_with_values: int = 30

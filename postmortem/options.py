@@ -18,6 +18,7 @@ Mode = Literal["auto", "cfi", "fp"]
 class Options:
     """What a caller may choose. Paths: see targets.files.SearchPath. strict: a failing rule raises.
 
+    source_maps: (what a path in debug info begins with, the directory where that source is).
     modules: whether all modules' files are examined.
     values: of which threads arguments and locals are read. on_stage: told each stage as it begins.
     progress: told how many bytes of how many the histogram has counted.
@@ -35,6 +36,7 @@ class Options:
     cache_dir: Path | None = None
     values: Literal["none", "crashing", "all"] = "crashing"
     modules: bool = False
+    source_maps: tuple[tuple[str, Path], ...] = ()
     strict: bool = False
     redact: bool = True
     masks: tuple[str, ...] = ()

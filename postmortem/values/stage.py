@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from parsers.elf.notes import AT_PHDR
+from parsers.limits import LIMITS
 from postmortem.symbols.cache import Cache
 from postmortem.values.frames import FrameValues
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from postmortem.symbols.symbolication import Symbolication
     from postmortem.unwind.frame import RawFrame
     from postmortem.unwind.threads import ThreadWalk
+    from postmortem.values.source import Sources
 
 _SECONDS, _SECONDS_FOR_ALL = 1.0, 10.0
 
@@ -31,8 +33,10 @@ class Values:
         symbols: Symbolication,
         cache_dir: Path | None,
         which: Literal["none", "crashing", "all"],
+        sources: Sources | None = None,
     ) -> None:
         self._which = which
+        self._sources = sources
         self._values = FrameValues(
             program.modules,
             symbols.dwarf,
@@ -60,11 +64,21 @@ class Values:
         for index, walked in enumerate(walks):
             if self._which == "none" or (index and self._which != "all"):
                 break
-            made[index] = self._values.fill(
+            filled = self._values.fill(
                 walked.walk, named[index], _first(walked, fault), _thread_pointer(walked), generated
             )
+            made[index] = filled if self._sources is None else self._with_source(filled, _first(walked, fault))
         self._values.save()
         return made
+
+    def _with_source(self, activations: list[list[Frame]], first: int) -> list[list[Frame]]:
+        assert self._sources is not None
+        last = first + LIMITS.frames_with_values
+        return [
+            *activations[:first],
+            *(self._sources.with_lines(frames) for frames in activations[first:last]),
+            *activations[last:],
+        ]
 
     def explained(self, crash: Crash, walks: Sequence[ThreadWalk], fault: Fault | None) -> Crash:
         """The fault with its operands in the program's own words."""
