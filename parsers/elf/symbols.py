@@ -25,9 +25,9 @@ STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC = 0, 1, 2, 10
 _KINDS = frozenset((STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC))
 _SYM = struct.Struct("<IBBHQQ")
 _NOTE_SECTIONS = 64
-_MINI_LIMIT = 1 << 26
+_MINI_LIMIT = LIMITS.symbols_mini_limit
 _NAMES_SMALL = 1 << 16
-_NAMES_LIMIT = 1 << 29
+_NAMES_LIMIT = LIMITS.symbols_names_limit
 """Bytes of one string table, and of all names taken from it: names may overlap, so both need a bound."""
 
 

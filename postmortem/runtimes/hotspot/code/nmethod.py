@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.code.method import read_unsigned5, unsigned5_exclusion
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _PC_DESC = struct.Struct("<iiii")
-_MAX_SCOPES_DATA = 1 << 24
-_MAX_PCS = 1 << 24
-_MAX_LISTED = 4096
-_MAX_DEPTH = 512
+_MAX_SCOPES_DATA = LIMITS.nmethod_scopes_data
+_MAX_PCS = LIMITS.nmethod_pcs
+_MAX_LISTED = LIMITS.nmethod_listed
+_MAX_DEPTH = LIMITS.nmethod_depth
 _SCOPE_BYTES = 64
 
 
