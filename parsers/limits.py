@@ -34,6 +34,9 @@ class Limits:
     modules: int = 4096
     file_lookups: int = 40_000
     """Candidates for files of modules that are looked for on this machine, each once for 4 parts of its path."""
+    debug_files: int = 50_000
+    """Files of the named debug directories that are looked at for their build-id."""
+    debug_directory_depth: int = 12
     file_pieces: int = 1 << 17
     """Ranges of memory that are read from files."""
     tls_words: int = 1 << 24

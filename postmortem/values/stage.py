@@ -54,7 +54,7 @@ class Values:
         walks: Sequence[ThreadWalk],
         named: Sequence[list[list[Frame]]],
         fault: Fault | None,
-        generated: Callable[[RawFrame], tuple[tuple[Value, ...], tuple[Value, ...]] | None],
+        generated: Callable[[RawFrame], Sequence[tuple[tuple[Value, ...], tuple[Value, ...]]] | None],
     ) -> list[list[list[Frame]]]:
         """The named frames with arguments and locals; those of the crashing thread from the fault on.
 
