@@ -34,6 +34,9 @@ class Limits:
     modules: int = 4096
     file_lookups: int = 40_000
     """Candidates for files of modules that are looked for on this machine, each once for 4 parts of its path."""
+    debug_files: int = 50_000
+    """Files of the named debug directories that are looked at for their build-id."""
+    debug_directory_depth: int = 12
     file_pieces: int = 1 << 17
     """Ranges of memory that are read from files."""
     tls_words: int = 1 << 24
@@ -68,12 +71,17 @@ class Limits:
     expression_operations: int = 1024
     link_map_entries: int = 65_536
     section_bytes: int = 1 << 28
-    decompressed_bytes: int = 1 << 42
+    decompressed_bytes: int = 1 << 40
+    """Zeros included, which take no room."""
+    disk_reserve: int = 1 << 26
+    """Bytes of the folder for temporary files that decompression leaves free."""
     ranges_listed: int = 1 << 20
     package_note: int = 1 << 16
     forensic_names: int = 4096
     forensic_file: int = 1 << 29
     const_method_words: int = 1 << 20
+    source_files: int = 64
+    source_bytes: int = 1 << 22
     frames_with_registers: int = 64
     java_frames_with_registers: int = 256
     frames_with_values: int = 30
@@ -107,6 +115,197 @@ class Limits:
     """Blocks of 4 KiB of one file that are kept in memory."""
     losses_listed: int = 64
     """Ranges of one file that could not be read, of which the offsets are kept."""
+
+    # parsers.elf.symbols
+    symbols_mini_limit: int = 1 << 26
+    symbols_names_limit: int = 1 << 29
+
+    # parsers.hs_err.console
+    console_most: int = 1000
+
+    # parsers.hs_err.frames
+    frames_longest: int = 20_000
+
+    # parsers.hs_err.reader
+    reader_items: int = 1 << 17
+
+    # parsers.hs_err.splitter
+    splitter_unknown: int = 10_000
+    splitter_largest_excerpt: int = 1 << 20
+
+    # parsers.perfmap
+    perfmap_longest_line: int = 8192
+
+    # postmortem.fault.nowhere
+    nowhere_largest_table: int = 1 << 16
+
+    # postmortem.machines.x86_64.constants
+    constants_longest_function: int = 1 << 17
+
+    # postmortem.machines.x86_64.dataflow
+    dataflow_largest: int = 1 << 16
+
+    # postmortem.machines.x86_64.prologue
+    prologue_longest: int = 1 << 15
+    prologue_instructions: int = 4096
+
+    # postmortem.program.identity
+    identity_search: int = 1 << 17
+
+    # postmortem.runtimes.go.panic
+    panic_longest: int = 1024
+
+    # postmortem.runtimes.hotspot.code.codecache
+    codecache_hops: int = 1 << 16
+
+    # postmortem.runtimes.hotspot.code.codeheap
+    codeheap_heaps: int = 16
+    codeheap_blocks: int = 1 << 18
+    codeheap_segments: int = 1 << 26
+
+    # postmortem.runtimes.hotspot.code.method
+    method_line_bytes: int = 1 << 18
+
+    # postmortem.runtimes.hotspot.code.nmethod
+    nmethod_scopes_data: int = 1 << 24
+    nmethod_pcs: int = 1 << 24
+    nmethod_listed: int = 4096
+    nmethod_depth: int = 512
+
+    # postmortem.runtimes.hotspot.code.stubs
+    stubs_codelets: int = 4096
+    stubs_longest_stub: int = 1 << 15
+
+    # postmortem.runtimes.hotspot.heap.heap
+    heap_regions: int = 1 << 17
+    heap_granules: int = 1 << 24
+    heap_numa: int = 64
+
+    # postmortem.runtimes.hotspot.heap.histogram
+    histogram_classes: int = 1 << 17
+    histogram_resyncs: int = 10_000
+
+    # postmortem.runtimes.hotspot.heap.metaspace
+    metaspace_loaders: int = 1 << 18
+
+    # postmortem.runtimes.hotspot.heap.uses
+    uses_nodes: int = 4096
+    uses_stack: int = 1 << 34
+
+    # postmortem.runtimes.hotspot.layout.archive
+    archive_header_search: int = 64
+
+    # postmortem.runtimes.hotspot.layout.oops
+    object_fields: int = 1 << 14
+    object_supers: int = 256
+    object_string: int = 1 << 20
+    object_symbol: int = 1 << 16
+
+    # postmortem.runtimes.hotspot.layout.reading
+    reading_chunks_kept: int = 1 << 14
+
+    # postmortem.runtimes.hotspot.layout.relocation
+    relocation_entries: int = 1 << 19
+
+    # postmortem.runtimes.hotspot.layout.vmstructs
+    vmstructs_entries: int = 1 << 15
+    vmstructs_stride: int = 256
+
+    # postmortem.runtimes.hotspot.stack.continuation
+    continuation_chunks: int = 256
+    continuation_frames: int = 16_384
+    continuation_chunk_words: int = 1 << 24
+    continuation_locks: int = 64
+    continuation_shapes: int = 64
+
+    # postmortem.runtimes.hotspot.threads.classinit
+    classinit_mirror: int = 1024
+
+    # postmortem.runtimes.hotspot.threads.list
+    list_threads: int = 1 << 17
+
+    # postmortem.runtimes.hotspot.threads.monitors
+    monitors_lock_stack: int = 4096
+
+    # postmortem.runtimes.hotspot.threads.pools
+    pools_workers: int = 1 << 17
+
+    # postmortem.runtimes.hotspot.threads.threads
+    threads_threads: int = 1 << 17
+    threads_name: int = 4096
+    threads_stack: int = 1 << 34
+
+    # postmortem.runtimes.hotspot.threads.virtualthreads
+    virtualthreads_listed: int = 1 << 20
+    virtualthreads_walked: int = 20_000
+    virtualthreads_chain: int = 4096
+    virtualthreads_object: int = 4096
+
+    # postmortem.runtimes.hotspot.vm.arguments
+    arguments_arguments: int = 1 << 14
+    arguments_text: int = 1 << 20
+    arguments_properties: int = 1 << 14
+    arguments_buckets: int = 1 << 16
+
+    # postmortem.runtimes.hotspot.vm.events
+    events_logs: int = 64
+    events_records: int = 1 << 16
+    events_record: int = 1 << 14
+
+    # postmortem.runtimes.hotspot.vm.flags
+    flags_flags: int = 8192
+    flags_text: int = 1 << 16
+
+    # postmortem.runtimes.hotspot.vm.perfdata
+    perfdata_bytes: int = 1 << 24
+    perfdata_entries: int = 1 << 14
+
+    # postmortem.runtimes.hotspot.vm.vmerror
+    vmerror_text: int = 2000
+    vmerror_stack_searched: int = 1 << 17
+    vmerror_allocator_searched: int = 1 << 16
+    vmerror_object: int = 1 << 40
+
+    # postmortem.runtimes.hotspot.x86_64.continuationentry
+    continuationentry_arguments: int = 256
+    continuationentry_code: int = 1 << 16
+
+    # postmortem.runtimes.hotspot.x86_64.frames
+    frames_stack: int = 1 << 24
+    frames_anchors: int = 4096
+
+    # postmortem.runtimes.hotspot.x86_64.loops
+    lobject_longest: int = 1 << 20
+
+    # postmortem.runtimes.native.arenas
+    arenas_limit: int = 65_536
+
+    # postmortem.runtimes.native.messages
+    messages_longest: int = 4096
+    messages_words: int = 1 << 16
+
+    # postmortem.runtimes.native.onstack
+    onstack_lines: int = 1 << 20
+
+    # postmortem.runtimes.native.places
+    places_pointers: int = 4096
+
+    # postmortem.runtimes.native.reporters
+    reporters_lines: int = 1 << 24
+
+    # postmortem.symbols.cache
+    cache_longest_key: int = 128
+
+    # postmortem.symbols.demangle
+    demangle_largest: int = 1 << 24
+
+    # postmortem.symbols.mergedinlines
+    mergedinlines_largest_unit: int = 1 << 17
+    mergedinlines_largest_file: int = 1 << 24
+    mergedinlines_deepest: int = 64
+
+    # postmortem.symbols.table
+    table_nesting: int = 4096
 
 
 LIMITS = Limits()

@@ -15,7 +15,7 @@ from parsers.limits import LIMITS, Limits
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LONGEST_LINE = 8192
+_LONGEST_LINE = LIMITS.perfmap_longest_line
 
 
 class PerfMap:

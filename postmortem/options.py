@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from postmortem.targets.buildids import BuildIds
 from postmortem.targets.files import SearchPath
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ Mode = Literal["auto", "cfi", "fp"]
 class Options:
     """What a caller may choose. Paths: see targets.files.SearchPath. strict: a failing rule raises.
 
+    source_maps: (what a path in debug info begins with, the directory where that source is).
     modules: whether all modules' files are examined.
     values: of which threads arguments and locals are read. on_stage: told each stage as it begins.
     progress: told how many bytes of how many the histogram has counted.
@@ -35,6 +37,7 @@ class Options:
     cache_dir: Path | None = None
     values: Literal["none", "crashing", "all"] = "crashing"
     modules: bool = False
+    source_maps: tuple[tuple[str, Path], ...] = ()
     strict: bool = False
     redact: bool = True
     masks: tuple[str, ...] = ()
@@ -43,7 +46,13 @@ class Options:
 
     def search(self, closed: bool) -> SearchPath:
         """Where files of the dead process may come from. closed: from nowhere."""
-        return SearchPath(executable=self.executable, sysroot=self.sysroot, debug_dirs=self.debug_dirs, closed=closed)
+        return SearchPath(
+            executable=self.executable,
+            sysroot=self.sysroot,
+            debug_dirs=self.debug_dirs,
+            closed=closed,
+            by_build_id=None if closed or not self.debug_dirs else BuildIds(self.debug_dirs, self.sysroot),
+        )
 
     @property
     def debug_directories(self) -> tuple[Path, ...]:

@@ -103,7 +103,7 @@ def show(report: Report, console: Console) -> None:
             if isinstance(row, stacks.FrameRow):
                 grid.add_row(f"#{row.index}", _frame(row))
                 if row.index < _FRAMES_WITH_VALUES:
-                    for text in stacks.value_lines(row.frame, _VALUES):
+                    for text in (*stacks.value_lines(row.frame, _VALUES), *stacks.source_lines(row.frame)):
                         grid.add_row("", Text(visible(text, 300)))
             else:
                 grid.add_row("", Text(visible(row.text), "italic yellow"))

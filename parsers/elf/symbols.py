@@ -25,9 +25,9 @@ STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC = 0, 1, 2, 10
 _KINDS = frozenset((STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC))
 _SYM = struct.Struct("<IBBHQQ")
 _NOTE_SECTIONS = 64
-_MINI_LIMIT = 1 << 26
+_MINI_LIMIT = LIMITS.symbols_mini_limit
 _NAMES_SMALL = 1 << 16
-_NAMES_LIMIT = 1 << 29
+_NAMES_LIMIT = LIMITS.symbols_names_limit
 """Bytes of one string table, and of all names taken from it: names may overlap, so both need a bound."""
 
 
@@ -84,6 +84,12 @@ class Sections:
         """The link-time address of the first PT_LOAD: 0, but for an executable linked to a fixed address."""
         headers, _ = elf.read_program_headers(self._data, self._header)
         return next((load.vaddr for load in headers if load.type == elf.PT_LOAD), 0)
+
+    @property
+    def lacks_code(self) -> bool:
+        """Whether the code was taken out, as of a separate debug file: .text is there, its bytes are not."""
+        text = self._named.get(b".text")
+        return text is not None and text.type == SHT_NOBITS
 
     @property
     def has_dwarf(self) -> bool:

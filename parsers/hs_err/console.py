@@ -6,6 +6,7 @@ import re
 
 from parsers.hs_err.model import Console, FailedCommit, FailedThread
 from parsers.hs_err.reader import HEX, Draft, Section, address
+from parsers.limits import LIMITS
 
 _FAILED_THREAD = re.compile(
     r"Failed to start (?:the )?(?:native )?thread(?: \"(.{0,200}?)\")?(?: - |: )\w{1,40} failed \((\w{1,20})\)"
@@ -13,7 +14,7 @@ _FAILED_THREAD = re.compile(
 _FAILED_COMMIT = re.compile(
     rf"os::commit_memory\(({HEX}), (\d{{1,20}}), [^()]{{1,60}}\) failed; error='([^']{{0,200}})' \(errno=(\d{{1,6}})\)"
 )
-_MOST = 1000
+_MOST = LIMITS.console_most
 
 
 class ConsoleSection(Section):

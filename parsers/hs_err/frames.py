@@ -13,6 +13,7 @@ import re
 
 from parsers.hs_err.model import Frame
 from parsers.hs_err.reader import HEX, address
+from parsers.limits import LIMITS
 
 _KIND = re.compile(r"([VCvJjAM])(?: {1,3}|\t)(?=\S)")
 _MODULE = re.compile(rf"\[([^\]\[]{{1,1024}}?)\+({HEX})\](?:  ?(.*))?$")
@@ -30,7 +31,7 @@ _INTERPRETED = re.compile(
 _OLD = re.compile(r"([^\s(]{1,4096})\(([^)]{0,8192})\)(\S{1,2048})$")
 """JDK 5 to 7: J  a.B.m(I)V"""
 _STUB = re.compile(rf"{HEX}$")
-_LONGEST = 20_000
+_LONGEST = LIMITS.frames_longest
 
 
 def parse(text: str) -> Frame | None:

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
 
-MAX_ITEMS = 1 << 17
+MAX_ITEMS = LIMITS.reader_items
 
 HEX = r"0x[0-9a-fA-F]{1,16}"
 _UNITS = {"": 1, "B": 1, "BYTES": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

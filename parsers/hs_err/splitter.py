@@ -18,10 +18,11 @@ from parsers.hs_err.system import SystemSection
 from parsers.hs_err.text import Text, normalised
 from parsers.hs_err.thread import ThreadSection
 from parsers.hs_err.vm import NativeMemorySection, VmSection
+from parsers.limits import LIMITS
 
 SNIFF = 4096
-MAX_UNKNOWN = 10_000
-_LARGEST_EXCERPT = 1 << 20
+MAX_UNKNOWN = LIMITS.splitter_unknown
+_LARGEST_EXCERPT = LIMITS.splitter_largest_excerpt
 """Bytes of a text that may be part of a log by its lines alone."""
 _LEAST_WITH_SECTIONS, _LEAST_OF_LINES = 0.3, 0.5
 

@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 
+def _source_maps(given: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    """FROM=TO as (FROM, TO)."""
+    made = []
+    for text in given:
+        start, join, directory = text.partition("=")
+        if not join or not start or not directory:
+            raise click.BadParameter(f"{text!r} is not FROM=TO")
+        made.append((start, Path(directory)))
+    return tuple(made)
+
+
 @click.command()
 @click.argument("cores", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CORE...")
 @click.option(
@@ -61,6 +72,14 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
     help="Of which threads arguments and locals are shown.",
 )
 @click.option(
+    "--source-map",
+    "source_maps",
+    multiple=True,
+    callback=lambda context, option, given: _source_maps(given),
+    metavar="FROM=TO",
+    help="Show lines of the source that was built in FROM and is in the directory TO.",
+)
+@click.option(
     "--modules", is_flag=True, help="Examine all modules' files: hardening, needed libraries and versions, compilers."
 )
 @click.option("--no-redact", is_flag=True, help="Show secrets that are masked by default.")
@@ -86,6 +105,7 @@ def analyze(
     histogram: bool,
     values: str,
     modules: bool,
+    source_maps: tuple[tuple[str, Path], ...],
     no_redact: bool,
     masks: tuple[str, ...],
     max_seconds: float | None,
@@ -102,7 +122,8 @@ def analyze(
             raise click.UsageError(f"-o {output} would overwrite the input")
     options: dict[str, Any] = {
         "executable": exe, "sysroot": sysroot, "debug_dirs": debug_dirs, "hs_err": hs_err, "unwind": unwind,
-        "histogram": histogram, "values": values, "modules": modules, "redact": not no_redact, "masks": masks,
+        "histogram": histogram, "values": values, "modules": modules, "source_maps": source_maps,
+        "redact": not no_redact, "masks": masks,
     }  # fmt: skip
     limits = _limits(max_seconds, max_memory)
     chosen = format_of(form, output)

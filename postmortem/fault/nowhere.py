@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.model import Address
 from postmortem.model.process import CodeReference, TableCall
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 _LARGEST_GAP = 1 << 26
 """A gap that one library or region of generated code can have left."""
-_LARGEST_TABLE = 1 << 16
+_LARGEST_TABLE = LIMITS.nowhere_largest_table
 _STACK, _MOST_REFERENCES = 1 << 14, 16
 _DESCRIPTOR = (0x300, 0x900)
 """Where struct pthread has, behind the TCB, what belongs to the thread (nptl/descr.h); start_routine is in it."""

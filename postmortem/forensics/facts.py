@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parsers.limits import LIMITS
@@ -56,8 +57,10 @@ def facts(path: Path) -> Facts | None:
     config = lief.ELF.ParserConfig()
     config.parse_relocations = config.parse_symtab_symbols = config.parse_overlay = False
     try:
-        binary: Any = lief.ELF.parse(str(path), config)
-        return None if binary is None else _facts(binary)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers that lief has no name for
+            binary: Any = lief.ELF.parse(str(path), config)
+            return None if binary is None else _facts(binary)
     except (RuntimeError, ValueError, TypeError, OverflowError, SystemError, UnicodeError, struct.error):
         return None  # of a damaged file
 

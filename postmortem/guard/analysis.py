@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from postmortem.errors import AnalysisError
 from postmortem.guard.limits import WorkerLimits
-from postmortem.guard.worker import Job, Outcome, run
+from postmortem.guard.worker import Job, Link, Outcome, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from postmortem.model import Report
 
@@ -138,6 +138,50 @@ def here(request: Request, progress: Callable[[int, int], None] | None = None) -
     return _made(Outcome(parts=sink.parts, missing=("all of it: --in-process",)), None)
 
 
+def several(requests: Sequence[Request], limits: WorkerLimits | None = None) -> list[Made | AnalysisError | None]:
+    """Several small inputs, one after the other in one worker, whose limits are for all of them together.
+
+    An AnalysisError where no report is possible; None for the input at which the worker ended, and those after it.
+    What is made of one input is only as safe as the others of its batch.
+    """
+    jobs = [_job(request, {}, None) for request in requests]
+    outcome = run(
+        Job(
+            prepare=lambda: _prepare(requests[0]),
+            work=lambda link: _each(requests, link),
+            readable=tuple(dict.fromkeys(path for job in jobs for path in job.readable)),
+            writable=tuple(dict.fromkeys(path for job in jobs for path in job.writable)),
+        ),
+        limits,
+    )
+    answers: list[Made | AnalysisError | None] = []
+    for index in range(len(requests)):
+        prefix = f"{index}."
+        parts = {name.removeprefix(prefix): part for name, part in outcome.parts.items() if name.startswith(prefix)}
+        if "refused" in parts:
+            words, _, hint = parts["refused"].decode("utf-8", "replace").partition("\0")
+            answers.append(AnalysisError(words, hint))
+        else:
+            whole = "done" in parts
+            answers.append(
+                _made(Outcome(parts=parts, in_force=outcome.in_force, missing=outcome.missing), None) if whole else None
+            )
+    return answers
+
+
+def _each(requests: Sequence[Request], link: Link) -> None:
+    for index, request in enumerate(requests):
+        sink = _Here(None)
+        try:
+            _work(request, {}, sink)
+        except AnalysisError as error:
+            link.part(f"{index}.refused", f"{error}\0{error.hint}".encode("utf-8", "backslashreplace"))
+            continue
+        for name, content in sink.parts.items():
+            link.part(f"{index}.{name}", content)
+        link.part(f"{index}.done", b"")
+
+
 class _Here:
     """Keeps what the work hands over."""
 
@@ -166,6 +210,7 @@ def _job(request: Request, without: dict[str, str], progress: Callable[[int, int
         if named is not None:
             readable.append(named)
     readable.extend(options.get("debug_dirs", ()))
+    readable.extend(directory for _, directory in options.get("source_maps", ()))
     return Job(
         prepare=lambda: _prepare(request),
         work=lambda link: _work(request, without, link),

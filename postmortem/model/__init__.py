@@ -51,7 +51,7 @@ from postmortem.model.report import (
     json_schema,
     to_json,
 )
-from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, Thread, Value, Wait
+from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, SourceLine, Thread, Value, Wait
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -94,6 +94,7 @@ __all__ = [
     "Signal",
     "SignalHandler",
     "Signature",
+    "SourceLine",
     "Thread",
     "Tool",
     "Value",

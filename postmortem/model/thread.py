@@ -32,6 +32,13 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     unavailable: str | None = None
 
 
+class SourceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of source; `line` counts from 1."""
+
+    line: int
+    text: str
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One activation, or one function inlined into it (`inlined`: the activation is a later frame).
 
@@ -57,6 +64,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[Value, ...] = ()
     locals: tuple[Value, ...] = ()
     """Of the first frames of the crashing thread, or of all threads; innermost block first."""
+    source: tuple[SourceLine, ...] = ()
+    """Around `line`, where the source is at hand and asked for."""
     native_library: str | None = None
     """The library that implements a native method."""
     tail_call: str | None = None

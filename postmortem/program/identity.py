@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import ModuleMap
 
-_SEARCH = 1 << 17
+_SEARCH = LIMITS.identity_search
 
 
 def describe(core: Core, space: AddressSpace, modules: ModuleMap) -> Process:

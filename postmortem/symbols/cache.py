@@ -18,12 +18,14 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAGIC = b"PMCACHE\x03"
 _HEAD = struct.Struct("<8sIIQQ")
-_LONGEST_KEY = 128
+_LONGEST_KEY = LIMITS.cache_longest_key
 
 
 def default_directory() -> Path | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SUFFIX = re.compile(r" \((\.[^()]*)\)$")
 _REFERENCE = re.compile(r"[ST][0-9A-Z]*_")
 _RUST_REFERENCE = re.compile(r"B[0-9A-Za-z]*_")
-_LARGEST = 1 << 24
+_LARGEST = LIMITS.demangle_largest
 
 
 @functools.lru_cache(maxsize=65536)

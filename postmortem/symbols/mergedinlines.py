@@ -9,13 +9,15 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from parsers.elf.header import Buffer
 
-_LARGEST_UNIT = 1 << 17
+_LARGEST_UNIT = LIMITS.mergedinlines_largest_unit
 """Bytes of a compilation unit that is read: some 10,000 entries, a tenth of a second."""
-_LARGEST_FILE = 1 << 24
-_DEEPEST = 64
+_LARGEST_FILE = LIMITS.mergedinlines_largest_file
+_DEEPEST = LIMITS.mergedinlines_deepest
 
 
 class Merged(NamedTuple):

@@ -14,6 +14,7 @@ import zlib
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.symbols.demangle import demangle
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _PER_SYMBOL = 8 + 4 + 4 + 4 + 4 + 4 + 1
 _SIZELESS = 1
 _BINDINGS = {1: 2, 2: 1, 10: 2}
 """STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE; all others count as local."""
-_NESTING = 4096
+_NESTING = LIMITS.table_nesting
 _REACH_WITHOUT_SECTION = 0x1000
 _U32 = 0xFFFFFFFF
 _U64 = 0xFFFFFFFFFFFFFFFF

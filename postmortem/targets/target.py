@@ -91,20 +91,28 @@ def opened(path: Path) -> Iterator[Target]:
 
 
 def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tuple[Problem, ...]:
-    """Decompress into a sparse scratch file: blocks of zeros become holes."""
+    """Decompress into a sparse scratch file: blocks of zeros become holes. It may fill the folder for temporary files
+    but for LIMITS.disk_reserve; what came before that is analyzed."""
     zeros = bytes(_BLOCK)
-    total = 0
+    total = written = 0
+    room = _room(sink)
     problems: list[Problem] = []
     try:
         for piece in compressed.chunks(source, kind):
             total += len(piece)
             if total > LIMITS.decompressed_bytes:
                 problems.append(Problem(stage="open", where=str(path), what=f"decompression stopped at {total} bytes"))
+                total -= len(piece)
                 break
             if len(piece) == _BLOCK and piece == zeros:
                 sink.seek(_BLOCK, os.SEEK_CUR)
-            else:
-                sink.write(piece)
+                continue
+            written += len(piece)
+            if written > room:
+                total -= len(piece)
+                problems.append(_no_room(path, total, room))
+                break
+            sink.write(piece)
     except EOFError as damage:
         problems.append(
             Problem(
@@ -122,6 +130,21 @@ def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tu
     sink.flush()
     os.ftruncate(sink.fileno(), total)
     return tuple(problems)
+
+
+def _room(sink: IO[bytes]) -> int:
+    """Bytes that may be written into the scratch file."""
+    state = os.fstatvfs(sink.fileno())
+    return max(0, state.f_bavail * state.f_frsize - LIMITS.disk_reserve)
+
+
+def _no_room(path: Path, total: int, room: int) -> Problem:
+    return Problem(
+        stage="open",
+        where=str(path),
+        what=f"decompression stopped after {total} bytes: {tempfile.gettempdir()} has room for {room} but for zeros",
+        hint="set TMPDIR to a directory with room for the whole core",
+    )
 
 
 def log_in(target: Target) -> HsErrLog | None:

@@ -60,7 +60,7 @@ class Lookup:
         try:
             with path.open("rb") as file:
                 stored = file.read(_HEAD) == b"{"
-            answer = recorded(task, path.read_bytes(), None) if stored else analyze(task)
+            answer = recorded(task, path.read_bytes(), None) if stored else analyze((task,))[0]
         except OSError as error:
             raise AnalysisError(f"{path}: {error.strerror}", "check the path and its permissions") from None
         if answer.failure is not None:

@@ -40,6 +40,9 @@ _BATCH = 64
 _BATCH_SECONDS = 2.0
 _TRIES = 5
 """How often an input is tried whose executor broke: one that can't be blamed for it must not be lost."""
+_TOGETHER = 8
+_SMALL = 8 << 20
+"""Bytes of an input that shares a worker with others."""
 _LISTED = 1000
 """Skipped inputs and failures that are listed; all are counted."""
 
@@ -159,37 +162,54 @@ class _Collected:
 
     def _through(self, pool: Executor, tasks: Iterator[Task]) -> list[Task]:
         """Until there are no more tasks, or the executor breaks: then the tasks that were under way."""
-        window = 4 * (self.plan.jobs or os.cpu_count() or 1) if self.plan.cluster is None else 256
-        running: dict[Future[Answer], Task] = {}
+        window = 3 * (self.plan.jobs or os.cpu_count() or 1) if self.plan.cluster is None else 256
+        running: dict[Future[tuple[Answer, ...]], tuple[Task, ...]] = {}
         broken: list[Task] = []
         exhausted = False
         self.written = time.monotonic()
         while True:
             while not exhausted and len(running) < window and not broken:
-                task = self.retry.popleft() if self.retry else next(tasks, None)
-                if task is None:
+                batch = self._batch(tasks)
+                if not batch:
                     exhausted = True
                     break
                 try:
-                    running[pool.submit(analyze, task)] = task
+                    running[pool.submit(analyze, batch)] = batch
                 except BrokenExecutor:
-                    broken.append(task)
+                    broken.extend(batch)
             if not running:
                 break
             finished, _ = wait(running, return_when=FIRST_COMPLETED, timeout=_BATCH_SECONDS)
             for future in finished:
-                task = running.pop(future)
+                batch = running.pop(future)
                 try:
-                    self._take(future.result())
+                    for answer in future.result():
+                        self._take(answer)
                 except (BrokenExecutor, CancelledError):
-                    broken.append(task)
+                    broken.extend(batch)
                 except Exception as error:  # an engine has its own ways to say that work was lost
-                    self._take(
-                        Answer(id=task.id, shown=task.shown, failure=f"its analysis was lost: {error}", lost=True)
-                    )
+                    for task in batch:
+                        what = f"its analysis was lost: {error}"
+                        self._take(Answer(id=task.id, shown=task.shown, failure=what, lost=True))
             self._write(every=False)
         self._write(every=True)
         return broken
+
+    def _batch(self, tasks: Iterator[Task]) -> tuple[Task, ...]:
+        """Small inputs together, which share what starting a worker costs; a large one by itself."""
+        batch: list[Task] = []
+        while len(batch) < _TOGETHER:
+            task = self.retry.popleft() if self.retry else next(tasks, None)
+            if task is None:
+                break
+            alone = task.size > _SMALL or task.id in self.tries
+            if alone and batch:
+                self.retry.appendleft(task)
+                break
+            batch.append(task)
+            if alone:
+                break
+        return tuple(batch)
 
     def _tasks(self) -> Iterator[Task]:
         number = 0
@@ -211,7 +231,8 @@ class _Collected:
                 continue
             yield Task(
                 id=item.id, path=item.path.absolute(), shown=item.shown, report=f"{REPORTS}/{item.id}.json",
-                facts=item.facts, options=self.plan.options, seconds=self.plan.seconds, memory=self.plan.memory,
+                size=item.size, facts=item.facts, options=self.plan.options, seconds=self.plan.seconds,
+                memory=self.plan.memory,
             )  # fmt: skip
 
     def _is_known(self, identity: str) -> bool:

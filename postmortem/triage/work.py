@@ -21,10 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from postmortem.guard.analysis import Made, Request
+    from postmortem.guard.limits import WorkerLimits
+    from postmortem.model import Report
+
 PRELOAD = (
     "postmortem.triage.work", "postmortem.triage.record", "postmortem.guard.analysis", "postmortem.pipeline",
     "postmortem.hs_err", "postmortem.rules.engine", "parsers.hs_err", "reports.html.page",
     "postmortem.symbols.symbolizer", "postmortem.symbols.mergedinlines", "elftools.elf.elffile", "pdb",
+    "postmortem.machines.x86_64.machine", "postmortem.runtimes.hotspot.attach", "postmortem.runtimes.go.attach",
+    "postmortem.runtimes.native.attach", "postmortem.runtimes.native.exceptions", "parsers.elf.sections",
     "symbolic.symcache", "capstone", "pydemumble", "zstandard",
 )  # fmt: skip
 """What the server process imports before it forks workers."""
@@ -32,12 +38,13 @@ PRELOAD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One input. report: where its report will be kept, relative to the output folder."""
+    """One input of `size` bytes. report: where its report will be kept, relative to the output folder."""
 
     id: str
     path: Path
     shown: str
     report: str
+    size: int = 0
     facts: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 600.0
@@ -68,13 +75,13 @@ def prepare() -> None:
         for number in interruption.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
     warm()
-    _rehearse()
+    rehearse()
     gc.collect()
     gc.freeze()
 
 
-def _rehearse() -> None:
-    """Rules and signature of a report of nothing much: what they compile and load once, no worker has to."""
+def rehearse() -> Report:
+    """A report of nothing much, with rules and signature: what they compile and load once, no worker has to."""
     from postmortem.model import Address, Core, Crash, Frame, Report, Signal, Thread, Tool
     from postmortem.rules.engine import run
     from postmortem.signature.signature import signature
@@ -89,26 +96,66 @@ def _rehearse() -> None:
         crash=Crash(signal=Signal(number=11, name="SIGSEGV", code=1, fault_address=Address(8)), tid=1),
         threads=(Thread(tid=1, crashed=True, frames=frames),),
     )
-    signature(run(report))
+    report = run(report)
+    return msgspec.structs.replace(report, signature=signature(report))
 
 
-def analyze(task: Task) -> Answer:
-    """Never raises for an input, however bad."""
+def analyze(tasks: tuple[Task, ...]) -> tuple[Answer, ...]:
+    """An answer for each. Never raises for an input, however bad.
+
+    Several, which are small, share a worker; the input at which it ends is done again in one of its own.
+    """
+    from postmortem.guard.analysis import several
+
+    answers: list[Answer] = []
+    left = list(tasks)
+    while len(left) > 1:
+        try:
+            made = several([_request(task) for task in left], _limits(left[0]))
+        except OSError:
+            break
+        done = 0
+        for task, found in zip(left, made, strict=True):
+            if found is None:
+                break
+            answers.append(_refused(task, found) if isinstance(found, AnalysisError) else _answer(task, found))
+            done += 1
+        if done < len(left):
+            answers.append(_alone(left[done]))
+        left = left[done + 1 :]
+    return (*answers, *map(_alone, left))
+
+
+def _request(task: Task) -> Request:
     from postmortem.guard.analysis import Request
-    from postmortem.guard.analysis import analyze as guarded
+
+    return Request(core=task.path, options=dict(task.options), forms=("json",))
+
+
+def _limits(task: Task) -> WorkerLimits:
     from postmortem.guard.limits import WorkerLimits
 
+    return WorkerLimits(seconds=task.seconds, memory=task.memory)
+
+
+def _alone(task: Task) -> Answer:
+    from postmortem.guard.analysis import analyze as guarded
+
     try:
-        made = guarded(
-            Request(core=task.path, options=dict(task.options), forms=("json",)),
-            WorkerLimits(seconds=task.seconds, memory=task.memory),
-        )
+        return _answer(task, guarded(_request(task), _limits(task)))
     except AnalysisError as error:
-        return Answer(id=task.id, shown=task.shown, failure=f"{error}".replace(str(task.path), task.shown))
+        return _refused(task, error)
     except OSError as error:
-        return Answer(id=task.id, shown=task.shown, failure=f"no worker can be made: {error.strerror}")
-    document = made.documents["json"]
-    return recorded(task, document, made.lost)
+        words = f"no worker can be made: {error.strerror}"
+        return Answer(id=task.id, shown=task.shown, failure=words, lost=True)
+
+
+def _refused(task: Task, error: AnalysisError) -> Answer:
+    return Answer(id=task.id, shown=task.shown, failure=str(error).replace(str(task.path), task.shown))
+
+
+def _answer(task: Task, made: Made) -> Answer:
+    return recorded(task, made.documents["json"], made.lost)
 
 
 def recorded(task: Task, document: bytes, lost: str | None) -> Answer:

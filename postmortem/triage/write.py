@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem.errors import AnalysisError
+from postmortem.guard.analysis import warm
 from postmortem.model.triage import triage_json
 from postmortem.triage.run import put
+from postmortem.triage.work import rehearse
+from reports import FORMATS
 from reports.index import digest, page, table
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 def write(triage: Triage, output: Path) -> None:
     """Raises OSError when the folder can't be written."""
+    # What each worker would import and compile for itself.
+    warm()
+    FORMATS["html"](rehearse())
     buckets = tuple(_with_report(bucket, output) for bucket in triage.buckets)
     triage = msgspec.structs.replace(triage, buckets=buckets)
     put(output / "triage.json", triage_json(triage))

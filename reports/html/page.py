@@ -130,6 +130,7 @@ def _environment() -> jinja2.Environment:
         module_facts=view.module_facts,
         frame_tags=stacks.frame_tags,
         value_text=stacks.value_text,
+        source_lines=stacks.source_lines,
         thread_name=threads.thread_name,
         thread_title=threads.thread_title,
         virtual_text=threads.virtual_text,

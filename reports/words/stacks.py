@@ -218,6 +218,15 @@ def value_lines(frame: Frame, most: int = 12) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def source_lines(frame: Frame) -> tuple[str, ...]:
+    """The source around a frame's line, which has a mark."""
+    width = len(str(frame.source[-1].line)) if frame.source else 0
+    return tuple(
+        f"{'>' if line.line == frame.line else ' '} {line.line:>{width}}  {line.text.expandtabs(4)}"
+        for line in frame.source
+    )
+
+
 def _optimized_out(value: Value) -> bool:
     return value.unavailable is not None and value.unavailable.startswith("optimized out")
 
@@ -249,7 +258,7 @@ def stack_lines(rows: Sequence[Row]) -> list[str]:
             lines.append(f"     … {row.text}")
         else:
             lines.append(frame_line(row))
-            lines += [f"       {text}" for text in value_lines(row.frame)]
+            lines += [f"       {text}" for text in (*value_lines(row.frame), *source_lines(row.frame))]
     return lines
 
 

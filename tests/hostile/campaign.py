@@ -194,6 +194,7 @@ def run_logs(arguments: argparse.Namespace, tally: Tally) -> None:
     folder = Path(tempfile.mkdtemp(prefix="postmortem-mutants-", dir=arguments.scratch))
     originals = [path.read_bytes() for path in arguments.inputs]
     try:
+        exercise(arguments.inputs[0], postmortem.Options())  # the imports are then the parent's
         for seed in _seeds(arguments):
             number = seed % len(originals)
             path = folder / "hs_err_pid1.log"
@@ -208,6 +209,7 @@ def run_logs(arguments: argparse.Namespace, tally: Tally) -> None:
 
 def run_reports(arguments: argparse.Namespace, tally: Tally) -> None:
     originals = [json.loads(path.read_bytes()) for path in arguments.inputs]
+    render_stored(arguments.inputs[0].read_bytes())
     for seed in _seeds(arguments):
         number = seed % len(originals)
         data = mutate.stored(originals[number], random.Random(seed))

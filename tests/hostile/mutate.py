@@ -325,7 +325,8 @@ def _change_json(value: Any, chance: Random) -> None:
         options += [old * chance.choice((2, 100)), old[::-1], old + "\x00", old.upper()]
     if isinstance(old, int):
         options += [old + 1, -old, old * 1000]
-    holder[key] = chance.choice(options)
+    alike = [value for value in options if type(value) is type(old)]
+    holder[key] = chance.choice(alike if alike and chance.random() < 0.85 else options)
 
 
 def module(data: bytes, chance: Random) -> bytes:

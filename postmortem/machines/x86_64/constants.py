@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.machines.x86_64.instruction import engine, whole
 
 if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
 
-_LONGEST_FUNCTION = 1 << 17
+_LONGEST_FUNCTION = LIMITS.constants_longest_function
 _BLOCK = 160
 """Bytes before a call that are looked at where the function's start is not known."""
 _MASK = (1 << 64) - 1

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.machines.x86_64.instruction import engine, whole
 
 if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
 
-_LARGEST = 1 << 16
+_LARGEST = LIMITS.dataflow_largest
 """Bytes of a function that is looked at."""
 _STEPS = 48
 _CALL_WRITES = frozenset(("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"))

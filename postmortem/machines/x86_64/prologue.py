@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.machines.x86_64.instruction import engine
 from postmortem.machines.x86_64.registers import DWARF_NAMES, PC, RBP, REGISTER_COUNT, RSP
 from postmortem.machines.x86_64.steps import follows_call
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from postmortem.machines.machine import Registers
     from postmortem.program.memory import AddressSpace
 
-_LONGEST = 1 << 15
-_MOST_INSTRUCTIONS = 4096
+_LONGEST = LIMITS.prologue_longest
+_MOST_INSTRUCTIONS = LIMITS.prologue_instructions
 _SAVED_BY_CALLEE = ("rbx", "rbp", "r12", "r13", "r14", "r15")
 _NUMBER = re.compile(r"-?(?:0x[0-9a-f]+|\d+)")
 _FROM = re.compile(r"rsp, \[(rsp|rbp)(?: ([+-]) (0x[0-9a-f]+|\d+))?\]")

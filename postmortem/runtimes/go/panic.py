@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from parsers.elf.notes import text as as_text
+from parsers.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 NAME = "Go"
 _BACKLOG = 512
-_LONGEST = 1024
+_LONGEST = LIMITS.panic_longest
 _STRING, _POINTER, _INT = 24, 22, 2
 _KIND = 0x1F
 _EXTRA_STAR = 2

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.model import Address
 from postmortem.model.report import Arena
 
@@ -23,7 +24,7 @@ HEAP_MAX = 64 << 20
 THRESHOLD = 128 << 10
 """M_MMAP_THRESHOLD's default."""
 ARENA, BLOCKS = "malloc arena", "malloc, large blocks"
-_LIMIT = 65_536
+_LIMIT = LIMITS.arenas_limit
 _PAGE, _HEADER = 4096, 16
 _IS_MMAPPED = 2
 

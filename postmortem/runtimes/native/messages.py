@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.elf.notes import text as as_text
+from parsers.limits import LIMITS
 from postmortem.runtimes.native.places import words_of, writable_at
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
     from postmortem.runtimes.native.places import Places
 
-_LONGEST = 4096
+_LONGEST = LIMITS.messages_longest
 _PAGE = 4096
-_MOST_WORDS = 1 << 16
+_MOST_WORDS = LIMITS.messages_words
 _BEFORE, _AFTER = 600, 3600
 """Bytes around a needle in which the whole message is looked for."""
 
@@ -80,7 +81,7 @@ RUNTIMES = (
     ),
     Runtime(
         "tcmalloc",
-        ("tcmalloc::", "InvalidFree", "tc_free", "RAW_LOG"),
+        ("tcmalloc", "InvalidFree", "tc_free", "RAW_LOG"),
         b"src/",
         re.compile(rb"src/[\w./-]+\.cc:\d+\] [^\0\n]{1,500}"),
     ),

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _ASSERT = ("std::__glibcxx_assert_fail", "std::__replacement_assert")
 _BELOW, _LONGEST_FRAME = 512, 1 << 14
 """Bytes below the innermost frame, where calls that have returned left their arguments; bytes to look through."""
-_MOST_LINES = 1 << 20
+_MOST_LINES = LIMITS.onstack_lines
 _PRINTABLE = re.compile(rb"[\x20-\x7e\n\t]{24,}")
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -26,7 +28,7 @@ _BELOW = 128
 """Bytes below the stack pointer that a function may use (the red zone of the psABI)."""
 _PIECE = 4 << 20
 _OVERLAP = 8192
-_MOST_POINTERS = 4096
+_MOST_POINTERS = LIMITS.places_pointers
 _POINTED = 4096
 
 

@@ -11,6 +11,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.machines.x86_64.constants import constants_at_call
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
     from postmortem.runtimes.native.places import Places
 
-_MOST_LINES = 1 << 24
+_MOST_LINES = LIMITS.reporters_lines
 _CONVERSION = re.compile(r"%[-+ #0]*[0-9*]*(?:\.[0-9*]+)?(?:hh|h|ll|l|z|j|t)?[a-zA-Z]")
 _LEAST_PART = 4
 """Characters that a format must have before its first conversion, to be found by them."""

@@ -17,6 +17,7 @@ from postmortem.cli.group import cli
 from postmortem.model.triage import Triage, triage_from_json, triage_schema
 from postmortem.triage import run as runs
 from postmortem.triage.again import judge_again
+from postmortem.triage.work import Task, analyze
 from postmortem.triage.write import write
 from tests.postmortem.corpus import ROOT
 
@@ -138,5 +139,41 @@ def test_command_line(place: Path, tmp_path: Path) -> None:
     assert CliRunner().invoke(cli, ["buckets", "set", identity, *store, "--ticket", "SHOP-1"]).exit_code == 0
     shown = json.loads(CliRunner().invoke(cli, ["buckets", "show", identity, *store]).output)
     assert shown["ticket"] == "SHOP-1"
+    exported = CliRunner().invoke(cli, ["buckets", "export", *store, "--csv", "-"])
+    assert exported.exit_code == 0 and "SHOP-1" in exported.output
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert CliRunner().invoke(cli, ["buckets", "export", *store, "--parquet", str(tmp_path / "p")]).exit_code == 0
+    assert parquet.read_table(tmp_path / "p").to_pylist()[0]["ticket"] == "SHOP-1"
     why = CliRunner().invoke(cli, ["why", *map(str, LOGS)])
     assert why.exit_code == 0 and "one bucket" in why.output and "parent_length" in why.output
+
+
+def test_small_inputs_share_a_worker_and_the_one_that_ends_it_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from postmortem.guard import analysis
+
+    real, alone = analysis.analyze, []
+    monkeypatch.setattr(
+        analysis, "analyze", lambda request, limits: alone.append(request.core.name) or real(request, limits)
+    )
+    work = analysis._work
+
+    def fatal(request: analysis.Request, without: dict[str, str], sink: analysis.Sink) -> None:
+        if request.core.name == "second":
+            sink.stage("symbols")
+            if "symbols" not in without:
+                os.kill(os.getpid(), 9)
+        work(request, without, sink)
+
+    monkeypatch.setattr(analysis, "_work", fatal)
+    tasks = []
+    for name in ("first", "second", "third", "fourth"):
+        shutil.copy(LOGS[0], tmp_path / name)
+        tasks.append(Task(id=name, path=tmp_path / name, shown=name, report=""))
+    (tmp_path / "third").write_text("nothing")
+    answers = analyze(tuple(tasks))
+    assert [answer.id for answer in answers] == ["first", "second", "third", "fourth"]
+    assert [answer.failure is None for answer in answers] == [True, True, False, True]
+    assert alone == ["second"]
+    assert "SIGKILL" in msgspec.json.decode(answers[1].crash)["partial"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.code.codeheap import FREE, blocks, code_heap, header_size, heap_addresses
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_HOPS = 1 << 16
+_MAX_HOPS = LIMITS.codecache_hops
 
 BlobKind = Literal["nmethod", "native", "interpreter", "adapter", "vtable", "stubs", "deoptimization", "runtime"]
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_HEAPS = 16
-_MAX_BLOCKS = 1 << 18
-_MAX_SEGMENTS = 1 << 26
+_MAX_HEAPS = LIMITS.codeheap_heaps
+_MAX_BLOCKS = LIMITS.codeheap_blocks
+_MAX_SEGMENTS = LIMITS.codeheap_segments
 
 FREE = 0xFF
 """What the segment map says of a segment in no block."""

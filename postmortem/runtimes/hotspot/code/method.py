@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.layout.version import major
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _NATIVE = 0x100
 _HAS_LINES = 1
-_MAX_LINE_BYTES = 1 << 18
+_MAX_LINE_BYTES = LIMITS.method_line_bytes
 
 
 class Method(NamedTuple):

@@ -9,13 +9,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_CODELETS = 4096
-_LONGEST_STUB = 1 << 15
+_MAX_CODELETS = LIMITS.stubs_codelets
+_LONGEST_STUB = LIMITS.stubs_longest_stub
 
 
 class StubNames:

@@ -11,6 +11,7 @@ import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.model import Address, HeapSpace, Problem
 from postmortem.model.jvm import Heap
 from postmortem.runtimes.hotspot.layout.reading import problem
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-MAX_REGIONS = 1 << 17
-_Z_MAX_GRANULES = 1 << 24
+MAX_REGIONS = LIMITS.heap_regions
+_Z_MAX_GRANULES = LIMITS.heap_granules
 _Z_EMPTY = bytes(1 << 16)
 # Per-NUMA values lie this far apart (ZValueStorage::offset).
 _Z_NUMA_STRIDE = 4096
-_MAX_NUMA = 64
+_MAX_NUMA = LIMITS.heap_numa
 
 _COLLECTORS = (
     ("UseG1GC", "G1"),

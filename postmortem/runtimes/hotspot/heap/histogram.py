@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from parsers.limits import LIMITS
 from postmortem.model import HistogramEntry
 from postmortem.runtimes.hotspot.layout.reading import problem
 from postmortem.runtimes.hotspot.threads.list import java_threads
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 _CHUNK = 1 << 25
-_MAX_CLASSES = 1 << 17
-_MAX_RESYNCS = 10_000
+_MAX_CLASSES = LIMITS.histogram_classes
+_MAX_RESYNCS = LIMITS.histogram_resyncs
 _MAX_ADDRESS = 1 << 56
 
 

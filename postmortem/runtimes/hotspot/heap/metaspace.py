@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.model.jvm import ClassLoader, Metaspace
 from postmortem.runtimes.hotspot.layout.reading import problem
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_LOADERS = 1 << 18
+_MAX_LOADERS = LIMITS.metaspace_loaders
 _UNLIMITED = 1 << 62
 
 # All but the class space, and the class space: MetaspaceContext, and the counter that older JDKs have.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.threads.list import java_threads
 
 if TYPE_CHECKING:
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.heap.heap import HeapState
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_NODES = 4096
+_MAX_NODES = LIMITS.uses_nodes
 _MAX_SIZE = 1 << 46
-_MAX_STACK = 1 << 34
+_MAX_STACK = LIMITS.uses_stack
 _MANAGER_WORDS = 64
 _PAGE = 4096
 

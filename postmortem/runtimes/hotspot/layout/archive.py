@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.program.memory import Piece
 from postmortem.runtimes.hotspot.layout.reading import problem
 from postmortem.targets.files import DELETED, open_regular
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".jsa"
 _MAGICS = (0xF00BABA2, 0xF00BABA8)
-_HEADER_SEARCH = 64
+_HEADER_SEARCH = LIMITS.archive_header_search
 
 
 def add_pages(program: Program, vm: Reading) -> list[Problem]:

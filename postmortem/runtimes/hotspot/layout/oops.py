@@ -12,16 +12,18 @@ import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postmortem.runtimes.hotspot.layout.reading import Reading
     from postmortem.runtimes.hotspot.layout.relocation import Relocations
 
-_MAX_FIELDS = 1 << 14
-_MAX_SUPERS = 256
-_MAX_STRING = 1 << 20
-_MAX_SYMBOL = 1 << 16
+_MAX_FIELDS = LIMITS.object_fields
+_MAX_SUPERS = LIMITS.object_supers
+_MAX_STRING = LIMITS.object_string
+_MAX_SYMBOL = LIMITS.object_symbol
 _INTERNAL_FIELD = 0x400
 _MONITOR = 2
 _FORWARDED = 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Protocol
 
+from parsers.limits import LIMITS
 from postmortem.model import Problem
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BITS = 12
 _CHUNK = 1 << _CHUNK_BITS
-_CHUNKS_KEPT = 1 << 14
+_CHUNKS_KEPT = LIMITS.reading_chunks_kept
 _WORD = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
 

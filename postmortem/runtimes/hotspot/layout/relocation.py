@@ -11,13 +11,15 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _GRANULE = 21
-_MAX_ENTRIES = 1 << 19
+_MAX_ENTRIES = LIMITS.relocation_entries
 _MAX_HEAP = 1 << 44
 _TABLE_IN_GENERATION = 32
 """Of ZGeneration: behind its vtable, its id, and the addresses of the page allocator and the page table."""

@@ -10,13 +10,15 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from postmortem.program.memory import AddressSpace
 
-_MAX_ENTRIES = 1 << 15
-_MAX_STRIDE = 256
+_MAX_ENTRIES = LIMITS.vmstructs_entries
+_MAX_STRIDE = LIMITS.vmstructs_stride
 _NAMES_WINDOW = 1 << 16
 
 

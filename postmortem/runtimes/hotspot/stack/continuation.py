@@ -13,6 +13,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.unwind.frame import RawFrame
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_CHUNKS = 256
-_MAX_FRAMES = 16_384
-_MAX_CHUNK_WORDS = 1 << 24
-_MAX_LOCKS = 64
-_MAX_SHAPES = 64
+_MAX_CHUNKS = LIMITS.continuation_chunks
+_MAX_FRAMES = LIMITS.continuation_frames
+_MAX_CHUNK_WORDS = LIMITS.continuation_chunk_words
+_MAX_LOCKS = LIMITS.continuation_locks
+_MAX_SHAPES = LIMITS.continuation_shapes
 _VM_SYMBOLS = "_ZN6Symbol11_vm_symbolsE"
 
 

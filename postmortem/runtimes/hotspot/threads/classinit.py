@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.heap.metaspace import class_links, classes_of, loader_data
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _LOCK = "[I"
-_MAX_MIRROR = 1024
+_MAX_MIRROR = LIMITS.classinit_mirror
 
 
 class Initializations:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 
-_MAX_THREADS = 1 << 17
+_MAX_THREADS = LIMITS.list_threads
 
 
 def java_threads(vm: Reading) -> Iterator[int]:

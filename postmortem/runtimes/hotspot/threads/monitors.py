@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.model.jvm import INITIALIZATION, Deadlock, DeadlockMember
 from postmortem.runtimes.hotspot.threads.classinit import Initializations
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.threads.virtualthreads import VirtualThreads
 
 _ANONYMOUS = 1
-_MAX_LOCK_STACK = 4096
+_MAX_LOCK_STACK = LIMITS.monitors_lock_stack
 _VIRTUAL = "java.lang.VirtualThread"
 _READ_WRITE = "java.util.concurrent.locks.ReentrantReadWriteLock$"
 _LATCH = "java.util.concurrent.CountDownLatch$Sync@"

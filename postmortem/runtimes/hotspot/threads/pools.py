@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.model import Address
 from postmortem.model.jvm import ThreadPool
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.threads.threads import ThreadTable
 
 _WORKER = "java.util.concurrent.ThreadPoolExecutor$Worker"
-_MAX_WORKERS = 1 << 17
+_MAX_WORKERS = LIMITS.pools_workers
 _QUEUE = (
     "java.util.concurrent.locks.AbstractQueuedSynchronizer$ConditionObject",
     "java.util.concurrent.SynchronousQueue",

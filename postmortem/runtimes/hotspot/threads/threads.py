@@ -11,6 +11,7 @@ import struct
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.layout.reading import problem
 from postmortem.runtimes.hotspot.threads.list import java_threads
 from postmortem.runtimes.hotspot.x86_64.frames import Anchor
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_THREADS = 1 << 17
-_MAX_NAME = 4096
-_MAX_STACK = 1 << 34
+_MAX_THREADS = LIMITS.threads_threads
+_MAX_NAME = LIMITS.threads_name
+_MAX_STACK = LIMITS.threads_stack
 _DESCRIPTOR_SIZE = 2304
 """sizeof(struct pthread) of glibc on x86-64, which differs by version by a few words."""
 _WATCHER = "VM Periodic Task Thread"

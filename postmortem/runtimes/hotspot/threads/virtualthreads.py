@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.layout.classes import boot_classes
 from postmortem.runtimes.hotspot.layout.reading import problem
 from postmortem.runtimes.hotspot.threads.threads import VmThread
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.stack.continuation import Continuations
     from postmortem.unwind.frame import RawFrame
 
-_MAX_LISTED = 1 << 20
-_MAX_WALKED = 20_000
-_MAX_CHAIN = 4096
-_MAX_OBJECT = 4096
+_MAX_LISTED = LIMITS.virtualthreads_listed
+_MAX_WALKED = LIMITS.virtualthreads_walked
+_MAX_CHAIN = LIMITS.virtualthreads_chain
+_MAX_OBJECT = LIMITS.virtualthreads_object
 _NO_STATES = ("SUSPENDED", "TRACE_PINNING_MODE")
 _STATE_BITS = 0xFF
 _ROOT = "jdk/internal/vm/ThreadContainers$RootContainer$TrackingRootContainer"

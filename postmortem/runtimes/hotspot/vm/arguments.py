@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.layout.reading import problem
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_ARGUMENTS = 1 << 14
-_MAX_TEXT = 1 << 20
-_MAX_PROPERTIES = 1 << 14
-_MAX_BUCKETS = 1 << 16
+_MAX_ARGUMENTS = LIMITS.arguments_arguments
+_MAX_TEXT = LIMITS.arguments_text
+_MAX_PROPERTIES = LIMITS.arguments_properties
+_MAX_BUCKETS = LIMITS.arguments_buckets
 
 
 class Arguments(NamedTuple):

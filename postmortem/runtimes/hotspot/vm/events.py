@@ -12,6 +12,7 @@ import math
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.model import Event, EventLog
 from postmortem.runtimes.hotspot.layout.reading import problem
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from postmortem.model import Problem
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_LOGS = 64
-_MAX_RECORDS = 1 << 16
-_MAX_RECORD = 1 << 14
+_MAX_LOGS = LIMITS.events_logs
+_MAX_RECORDS = LIMITS.events_records
+_MAX_RECORD = LIMITS.events_record
 _HEADER = 512
 _TEXT_AT = 24
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.model import Flag, Problem
 from postmortem.runtimes.hotspot.layout.reading import problem
 
 if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_FLAGS = 8192
-_MAX_TEXT = 1 << 16
+_MAX_FLAGS = LIMITS.flags_flags
+_MAX_TEXT = LIMITS.flags_text
 
 # The order of JVMFlag::TYPE_*, JDK 17 and newer.
 _TYPES = ("bool", "int", "uint", "intx", "uintx", "uint64_t", "size_t", "double", "ccstr", "ccstrlist")

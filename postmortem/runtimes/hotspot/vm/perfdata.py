@@ -11,14 +11,15 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.layout.reading import problem
 
 if TYPE_CHECKING:
     from postmortem.model import Problem
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
-_MAX_BYTES = 1 << 24
-_MAX_ENTRIES = 1 << 14
+_MAX_BYTES = LIMITS.perfdata_bytes
+_MAX_ENTRIES = LIMITS.perfdata_entries
 _ENTRY = struct.Struct("<iiibbbbi")
 _LONG = struct.Struct("<q")
 

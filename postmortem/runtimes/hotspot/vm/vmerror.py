@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.model.jvm import VmError
 from postmortem.unwind.frame import ReportedFault
 
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 _NO_THREAD = 1 << 31
 """The initial value is -1; a tid is a positive int."""
-_MAX_TEXT = 2000
-_STACK_SEARCHED = 1 << 17
-_ALLOCATOR_SEARCHED = 1 << 16
+_MAX_TEXT = LIMITS.vmerror_text
+_STACK_SEARCHED = LIMITS.vmerror_stack_searched
+_ALLOCATOR_SEARCHED = LIMITS.vmerror_allocator_searched
 _LOWEST = 1 << 16
-_MAX_OBJECT = 1 << 40
+_MAX_OBJECT = LIMITS.vmerror_object
 _ALLOCATORS = ("ObjArrayAllocator", "ObjAllocator", "ClassAllocator")
 _ELEMENTS = dict(zip("BCDFIJSZ", ["byte", "char", "double", "float", "int", "long", "short", "boolean"], strict=True))
 _SOURCES = (".cpp", ".hpp", ".inline.hpp", ".c")

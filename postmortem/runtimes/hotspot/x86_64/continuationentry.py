@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.machines.x86_64 import steps as machine
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 _RETURN_PC = "_ZN17ContinuationEntry10_return_pcE"
 _METHOD = "jdk.internal.vm.Continuation.enterSpecial"
 _ENTRY_WORDS = 5
-_MOST_ARGUMENTS = 256
-_MOST_CODE = 1 << 16
+_MOST_ARGUMENTS = LIMITS.continuationentry_arguments
+_MOST_CODE = LIMITS.continuationentry_code
 _CALL_SIZE = 5
 _POST_CALL_NOP = b"\x0f\x1f\x84\x00"
 """What follows a call that can be returned to later: nopl disp32(%rax,%rax)."""

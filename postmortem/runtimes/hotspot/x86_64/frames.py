@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
 from postmortem.machines.x86_64 import steps as machine
 from postmortem.machines.x86_64.registers import PC, RBP, RSP
 from postmortem.runtimes.hotspot.code.stubs import codelet_at
@@ -32,9 +33,9 @@ _CALL_STUB_SAVED = ((3, -7), (12, -8), (13, -9), (14, -10), (15, -11))
 _DEFAULT_WRAPPER_SLOT = -6
 _COOKIE = 0xFFFFFFFFFFFFFFFF
 """stubGenerator_x86_64.cpp, generate_method_entry_barrier()."""
-_MOST_STACK = 1 << 24
+_MOST_STACK = LIMITS.frames_stack
 _MOST_EXTRA_WORDS = 6
-_MOST_ANCHORS = 4096
+_MOST_ANCHORS = LIMITS.frames_anchors
 
 
 class Anchor(NamedTuple):

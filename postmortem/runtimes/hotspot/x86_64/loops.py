@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 1 << 20
+from parsers.limits import LIMITS
+
+LONGEST = LIMITS.lobject_longest
 """Bytes of code that are looked at."""
 _POLL = re.compile(r"test \w+ ptr \[(?:rip [+-] )?\w+\], eax|.*\[r15( [+-].*)?\].*")
 _TARGET = re.compile(r"j\w+ (0x[0-9a-f]+)$")
