@@ -38,6 +38,9 @@ class Limits:
     """Of a path that is looked for."""
     path_steps: int = 1024
     """Parts of a path with those of the symbolic links on its way."""
+    debug_files: int = 50_000
+    """Files of the named debug directories that are looked at for their build-id."""
+    debug_directory_depth: int = 12
     file_pieces: int = 1 << 17
     """Ranges of memory that are read from files."""
     tls_words: int = 1 << 24

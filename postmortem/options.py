@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from postmortem.targets.buildids import BuildIds
 from postmortem.targets.files import SearchPath
 
 if TYPE_CHECKING:
@@ -45,7 +46,13 @@ class Options:
 
     def search(self, closed: bool) -> SearchPath:
         """Where files of the dead process may come from. closed: from nowhere."""
-        return SearchPath(executable=self.executable, sysroot=self.sysroot, debug_dirs=self.debug_dirs, closed=closed)
+        return SearchPath(
+            executable=self.executable,
+            sysroot=self.sysroot,
+            debug_dirs=self.debug_dirs,
+            closed=closed,
+            by_build_id=None if closed or not self.debug_dirs else BuildIds(self.debug_dirs, self.sysroot),
+        )
 
     @property
     def debug_directories(self) -> tuple[Path, ...]:

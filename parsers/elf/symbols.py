@@ -86,6 +86,12 @@ class Sections:
         return next((load.vaddr for load in headers if load.type == elf.PT_LOAD), 0)
 
     @property
+    def lacks_code(self) -> bool:
+        """Whether the code was taken out, as of a separate debug file: .text is there, its bytes are not."""
+        text = self._named.get(b".text")
+        return text is not None and text.type == SHT_NOBITS
+
+    @property
     def has_dwarf(self) -> bool:
         """Whether there is .debug_info to take lines and inlines from."""
         return self.find(b".debug_info") is not None or self.find(b".zdebug_info") is not None

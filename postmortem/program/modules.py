@@ -16,10 +16,11 @@ from parsers.elf.notes import AT_PHDR, AT_SYSINFO_EHDR
 from parsers.elf.package import package
 from postmortem.model import Address, Module, ModuleCandidate
 from postmortem.program.memory import AddressSpace, Piece
+from postmortem.targets.buildids import has_code
 from postmortem.targets.files import DELETED, SearchPath, basename, open_regular, resolve_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from parsers.elf.core import Core
     from parsers.elf.module import Image
@@ -190,23 +191,24 @@ def _looks_like_code(path: str) -> bool:
     return ".so" in name or "." not in name
 
 
-def _candidates(module: LoadedModule, search: SearchPath, is_executable: bool) -> list[tuple[Path, Path]]:
+def _candidates(module: LoadedModule, search: SearchPath, is_executable: bool) -> Iterator[tuple[Path, Path]]:
     """Files to try as (path, allowed root), best first."""
     if search.closed:
-        return []
+        return
     named = search.named(module.path)
-    tries: list[tuple[Path, Path]] = []
     if is_executable and search.executable is not None:
-        tries.append((search.executable.absolute(), Path("/")))
+        yield search.executable.absolute(), Path("/")
     if named.is_absolute():
-        tries.append((named, search.root))
+        yield named, search.root
     if module.build_id:
         tail = Path(".build-id") / module.build_id[:2]
         for directory in search.debug_dirs:
-            tries.append(search.allowed(directory / tail / module.build_id[2:]))
+            yield search.allowed(directory / tail / module.build_id[2:])
     for directory in search.debug_dirs:
-        tries.append(search.allowed(directory / named.name))
-    return tries
+        yield search.allowed(directory / named.name)
+    if search.by_build_id is not None:
+        for path in search.by_build_id.files(module.build_id):
+            yield search.allowed(path)
 
 
 def _find_file(
@@ -230,6 +232,11 @@ def _find_file(
             module.candidates.append(ModuleCandidate(path=str(path), outcome=content))
             continue
         outcome, identity = _compare(module, rows, space, content)
+        if path.name != basename(module.path) and outcome.startswith("matched") and not has_code(content):
+            separate = "a separate debug file: it has names and lines, not the module's bytes"
+            module.candidates.append(ModuleCandidate(path=str(path), outcome=separate))
+            content.close()
+            continue
         module.candidates.append(ModuleCandidate(path=str(path), outcome=outcome))
         if not outcome.startswith("matched"):
             mismatched = mismatched or (path, identity)

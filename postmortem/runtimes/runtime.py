@@ -32,6 +32,10 @@ Use = tuple[int, int, str]
 """[start, end) of the address space and what it is used for."""
 
 
+Variables = tuple[tuple[tuple["Value", ...], tuple["Value", ...]], ...]
+"""Arguments and locals of each function of an activation, innermost first."""
+
+
 class State(NamedTuple):
     """What a runtime tells of itself: members of the report, and what its memory is used for."""
 
@@ -89,8 +93,8 @@ class Runtime(Protocol):
         """What the runtime knows of a thread of the core."""
         return None
 
-    def variables(self, raw: RawFrame) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
-        """Arguments and locals of an activation of generated code; None: not known."""
+    def variables(self, raw: RawFrame) -> Variables | None:
+        """Of an activation of generated code; None: not known."""
         return None
 
     def state(self, asked: Asked) -> State:
@@ -186,7 +190,7 @@ def switch_of(runtimes: Sequence[Runtime], fs_base: int) -> Switch | None:
     return next((found for runtime in runtimes if (found := runtime.switch(fs_base)) is not None), None)
 
 
-def variables_of(runtimes: Sequence[Runtime], raw: RawFrame) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
+def variables_of(runtimes: Sequence[Runtime], raw: RawFrame) -> Variables | None:
     """Arguments and locals of an activation, by the first runtime that knows them."""
     return next((found for runtime in runtimes if (found := runtime.variables(raw)) is not None), None)
 

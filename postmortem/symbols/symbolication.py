@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsers.elf import module as image_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from parsers.elf.symbols import Sections
     from postmortem.program.modules import LoadedModule
@@ -27,6 +27,7 @@ class Symbolication:
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
         self._sysroot = program.search.sysroot
+        self._named = program.search.by_build_id
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -36,13 +37,15 @@ class Symbolication:
         from postmortem.symbols.symbolizer import SymbolFile, open_symbols
 
         symbols: SymbolFile | None = None
-        if module.file is not None:
+        if module.file is not None or module.build_id is not None:
+            # A separate debug file serves without the module's own.
             symbols = open_symbols(
-                module.file,
+                module.file or Path("/nonexistent"),
                 module.build_id,
                 debug_dirs=self._debug_dirs,
                 cache_dir=self._cache_dir,
                 sysroot=self._sysroot,
+                named=self._named,
             )
         if symbols is None and module.image is not None:
             entries = image_parser.dynamic_symbols(self._space.read, module.image)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from parsers.elf.header import Buffer
+    from postmortem.targets.buildids import BuildIds
 
 _KIND = "sym"
 
@@ -116,18 +117,19 @@ def open_symbols(
     debug_dirs: Sequence[Path],
     cache_dir: Path | None,
     sysroot: Path | None = None,
+    named: BuildIds | None = None,
 ) -> SymbolFile | None:
     """The best symbols for the ELF file at `path`, or None when it has none. Damage counts as none.
 
     With a build_id a file of another build is not used, and a separate debug file serves without the file. Nothing
-    inside the sysroot is followed out of it.
+    inside the sysroot is followed out of it. named: files of the named debug directories by build-id.
     """
     own = open_elf(path, sysroot)
     if own is not None and build_id and (own.sections.build_id or build_id) != build_id:
         own = None
     sections = None if own is None else own.sections
     identity = build_id or (None if sections is None else sections.build_id)
-    debug = find_debug_file(path, sections, identity, debug_dirs, sysroot)
+    debug = find_debug_file(path, sections, identity, debug_dirs, sysroot, named)
     files = ([debug.sections] if debug else []) + ([sections] if sections else [])
     if not files:
         return None

@@ -7,21 +7,29 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parsers.filebytes import FileBytes
 from parsers.limits import LIMITS
+
+if TYPE_CHECKING:
+    from postmortem.targets.buildids import BuildIds
 
 DELETED = " (deleted)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPath:
-    """Where module files may come from. Roots bound every path that a core names. closed: from nowhere."""
+    """Where module files may come from. Roots bound every path that a core names. closed: from nowhere.
+
+    by_build_id: the files of the debug directories, whatever they are called.
+    """
 
     executable: Path | None = None
     sysroot: Path | None = None
     debug_dirs: tuple[Path, ...] = ()
     closed: bool = False
+    by_build_id: BuildIds | None = None
 
     @property
     def root(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -17,7 +18,7 @@ from postmortem.values.store import Store
 from postmortem.values.text import Printer, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from parsers.elf.symbols import Sections
     from postmortem.model import Crash
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from postmortem.unwind.frame import RawFrame, Walk
     from postmortem.values.description import CallSite, Place, Scope, Variable
 
+_Generated = Sequence[tuple[tuple[Value, ...], tuple[Value, ...]]]
+"""Arguments and locals of each function of an activation, as a runtime knows them."""
 _CALLER_SAVED = (0, 1, 2, 4, 5, 8, 9, 10, 11)
 """rax, rdx, rcx, rsi, rdi, r8 to r11: a call does not preserve them (System V psABI, figure 3.4)."""
-_RSP = 7
 _CALLS_BACK = 8
 """How many callers an entry value may be followed through."""
 
@@ -79,7 +81,7 @@ class FrameValues:
         """What could not be had and would matter."""
         found = [
             Problem(stage="values", where=path, what=f"no arguments and locals: {why}",
-                    hint="put the file that is named beside the module, or give its directory with --debug-dir")
+                    hint="build with whole debug info (-g -gno-split-dwarf) to have them")
             for path, why in list(self._missing)[:20]
         ]  # fmt: skip
         if self._expired:
@@ -105,7 +107,7 @@ class FrameValues:
         named: list[list[NamedFrame]],
         first: int,
         fs_base: int,
-        generated: Callable[[RawFrame], tuple[tuple[Value, ...], tuple[Value, ...]] | None] = lambda raw: None,
+        generated: Callable[[RawFrame], _Generated | None] = lambda raw: None,
         most: int = LIMITS.frames_with_values,
     ) -> list[list[NamedFrame]]:
         """The named activations with values, `most` frames from the activation `first` on. fs_base: of the thread."""
@@ -118,9 +120,11 @@ class FrameValues:
                 break
             if raw[index].kind in ("java-interpreted", "java-compiled"):
                 known = generated(raw[index])
-                if known is not None and named[index]:
-                    frame = msgspec.structs.replace(named[index][-1], arguments=known[0], locals=known[1])
-                    result[index] = [*named[index][:-1], frame]
+                if known is not None and len(known) == len(named[index]):
+                    result[index] = [
+                        msgspec.structs.replace(frame, arguments=arguments, locals=found)
+                        for frame, (arguments, found) in zip(named[index], known, strict=True)
+                    ]
                 continue
             try:
                 activation = self._activation(raw, index, fs_base, 0)
@@ -194,7 +198,7 @@ class FrameValues:
             return None
         place = store.place(lookup - module.bias, None if frame.interrupted else frame.pc - module.bias)
         if place.missing is not None:
-            if "debug info is in" in place.missing or "damaged" in place.missing or "can't be read" in place.missing:
+            if "split off" in place.missing or "damaged" in place.missing or "can't be read" in place.missing:
                 self._missing[module.path, place.missing] = None
             return None
         registers = list(frame.registers)

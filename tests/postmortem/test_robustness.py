@@ -75,7 +75,8 @@ def test_a_core_cut_anywhere(core: Path, cut: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("text", b"this is a text file\n" * 50, "7f454c46"),
+        ("text", b"this is a text file\n" * 50, "text of another kind"),
+        ("data", bytes(range(200)), "data that begins with 00 01"),
         ("empty", b"", "empty"),
         ("arm", CoreBuilder(machine=183).thread(1).bytes(), "aarch64"),
         ("executable", Path(sys.executable).resolve().read_bytes()[:4096], "not a core"),

@@ -42,8 +42,8 @@ _VM_ABORT = re.compile(
     r"(?:os::abort|os::die|VMError::\w+|report_(?:and_die|vm_error|fatal|unimplemented|should_not_\w+|vm_out_of_memory)"
     r"\w*|vm_exit_out_of_memory|crash_handler|JVM_handle_linux_signal|javaSignalHandler|signalHandler)"
 )
-_JNI_INLINE = re.compile(r"_?(?:JNIEnv|JavaVM)_?::\w+")
-"""The C++ wrappers of jni.h, compiled into every library that uses them."""
+_JNI_INLINE = re.compile(r"_?(?:JNIEnv|JavaVM|jvmtiEnv)_?::\w+")
+"""The C++ wrappers of jni.h and jvmti.h, compiled into every library that uses them."""
 _DOWNCALL = re.compile(r"nep_invoker\w*")
 """The stub of java.lang.foreign's downcalls (downcallLinker of the CPU's folder)."""
 NATIVE_WRAPPER = "native wrapper"

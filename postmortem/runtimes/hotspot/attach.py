@@ -42,12 +42,12 @@ from postmortem.runtimes.hotspot.vm.vmerror import (
 from postmortem.runtimes.hotspot.x86_64 import loops
 from postmortem.runtimes.hotspot.x86_64.continuationentry import ContinuationEntries
 from postmortem.runtimes.hotspot.x86_64.frames import HotSpotUnwinder, Stack
-from postmortem.runtimes.runtime import Runtime, State
+from postmortem.runtimes.runtime import Runtime, State, Variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from postmortem.model import Problem, Value
+    from postmortem.model import Problem
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
     from postmortem.runtimes.hotspot.layout.vmstructs import VmStructs
@@ -146,7 +146,7 @@ class HotSpot(Runtime):
         self._pcs = {status.tid: status.registers.get(machine.pc_name, 0) for status in core.threads}
         self._cache = cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
-        self._variables = JavaVariables(self._oops, activations)
+        self._variables = JavaVariables(self._oops, activations, cache)
         self._continuations = Continuations(self._vm, self._oops, cache, activations, names.address)
         mounted = {thread.virtual for thread in self._threads.threads if thread.virtual}
         self._virtual_threads = VirtualThreads(self._vm, self._oops, self._continuations, mounted)
@@ -226,8 +226,8 @@ class HotSpot(Runtime):
         mined = {flag.name: flag.value for flag in self._flags}.get("LoopStripMiningIter", "0") != "0"
         return loops.polled(code, blob.code_begin, pc, mined)
 
-    def variables(self, raw: RawFrame) -> tuple[tuple[Value, ...], tuple[Value, ...]] | None:
-        """Parameters and locals of an interpreted frame."""
+    def variables(self, raw: RawFrame) -> Variables | None:
+        """Parameters and locals of interpreted and compiled frames."""
         return self._variables.of(raw)
 
     def state(self, asked: Asked) -> State:

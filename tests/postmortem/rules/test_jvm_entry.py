@@ -244,3 +244,10 @@ def test_a_jnienv_that_is_the_thread_s_own_or_not_known(
     frames = (vm("SymbolTable::lookup"), vm(function), native("worker"), libc("start_thread"))
     report = java_crash(threads=(on(*frames, kind=kind, name=None), *others))
     assert not any("not attached" in finding.title for finding in run(report, strict=True).findings)
+
+
+def test_an_agent_is_named_by_its_own_function_not_by_the_wrapper_of_jvmti() -> None:
+    wrapper = native("_jvmtiEnv::GetMethodName(_jmethodID*, char**, char**, char**)")
+    report = java_crash(vm("JvmtiEnv::GetMethodName"), vm("jvmti_GetMethodName"), wrapper, native("count"), *MAIN)
+    (finding,) = findings(report, LIBRARY_RULE)
+    assert "count()" in finding.title and "jvmtiEnv" not in finding.title

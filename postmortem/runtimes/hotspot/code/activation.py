@@ -14,7 +14,7 @@ from postmortem.unwind.frame import VirtualFrame
 if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.code.codecache import Blob
     from postmortem.runtimes.hotspot.code.method import Method, Methods
-    from postmortem.runtimes.hotspot.code.nmethod import Nmethod, Nmethods
+    from postmortem.runtimes.hotspot.code.nmethod import Nmethod, Nmethods, Scope, ScopeValue
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _METHOD_SLOT = -3
@@ -68,6 +68,15 @@ class Activations:
             remark = "deoptimized when control returns here"
             return known._replace(note=f"{known.note}, {remark}" if known.note else remark, patched=True)
         return known
+
+    def locals(self, blob: Blob, pc: int, sp: int) -> list[tuple[Scope, list[ScopeValue]]]:
+        """The scopes at a return address in compiled code, or at a fault that has a record, with their locals."""
+        nmethod = self._nmethods.at(blob)
+        if nmethod is None:
+            return []
+        if pc in nmethod.deopt_entries:
+            pc = self._word(sp + nmethod.orig_pc_offset) or pc
+        return self._nmethods.locals(nmethod, pc - blob.code_begin)
 
     def _decode(self, blob: Blob, nmethod: Nmethod, pc: int, interrupted: bool) -> Compiled:
         remarks = []

@@ -58,6 +58,22 @@ class Scope(NamedTuple):
     bci: int
 
 
+LOCATION, CONSTANT_INT, CONSTANT_OOP, CONSTANT_LONG, CONSTANT_DOUBLE, MARKER = 0, 1, 2, 3, 4, 8
+"""Kinds of ScopeValue (share/code/debugInfo.cpp)."""
+
+
+class ScopeValue(NamedTuple):
+    """Where a local is: kind, and a Location, a constant's bits, or the index of an object (0: null)."""
+
+    kind: int
+    operand: int
+
+
+def _reversed(value: int) -> int:
+    """The bits of a 32-bit number in reverse, as CompressedStream writes the halves of doubles."""
+    return int(f"{value:032b}"[::-1], 2)
+
+
 class Nmethods:
     """Decodes the compiled methods of one VM; each once."""
 
@@ -169,6 +185,64 @@ class Nmethods:
         """
         found = self._pc_desc(nmethod, offset, exact)
         return () if found is None else self._chain(nmethod, found)
+
+    def locals(self, nmethod: Nmethod, offset: int) -> list[tuple[Scope, list[ScopeValue]]]:
+        """The scopes at a code offset that has a PcDesc of its own, innermost first, each with its locals by slot.
+
+        A list ends before the first object that was never allocated, whose record has no fixed size.
+        """
+        found = self._pc_desc(nmethod, offset, exact=True)
+        made = []
+        position = found or 0
+        for _ in range(_MAX_DEPTH):
+            start = nmethod.scopes + position
+            if position <= 0 or start >= nmethod.scopes_end:
+                break
+            data = self._vm.memory.read_some(start, min(_SCOPE_BYTES, nmethod.scopes_end - start))
+            fields = []
+            at = 0
+            for _ in range(4):
+                value, at = read_unsigned5(data, at, self._exclusion)
+                fields.append(value)
+            sender, index, bci, values = fields
+            place = nmethod.metadata + 8 * (index - 1)
+            method = self._vm.word(place) if index and place < nmethod.metadata_end else None
+            if not method:
+                break
+            made.append((Scope(method, bci - 1), self._values(nmethod, values)))
+            if not 0 < sender < position:
+                break
+            position = sender
+        return made
+
+    def _values(self, nmethod: Nmethod, position: int) -> list[ScopeValue]:
+        start = nmethod.scopes + position
+        if position <= 0 or start >= nmethod.scopes_end:
+            return []
+        data = self._vm.memory.read_some(start, min(1 << 14, nmethod.scopes_end - start))
+        count, at = read_unsigned5(data, 0, self._exclusion)
+        made = []
+        for _ in range(min(count, LIMITS.variables)):
+            code, at = read_unsigned5(data, at, self._exclusion)
+            operand = 0
+            if code in (LOCATION, CONSTANT_OOP):
+                operand, at = read_unsigned5(data, at, self._exclusion)
+            elif code == CONSTANT_INT:
+                raw, at = read_unsigned5(data, at, self._exclusion)
+                operand = (raw >> 1 ^ -(raw & 1)) & 0xFFFFFFFF
+            elif code == CONSTANT_LONG:
+                low, at = read_unsigned5(data, at, self._exclusion)
+                high, at = read_unsigned5(data, at, self._exclusion)
+                halves = [(half >> 1 ^ -(half & 1)) & 0xFFFFFFFF for half in (low, high)]
+                operand = halves[1] << 32 | halves[0]
+            elif code == CONSTANT_DOUBLE:
+                high, at = read_unsigned5(data, at, self._exclusion)
+                low, at = read_unsigned5(data, at, self._exclusion)
+                operand = _reversed(high) << 32 | _reversed(low)
+            elif code != MARKER:
+                break
+            made.append(ScopeValue(code, operand))
+        return made
 
     def metadata(self, nmethod: Nmethod) -> Iterator[int]:
         """The Method* and Klass* that the code refers to."""

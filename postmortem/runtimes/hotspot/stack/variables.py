@@ -1,4 +1,4 @@
-"""Parameters and locals of interpreted Java frames.
+"""Parameters and locals of Java frames: interpreted ones by slot, compiled ones by the debug info of their scopes.
 
 Slots lie from the locals pointer downwards, one word each; a long or double lies in the second of its two. Names and
 types come from the class' LocalVariableTable (javac -g), else parameters from the method's signature, others by number.
@@ -12,17 +12,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.limits import LIMITS
 from postmortem.model import Value
+from postmortem.runtimes.hotspot.code.nmethod import (
+    CONSTANT_DOUBLE,
+    CONSTANT_INT,
+    CONSTANT_LONG,
+    CONSTANT_OOP,
+    LOCATION,
+)
 from postmortem.runtimes.hotspot.layout.version import major
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from postmortem.runtimes.hotspot.code.activation import Activations
+    from postmortem.runtimes.hotspot.code.codecache import CodeCache
     from postmortem.runtimes.hotspot.code.method import Method
+    from postmortem.runtimes.hotspot.code.nmethod import ScopeValue
     from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.unwind.frame import RawFrame
 
 _CHECKED_EXCEPTIONS, _LOCALS, _EXCEPTIONS, _SIGNATURE, _PARAMETERS = 2, 4, 8, 0x10, 0x20
 _ANNOTATIONS = (0x80, 0x100, 0x200, 0x400)
 _STATIC = 8
+OPTIMIZED_OUT = "optimized out"
 _ENTRY = struct.Struct("<6H")
 _RELATIVE = 1 << 16
 """Since JDK 21 the locals pointer is a number of words from the frame pointer."""
@@ -38,42 +50,117 @@ class _Variable(NamedTuple):
 Found = tuple[tuple[Value, ...], tuple[Value, ...]]
 """Arguments and locals."""
 
+_ON_STACK, _IN_REGISTER = 0, 1
+_INVALID, _NORMAL, _OOP, _INT_IN_LONG, _LONG, _FLOAT_IN_DOUBLE, _DOUBLE = range(7)
+_VMREG = (0, 2, 1, 3, 7, 6, 4, 5)
+"""DWARF numbers of the registers by HotSpot's: rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi; a VMReg is twice the number."""
+
 
 class JavaVariables:
     """Values of the variables of one VM's frames."""
 
-    def __init__(self, oops: Oops, activations: Activations) -> None:
+    def __init__(self, oops: Oops, activations: Activations, cache: CodeCache) -> None:
         self._oops = oops
+        self._cache = cache
+        self._narrow = oops.vm.constant("Location::narrowoop") or (8 if (major(oops.vm) or 0) < 16 else 9)
         self._vm = oops.vm
         self._activations = activations
         self._methods = activations.methods
         self._locals_slot = -6 if major(self._vm) == 8 else -7
 
-    def of(self, raw: RawFrame) -> Found | None:
-        """Those of an interpreted frame; None of any other, or where its method can't be read."""
-        if raw.kind != "java-interpreted" or raw.fp is None or len(raw.virtual) != 1:
-            return None
-        method = self._activations.method(raw.fp)
-        pointer = self._vm.word(raw.fp + 8 * self._locals_slot)
+    def of(self, raw: RawFrame) -> tuple[Found, ...] | None:
+        """Those of each method of an activation, innermost first; None where it has none that are known."""
+        if raw.kind == "java-interpreted" and raw.fp is not None and len(raw.virtual) == 1:
+            found = self._interpreted(raw, raw.fp)
+            return None if found is None else (found,)
+        return self._compiled(raw) if raw.kind == "java-compiled" else None
+
+    def _interpreted(self, raw: RawFrame, fp: int) -> Found | None:
+        method = self._activations.method(fp)
+        pointer = self._vm.word(fp + 8 * self._locals_slot)
         if method is None or method.native or pointer is None:
             return None
-        base = raw.fp + 8 * pointer if pointer < _RELATIVE else pointer
+        base = fp + 8 * pointer if pointer < _RELATIVE else pointer
         # The locals of a frame lie above it, in its caller's expression stack, or right below where it was called.
-        if not raw.fp < base < raw.fp + 8 * _RELATIVE:
+        if not fp < base < fp + 8 * _RELATIVE:
             return None
+
+        def read(slot: int, reference: bool) -> int | str:
+            address = base - 8 * slot
+            word = self._vm.word(address)
+            return f"page not in the core ({address:#x})" if word is None else word
+
+        return self._found(method, raw.virtual[0].bci, read, None)
+
+    def _compiled(self, raw: RawFrame) -> tuple[Found, ...] | None:
+        """By the debug info of the call that the frame made, or of its fault where that has a record."""
+        blob = self._cache.blob_at(raw.pc if raw.interrupted else raw.pc - 1)
+        if blob is None or blob.kind != "nmethod":
+            return None
+        scopes = self._activations.locals(blob, raw.pc, raw.sp)
+        if len(scopes) != len(raw.virtual):
+            return None
+        made: list[Found] = []
+        for scope, values in scopes:
+            method = self._methods.at(scope.method)
+            if method is None or method.native:
+                made.append(((), ()))
+                continue
+
+            def read(slot: int, reference: bool, values: list[ScopeValue] = values) -> int | str:
+                if slot >= len(values):
+                    return OPTIMIZED_OUT
+                return self._scope_value(values[slot], raw, reference)
+
+            made.append(self._found(method, scope.bci, read, len(values)))
+        return tuple(made)
+
+    def _scope_value(self, value: ScopeValue, raw: RawFrame, reference: bool) -> int | str:
+        """A word, or why there is none."""
+        if value.kind in (CONSTANT_INT, CONSTANT_LONG, CONSTANT_DOUBLE):
+            return value.operand
+        if value.kind == CONSTANT_OOP:
+            return 0 if not value.operand else "a constant of the compiled code"
+        if value.kind != LOCATION:
+            return OPTIMIZED_OUT
+        kind, where, offset = value.operand & 0xF, value.operand >> 4 & 1, value.operand >> 5
+        if kind == _INVALID:
+            return OPTIMIZED_OUT
+        if kind not in (_NORMAL, _OOP, _INT_IN_LONG, _LONG, _DOUBLE, self._narrow) or (kind == _DOUBLE and where):
+            return "in a place that is not decoded here"
+        if where == _IN_REGISTER:
+            number = offset >> 1
+            known = None if raw.registers is None or not raw.interrupted or offset & 1 or number > 15 else raw.registers
+            word = None if known is None else known[_VMREG[number] if number < 8 else number]
+            if word is None:
+                return "in a register that is not known in this frame"
+        else:
+            address = raw.sp + 4 * offset
+            narrow = kind in (_NORMAL, self._narrow)
+            found = self._vm.u32(address) if narrow else self._vm.word(address)
+            if found is None:
+                return f"page not in the core ({address:#x})"
+            word = found
+        return self._oops.decode(word & 0xFFFFFFFF) if kind == self._narrow and reference else word
+
+    def _found(
+        self, method: Method, bci: int | None, read: Callable[[int, bool], int | str], slots: int | None
+    ) -> Found:
+        """read: a slot's word, or why there is none; slots: how many there are, where the method does not say."""
         parameters, size = self._parameters(method)
-        table = self._table(method, raw.virtual[0].bci)
+        table = self._table(method, bci)
         if table is None:
             named = {variable.slot: variable for variable in parameters}
             more = self._vm.u16(self._vm.at(self._const(method), "ConstMethod._max_locals")) or 0
-            rest = [_Variable(f"slot {slot}", "", slot) for slot in range(size, min(more, size + LIMITS.variables))]
+            more = min(more, size + LIMITS.variables) if slots is None else 0
+            rest = [_Variable(f"slot {slot}", "", slot) for slot in range(size, more)]
         else:
             known = {variable.slot: variable for variable in table}
             named = {variable.slot: known.get(variable.slot, variable) for variable in parameters}
             rest = [variable for variable in table if variable.slot >= size]
         return (
-            tuple(self._value(variable, base) for variable in named.values()),
-            tuple(self._value(variable, base) for variable in rest),
+            tuple(self._value(variable, read) for variable in named.values()),
+            tuple(self._value(variable, read) for variable in rest),
         )
 
     def _const(self, method: Method) -> int | None:
@@ -127,15 +214,13 @@ class JavaVariables:
                 found.append(_Variable(texts[0], texts[1], slot))
         return sorted(found, key=lambda variable: variable.slot)
 
-    def _value(self, variable: _Variable, base: int) -> Value:
+    def _value(self, variable: _Variable, read: Callable[[int, bool], int | str]) -> Value:
         descriptor = variable.descriptor
-        wide = descriptor in ("J", "D")
-        address = base - 8 * (variable.slot + wide)
         name = type_name(descriptor)
-        word = self._vm.word(address)
-        if word is None:
-            why = f"page not in the core ({address:#x})"
-            return Value(name=variable.name, type=name, text=f"<unavailable: {why}>", unavailable=why)
+        word = read(variable.slot + (descriptor in ("J", "D")), descriptor[:1] in ("L", "["))
+        if isinstance(word, str):
+            text = f"<{word}>" if word == OPTIMIZED_OUT else f"<unavailable: {word}>"
+            return Value(name=variable.name, type=name, text=text, unavailable=word)
         if descriptor[:1] in ("L", "["):
             return self._reference(variable.name, name, word)
         if not descriptor:

@@ -50,14 +50,14 @@ def test_primitive_values(descriptor: str, word: int, text: str) -> None:
     assert primitive(descriptor, word) == text
 
 
-def crashed(jdk: str, folder: Path, debug: str) -> tuple[Path, Path | None]:
+def crashed(jdk: str, folder: Path, debug: str, mode: str) -> tuple[Path, Path | None]:
     """The folder of the core and the root of the file system that the process saw."""
     classes = folder / "classes"
     subprocess.run(
         ["javac", debug, "-source", "8", "-target", "8", "-nowarn", "-d", str(classes), str(SOURCE)],
         check=True, capture_output=True,
     )  # fmt: skip
-    flags = ["-Xint", "-Xmx64m", "-XX:+UseSerialGC", "-cp", ".", "Shop", "one", "two"]
+    flags = [mode, "-Xmx64m", "-XX:+UseSerialGC", "-cp", ".", "Shop", "one", "two"]
     place, command = classes, ["java", *flags]
     if jdk != "host":
         place = ROOT / "tmp" / f"shop-{os.getpid()}-{jdk}"
@@ -85,12 +85,12 @@ def crashed(jdk: str, folder: Path, debug: str) -> tuple[Path, Path | None]:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Path | None]]:
-    jdk, debug = request.param
+    jdk, debug, mode = request.param
     if shutil.which("javac") is None or Path("/proc/sys/kernel/core_pattern").read_text().strip() != "core":
         pytest.skip("needs javac, and cores in the working directory")
     if jdk != "host" and (os.geteuid() != 0 or not (ROOT / f"usr/lib/jvm/java-{jdk}-openjdk-amd64").exists()):
         pytest.skip(f"JDK {jdk} is not here")
-    made = crashed(jdk, tmp_path, debug)
+    made = crashed(jdk, tmp_path, debug, mode)
     yield made
     shutil.rmtree(made[0], ignore_errors=True)
 
@@ -114,7 +114,7 @@ def printed(folder: Path) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.jdk
-@pytest.mark.parametrize("place", [(jdk, "-g") for jdk in JDKS], indirect=True)
+@pytest.mark.parametrize("place", [(jdk, "-g", "-Xint") for jdk in JDKS], indirect=True)
 def test_named_variables_equal_what_was_printed(place: tuple[Path, Path | None]) -> None:
     found = {name: value.text.split(" @")[0] for name, value in variables(place).items()}
     assert len(found) == 20
@@ -122,7 +122,17 @@ def test_named_variables_equal_what_was_printed(place: tuple[Path, Path | None])
 
 
 @pytest.mark.jdk
-@pytest.mark.parametrize("place", [("host", "-g:none")], indirect=True)
+@pytest.mark.parametrize("place", [(jdk, "-g", "-Xcomp") for jdk in JDKS], indirect=True)
+def test_variables_of_compiled_frames_where_scopes_record_them(place: tuple[Path, Path | None]) -> None:
+    found = variables(place)
+    truth = printed(place[0])
+    known = {name: value.text.split(" @")[0] for name, value in found.items() if value.unavailable is None}
+    assert len(known) >= 12
+    assert known == {name: truth[name] for name in known}
+
+
+@pytest.mark.jdk
+@pytest.mark.parametrize("place", [("host", "-g:none", "-Xint")], indirect=True)
 def test_without_a_table_parameters_have_their_types_and_locals_their_slots(place: tuple[Path, Path | None]) -> None:
     found = {
         name: value.text.split(" @")[0] for (function, name), value in variables(place).items() if "total" in function

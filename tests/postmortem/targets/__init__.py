@@ -1,0 +1,3 @@
+"""Tests of postmortem.targets."""
+
+from __future__ import annotations
