@@ -35,7 +35,6 @@ from postmortem.targets.target import core_in, log_in, opened
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
 from postmortem.unwind.walker import Walker
-from postmortem.values.source import Sources
 from postmortem.values.stage import Values
 
 if TYPE_CHECKING:
@@ -98,10 +97,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     with stages.stage("symbols"):
         named = LostFrames(space.read, symbols.symbol_at, symbols.merged_inlines).all(ordered, namer)
         problems.extend(generated.problems)
-    # Source is shown where it is asked for, or where nothing is to be hidden.
-    wanted = options.source_maps or not options.redact
-    sources = Sources(options.source_maps, as_named=not options.redact) if wanted else None
-    values = Values(program, symbols, options.cache_dir, options.values, sources)
+    values = Values(program, symbols, options)
     variables = functools.partial(runtime.variables_of, runtimes)
     valued = run("values", lambda: values.fill(ordered, named, fault, variables), named)
     problems.extend(values.problems)

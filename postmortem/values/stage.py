@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_PHDR
 from parsers.limits import LIMITS
 from postmortem.symbols.cache import Cache
 from postmortem.values.frames import FrameValues
+from postmortem.values.source import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from postmortem.fault.fault import Fault
     from postmortem.model import Crash, Frame, Problem, Value
+    from postmortem.options import Options
     from postmortem.program.program import Program
     from postmortem.symbols.symbolication import Symbolication
     from postmortem.unwind.frame import RawFrame
     from postmortem.unwind.threads import ThreadWalk
-    from postmortem.values.source import Sources
 
 _SECONDS, _SECONDS_FOR_ALL = 1.0, 10.0
 
 
 class Values:
-    """Of one process. which: of no thread, of the crashing one, or of all."""
+    """Of one process: of no thread, of the crashing one, or of all, as `options.values` says."""
 
-    def __init__(
-        self,
-        program: Program,
-        symbols: Symbolication,
-        cache_dir: Path | None,
-        which: Literal["none", "crashing", "all"],
-        sources: Sources | None = None,
-    ) -> None:
-        self._which = which
-        self._sources = sources
+    def __init__(self, program: Program, symbols: Symbolication, options: Options) -> None:
+        self._which = which = options.values
+        # Source is shown where it is asked for, or where nothing is to be hidden.
+        wanted = options.source_maps or not options.redact
+        self._sources = Sources(options.source_maps, as_named=not options.redact) if wanted else None
         self._values = FrameValues(
             program.modules,
             symbols.dwarf,
@@ -44,7 +39,7 @@ class Values:
             program.memory,
             symbols.symbol_at,
             symbols.address_of,
-            Cache(cache_dir),
+            Cache(options.cache_dir),
             _SECONDS_FOR_ALL if which == "all" else _SECONDS,
             program.core.auxv.get(AT_PHDR, 0),
         )

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEANINGS = (
+    (
+        r"Attempt to free invalid pointer|[Ii]nvalid (?:chunk|free)|misaligned pointer|invalid pointer: ",
+        "A pointer was freed that the allocator never gave out, or that was freed before",
+    ),
     (r"already deallocated", "A block was freed twice, or the word before it was overwritten"),
     (r"never been allocated", "A pointer was freed that the allocator never gave out"),
     (r"deallocation mismatch", "A block was freed by another kind of function than allocated it (delete for malloc)"),
@@ -59,12 +63,12 @@ MEANINGS = (
         ("A list of free blocks is damaged: something wrote to a block after it was freed, or overran its neighbour"),
     ),
     (r"unsorted|largebin|smallbin|memory corruption|corrupt", "A list of free blocks is damaged"),
-    (r"sysmalloc|malloc\.c", "A consistency check of malloc failed: the end of the heap was overwritten"),
+    (r"sysmalloc|\bmalloc\.c:", "A consistency check of malloc failed: the end of the heap was overwritten"),
 )
 _TEXT = re.compile(
     r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk)\(\): |double free|corrupted"
     r" (?:size|double|top|unsorted)"
-    r"|malloc\.c|\bsysmalloc\b|invalid fastbin entry|tcache_thread_shutdown|Attempt to free invalid"
+    r"|\bmalloc\.c:|\bsysmalloc\b|invalid fastbin entry|tcache_thread_shutdown|Attempt to free invalid"
     r" pointer|<jemalloc>: |Scudo ERROR: (?!internal|.*memory)|mimalloc: error: |fatal allocator error"
     r"|memory (?:allocation|stomping) bug|allocation/deallocation mismatch"
 )

@@ -81,7 +81,7 @@ RUNTIMES = (
     ),
     Runtime(
         "tcmalloc",
-        ("tcmalloc::", "InvalidFree", "tc_free", "RAW_LOG"),
+        ("tcmalloc", "InvalidFree", "tc_free", "RAW_LOG"),
         b"src/",
         re.compile(rb"src/[\w./-]+\.cc:\d+\] [^\0\n]{1,500}"),
     ),

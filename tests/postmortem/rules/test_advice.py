@@ -29,6 +29,7 @@ OTHERS = {
     "--errors": "ras-mc-ctl",
     "--security-opt": "docker run",
     "--tool": "valgrind",
+    "--version-info": "readelf",
     "--enable-debug": "configure of jemalloc",
     "--heapsnapshot-near-heap-limit": "node",
     "--max-old-space-size": "node",
