@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -247,6 +249,23 @@ def _writable(cache_dir: Path | None) -> list[Path]:
     return found
 
 
+_USED = (
+    "postmortem.pipeline", "postmortem.machines.x86_64.machine", "postmortem.runtimes.go.attach",
+    "postmortem.runtimes.native.attach", "postmortem.symbols.symbolizer", "postmortem.values.printers",
+    "postmortem.hs_err.beside", "parsers.elf.sections",
+)  # fmt: skip
+"""What the stages import when they come, and every core needs."""
+_USED_BY_SOME = (
+    "postmortem.runtimes.hotspot.attach", "postmortem.runtimes.hotspot.heap.histogram", "postmortem.hs_err.merge",
+    "postmortem.hs_err.report",
+)  # fmt: skip
+
+
+def _is_compiled(name: str) -> bool:
+    source = Path(__file__).parents[2].joinpath(*name.split(".")).with_suffix(".py")
+    return Path(cache_from_source(str(source))).exists()
+
+
 def _prepare(request: Request) -> None:
     """Import what every analysis needs, before the confinement makes importing slower or impossible."""
     import tempfile
@@ -256,7 +275,12 @@ def _prepare(request: Request) -> None:
         for folder in _writable(request.options.get("cache_dir"))[1:]:
             os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / "numba"))
     tempfile.tempdir = str(_temporary())
-    import_module("postmortem.pipeline")
+    for name in _USED:
+        import_module(name)
+    for name in _USED_BY_SOME:
+        # Confined, the worker could not keep what it compiles, and would compile it anew each time.
+        if not sys.dont_write_bytecode and not _is_compiled(name):
+            import_module(name)
     from reports import load
 
     for form in request.forms:

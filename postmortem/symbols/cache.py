@@ -110,7 +110,8 @@ def _write_unnamed(target: Path, parts: list[bytes | memoryview]) -> bool:
     with os.fdopen(descriptor, "wb") as file:
         _fill(file, parts)
         try:
-            os.link(f"/proc/self/fd/{descriptor}", target, follow_symlinks=True)
+            # With a descriptor Python calls linkat, which alone follows the link.
+            os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
         except OSError:
             return False
     return True

@@ -139,6 +139,11 @@ def test_command_line(place: Path, tmp_path: Path) -> None:
     assert CliRunner().invoke(cli, ["buckets", "set", identity, *store, "--ticket", "SHOP-1"]).exit_code == 0
     shown = json.loads(CliRunner().invoke(cli, ["buckets", "show", identity, *store]).output)
     assert shown["ticket"] == "SHOP-1"
+    exported = CliRunner().invoke(cli, ["buckets", "export", *store, "--csv", "-"])
+    assert exported.exit_code == 0 and "SHOP-1" in exported.output
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert CliRunner().invoke(cli, ["buckets", "export", *store, "--parquet", str(tmp_path / "p")]).exit_code == 0
+    assert parquet.read_table(tmp_path / "p").to_pylist()[0]["ticket"] == "SHOP-1"
     why = CliRunner().invoke(cli, ["why", *map(str, LOGS)])
     assert why.exit_code == 0 and "one bucket" in why.output and "parent_length" in why.output
 
