@@ -60,7 +60,7 @@ class Extractor:
         top = unit.get_top_DIE()
         dwo = _text(top, "DW_AT_dwo_name") or _text(top, "DW_AT_GNU_dwo_name")
         if dwo is not None:
-            return Place(missing=f"its debug info is in {dwo}, which was not found")
+            return Place(missing=f"its debug info is split off into {dwo}, which is not read")
         function = self._units.function_at(unit, address)
         if function is None:
             return Place(missing="no debug info covers this address")

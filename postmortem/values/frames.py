@@ -81,7 +81,7 @@ class FrameValues:
         """What could not be had and would matter."""
         found = [
             Problem(stage="values", where=path, what=f"no arguments and locals: {why}",
-                    hint="put the file that is named beside the module, or give its directory with --debug-dir")
+                    hint="build with whole debug info (-g -gno-split-dwarf) to have them")
             for path, why in list(self._missing)[:20]
         ]  # fmt: skip
         if self._expired:
@@ -198,7 +198,7 @@ class FrameValues:
             return None
         place = store.place(lookup - module.bias, None if frame.interrupted else frame.pc - module.bias)
         if place.missing is not None:
-            if "debug info is in" in place.missing or "damaged" in place.missing or "can't be read" in place.missing:
+            if "split off" in place.missing or "damaged" in place.missing or "can't be read" in place.missing:
                 self._missing[module.path, place.missing] = None
             return None
         registers = list(frame.registers)

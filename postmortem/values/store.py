@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from postmortem.values.extract import Extractor
 
 _KIND = "values"
-_VERSION = 2
+_VERSION = 3
 """Of what is stored; another one when the descriptions or what is read of DWARF change."""
 
 
