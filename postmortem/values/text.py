@@ -399,13 +399,15 @@ class Printer:
         if member is None:
             return "{...}"
         held, _ = self.plain(member.type)
+        # The states of a coroutine are numbered; their types have the names.
+        name = held.name.rpartition("::")[2] if member.name.isdigit() and held.name else member.name
         if not held.members:
-            return member.name
+            return name
         if depth > 2:
-            return f"{member.name}(...)"
+            return f"{name}(...)"
         # What a variant holds stands where the whole does: Some({price: 5}).
         inner = self.fields(held.members, self.part(member, data), depth - 1)
-        return f"{member.name}{inner}"
+        return f"{name}{inner}"
 
     def _array(self, found: Type, data: bytes, depth: int) -> str:
         counts = self.counts(found)

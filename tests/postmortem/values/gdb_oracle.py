@@ -94,6 +94,7 @@ def _plain(text: str) -> str:
     text = text.replace("<page not in the core>", "(page not in the core)")
     text = re.sub(r"<incomplete sequence (\\\d+)>", r'"\1"', text)
     text = re.sub(r"^(&\[.*?\] )?\[(.*)\]$|^size=\d+ = \{(.*)\}$", r"{\2\3}", text)
+    text = re.sub(r"\{\w+#\d+\}::", "", text.replace("->", "_to_"))
     while (made := re.sub(r"(, )?<No data fields>|<[^<>]*>(?: = )?", "", text)) != text:
         text = made
     text = re.sub(r"(?:\w+::)+", "", text)

@@ -27,6 +27,7 @@ GDB_DIFFERS = {
     ("assertion-glibcxx", "this"),
     # A static program loads no libstdc++, so that gdb has no printers for its types.
     ("null-static-pie", "items"),
+    ("cxx-nested-static", "caught"),
     # gdb shows the structure in a variant of Rust by its first byte.
     ("rust-unwrap", "self"),
     ("rust-unwrap-thread", "self"),
