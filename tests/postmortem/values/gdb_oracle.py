@@ -106,8 +106,7 @@ def alike(ours: str, theirs: str) -> bool:
     """Whether the texts are equal where ours goes into detail: {...} and ... stand for anything."""
     if ours.endswith("..."):
         return theirs.startswith(ours.removesuffix("..."))
-    pattern = "".join(
-        r"\{.*\}" if part == "{...}" else ".*" if part == "..." else re.escape(part)
-        for part in re.split(r"(\{\.\.\.\}|(?<=[^{\"])\.\.\.(?=\}))", ours)
-    )
+    # gdb writes Rust's structures without fields, and those with unnamed ones, in other ways.
+    parts = re.split(r"(\{\.\.\.\}|(?<=[^{\"])\.\.\.(?=\}))", ours)
+    pattern = "".join(".*" if part in ("{...}", "...") else re.escape(part) for part in parts)
     return re.fullmatch(pattern, theirs) is not None
