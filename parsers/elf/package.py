@@ -5,7 +5,6 @@ Note type 0xcafe1a7e of owner "FDO": JSON with type, name, version, architecture
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import TYPE_CHECKING
 
@@ -47,6 +46,8 @@ def package(read: Callable[[int, int], bytes | None], image: Image) -> dict[str,
 
 def _metadata(descriptor: bytes) -> dict[str, str]:
     try:
+        import json  # few modules have one
+
         made = json.loads(descriptor.split(b"\0", 1)[0])
     except (ValueError, RecursionError):
         return {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from parsers.elf.header import Buffer
@@ -86,6 +87,21 @@ class Lines:
         if key is not None:
             parts = [] if made is None else [made.open_stream().read()]
             self._cache.write(key, _KIND, parts)
+        return made
+
+    def remembered(self, kind: str, place: str, make: Callable[[], bytes]) -> bytes:
+        """What `make` gave for a place of this file in an earlier run, else what it gives now, kept.
+
+        kind: of the cached file. place: in hexadecimal.
+        """
+        key = self.key()
+        if key is None:
+            return make()
+        stored = self._cache.read(f"{place}{key}", kind)
+        if stored is not None:
+            return bytes(stored)
+        made = make()
+        self._cache.write(f"{place}{key}", kind, [made])
         return made
 
     def key(self) -> str | None:

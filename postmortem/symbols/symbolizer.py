@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from parsers.elf.symbols import SHT_DYNSYM, SHT_SYMTAB, Entry, Sections
 from parsers.errors import ParseError
 from postmortem.symbols import table as symbol_table
@@ -76,12 +78,19 @@ class SymbolFile:
         """Inlined functions without an instruction of their own, merged into that at an address; see mergedinlines."""
         if self._lines is None:
             return ()
-        from postmortem.symbols.mergedinlines import merged_at
+        content = self._lines.content
 
-        return tuple(
-            Location(demangle(found.name), None, found.line, True)
-            for found in merged_at(self._lines.content, address, line)
-        )
+        def read() -> bytes:
+            from postmortem.symbols.mergedinlines import merged_at
+
+            return msgspec.json.encode(merged_at(content, address, line))
+
+        stored = self._lines.remembered("merged", f"{address:016x}{line:08x}", read)
+        try:
+            found = msgspec.json.decode(stored, type=list[tuple[str, int | None]])
+        except msgspec.MsgspecError:
+            return ()
+        return tuple(Location(demangle(name), None, at, True) for name, at in found)
 
     def _by_lines(self, lines: Lines, address: int, found: tuple[str, int, int] | None) -> tuple[Location, ...]:
         rows = lines.lookup(address)
