@@ -6,6 +6,7 @@ import fcntl
 import functools
 import importlib.util
 import os
+import resource
 import sys
 import tempfile
 import tomllib
@@ -14,6 +15,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NATIVE = ROOT / "fixtures" / "native"
+
+
+def no_core() -> None:
+    """For preexec_fn: a debugger that crashes beside a core must not write its own over it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def cases() -> list[dict[str, Any]]:

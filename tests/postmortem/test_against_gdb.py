@@ -33,6 +33,7 @@ RENAMED = {
     "rust_begin_unwind": "panic_handler",
 }
 APART = {
+    "go-deep": "gdb takes a word of the system stack for the caller where morestack changed stacks",
     "mapping-exhaustion": "65,000 mappings: gdb takes minutes",
     "replaced-binary": "gdb takes the wrong file's symbols without a word",
     "execute-stack": "the code on the stack has no frame; what lies above is a scan",
@@ -98,6 +99,7 @@ def gdb_threads(core: Path, executable: Path) -> dict[int, list[tuple[int, str |
     output = subprocess.run(
         ["gdb", "-batch", "-nx", "-ex", f"source {script}", "-c", str(core), str(executable)],
         capture_output=True, text=True, errors="replace", timeout=300, check=False, cwd=core.parent,
+        preexec_fn=corpus.no_core,
     ).stdout  # fmt: skip
     line = next(line for line in output.splitlines() if line.startswith("FRAMES "))
     return {int(tid): [(pc, name) for pc, name in frames] for tid, frames in json.loads(line[7:]).items()}

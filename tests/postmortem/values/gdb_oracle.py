@@ -9,6 +9,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.postmortem import corpus
+
 if TYPE_CHECKING:
     from postmortem.model import Frame, Thread, Value
 
@@ -31,6 +33,7 @@ def gdb_values(core: Path, executable: Path) -> list[list[Any]]:
     output = subprocess.run(
         ["gdb", "-batch", "-nx", "-ex", f"source {script}", "-c", str(core), str(executable)],
         capture_output=True, text=True, errors="replace", timeout=300, check=False, cwd=core.parent,
+        preexec_fn=corpus.no_core,
     ).stdout  # fmt: skip
     line = next(line for line in output.splitlines() if line.startswith("VALUES "))
     frames: list[list[Any]] = json.loads(line[7:])

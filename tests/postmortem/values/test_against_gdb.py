@@ -14,13 +14,14 @@ from tests.postmortem.values.gdb_oracle import Compared, compare, gdb_values
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.corpus
+pytestmark = [pytest.mark.corpus, pytest.mark.needs("gdb")]
 
 APART = {
     "mapping-exhaustion": "65,000 mappings: gdb takes minutes",
     "replaced-binary": "gdb takes the wrong file's symbols without a word",
     "null-large-core-cut": "the stack is cut off",
     "null-disk-full": "the stack is cut off",
+    "rust-out-of-memory": "gdb asks for the 64 TiB that the value claims, and aborts",
 }
 GDB_DIFFERS = {
     # An entry value by DW_OP_fbreg of the caller: gdb computes it with the callee's frame base, and is off by a frame.
@@ -83,7 +84,6 @@ def test_values_can_be_left_out() -> None:
     place = corpus.directory() / "null-field-read"
     report = postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", values="none"))
     assert not any(frame.arguments or frame.locals for frame in report.threads[0].frames)
-    assert "values" not in report.timings
 
 
 def test_all_threads_on_demand() -> None:
