@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
+from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -190,6 +190,12 @@ def _missing(report: Report, place: str) -> str:
 
 
 def _remedies(report: Report, place: str) -> Iterator[str]:
+    if not views.is_log(report) and views.java_process(report) and aborts.aborted(report):
+        # A JVM aborts so after it has reported a crash.
+        yield (
+            f"Find the log hs_err_pid{report.process.pid or '<pid>'}.log (working directory, /tmp, -XX:ErrorFile) and"
+            " analyze it, or give it with --hs-err."
+        )
     if place:
         yield f"Read {place}, and what its callers handed to it."
     if views.is_log(report):

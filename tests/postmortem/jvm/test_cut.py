@@ -46,6 +46,8 @@ def test_the_crash_is_the_log_s(jdk: int, cut: Path) -> None:
 
 def test_without_the_log_it_is_asked_for(jdk: int, cut: Path) -> None:
     report = postmortem.analyze(cut, options(jdk))
-    assert report.verdict is not None and report.verdict.rule == "deliberate-abort"
+    assert report.verdict is not None and report.verdict.rule == "fatal-signal"
+    assert report.verdict.claim == "observation"
+    assert f"hs_err_pid{report.process.pid}.log" in report.verdict.next_steps[0]
     (finding,) = [finding for finding in report.findings if finding.rule == "deliberate-abort"]
     assert finding.confidence == "possible" and f"hs_err_pid{report.process.pid}.log" in finding.remedies[0]
