@@ -110,7 +110,8 @@ _IDENTIFIED = Lazy(
     re.I,
 )
 _PGPASS = Lazy(
-    r"(?P<before>\b(?:[\w-]+(?:\.[\w-]+)+|localhost|\*):(?:\d{2,5}|\*):[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})"
+    r"(?P<before>(?:\b(?:[\w-]+(?:\.[\w-]+)+|localhost|\*):(?:\d{2,5}|\*)|\b[\w-]{1,63}:5432)"
+    r":[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})"
 )
 _SHOUTED = Lazy(
     r"(?P<before>\b[A-Z][A-Z0-9_]*_(?:TOKEN|PASSWORD|PASSWD|PASS|SECRET|KEY|PWD)[ \t]{1,3})(?P<value>[^\s\"'=]{6,512})"
@@ -182,7 +183,10 @@ def mask_headers(text: str, take: Take) -> str:
         quote = match["quote"] or (before if before in ("'", '"', "`") else "")
         value, rest = match["value"], ""
         end = _HEADER_END.search(value)
-        cuts = [place for place in (end.start() if end else -1, value.find(quote) if quote else -1) if place >= 0]
+        # In a quoted text a quote with a backslash before it belongs to the value: Digest username=\"bob\", ….
+        inner = not match["quote"] and match.string[max(0, match.start() - 2) : match.start() - 1] != "\\"
+        closing = re.search(rf"(?<!\\){quote}" if inner else quote, value) if quote else None
+        cuts = [found.start() for found in (end, closing) if found is not None]
         if cuts:
             value, rest = value[: min(cuts)], value[min(cuts) :]
         # An escaped quote's backslash is no part of the value.

@@ -59,6 +59,8 @@ TEXTS = (
     ("ALTER USER bob IDENTIFIED BY '" + PLAIN + "'", PLAIN),
     ("machine h login bob password " + PLAIN, PLAIN),
     ("db.example.com:5432:shop:bob:" + PLAIN, PLAIN),
+    ("dbhost:5432:shop:bob:" + PLAIN, PLAIN),
+    ('"Authorization: Digest username=\\"bob\\", response=\\"78220ad2cf1337349e455d52613c2813\\""', "78220ad2cf1337349e455d52613c2813"),
     ("<password>" + PLAIN + "</password>", PLAIN),
     ("<add key='x' connectionString='Data Source=h;Password=" + PLAIN + "'/>", PLAIN),
     ("password%3D" + PLAIN + "%26x", PLAIN),
