@@ -89,9 +89,18 @@ def to_terminal(data: bytes) -> None:
     try:
         to_stdout(_CONTROL.sub(b"?", data))
     except BrokenPipeError:
-        return  # the reader has seen enough
+        _drop_stdout()  # the reader has seen enough
     except OSError as error:
         complain(f"standard output: {error.strerror}")
+        _drop_stdout()
+
+
+def _drop_stdout() -> None:
+    """What is still in its buffer is lost, so that the flush at the end does not fail for it again."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def put(data: bytes, output: Path, mode: int = 0o600) -> None:

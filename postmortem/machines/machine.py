@@ -76,7 +76,7 @@ class Machine(Protocol):
     trampoline: bytes
     longest_instruction: int
 
-    def registers(self, status: dict[str, int]) -> Registers:
+    def registers(self, registers: dict[str, int]) -> Registers:
         """The registers of a thread's NT_PRSTATUS."""
         ...
 
@@ -95,7 +95,7 @@ class Machine(Protocol):
         """How a page was touched, by the trap and its error code; None for other traps."""
         ...
 
-    def signal_of_trap(self, trap: dict[str, int], pc: int) -> SignalInfo | None:
+    def signal_of_trap(self, details: dict[str, int], pc: int) -> SignalInfo | None:
         """The siginfo that the kernel makes of a trap; None for one that raises no signal of the process's own."""
         ...
 

@@ -31,13 +31,13 @@ def processes(jobs: int | None) -> Iterator[Executor]:
 def dask(address: str) -> Iterator[Executor]:
     """The workers of a Dask cluster, which see the inputs under the same paths."""
     try:
-        import dask
+        import dask.config as settings
         import distributed
     except ImportError:
         raise AnalysisError("--cluster needs Dask", "pip install 'postmortem[cluster]'") from None
     try:
         # Work lost with its worker is done again elsewhere. No input takes a worker with it, so many losses are fine.
-        dask.config.set({"distributed.scheduler.allowed-failures": 10})
+        settings.set({"distributed.scheduler.allowed-failures": 10})
         client = distributed.Client(address, timeout="20s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise AnalysisError(f"{address}: no Dask scheduler answers: {error}", "start `dask scheduler`") from None

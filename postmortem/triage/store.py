@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from postmortem.errors import AnalysisError
@@ -92,7 +93,7 @@ class Store:
             try:
                 with self._engine.begin() as connection:
                     result = work(connection)
-            except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+            except (exc.OperationalError, exc.InterfaceError) as error:
                 if not _may_pass(error) or time.monotonic() > until:
                     raise AnalysisError(f"the store: {_words(error)}", "look whether it runs") from None
                 if not told:
@@ -102,7 +103,7 @@ class Store:
                 time.sleep(pause)
                 pause = min(pause * 1.5, 5.0)
                 continue
-            except sa.exc.DBAPIError as error:
+            except exc.DBAPIError as error:
                 raise AnalysisError(f"the store: {_words(error)}", "check --store") from None
             if told:
                 self._away("the store answers again")
@@ -173,7 +174,7 @@ def set_bucket(connection: Connection, ids: Iterable[str], bucket: str) -> None:
         connection.execute(inputs.update().where(inputs.c.id.in_(part)).values(bucket=bucket))
 
 
-def _may_pass(error: sa.exc.DBAPIError) -> bool:
+def _may_pass(error: exc.DBAPIError) -> bool:
     """Whether to wait: a server that is away or starting, a database that another run has locked."""
     text = str(error.orig).lower()
     if "authentication" in text or "does not exist" in text or "unable to open" in text or "readonly" in text:
@@ -184,7 +185,7 @@ def _may_pass(error: sa.exc.DBAPIError) -> bool:
     )
 
 
-def _words(error: sa.exc.DBAPIError) -> str:
+def _words(error: exc.DBAPIError) -> str:
     lines = str(error.orig).strip().splitlines()
     return lines[0] if lines else type(error.orig).__name__
 
@@ -207,14 +208,14 @@ def opened(url: str, away: Callable[[str], None]) -> Iterator[Store]:
     try:
         arguments = {"timeout": 60} if url.startswith("sqlite") else {"connect_timeout": 10}
         engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
-    except sa.exc.ArgumentError:
+    except exc.ArgumentError:
         raise AnalysisError(f"{url}: is no store", "give a file, sqlite:///FILE or postgresql://HOST/NAME") from None
     except ImportError:
         raise AnalysisError("this store needs a driver", "pip install 'postmortem[postgresql]'") from None
     if url.startswith("sqlite"):
-        sa.event.listen(engine, "connect", _sqlite_settings)
+        event.listen(engine, "connect", _sqlite_settings)
         # Without it the driver begins no transaction before CREATE TABLE, nor before reading.
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     store = Store(engine, away)
     try:
         store.transaction(_upgrade)
