@@ -106,7 +106,8 @@ def _label(value: msgspec.Struct) -> str:
 
 @functools.cache
 def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], Callable[[Any], Any] | None]:
-    """The fields of a type that may hold free text; and what gets them all, if they are plain texts.
+    """The fields of a type that may hold free text; and what gets them all, if they can be compared and kept: plain
+    texts, and sequences of structs of such.
 
     By the annotations as they are written: evaluating those of the whole model would take longer than a run needs here.
     """
@@ -115,12 +116,27 @@ def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], Callable[
         written.update(vars(base).get("__annotations__", {}))
     known = vars(sys.modules[kind.__module__])
     names = tuple(name for name in kind.__struct_fields__ if _may_hold_text(written[name], known))
-    plain = names and all(written[name] in ("str", "str | None") for name in names)
+    plain = names and all(_is_plain(written[name], known) for name in names)
     return names, operator.attrgetter(*names) if plain else None
+
+
+def _is_plain(annotation: str, known: dict[str, Any]) -> bool:
+    if annotation in ("str", "str | None"):
+        return True
+    items = _SEQUENCE.fullmatch(annotation)
+    found = known.get(items[1]) if items is not None else None
+    return (
+        isinstance(found, type)
+        and issubclass(found, msgspec.Struct)
+        and found.__struct_config__.frozen
+        and _text_fields(found)[1] is not None
+        and not any("dict" in text for text in vars(found).get("__annotations__", {}).values())
+    )
 
 
 _CHOICE = re.compile(r"Literal\[[^\]]*\]")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_SEQUENCE = re.compile(r"tuple\[(\w+), \.\.\.\]")
 _NO_TEXT = frozenset(["None", "int", "float", "bool", "tuple", "dict"])
 
 
