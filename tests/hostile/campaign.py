@@ -102,7 +102,7 @@ class MutableCore:
                 file.write(whole.read(len(data)))
 
 
-def trace_of(path: Path, options: Any, histogram: bool = False) -> Trace:
+def trace_of(path: Path, options: Any) -> Trace:
     """What an analysis of a core reads."""
     import msgspec
 
@@ -173,7 +173,9 @@ def run_cores(arguments: argparse.Namespace, tally: Tally) -> None:
                 if (original.parent / name).exists():
                     shutil.copyfile(original.parent / name, copy.parent / name)
             held = MutableCore(original, copy)
-            trace = trace_of(copy, options_for(copy, histogram=False))
+            # Imports, compiled kernels and the cache of symbols are then the parent's.
+            exercise(copy, options_for(copy, histogram=True))
+            trace = trace_of(copy, options_for(copy))
             subjects.append((held, mutate.Subject.of(original, trace)))
         gc.freeze()
         for seed in _seeds(arguments):
