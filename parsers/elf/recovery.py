@@ -161,7 +161,7 @@ def _next(data: elf.Buffer, start: int, end: int) -> int | None:
     for at in (start, *range(start + 512, end, _WINDOW)):  # it is most often near
         block = bytes(data[at : min(end, at + (512 if at == start else _WINDOW) + overlap)])
         hits = [_hit(block, name.ljust(_NAME_ROOM, b"\0"), at) for name in _NAMES]
-        found = [at + hit for hit in hits if hit is not None]
+        found: list[int] = [at + hit for hit in hits if hit is not None]
         if found:
             return min(found)
     return None
