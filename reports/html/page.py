@@ -25,6 +25,7 @@ from postmortem.model.queries import crash
 from reports import flamegraph, text
 from reports import memorybar as anatomy
 from reports.anchors import anchor, cited, resolve
+from reports.html.compiled import Compiled
 from reports.text import visible, visible_lines
 from reports.words import answer, stacks, threads
 from reports.words import facts as view
@@ -76,6 +77,16 @@ class Section:
     aside: str = ""
 
 
+def prepare() -> None:
+    """Compile the templates now, where they may be kept."""
+    environment = _environment()
+    kept = environment.bytecode_cache
+    assert isinstance(kept, Compiled)
+    for path in _TEMPLATES.iterdir():
+        if path.name.endswith(".html") and not kept.is_kept(path.name):
+            environment.get_template(path.name)
+
+
 def render(report: Report) -> str:
     """The page."""
     return _Page(report).render()
@@ -112,6 +123,7 @@ def _environment() -> jinja2.Environment:
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=Compiled(__file__),
     )
     environment.filters.update(
         lines=_lines,
