@@ -96,7 +96,7 @@ def _is_this_machine(report: Report) -> bool:
 
 def _was_given(module: Module) -> bool:
     """The file that differs is one that was named on the command line: nothing was found at the module's own path."""
-    tried = [candidate.path for candidate in module.candidates]
+    tried = [candidate.path for candidate in module.candidates if candidate.wanted == "module"]
     return bool(tried) and module.path not in tried
 
 

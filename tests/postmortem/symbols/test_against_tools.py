@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from postmortem.symbols.demangle import demangle
+from postmortem.symbols.sources.source import Places
 from postmortem.symbols.symbolizer import SymbolFile, open_symbols
 
 pytestmark = [pytest.mark.corpus, pytest.mark.needs("gdb", "readelf", "addr2line")]
@@ -86,7 +87,7 @@ def text_addresses(path: Path, count: int) -> list[int]:
 
 
 def symbols_of(path: Path, folder: Path) -> SymbolFile:
-    symbols = open_symbols(path, None, debug_dirs=[Path("/usr/lib/debug")], cache_dir=folder / "cache")
+    symbols = open_symbols(path, None, Places([Path("/usr/lib/debug")]), folder / "cache")
     assert symbols is not None
     return symbols
 
