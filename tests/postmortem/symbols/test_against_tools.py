@@ -69,8 +69,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "shop.cpp").write_text(CXX)
     (folder / "words.rs").write_text(RUST)
     subprocess.run(["g++", "-O2", "-g", "-std=c++20", "-o", folder / "shop", folder / "shop.cpp"], check=True)
-    fixed = ["g++", "-O2", "-g", "-std=c++20", "-no-pie", "-gz=zlib", "-o", folder / "shop-fixed", folder / "shop.cpp"]
-    subprocess.run(fixed, check=True)
+    fixed = ["-no-pie", "-gz=zlib", "-o", str(folder / "shop-fixed"), str(folder / "shop.cpp")]
+    subprocess.run(["g++", "-O2", "-g", "-std=c++20", *fixed], check=True)
     if shutil.which("rustc"):
         command = ["rustc", "-O", "-C", "strip=none", "-o", str(folder / "words"), str(folder / "words.rs")]
         subprocess.run(command, check=True, capture_output=True)
