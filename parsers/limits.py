@@ -15,6 +15,8 @@ class Limits:
     note_bytes: int = 1 << 28
     """Of all note segments together."""
     notes: int = 1 << 18
+    damaged_notes: int = 4096
+    """Notes of a core whose header is wrong and behind which the next one is looked for."""
     threads: int = 20_000
     mapped_files: int = 1 << 17
     auxiliary_bytes: int = 1 << 14
