@@ -19,7 +19,6 @@ class Limits:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"limits do not change: {name}")
 
-
     program_headers: int = 1 << 18
     """Segments; vm.max_map_count allows 65,530 mappings, where it was raised seldom more than these."""
     section_headers: int = 1 << 16

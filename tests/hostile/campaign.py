@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -184,7 +185,7 @@ def run_cores(arguments: argparse.Namespace, tally: Tally) -> None:
             mutation = mutate.core(subject, random.Random(seed))
             options = options_for(held.copy, histogram=seed // len(subjects) % 10 == 0)
             with held.mutated(mutation) as path:
-                outcome = forked(lambda p=path, o=options: exercise(p, o), refusals(), _DEATH_SECONDS, _MEGABYTES)
+                outcome = forked(functools.partial(exercise, path, options), refusals(), _DEATH_SECONDS, _MEGABYTES)
             tally.take(str(held.original), seed, mutation.what, outcome)
             _say(arguments, tally)
     finally:
@@ -216,7 +217,7 @@ def run_reports(arguments: argparse.Namespace, tally: Tally) -> None:
     for seed in _seeds(arguments):
         number = seed % len(originals)
         data = mutate.stored(originals[number], random.Random(seed))
-        outcome = forked(lambda d=data: render_stored(d), refusals(), _DEATH_SECONDS, _MEGABYTES)
+        outcome = forked(functools.partial(render_stored, data), refusals(), _DEATH_SECONDS, _MEGABYTES)
         tally.take(str(arguments.inputs[number]), seed, [], outcome)
         _say(arguments, tally)
 
@@ -233,7 +234,7 @@ def run_modules(arguments: argparse.Namespace, tally: Tally) -> None:
             path.write_bytes(mutate.module(original.read_bytes(), random.Random(seed)))
             options = postmortem.Options(executable=path, cache_dir=folder / "cache", strict=True)
             core = original.parent / "core"
-            outcome = forked(lambda c=core, o=options: exercise(c, o), refusals(), _DEATH_SECONDS, _MEGABYTES)
+            outcome = forked(functools.partial(exercise, core, options), refusals(), _DEATH_SECONDS, _MEGABYTES)
             tally.take(str(original), seed, [], outcome)
             if seed % 100 == 0:
                 shutil.rmtree(folder / "cache", ignore_errors=True)

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def skipped_function(function: str) -> bool:
 @functools.lru_cache(maxsize=1 << 12)
 def skipped_module(path: str) -> bool:
     """True for the modules of triage/lists/skip_modules.txt, by their file name."""
-    name = PurePosixPath(path.removesuffix(" (deleted)")).name
+    name = file_name(path)
     return _patterns("skip_modules.txt").fullmatch(name) is not None
 
 

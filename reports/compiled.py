@@ -18,15 +18,16 @@ import jinja2
 if TYPE_CHECKING:
     from jinja2.bccache import Bucket
 
-_FOLDER = Path(__file__).parent / "templates"
+_FOLDER = Path(__file__).parent
 
 
 class Compiled(jinja2.BytecodeCache):
-    """Bytecode of templates; `made_by` is the file of the module that makes their environment."""
+    """Bytecode of templates. made_by: the file of the module that makes their environment. page: whose they are."""
 
-    def __init__(self, made_by: str) -> None:
+    def __init__(self, made_by: str, page: str) -> None:
         state = os.stat(made_by)  # noqa: PTH116 - as the bytecode of modules, valid for one time and size of the source
         self._stamp = f"{jinja2.__version__} {state.st_mtime_ns} {state.st_size}\n".encode()
+        self._page = page
 
     def get_cache_key(self, name: str, filename: str | None = None) -> str:
         """The template's name: there is one loader."""
@@ -34,7 +35,7 @@ class Compiled(jinja2.BytecodeCache):
 
     def load_bytecode(self, bucket: Bucket) -> None:
         """What is kept; nothing where it is of another time."""
-        with contextlib.suppress(OSError, ValueError), _path(bucket.key).open("rb") as file:
+        with contextlib.suppress(OSError, ValueError), self._path(bucket.key).open("rb") as file:
             if file.readline(256) == self._stamp:
                 bucket.load_bytecode(file)
 
@@ -42,7 +43,7 @@ class Compiled(jinja2.BytecodeCache):
         """Keep it, where Python would keep a module's."""
         if sys.dont_write_bytecode:
             return
-        path = _path(bucket.key)
+        path = self._path(bucket.key)
         new = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(exist_ok=True)
@@ -56,8 +57,7 @@ class Compiled(jinja2.BytecodeCache):
 
     def is_kept(self, name: str) -> bool:
         """Whether a template need not be compiled; its source may have changed since."""
-        return _path(name).exists()
+        return self._path(name).exists()
 
-
-def _path(name: str) -> Path:
-    return Path(cache_from_source(str(_FOLDER / name)))
+    def _path(self, name: str) -> Path:
+        return Path(cache_from_source(str(_FOLDER / f"{self._page}-{name}")))
