@@ -1,13 +1,16 @@
-"""Compiled templates are kept beside the bytecode of modules, and made anew when their source or environment changes."""
+"""Compiled templates are kept beside the bytecode of modules, and made anew when source or environment changes."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from reports import compiled, templates
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
