@@ -50,13 +50,14 @@ def redact(report: Report, masks: Iterable[str] = ()) -> Report:
     masker = Masker([re.compile(mask) for mask in masks])
     texts: dict[tuple[Context, str], str] = {}
 
+    def passed_over(owner: str, field: str) -> bool:
+        return not masks and (field in _MACHINE or (owner == "Flag" and field == "name"))
+
     def note(owner: str, field: str, value: str) -> str:
-        if not masks and (field in _MACHINE or (owner == "Flag" and field == "name")):
-            return value
         texts.setdefault((_context(owner, field), value), value)
         return value
 
-    map_strings(report, note)
+    map_strings(report, note, passed_over)
     masker.expect([value for _, value in texts])
     counts: dict[tuple[Context, str], Counter[str]] = {}
     process, jvm = report.process, report.jvm
@@ -100,7 +101,7 @@ def redact(report: Report, masks: Iterable[str] = ()) -> Report:
             total.update(counts[key])
         return made
 
-    report = map_strings(report, change)
+    report = map_strings(report, change, passed_over)
     return msgspec.structs.replace(report, redacted=dict(sorted(total.items())))
 
 
