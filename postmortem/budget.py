@@ -19,6 +19,7 @@ _WORDS = {
     "program_headers": ("program headers", "memory that they describe is absent"),
     "notes": ("notes", "threads or other facts in them are missing"),
     "note_bytes": ("bytes of notes", "threads or other facts in them are missing"),
+    "damaged_notes": ("damaged notes", "those after them are not read"),
     "threads": ("threads", "they are not in the report"),
     "mapped_files": ("rows of NT_FILE", "their mappings have no path"),
     "path_bytes": ("bytes of paths of mapped files", "the rest of the mappings have no path"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,16 +28,14 @@ from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import namer_of
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
+from postmortem.targets.container import opened
 from postmortem.targets.foreign import refuse_foreign
 from postmortem.targets.moment import dated
-from postmortem.targets.target import core_in, log_in, opened
+from postmortem.targets.target import Target, core_in, log_in
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
 from postmortem.unwind.walker import Walker
 from postmortem.values.stage import Values
-
-if TYPE_CHECKING:
-    from postmortem.targets.target import Target
 
 __all__ = ["Options", "analyze"]
 

@@ -149,10 +149,11 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was looked at for a module, and what came of it."""
+    """A file that was looked at for a module, and what came of it. wanted: its own file, or its debug file."""
 
     path: str
     outcome: str
+    wanted: Literal["module", "debug"] = "module"
 
 
 class Hardening(msgspec.Struct, frozen=True, kw_only=True):

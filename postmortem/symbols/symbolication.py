@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsers.elf import module as image_parser
+from postmortem.model import ModuleCandidate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from parsers.elf.symbols import Sections
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
-    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.elffile import ElfFile
+    from postmortem.symbols.sources.source import Places
     from postmortem.symbols.symbolizer import DwarfFile, Location, SymbolFile
 
 
@@ -26,8 +28,7 @@ class Symbolication:
         self._space = program.memory
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
-        self._sysroot = program.search.sysroot
-        self._named = program.search.by_build_id
+        self._search = program.search
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -40,12 +41,7 @@ class Symbolication:
         if module.file is not None or module.build_id is not None:
             # A separate debug file serves without the module's own.
             symbols = open_symbols(
-                module.file or Path("/nonexistent"),
-                module.build_id,
-                debug_dirs=self._debug_dirs,
-                cache_dir=self._cache_dir,
-                sysroot=self._sysroot,
-                named=self._named,
+                module.file or Path("/nonexistent"), module.build_id, self._places(module), self._cache_dir
             )
         if symbols is None and module.image is not None:
             entries = image_parser.dynamic_symbols(self._space.read, module.image)
@@ -59,6 +55,14 @@ class Symbolication:
         self._files[module.start] = symbols
         return symbols
 
+    def _places(self, module: LoadedModule) -> Places:
+        from postmortem.symbols.sources.source import Places
+
+        def looked(path: Path, outcome: str) -> None:
+            module.candidates.append(ModuleCandidate(path=str(path), outcome=outcome, wanted="debug"))
+
+        return Places(self._debug_dirs, self._search.sysroot, self._search.by_build_id, looked)
+
     def locate(self, module: LoadedModule, address: int) -> tuple[Location, ...]:
         """Names at an address in memory, innermost inlined function first; () when none covers it."""
         symbols = self.file(module)
@@ -69,9 +73,9 @@ class Symbolication:
         symbols = self.file(module)
         return None if symbols is None else symbols.dwarf
 
-    def supplement(self, dwarf: DwarfFile, sections: Sections) -> SymbolSource | None:
+    def supplement(self, dwarf: DwarfFile, sections: Sections) -> ElfFile | None:
         """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
-        from postmortem.symbols.sources.local import find_supplement
+        from postmortem.symbols.supplement import find_supplement
 
         return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
 

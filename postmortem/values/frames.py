@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import LoadedModule, ModuleMap
     from postmortem.symbols.cache import Cache
-    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.elffile import ElfFile
     from postmortem.symbols.symbolizer import DwarfFile
     from postmortem.unwind.frame import RawFrame, Walk
     from postmortem.values.description import CallSite, Place, Scope, Variable
@@ -53,7 +53,7 @@ class FrameValues:
         self,
         modules: ModuleMap,
         dwarf: Callable[[LoadedModule], DwarfFile | None],
-        supplement: Callable[[DwarfFile, Sections], SymbolSource | None],
+        supplement: Callable[[DwarfFile, Sections], ElfFile | None],
         space: AddressSpace,
         symbol: Callable[[int], tuple[str, int, int] | None],
         address_of: Callable[[LoadedModule, str], int | None],

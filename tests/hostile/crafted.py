@@ -947,9 +947,10 @@ def perf_map_of_gigabytes(folder: Path) -> Input:
 
 @crafted
 def perf_map_of_lines(folder: Path) -> Input:
-    return _perf_map(
-        folder, lambda path: path.write_bytes(b"".join(b"%x 1 f\n" % n for n in range(1, 4_000_000))) and None
-    )
+    def write(path: Path) -> None:
+        path.write_bytes(b"".join(b"%x 1 f\n" % n for n in range(1, 4_000_000)))
+
+    return _perf_map(folder, write)
 
 
 def _module(folder: Path, content: bytes) -> Input:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _of_c_library(frame: Frame) -> bool:
 @functools.lru_cache(maxsize=1 << 12)
 def skipped_module(path: str) -> bool:
     """True for the modules of triage/lists/skip_modules.txt, by their file name."""
-    name = PurePosixPath(path.removesuffix(" (deleted)")).name
+    name = file_name(path)
     return _patterns("skip_modules.txt").fullmatch(name) is not None
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, allocators, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.suspects import suspects
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -241,7 +242,7 @@ def _remedies(report: Report) -> tuple[str, ...]:
     if not views.java_process(report):
         return _REMEDIES
     foreign = {
-        jvm_frames.file_name(module.path)
+        file_name(module.path)
         for module in report.modules
         if ".so" in module.path
         and not module.path.startswith(_SYSTEM)

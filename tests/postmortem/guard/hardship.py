@@ -276,9 +276,9 @@ def main(arguments: list[str]) -> None:
     """What the module's docstring says."""
     what, count = arguments[0], int(arguments[1]) if len(arguments) > 1 else 10
     if what == "cuts":
-        paths = [Path(path) for path in arguments[2:4]]
+        core, executable = (Path(path) for path in arguments[2:4])
         for victim in ("core", "module", "debug"):
-            _say(victim, dict(cuts(count, victim, *paths)))
+            _say(victim, dict(cuts(count, victim, core, executable)))
     elif what == "planted":
         _say(dict(planted()))
     else:

@@ -74,7 +74,10 @@ def test_a_death_is_told_with_its_stage(number: signal.Signals) -> None:
 
 
 def test_a_wild_read_is_a_death() -> None:
-    outcome = _run(lambda link: ctypes.string_at(8) and None)
+    def wild(link: Link) -> None:
+        ctypes.string_at(8)
+
+    outcome = _run(wild)
     assert outcome.end is not None and outcome.end.signal == signal.SIGSEGV
 
 
@@ -89,7 +92,7 @@ def test_time_ends_a_busy_and_a_sleeping_worker() -> None:
 
 
 def test_memory_ends_it() -> None:
-    outcome = _run(lambda link: link.part("x", bytearray(3 << 30)))
+    outcome = _run(lambda link: link.part("x", bytes(3 << 30)))
     assert outcome.end is not None and outcome.end.cause == "memory"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from postmortem.symbols.demangle import demangle
+from postmortem.symbols.sources.source import Places
 from postmortem.symbols.symbolizer import SymbolFile, open_symbols
 
 pytestmark = [pytest.mark.corpus, pytest.mark.needs("gdb", "readelf", "addr2line")]
@@ -68,8 +69,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "shop.cpp").write_text(CXX)
     (folder / "words.rs").write_text(RUST)
     subprocess.run(["g++", "-O2", "-g", "-std=c++20", "-o", folder / "shop", folder / "shop.cpp"], check=True)
-    fixed = ["g++", "-O2", "-g", "-std=c++20", "-no-pie", "-gz=zlib", "-o", folder / "shop-fixed", folder / "shop.cpp"]
-    subprocess.run(fixed, check=True)
+    fixed = ["-no-pie", "-gz=zlib", "-o", str(folder / "shop-fixed"), str(folder / "shop.cpp")]
+    subprocess.run(["g++", "-O2", "-g", "-std=c++20", *fixed], check=True)
     if shutil.which("rustc"):
         command = ["rustc", "-O", "-C", "strip=none", "-o", str(folder / "words"), str(folder / "words.rs")]
         subprocess.run(command, check=True, capture_output=True)
@@ -86,7 +87,7 @@ def text_addresses(path: Path, count: int) -> list[int]:
 
 
 def symbols_of(path: Path, folder: Path) -> SymbolFile:
-    symbols = open_symbols(path, None, debug_dirs=[Path("/usr/lib/debug")], cache_dir=folder / "cache")
+    symbols = open_symbols(path, None, Places([Path("/usr/lib/debug")]), folder / "cache")
     assert symbols is not None
     return symbols
 

@@ -73,9 +73,8 @@ def test_a_page_that_is_not_in_the_core_is_said_to_be() -> None:
 
 def test_entry_values_come_from_the_caller() -> None:
     where = frame()
-    where.entry = lambda register, parameter, dereferenced: {(5, None, False): 9, (5, None, True): 11}[
-        register, parameter, dereferenced
-    ]  # type: ignore[index]
+    values: dict[tuple[int | None, int | None, bool], int] = {(5, None, False): 9, (5, None, True): 11}
+    where.entry = lambda register, parameter, dereferenced: values[register, parameter, dereferenced]
     assert value_of(b"\xa3\x01\x55\x9f", where) == 9
     assert value_of(b"\xf3\x03\x75\x00\x06\x9f", where) == 11
     with pytest.raises(Unavailable, match="optimized out"):
