@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what an input may ask for. Reaching one is reported, never a silent cut."""
+    """Bounds on what an input may ask for. Reaching one is reported, never a silent cut.
+
+    Limits(threads=10) has the others as they stand here. Neither a dataclass nor a tuple: to make one of so many fields
+    takes several milliseconds of every run.
+    """
+
+    def __init__(self, **changed: int) -> None:
+        for name, value in changed.items():
+            if name not in Limits.__annotations__:
+                raise TypeError(f"{name} is no limit")
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"limits do not change: {name}")
 
     program_headers: int = 1 << 18
     """Segments; vm.max_map_count allows 65,530 mappings, where it was raised seldom more than these."""

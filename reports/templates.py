@@ -8,6 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from reports import text
+from reports.compiled import Compiled
 from reports.text import visible
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def _short(value: str, longest: int = 240) -> str:
     return visible(value, longest)
 
 
-def environment(read: Callable[[str], str], **names: Any) -> jinja2.Environment:
-    """read: the text of a template by its name. names: what templates may call."""
+def environment(read: Callable[[str], str], page: str | None = None, **names: Any) -> jinja2.Environment:
+    """read: the text of a template by its name. page: under which compiled ones are kept. names: what they may call."""
     made = jinja2.Environment(
         loader=jinja2.FunctionLoader(read),
         autoescape=True,
@@ -34,6 +35,7 @@ def environment(read: Callable[[str], str], **names: Any) -> jinja2.Environment:
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=None if page is None else Compiled(__file__, page),
     )
     made.filters.update(short=_short, number=text.number)
     made.globals.update(plural=text.plural, base_name=text.base_name, **names)

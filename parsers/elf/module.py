@@ -22,12 +22,13 @@ _DYN = struct.Struct("<qQ")
 _SYM = struct.Struct("<IBBHQQ")
 _PAGE = 4096
 _SONAME = 256
+_NOTE_SEGMENTS = 16
 
 
 class Image(NamedTuple):
     """An ELF image at `start`; bias is what is added to its link-time addresses.
 
-    eh_frame_hdr: (address, size) in memory. end: end of the last PT_LOAD. text: executable ranges.
+    eh_frame_hdr: (address, size) in memory. end: end of the last PT_LOAD. note_names: whose notes it has.
     """
 
     start: int
@@ -40,6 +41,7 @@ class Image(NamedTuple):
     dynamic: tuple[int, int] | None
     tls: elf.ProgramHeader | None
     loads: tuple[elf.ProgramHeader, ...]
+    note_names: frozenset[bytes] = frozenset()
 
 
 class Symbol(NamedTuple):
@@ -82,12 +84,16 @@ def read_image(read: Read, start: int) -> Image | None:
     if header.type == elf.ET_EXEC:
         bias = 0
     identity = frame_header = dynamic = tls = None
+    names: set[bytes] = set()
+    segments = 0
     for entry in headers:
         address = bias + entry.vaddr
-        if entry.type == elf.PT_NOTE and identity is None and entry.filesz <= 1 << 16:
+        if entry.type == elf.PT_NOTE and segments < _NOTE_SEGMENTS and entry.filesz <= 1 << 16:
+            segments += 1
             content = read(address, entry.filesz)
             if content is not None:
-                identity = notes.build_id(content, 0, len(content), entry.align)
+                identity = identity or notes.build_id(content, 0, len(content), entry.align)
+                names.update(note.name for note in notes.iterate(content, 0, len(content), entry.align))
         elif entry.type == elf.PT_GNU_EH_FRAME:
             frame_header = (address, entry.memsz)
         elif entry.type == elf.PT_DYNAMIC:
@@ -95,7 +101,9 @@ def read_image(read: Read, start: int) -> Image | None:
         elif entry.type == elf.PT_TLS:
             tls = entry
     end = bias + max(entry.vaddr + entry.memsz for entry in loads)
-    return Image(start, end, bias, header.type, header.entry, identity, frame_header, dynamic, tls, loads)
+    return Image(
+        start, end, bias, header.type, header.entry, identity, frame_header, dynamic, tls, loads, frozenset(names)
+    )
 
 
 def dynamic_entries(read: Read, dynamic: tuple[int, int]) -> dict[int, int]:

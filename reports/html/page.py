@@ -23,6 +23,7 @@ from markupsafe import Markup, escape
 from postmortem.model.queries import crash
 from reports import templates, text
 from reports.anchors import anchor, cited, resolve
+from reports.compiled import Compiled
 from reports.html.panel import PANELS, TABLE_ROWS, load
 from reports.text import visible_lines
 from reports.words import answer, facts, stacks, threads
@@ -57,6 +58,17 @@ def render(report: Report, panels: Sequence[str] = PANELS, home: str = _PANELS) 
     return _Page(report, panels, home).render()
 
 
+def prepare() -> None:
+    """Compile the templates now, where they may be kept."""
+    environment = _environment(_PANELS)
+    kept = environment.bytecode_cache
+    assert isinstance(kept, Compiled)
+    for folder in (files("reports.html") / "templates", files(_PANELS)):
+        for path in folder.iterdir():
+            if path.name.endswith(".html") and not kept.is_kept(path.name):
+                environment.get_template(path.name)
+
+
 @functools.cache
 def read(name: str, home: str = _PANELS) -> str:
     """The text of a template, stylesheet or script of the page."""
@@ -82,6 +94,7 @@ def _lines(value: str) -> Markup:
 def _environment(home: str) -> jinja2.Environment:
     environment = templates.environment(
         functools.partial(read, home=home),
+        page="html" if home == _PANELS else None,
         function_text=stacks.function_text,
         source_text=stacks.source_text,
         brief_source=stacks.brief_source,

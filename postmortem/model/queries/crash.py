@@ -90,12 +90,19 @@ def blamed_path(report: Report) -> str:
     found = blamed(report)
     if found is None:
         return "threads[0].frames[0].function"
-    return frame_path(report, found[0], "function" if found[1].function is not None else "pc")
+    if found[1].function is None:
+        return frame_path(report, found[0], "pc")
+    own = crashing_frames(report)[found[0]].function == found[1].function
+    return frame_path(report, found[0], "function" if own else "tail_call")
 
 
 def inside(report: Report) -> str:
     """ " in Cart::total(), checkout.cpp:42", or "" when nobody can be named."""
     found = blamed(report)
+    inner = next(iter(crashing_frames(report)), None)
+    if inner is not None and _in_no_file(report, inner):
+        by = f", called by {culprit.label(found[1])}" if found is not None else ""
+        return f" in generated code at {inner.pc:#x}{by}"
     return f" in {culprit.label(found[1])}" if found else ""
 
 
@@ -111,6 +118,14 @@ def at_fault(report: Report) -> str:
     direct = found is not None and not any(frame.kind == "stub" for frame in crashing_frames(report)[: found[0] + 1])
     by = f", called by {culprit.label(found[1])}" if found is not None and direct else ""
     return f" in {culprit.label(inner)}{by}"
+
+
+def _in_no_file(report: Report, frame: Frame) -> bool:
+    """Code that some program made at run time: executable memory that belongs to no file."""
+    if frame.kind != "native" or frame.module is not None or frame.function is not None or frame.pc is None:
+        return False
+    found = mapping_at(report, frame.pc)
+    return found is not None and found[1].path is None and "x" in found[1].permissions
 
 
 def first_named(report: Report, test: Callable[[str], bool]) -> tuple[int, Frame] | None:

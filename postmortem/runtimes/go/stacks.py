@@ -38,6 +38,8 @@ _SWITCHING = ("runtime.asmcgocall.abi0", "runtime.asmcgocall", "runtime.systemst
 _SIGPANIC = ("runtime.sigpanic", "runtime.sigpanic.abi0", "runtime.sigpanic0", "runtime.sigpanic0.abi0")
 _RAISING = ("runtime.raise", "runtime.tgkill", "runtime.raiseproc", "runtime.dieFromSignal")
 _SIGQUIT = 3
+_NOTE = b"Go"
+"""Whose note .note.go.buildid is (cmd/link/internal/ld/elf.go, ELF_NOTE_GO_NAME)."""
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 
 
@@ -136,6 +138,10 @@ def stacks(program: Program, symbols: Symbolication) -> GoStacks | None:
     """None for a process without Go's run-time."""
     owner: LoadedModule | None = None
     for module in program.modules.modules:
+        # A library that the linker of Go made has its build-id; of the program's own symbols all are needed anyway.
+        named = module.image is not None and _NOTE in module.image.note_names
+        if not named and module is not program.modules.modules[0]:
+            continue
         if symbols.address_of(module, "runtime.buildVersion") is not None:
             owner = module
             break
