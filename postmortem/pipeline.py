@@ -94,7 +94,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     with stages.stage("symbols"):
         named = LostFrames(space.read, symbols.symbol_at, symbols.merged_inlines).all(ordered, namer)
         problems.extend(generated.problems)
-    values = Values(program, symbols, options)
+    values = Values(program, symbols, options, machine)
     variables = functools.partial(runtime.variables_of, runtimes)
     valued = run("values", lambda: values.fill(ordered, named, fault, variables), named)
     problems.extend(values.problems)

@@ -137,7 +137,7 @@ class Walker:
         """All activations from these registers outwards, at most `max_frames`.
 
         switch: registers on the stack that a function with that pc has left for the thread's own; None where the pc is
-        of no such function.
+        of no such function. Long: one loop over the state of a walk, which runs for every frame of every thread.
         """
         most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
