@@ -63,7 +63,11 @@ def check(report: Report) -> Iterator[Finding]:
         else f"Stack overflow{where}"
     )
     limit = f" of {views.size_text(size)}" if size else ""
-    text = f"The {views.access_word(report)} at {address:#x} {kind}: the stack{limit} is used up."
+    used_up = f"the stack{limit} is used up."
+    if kind == _FAR and sp is not None and size and thread.tid == report.process.pid:
+        # The first thread's stack is mapped as far as it has grown, which is not how far it may.
+        used_up = "further than the stack may grow."
+    text = f"The {views.access_word(report)} at {address:#x} {kind}: {used_up}"
     if cycle:
         deep = cycle.period * cycle.count
         text += f" The frames repeat with period {cycle.period}, {least}{cycle.count} times ({deep} frames): {names}."

@@ -38,7 +38,8 @@ def check(report: Report) -> Iterator[Finding]:
         return
     offset = address - mapping.start + (mapping.offset or 0)
     name = file_name(mapping.path)
-    module = any(m.path == mapping.path for m in report.modules)
+    # Any mapped file counts as a module until its file is seen, which may be gone; code makes it one.
+    module = any(m.path == mapping.path and "x" in m.permissions for m in report.mappings)
     # A write asks the file system for a page that the file does not have yet; in a tmpfs a read does, too.
     shared = mapping.path.startswith(TMPFS)
     full = not module and (shared or ("w" in mapping.permissions and views.access_word(report) != "read"))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postmortem.machines.x86_64.machine import MACHINE
 from postmortem.values.description import CallParameter
 from postmortem.values.expression import Frame, Piece, Unavailable, evaluate, gather, passed, value_of
 
@@ -23,7 +24,7 @@ def frame(**registers: int) -> Frame:
     values: list[int | None] = [None] * 17
     for name, value in registers.items():
         values[int(name[1:])] = value
-    return Frame(registers=values, read=read, cfa=0x1010, bias=0x10000, frame_base=b"\x9c")
+    return Frame(registers=values, read=read, cfa=0x1010, bias=0x10000, frame_base=b"\x9c", names=MACHINE.names)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Which place a title names, and which part of a bad address it blames: near misses beside each."""
+
+from __future__ import annotations
+
+import pytest
+
+from postmortem.model import Address, Mapping
+from postmortem.model.thread import StackRange
+from tests.postmortem.rules.reports import (
+    CODE,
+    HEAP,
+    MAPPINGS,
+    STACK,
+    crashed,
+    findings,
+    frame,
+    operand,
+    thread,
+    verdict,
+)
+
+JIT = Mapping(start=Address(0x7FFFF7000000), end=Address(0x7FFFF7001000), permissions="rwxp")
+FAR = 0x7F0000000000
+
+
+def title(report_rule: str, **rest: object) -> str:
+    found = findings(crashed(11, 1, **rest), report_rule)  # type: ignore[arg-type]
+    assert len(found) == 1
+    return found[0].title
+
+
+def test_generated_code_is_the_place_and_not_its_caller() -> None:
+    pc = Address(JIT.start + 4)
+    inner = frame(None, module=None, pc=pc, trust="context")
+    generated = {"address": 0, "pc": pc, "operands": (operand(0, base="rdi", base_value=0),)}
+    stack = (thread(inner, "run_program"),)
+    known = title("null-dereference", **generated, threads=stack, mappings=(*MAPPINGS, JIT))
+    assert known.endswith(f"in generated code at {pc:#x}, called by run_program()")
+    # Without a mapping that can be executed there it is no code, and the caller is all that is known.
+    assert title("null-dereference", **generated, threads=stack).endswith("in run_program()")
+
+
+@pytest.mark.parametrize(
+    ("base", "index", "scale", "blamed"),
+    [
+        (HEAP, 0x10000000000, 4, "the index rax = 0x10000000000 leads out of the memory at rdx"),
+        (HEAP, (1 << 64) - (1 << 40), 1, "the index rax = -0x10000000000 leads out of the memory at rdx"),
+        (0x10000000000, HEAP, 1, "the index rdx = 0x10000000000 leads out of the memory at rax"),
+        (FAR, 8, 4, ""),  # the pointer is bad
+        (CODE, 0x10000000000, 4, ""),  # a pointer to code is no array
+    ],
+)
+def test_an_index_is_blamed_where_the_pointer_is_good(base: int, index: int, scale: int, blamed: str) -> None:
+    address = (base + index * scale) % (1 << 64)
+    bad = operand(address, base="rdx", base_value=base, index="rax", index_value=index, scale=scale)
+    told = title("unmapped-address", address=address, operands=(bad,))
+    assert told.endswith(blamed) if blamed else "leads out of" not in told
+
+
+def test_a_lost_frame_pointer_is_told_from_a_pointer_in_the_same_register() -> None:
+    stack = StackRange(start=Address(STACK), end=Address(STACK + 0x21000))
+    bad = operand(FAR - 8, base="rbp", base_value=FAR, displacement=-8)
+    lost = (thread("handle", stack=stack, ended="no-rule"),)
+    assert title("unmapped-address", address=FAR - 8, operands=(bad,), threads=lost).endswith(
+        ": the frame pointer rbp is not in the stack"
+    )
+    walked = (thread("handle", "main", stack=stack, ended="bottom"),)
+    assert "frame pointer" not in title("unmapped-address", address=FAR - 8, operands=(bad,), threads=walked)
+    member = operand(FAR + 8, base="rbp", base_value=FAR, displacement=8)
+    assert "frame pointer" not in title("unmapped-address", address=FAR + 8, operands=(member,), threads=lost)
+
+
+def test_a_stack_pointer_without_a_stack() -> None:
+    push = operand(FAR - 8, base="rsp", base_value=FAR, displacement=-8)
+    assert title("unmapped-address", address=FAR - 8, operands=(push,)).endswith(
+        "the stack pointer itself is in no mapping"
+    )
+    past = operand(STACK - 8 - (1 << 20), base="rsp", base_value=STACK + 8, displacement=-16 - (1 << 20))
+    assert "itself" not in title("unmapped-address", address=past.address, operands=(past,))
+
+
+def test_minus_one_is_no_null_pointer() -> None:
+    failed = operand(7, base="rax", base_value=(1 << 64) - 1, displacement=8)
+    report = crashed(11, 1, address=7, operands=(failed,))
+    assert verdict(report) == "unmapped-address"
+    assert "MAP_FAILED" in findings(report, "unmapped-address")[0].explanation
+    null = operand(8, base="rax", base_value=0, displacement=8)
+    assert verdict(crashed(11, 1, address=8, operands=(null,))) == "null-dereference"
+
+
+def test_a_number_in_a_pointer_s_place() -> None:
+    number = operand(0x7361, base="rsi", base_value=0x7361)
+    assert title("null-dereference", address=0x7361, operands=(number,)).startswith(
+        "Read through 0x7361, a small number"
+    )
+    member = operand(0x5DC, base="rsi", base_value=0x5DC)
+    assert title("null-dereference", address=0x5DC, operands=(member,)).startswith("Null pointer read at offset 0x5dc")
+    printing = (
+        thread(frame("strlen", module="/lib/libc.so.6"), frame("__vfprintf_internal", module="/lib/libc.so.6")),
+    )
+    told = findings(crashed(11, 1, address=0x5DC, operands=(member,), threads=printing), "null-dereference")[0]
+    assert told.title.startswith("Read through 0x5dc")
+    assert "%s" in told.explanation
