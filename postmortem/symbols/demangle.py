@@ -15,7 +15,7 @@ _SUFFIX = re.compile(r" \((\.[^()]*)\)$")
 _REFERENCE = re.compile(r"[ST][0-9A-Z]*_")
 _RUST_REFERENCE = re.compile(r"B[0-9A-Za-z]*_")
 _RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
-"""What Rust's legacy mangling puts behind a name (rustc_symbol_mangling, legacy.rs); not all demanglers take it away."""
+"""What Rust's legacy mangling puts behind a name (rustc_symbol_mangling, legacy.rs); some demanglers keep it."""
 _LARGEST = LIMITS.demangle_largest
 
 
