@@ -61,6 +61,8 @@ class Limits:
     """That the report lists."""
     text: int = 1 << 23
     """Bytes of strings read from memory that may go into the report."""
+    searched_text: int = 1 << 21
+    """Characters of texts that are searched for secrets, each text once."""
     argument: int = 1 << 17
     """Bytes of one argument or environment variable: the kernel's MAX_ARG_STRLEN."""
     arguments: int = 1 << 20

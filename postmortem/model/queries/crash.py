@@ -23,6 +23,9 @@ SI_USER, SI_KERNEL, SI_QUEUE, SI_TKILL = 0, 128, -1, -6
 RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
 """With what a process sends itself a signal, by plain name."""
 
+_CGO_CALLS = ("runtime.cgocall", "runtime.cgocall.abi0")
+_GO_CLOSURE = re.compile(r"\.func\d+$")
+
 FIRST_PAGE = 4096
 NEAR_NULL = 65536
 """Addresses below are taken for a member of an object at address 0: vm.mmap_min_addr keeps them unmapped."""
@@ -103,7 +106,24 @@ def inside(report: Report) -> str:
     if inner is not None and _in_no_file(report, inner):
         by = f", called by {culprit.label(found[1])}" if found is not None else ""
         return f" in generated code at {inner.pc:#x}{by}"
-    return f" in {culprit.label(found[1])}" if found else ""
+    return f" in {culprit.label(found[1])}{_from_go(report, found[0])}" if found else ""
+
+
+def _from_go(report: Report, index: int) -> str:
+    """ ", called from Go by main.lookup()" for a frame of C code that Go called."""
+    frames = crashing_frames(report)
+    crossing = next((i for i, frame in enumerate(frames) if frame.function in _CGO_CALLS), None)
+    if crossing is None or crossing < index:
+        return ""
+    callers = frames[crossing + 1 :]
+    found = culprit.first(callers)
+    while found is not None and _GO_CLOSURE.search(plain(found[1].function or "")):  # around the checks of pointers
+        following = culprit.first(callers[found[0] + 1 :])
+        parent = _GO_CLOSURE.sub("", plain(found[1].function or ""))
+        if following is None or plain(following[1].function or "") != parent:
+            break
+        found = found[0] + 1 + following[0], following[1]
+    return f", called from Go by {plain(found[1].function)}()" if found and found[1].function else ""
 
 
 def at_fault(report: Report) -> str:
@@ -116,7 +136,7 @@ def at_fault(report: Report) -> str:
         return inside(report)
     # Below a stub of generated code the native frames are missing that made the call.
     direct = found is not None and not any(frame.kind == "stub" for frame in crashing_frames(report)[: found[0] + 1])
-    by = f", called by {culprit.label(found[1])}" if found is not None and direct else ""
+    by = f", called by {culprit.label(found[1])}{_from_go(report, found[0])}" if found is not None and direct else ""
     return f" in {culprit.label(inner)}{by}"
 
 

@@ -96,6 +96,8 @@ def check(report: Report) -> Iterator[Finding]:
         yield _stopped(report, musl)
         return
     inside = allocators.inside(report)
+    if inside is None and aborts.musl_reads_block(report):
+        inside = allocators.Inside("musl's malloc", 0, None)
     if inside is None or not views.raised_by_cpu(report) or _is_stack_used_up(report):
         return
     if views.signal_is(report, views.SIGSEGV, views.SIGBUS) or (
@@ -187,6 +189,8 @@ def _crashed(report: Report, inside: allocators.Inside) -> Finding:
     label = culprit.label(frames[0])
     caller = views.caller_of(report, inside.outermost)
     by = f", called by {culprit.label(caller[1])}" if caller else ""
+    if caller is not None and any(frame.trust == "scan" for frame in frames[inside.outermost + 1 : caller[0]]):
+        by = f", with {culprit.label(caller[1])} further down the stack"
     asked = {True: "freeing", False: "allocating", None: ""}[inside.frees]
     deed = f" while {asked}" if asked else ""
     stops = not views.signal_is(report, views.SIGSEGV, views.SIGBUS)

@@ -54,7 +54,7 @@ def check(report: Report) -> Iterator[Finding]:
     if found is not None and pointers.as_error(found[1].base_value or 0) is not None:
         return  # -1 and a member's offset
     access = views.access_word(report)
-    confidence, reading = _reading(found[1] if found else None, address)
+    confidence, reading = _reading(report, found[1] if found else None, address)
     if views.in_java_code(report):
         confidence = "possible"
         reading += (
@@ -117,8 +117,10 @@ def _printing(report: Report) -> bool:
     return bool(names) and names[0].startswith(("str", "mem", "wcs")) and any(_PRINTF.fullmatch(n) for n in names[1:])
 
 
-def _reading(operand: Operand | None, address: int) -> tuple[Confidence, str]:
+def _reading(report: Report, operand: Operand | None, address: int) -> tuple[Confidence, str]:
     """How sure, and which register was null."""
+    if operand is None and report.crash.instruction is not None:
+        return "likely", "The registers at the fault are not known, so which of them was null is not, either."
     if operand is None:
         return "likely", "The instruction could not be decoded, so which register was null is not known."
     member = f", so {address:#x} is the offset of the member that was wanted" if address else ""

@@ -147,11 +147,14 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
     )
     if above is None or not near:
         return None
+    callers = _stack_of_callers(report, thread)
+    if callers is not None and not callers.start - LARGEST_GUARD <= sp < callers.end:
+        # One frame threw the stack pointer past whatever lies below the stack: guards, arenas, other mappings.
+        return (_FAR, callers.end - callers.start) if 0 < callers.start - sp <= LARGEST_JUMP else None
     if mapped is not None and above.start == mapped[1].end:
         return _GUARD, above.end - above.start
     if "stack" in (above.kind or above.path or "") and above.start - sp <= LARGEST_JUMP:
         return (_BELOW if above.start - sp <= NEAR else _FAR), above.end - above.start
-    callers = _stack_of_callers(report, thread)
     if callers is not None and 0 < callers.start - sp <= LARGEST_JUMP:
         return _FAR, callers.end - callers.start
     return None

@@ -51,6 +51,11 @@ class Go(Runtime):
         """From a thread's own stack to its goroutine's."""
         return None if self._stacks is None else self._stacks.switch(fs_base)
 
+    @property
+    def injected(self) -> Sequence[tuple[int, int]]:
+        """sigpanic: Go's handler puts a call of it where the fault was."""
+        return () if self._stacks is None else self._stacks.injected
+
     def state(self, asked: Asked) -> State:
         """The value of the panic, or the text of the fatal error."""
         if not any((frame.function or "").startswith(_PACKAGE) for frame in asked.crashing):

@@ -47,10 +47,14 @@ class GoStacks:
     """What the threads of one Go process were switched from, and why it ends."""
 
     def __init__(
-        self, space: AddressSpace, name: Callable[[int], str | None], ranges: Sequence[tuple[int, int]]
+        self,
+        space: AddressSpace,
+        name: Callable[[int], str | None],
+        ranges: Sequence[tuple[int, int]],
+        injected: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """name: of the function at an address. ranges: of the functions that switch stacks."""
-        self._space, self._name, self._ranges = space, name, ranges
+        """name: of the function at an address. ranges: of the functions that switch stacks. injected: of sigpanic."""
+        self._space, self._name, self._ranges, self.injected = space, name, ranges, injected
 
     def switch(self, fs_base: int) -> Switch:
         """For a thread: registers of the goroutine that a frame with that pc has left; None where it has left none."""
@@ -74,7 +78,7 @@ class GoStacks:
         machine = self._space.word(current + _G_M) if current else None
         words = self._space.words(machine, _M_WORDS) if machine else None
         for word in (words or ())[1:]:
-            if word & 7 or word < 0x10000:
+            if word & 7 or word < 0x10000 or (words and word == words[0]):  # m.g0 is named elsewhere in m, too
                 continue
             if self._space.word(word + _G_M) == machine and self._space.word(word + _G_SCHED_G) == word:
                 return word
@@ -147,10 +151,10 @@ def stacks(program: Program, symbols: Symbolication) -> GoStacks | None:
             break
     if owner is None:
         return None
-    ranges = []
-    for name in _SWITCHING:
-        start = symbols.address_of(owner, name)
-        bounds = symbols.bounds_at(start) if start is not None else None
-        if bounds is not None and bounds[1]:
-            ranges.append((bounds[0], bounds[0] + bounds[1]))
-    return GoStacks(program.memory, symbols.function_at, ranges)
+
+    def ranges(names: Sequence[str]) -> list[tuple[int, int]]:
+        starts = (symbols.address_of(owner, name) for name in names)
+        bounds = [symbols.bounds_at(start) for start in starts if start is not None]
+        return [(found[0], found[0] + found[1]) for found in bounds if found is not None and found[1]]
+
+    return GoStacks(program.memory, symbols.function_at, ranges(_SWITCHING), ranges(_SIGPANIC))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from postmortem.model import Address, Mapping
+from postmortem.model.report import NativeFacts
 from postmortem.model.thread import StackRange
 from tests.postmortem.rules.reports import (
     CODE,
     HEAP,
     MAPPINGS,
+    PID,
     STACK,
     crashed,
     findings,
@@ -77,6 +80,101 @@ def test_a_stack_pointer_without_a_stack() -> None:
     )
     past = operand(STACK - 8 - (1 << 20), base="rsp", base_value=STACK + 8, displacement=-16 - (1 << 20))
     assert "itself" not in title("unmapped-address", address=past.address, operands=(past,))
+
+
+CHECKS = (
+    "cmp qword ptr [rax + 0x10], rcx",
+    "je 0x401020",
+    "hlt",
+    "movzx ecx, byte ptr [rax + 0x20]",
+    "jge 0x401030",
+    "hlt",
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "expected"),
+    [
+        ("/lib/libc.musl-x86_64.so.1", CHECKS, "heap-corruption"),
+        ("/opt/shop", CHECKS, "heap-corruption"),  # linked statically
+        ("/opt/shop", CHECKS[:4], "null-dereference"),  # one hlt may be a program's own
+        ("/lib/libc.musl-x86_64.so.1", (CHECKS[0], "mov eax, 1", "ret"), "null-dereference"),
+        (
+            "/lib/libc.musl-x86_64.so.1",
+            (CHECKS[0], "mov rdx, rcx", "mov rsi, rcx", *CHECKS[1:]),
+            "null-dereference",
+        ),  # further on
+    ],
+)
+def test_a_read_that_musl_checks_is_its_allocator_s(module: str, code: tuple[str, ...], expected: str) -> None:
+    listing = tuple((Address(CODE + 0x10 + 4 * index), text) for index, text in enumerate(code))
+    header = operand(0x10, base="rax", base_value=0, displacement=0x10)
+    stack = (thread(frame(None, module=module, module_offset=Address(0x27E15), trust="context"), "close_conn"),)
+    met = crashed(11, 1, address=0x10, operands=(header,), threads=stack, disassembly=listing)
+    assert verdict(met) == expected
+
+
+def test_glibc_s_mark_of_a_freed_block_is_known_by_its_value() -> None:
+    mark = 0x1930EEB3933F56C1
+    called = crashed(11, 128, operands=(operand(mark, canonical=False, access="execute"),))
+    native = NativeFacts(freed_mark=Address(mark))
+    assert verdict(msgspec.structs.replace(called, native=native)) == "use-after-free"
+    other = NativeFacts(freed_mark=Address(mark ^ 8))
+    assert verdict(msgspec.structs.replace(called, native=other)) == "non-canonical-address"
+    assert verdict(called) == "non-canonical-address"
+
+
+ARENAS = tuple(
+    Mapping(start=Address(start), end=Address(end), permissions=permissions, kind=kind)
+    for start, end, permissions, kind in (
+        (0x7F0000000000, 0x7F0000021000, "rw-p", "malloc arena"),
+        (0x7F0000021000, 0x7F0004000000, "---p", "reserved"),
+        (0x7F0004000000, 0x7F0004021000, "rw-p", "malloc arena"),
+        (0x7F0004021000, 0x7F0008000000, "---p", "reserved"),
+        (0x7F000BFFF000, 0x7F000C000000, "---p", "guard"),
+        (0x7F000C000000, 0x7F000C800000, "rw-p", "anonymous"),
+    )
+)
+
+
+@pytest.mark.parametrize("sp", [0x7F0002000000, 0x7F0006000000, 0x7F000A000000])
+def test_a_frame_larger_than_the_stack_may_end_in_an_arena(sp: int) -> None:
+    caller = frame("worker", sp=Address(0x7F000C7FF000), trust="cfi")
+    stack = (thread(frame("load", sp=Address(sp), trust="context"), caller, registers={"rsp": Address(sp)}),)
+    deep = crashed(11, 2, address=sp, access="write", threads=stack, mappings=ARENAS)
+    found = findings(deep, "stack-overflow")
+    assert len(found) == 1
+    assert found[0].title == "Stack overflow in load()"
+    # A coroutine's stack in the arena itself: its callers lie there, too.
+    coroutine = frame("worker", sp=Address(0x7F0000020000), trust="cfi")
+    switched = (thread(frame("load", sp=Address(sp), trust="context"), coroutine, registers={"rsp": Address(sp)}),)
+    assert not findings(crashed(11, 1, address=HEAP, threads=switched, mappings=ARENAS), "stack-overflow")
+
+
+@pytest.mark.parametrize(
+    ("own", "start", "confidence"),
+    [(True, STACK, "certain"), (False, HEAP, "likely")],
+)
+def test_a_return_to_text_is_certain_on_the_thread_s_own_stack_only(own: bool, start: int, confidence: str) -> None:
+    stack = StackRange(start=Address(start), end=Address(start + 0x21000))
+    text = Address(0x4242424242)
+    ended = crashed(
+        11, 1, address=text, pc=text, returned=True, return_neighbours=(text,), threads=(thread(stack=stack),)
+    )
+    found = findings(ended, "return-address-overwritten")[0]
+    assert found.confidence == confidence
+    assert any("switch" in rival for rival in found.rivals) is not own
+
+
+def test_the_descriptor_of_a_thread_tells_its_own_stack() -> None:
+    stack = StackRange(start=Address(HEAP), end=Address(HEAP + 0x21000))
+    text = Address(0x4242424242)
+    for fs_base, confidence in ((HEAP + 0x20000, "certain"), (FAR, "likely")):
+        other = msgspec.structs.replace(
+            thread(stack=stack, registers={"fs_base": Address(fs_base)}), tid=PID + 1, crashed=True
+        )
+        ended = crashed(11, 1, address=text, pc=text, returned=True, return_neighbours=(text,), threads=(other,))
+        assert findings(ended, "return-address-overwritten")[0].confidence == confidence
 
 
 def test_minus_one_is_no_null_pointer() -> None:
