@@ -1,7 +1,7 @@
 """Use of freed memory.
 
-What it finds: a bad pointer whose bits are what an allocator or a pool leaves in freed memory: a safe-
-linked list pointer of glibc's tcache or fastbins, or a fill pattern.
+What it finds: a bad pointer whose bits are what an allocator or a pool leaves in freed memory: a safe-linked list
+pointer of glibc's tcache or fastbins, the word by which the tcache marks a block, or a fill pattern.
 Why it matters: the pointer itself was never wrong; the object it was read from had been freed.
 Evidence it needs: a fault with a computed address or base register, and the mappings.
 False alarms: fill patterns also mark memory never set, and other data can look like a safe-linked pointer
@@ -40,7 +40,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     operand = views.faulting_operand(report)
     for where, value in _suspects(report):
-        found = _pattern(report, value) or _safe_linked(report, value)
+        found = _marked(report, value) or _pattern(report, value) or _safe_linked(report, value)
         if found is None:
             continue
         confidence, short, reading, extra = found
@@ -100,6 +100,20 @@ def _suspects(report: Report) -> Iterator[tuple[str, int]]:
     address = views.fault_address(report)
     if address is not None:
         yield views.fault_address_path(report), address
+
+
+def _marked(report: Report, value: int) -> tuple[Confidence, str, str, str] | None:
+    """As _pattern, for the random word that glibc 2.34 and newer write behind the link of a freed block."""
+    mark = report.native.freed_mark
+    if mark is None or value != mark:
+        return None
+    return (
+        "likely",
+        "glibc's mark of a freed block",
+        f"{value:#x} is the random word that glibc writes into each block of its cache of freed blocks, and clears when"
+        " the block is given out again.",
+        "native.freed_mark",
+    )
 
 
 def _pattern(report: Report, value: int) -> tuple[Confidence, str, str, str] | None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from postmortem.model import Address, Mapping
+from postmortem.model.report import NativeFacts
 from postmortem.model.thread import StackRange
 from tests.postmortem.rules.reports import (
     CODE,
@@ -111,6 +112,16 @@ def test_a_read_that_musl_checks_is_its_allocator_s(module: str, code: tuple[str
     stack = (thread(frame(None, module=module, module_offset=Address(0x27E15), trust="context"), "close_conn"),)
     met = crashed(11, 1, address=0x10, operands=(header,), threads=stack, disassembly=listing)
     assert verdict(met) == expected
+
+
+def test_glibc_s_mark_of_a_freed_block_is_known_by_its_value() -> None:
+    mark = 0x1930EEB3933F56C1
+    called = crashed(11, 128, operands=(operand(mark, canonical=False, access="execute"),))
+    native = NativeFacts(freed_mark=Address(mark))
+    assert verdict(msgspec.structs.replace(called, native=native)) == "use-after-free"
+    other = NativeFacts(freed_mark=Address(mark ^ 8))
+    assert verdict(msgspec.structs.replace(called, native=other)) == "non-canonical-address"
+    assert verdict(called) == "non-canonical-address"
 
 
 ARENAS = tuple(
