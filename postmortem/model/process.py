@@ -178,7 +178,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     """An ELF file mapped in the process, [start, end), and the file found for it here.
 
     status: matched, mismatched (another build-id), missing, deleted (its path ends in " (deleted)").
-    symbols: where names came from: symtab, dynsym, debuglink, build-id, gnu_debugdata, core, none.
+    symbols: where names came from: symtab, dynsym, debuglink, build-id, gnu_debugdata, gopclntab, core, none.
     """
 
     path: str

@@ -181,7 +181,9 @@ def _stored(cache: Cache, key: str) -> symbol_table.SymbolTable | None:
 def _source(sections: Sections) -> str:
     if sections.find(b".symtab") is not None:
         return "symtab"
-    return "gnu_debugdata" if sections.find(b".gnu_debugdata") is not None else "dynsym"
+    if sections.find(b".gnu_debugdata") is not None:
+        return "gnu_debugdata"
+    return "gopclntab" if next(sections.go_functions(), None) is not None else "dynsym"
 
 
 def _collect(files: Sequence[Sections]) -> list[Entry]:
@@ -194,7 +196,8 @@ def _collect(files: Sequence[Sections]) -> list[Entry]:
 
 
 def _entries(sections: Sections) -> Iterator[Entry]:
-    yield from sections.symbols(SHT_SYMTAB)
+    own = sections.symbols(SHT_SYMTAB)
+    yield from own or sections.go_functions()
     yield from sections.symbols(SHT_DYNSYM)
     try:
         mini = sections.mini_debug_info()

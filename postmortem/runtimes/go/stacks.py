@@ -40,6 +40,8 @@ _RAISING = ("runtime.raise", "runtime.tgkill", "runtime.raiseproc", "runtime.die
 _SIGQUIT = 3
 _NOTE = b"Go"
 """Whose note .note.go.buildid is (cmd/link/internal/ld/elf.go, ELF_NOTE_GO_NAME)."""
+_OWN = ("runtime.buildVersion", "runtime.rt0_go.abi0", "runtime.rt0_go")
+"""Of every Go program: a variable, and a function that its own table still names when the symbols are stripped."""
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 
 
@@ -146,7 +148,7 @@ def stacks(program: Program, symbols: Symbolication) -> GoStacks | None:
         named = module.image is not None and _NOTE in module.image.note_names
         if not named and module is not program.modules.modules[0]:
             continue
-        if symbols.address_of(module, "runtime.buildVersion") is not None:
+        if any(symbols.address_of(module, name) is not None for name in _OWN):
             owner = module
             break
     if owner is None:
