@@ -28,6 +28,8 @@ _WORDS = {
     "frames": ("stack frames", "stacks are cut"),
     "frame_text": ("bytes of names of frames", "stacks are cut"),
     "mappings": ("mappings", "they are not listed; memory by kind counts them"),
+    "reads": ("reads of memory", "what would have been read after them is absent"),
+    "dynamic_names": ("bytes of names of dynamic symbols", "functions of modules without a file have no names"),
     "text": ("bytes of text", "strings after that are missing"),
     "dynamic_symbols": ("dynamic symbols", "functions of modules without a file have no names"),
     "search_hits": ("places that a search of memory found", "exceptions after them are missing"),

@@ -45,7 +45,7 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
     chosen = options or Options()
     stages = Stages(chosen)
     stages.begin("open")
-    with opened(Path(path)) as target:
+    with opened(Path(path), chosen.watch) as target:
         stages.problems.extend((*target.problems, *stages.left_out(str(target.path))))
         with stages.stage("log"):
             log = log_in(target)

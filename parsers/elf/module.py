@@ -152,35 +152,43 @@ def _string(read: Read, address: int, limit: int) -> bytes:
     return name
 
 
-def dynamic_symbols(read: Read, image: Image) -> list[Symbol]:
-    """.dynsym of the image, counted by DT_HASH or DT_GNU_HASH; empty when it can't be read."""
+def dynamic_symbols(
+    read: Read, image: Image, most: int = LIMITS.dynamic_symbols, room: int = LIMITS.dynamic_names
+) -> tuple[list[Symbol], dict[str, int]]:
+    """.dynsym of the image, counted by DT_HASH or DT_GNU_HASH; empty when it can't be read.
+
+    And how many were left out by name of a limit. most: symbols; room: bytes of all names, which may overlap.
+    """
+    left_out: dict[str, int] = {}
     if image.dynamic is None:
-        return []
+        return [], left_out
     entries = dynamic_entries(read, image.dynamic)
     if DT_SYMTAB not in entries or DT_STRTAB not in entries:
-        return []
+        return [], left_out
     count = 0
     if DT_HASH in entries:
         head = read(_pointer(image, entries[DT_HASH]), 8)
         count = int.from_bytes(head[4:8], "little") if head else 0
     if not count and DT_GNU_HASH in entries:
         count = _gnu_hash_count(read, _pointer(image, entries[DT_GNU_HASH]))
-    count = min(count, LIMITS.dynamic_symbols)
+    claimed, count = count, min(count, most)
     table = read(_pointer(image, entries[DT_SYMTAB]), 24 * count) if count else None
     strings = read(_pointer(image, entries[DT_STRTAB]), min(entries.get(DT_STRSZ, 0), LIMITS.dynamic_names))
+    if claimed > count:
+        left_out["dynamic_symbols"] = claimed - count
     if table is None or strings is None:
-        return []
+        return [], left_out
     result = []
-    left = LIMITS.dynamic_names  # of all names together: they may overlap
-    for name, info, _, section, value, size in _SYM.iter_unpack(table):
+    for number, (name, info, _, section, value, size) in enumerate(_SYM.iter_unpack(table)):
         if section and value and name < len(strings):
             end = strings.find(b"\0", name, name + LIMITS.string)
             raw = strings[name : end if end >= 0 else name + LIMITS.string]
-            left -= len(raw)
-            if left < 0:
+            room -= len(raw)
+            if room < 0:
+                left_out["dynamic_names"] = count - number
                 break
             result.append(Symbol(value, size, notes.text(raw), info, section))
-    return result
+    return result, left_out
 
 
 def _gnu_hash_count(read: Read, address: int) -> int:

@@ -58,6 +58,7 @@ class AddressSpace:
         self._files: list[Piece] = []
         self._file_starts: list[int] = []
         self._unsorted = False
+        self._reads = self.budget.limits.reads
         self._last = _Window(0, 0, b"", 0)
 
     def add_file(self, piece: Piece) -> None:
@@ -91,6 +92,10 @@ class AddressSpace:
 
     def _part(self, address: int, size: int) -> bytes:
         """Up to `size` bytes at `address` out of one piece; what is small comes from a block that is kept at hand."""
+        self._reads -= 1
+        if self._reads < 0:
+            self.budget.miss("reads")
+            return b""
         piece = self._find(address)
         if piece is None:
             return b""

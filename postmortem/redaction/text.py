@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){0,3}//)"
 # user:password@; the password may hold "@" or "/", but a port is none.
 _USER = Lazy(
-    _SCHEME + r"(?P<user>[^\s/?#@:\"'<>]{0,256}):"
+    _SCHEME + r"(?P<user>[^\s/?#:\"'<>]{0,256}):"
     r"(?P<password>[^\s/?#\"'<>]{1,512}|(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>@]{1,512})@(?=[\w\[.$%{-])"
 )
 # The same, cut within the password.
@@ -103,7 +103,7 @@ _PASS = Lazy(
 _SENTENCE = Lazy(
     r"\b(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
-    r"(?P<value>\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
+    r"(?P<value>\\{1,3}(?P<quote>[\"'])[^\"'\\]{1,512}\\{1,3}(?P=quote)|\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
     re.I,
 )
 _IDENTIFIED = Lazy(
@@ -224,7 +224,7 @@ _LONGEST_NAME = 128
 
 
 def mask_pairs(text: str, take: Take) -> str:
-    """NAME=value, "name": "value", <name>value</name>."""
+    """NAME=value, "name": "value", <name>value</name>. Long: the forms look into each other's values."""
 
     depth = 0
 

@@ -64,7 +64,7 @@ def looks_random(value: str, least: int = 8) -> bool:
     """As made up, without blanks, and not just a word with a number behind it."""
     if not looks_made_up(value, least) or _BLANK.search(value) is not None:
         return False
-    return len(value) >= 20 or re.fullmatch(r"[A-Z]?[a-z]+[-_.]?\d{1,3}", value) is None
+    return len(value) >= 20 or re.fullmatch(r"[A-Z]?[a-z]+[-_.:#]?\d{1,3}", value) is None
 
 
 def worth_looking_for(value: str) -> bool:

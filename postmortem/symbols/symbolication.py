@@ -44,7 +44,7 @@ class Symbolication:
                 module.file or Path("/nonexistent"), module.build_id, self._places(module), self._cache_dir
             )
         if symbols is None and module.image is not None:
-            entries = image_parser.dynamic_symbols(self._space.read, module.image)
+            entries = self._of_core(module.image)
             if entries:
                 symbols = SymbolFile.from_table(
                     [(entry.value, entry.size, entry.name, entry.info) for entry in entries]
@@ -54,6 +54,18 @@ class Symbolication:
             module.symbols_source = symbols.source
         self._files[module.start] = symbols
         return symbols
+
+    def _of_core(self, image: image_parser.Image) -> list[image_parser.Symbol]:
+        """The dynamic symbols that a core has of a module, as far as all modules' together may be taken."""
+        budget = self._space.budget
+        entries, left_out = image_parser.dynamic_symbols(
+            self._space.read, image, budget.left("dynamic_symbols"), budget.left("dynamic_names")
+        )
+        budget.take("dynamic_symbols", len(entries))
+        budget.take("dynamic_names", min(sum(len(entry.name) for entry in entries), budget.left("dynamic_names")))
+        for kind, count in left_out.items():
+            budget.miss(kind, count)
+        return entries
 
     def _places(self, module: LoadedModule) -> Places:
         from postmortem.symbols.sources.source import Places

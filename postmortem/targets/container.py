@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from postmortem.errors import AnalysisError
+from postmortem.targets.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,18 +35,21 @@ class Container(Protocol):
         """Whether a file is of this form. head: its first bytes."""
         ...
 
-    def opened(self, file: IO[bytes], path: Path) -> AbstractContextManager[Target]:
+    def opened(self, file: IO[bytes], path: Path, watch: Watch) -> AbstractContextManager[Target]:
         """What is in a file of this form, which is at its first byte. Raises AnalysisError when there is nothing."""
         ...
 
 
 @contextmanager
 def opened(
-    path: Path, table: Sequence[str] = CONTAINERS, home: str = "postmortem.targets.containers"
+    path: Path,
+    watch: Watch | None = None,
+    table: Sequence[str] = CONTAINERS,
+    home: str = "postmortem.targets.containers",
 ) -> Iterator[Target]:
     """Open the input. Raises AnalysisError when there is nothing to analyze.
 
-    table, home: the containers and the package that has them.
+    watch: who is told what takes long. table, home: the containers and the package that has them.
     """
     with _regular(path) as file:
         head = file.read(_HEAD)
@@ -56,7 +60,9 @@ def opened(
                 "the dump was cut at its first byte: look at ulimit -c, the disk and systemd-coredump's limits",
             )
         containers = (cast("Container", import_module(f"{home}.{name}")) for name in table)
-        with next(one for one in containers if one.recognises(head, path)).opened(file, path) as target:
+        with next(one for one in containers if one.recognises(head, path)).opened(
+            file, path, watch or Watch()
+        ) as target:
             yield target
 
 

@@ -152,7 +152,7 @@ class Tally:
             if bad:
                 self.counts[kind] += 1
                 fell = True
-        if fell or outcome.status == "refused":
+        if fell or outcome.status == "refused" or outcome.seconds > SECONDS / 2:
             row = {"input": name, "seed": seed, "what": what, **outcome._asdict()}
             if self.record is not None:
                 with self.record.open("a") as sink:

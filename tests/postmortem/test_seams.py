@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from postmortem.machines.machine import Registers
     from postmortem.model import Report
+    from postmortem.targets.watch import Watch
 
 
 def test_tables_match_their_folders() -> None:
@@ -128,7 +129,7 @@ def test_a_made_up_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_made_up_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     @contextmanager
-    def opened(file: IO[bytes], path: Path) -> Iterator[Target]:
+    def opened(file: IO[bytes], path: Path, watch: Watch) -> Iterator[Target]:
         with FileBytes(os.dup(file.fileno()), 4) as content:
             yield Target(path=path, size=4, content=content, compression="toy")
 
@@ -137,7 +138,7 @@ def test_a_made_up_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setitem(sys.modules, "toys", types.ModuleType("toys"))
     monkeypatch.setitem(sys.modules, "toys.toy", module)
     (tmp_path / "a").write_bytes(b"TOY!")
-    with containers.opened(tmp_path / "a", ("toy",), "toys") as target:
+    with containers.opened(tmp_path / "a", None, ("toy",), "toys") as target:
         assert (target.compression, bytes(target.content[:])) == ("toy", b"TOY!")
 
 

@@ -30,7 +30,7 @@ FAULTS = (views.SIGSEGV, views.SIGBUS, views.SIGFPE, views.SIGILL)
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     found = views.crashing_thread(report)
     if found is None or views.java_process(report):
         return

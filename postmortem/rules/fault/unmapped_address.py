@@ -33,7 +33,7 @@ FAR = 1 << 30
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     address = views.fault_address(report)
     if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_MAPERR:
         return

@@ -15,10 +15,13 @@ from postmortem.model import Problem
 from postmortem.targets.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from postmortem.targets.watch import Watch
+
 _BLOCK = 1 << 16
+_TOLD_EVERY = 1 << 20
 
 
 def recognises(head: bytes, path: Path) -> bool:
@@ -27,23 +30,33 @@ def recognises(head: bytes, path: Path) -> bool:
 
 
 @contextmanager
-def opened(file: IO[bytes], path: Path) -> Iterator[Target]:
+def opened(file: IO[bytes], path: Path, watch: Watch) -> Iterator[Target]:
     """What the stream holds, as far as it can be decompressed. Raises AnalysisError when no byte can be."""
     kind = compressed.compression(file.read(8)) or ""
     file.seek(0)
+    size = os.fstat(file.fileno()).st_size
     with tempfile.TemporaryFile(prefix="postmortem-") as scratch:
-        problems = _decompress(file, kind, scratch, path)
+        watch.notice(_begins(kind, size, _room(scratch)))
+        problems = _decompress(file, kind, scratch, path, lambda: watch.progress(min(file.tell(), size), size))
         length = os.fstat(scratch.fileno()).st_size
         if length == 0:
             raise AnalysisError(
                 f"{path}: no byte of the {kind} stream can be decompressed", "the file is damaged or cut"
             )
         with FileBytes(os.dup(scratch.fileno()), length) as content:
-            size = os.fstat(file.fileno()).st_size
             yield Target(path=path, size=size, content=content, compression=kind, problems=problems)
 
 
-def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tuple[Problem, ...]:
+def _begins(kind: str, size: int, room: int) -> str:
+    return (
+        f"decompressing {size / 1e6:.1f} MB ({kind}) into {tempfile.gettempdir()}, where {room / 1e9:.1f} GB have room,"
+        " zeros not counted; TMPDIR names another directory"
+    )
+
+
+def _decompress(
+    source: IO[bytes], kind: str, sink: IO[bytes], path: Path, behind: Callable[[], None]
+) -> tuple[Problem, ...]:
     """Decompress into a sparse scratch file: blocks of zeros become holes. It may fill the folder for temporary files
     but for LIMITS.disk_reserve; what came before that is analyzed."""
     zeros = bytes(_BLOCK)
@@ -53,6 +66,8 @@ def _decompress(source: IO[bytes], kind: str, sink: IO[bytes], path: Path) -> tu
     try:
         for piece in compressed.chunks(source, kind):
             total += len(piece)
+            if not total & _TOLD_EVERY - 1:
+                behind()
             if total > LIMITS.decompressed_bytes:
                 problems.append(Problem(stage="open", where=str(path), what=f"decompression stopped at {total} bytes"))
                 total -= len(piece)

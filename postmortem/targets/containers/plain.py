@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from postmortem.targets.watch import Watch
+
 
 def recognises(head: bytes, path: Path) -> bool:
     """Any file."""
@@ -20,7 +22,7 @@ def recognises(head: bytes, path: Path) -> bool:
 
 
 @contextmanager
-def opened(file: IO[bytes], path: Path) -> Iterator[Target]:
+def opened(file: IO[bytes], path: Path, watch: Watch) -> Iterator[Target]:
     """The file's own bytes, read where it lies."""
     size = os.fstat(file.fileno()).st_size
     with FileBytes(os.dup(file.fileno()), size) as content:

@@ -229,3 +229,36 @@ def test_a_kernel_without_landlock_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert outcome.end is None
     assert outcome.missing[0] == "Landlock (Function not implemented)"
     assert outcome.parts == {"a": b"b"}
+
+
+def test_a_stage_has_its_own_time() -> None:
+    """Only one that a report can do without: what comes before and behind it is not counted."""
+
+    def work(link: Link) -> None:
+        link.stage("open")
+        time.sleep(0.4)
+        link.stage("symbols")
+        time.sleep(30)
+
+    limits = WorkerLimits(seconds=20, stage_seconds=0.3)
+    start = time.monotonic()
+    outcome = run(Job(prepare=_nothing, work=work, limited=frozenset(["symbols"])), limits)
+    assert time.monotonic() - start < 10
+    assert outcome.stage == "symbols"
+    assert outcome.end is not None
+    assert (outcome.end.cause, outcome.end.words) == ("time", "used up the 0.3 s of a stage")
+
+
+def test_notices_and_progress_are_passed_on() -> None:
+    told: list[object] = []
+
+    def work(link: Link) -> None:
+        link.notice("begins")
+        link.progress(1, 2)
+        link.progress(2, 2)
+
+    run(
+        Job(prepare=_nothing, work=work, notice=told.append, progress=lambda done, total: told.append((done, total))),
+        LIMITS,
+    )
+    assert told == ["begins", (1, 2), (2, 2)]

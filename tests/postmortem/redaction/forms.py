@@ -175,5 +175,5 @@ THREADS = (
 
 ORDINARY_THREADS = (
     "key-expirer-1", "auth-worker-12", "token-refresh-1", "sk-worker", "pool-1-thread-2", "Session-HouseKe", "GC Thread#0", "pin-worker 1",
-    "api-1", "http-nio-8080", "key watcher", "pass 2", "C2 CompilerThre", "secret-rotator", "kworker/0:1", "sess:closer", "token bucket", "sig handler 3",
+    "api-1", "http-nio-8080", "key watcher", "pass 2", "C2 CompilerThre", "secret-rotator", "kworker/0:1", "sess:closer", "token bucket", "sig handler 3", "cache key: user:42",
 )  # fmt: skip
