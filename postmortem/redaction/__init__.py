@@ -50,7 +50,8 @@ _CODE_OF = frozenset(["Operand", "Cycle", "Tool"])
 def redact(report: Report, masks: Iterable[str] = ()) -> Report:
     """The report with secrets masked, and how many of each kind. Doing it twice changes nothing more.
 
-    masks: regular expressions of what is to be masked besides. Raises re.error for one that is none.
+    masks: regular expressions of what is to be masked besides. Raises re.error for one that is none. Long: what is done
+    with each text shares what was masked before.
     """
     masks = tuple(masks)
     masker = Masker([re.compile(mask) for mask in masks])

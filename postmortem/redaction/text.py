@@ -224,7 +224,7 @@ _LONGEST_NAME = 128
 
 
 def mask_pairs(text: str, take: Take) -> str:
-    """NAME=value, "name": "value", <name>value</name>."""
+    """NAME=value, "name": "value", <name>value</name>. Long: the forms look into each other's values."""
 
     depth = 0
 

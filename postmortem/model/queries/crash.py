@@ -104,8 +104,7 @@ def inside(report: Report) -> str:
     found = blamed(report)
     inner = next(iter(crashing_frames(report)), None)
     if inner is not None and _in_no_file(report, inner):
-        by = f", called by {culprit.label(found[1])}" if found is not None else ""
-        return f" in generated code at {inner.pc:#x}{by}"
+        return f" in generated code at {inner.pc:#x}{called_by(report, 0)}"
     return f" in {culprit.label(found[1])}{_from_go(report, found[0])}" if found else ""
 
 
@@ -130,6 +129,9 @@ def at_fault(report: Report) -> str:
     """As `inside`, but a fault in libc is said to be there: " in libc.so.6+0x16a499, called by order_name()"."""
     found = blamed(report)
     inner = next(iter(crashing_frames(report)), None)
+    if found is not None and found[0] == 0 and culprit.skipped_function(found[1].function or ""):
+        # A library that takes the place of libc's function: what it was given is its caller's.
+        return f"{inside(report)}{called_by(report, 0)}"
     if inner is None or inner.kind != "native" or not culprit.skipped_module(inner.module or ""):
         return inside(report)
     if found is not None and found[0] == 0:
@@ -170,6 +172,15 @@ def caller_of(report: Report, index: int) -> tuple[int, Frame] | None:
     """The function to name among the callers of frame `index`."""
     found = culprit.first(crashing_frames(report)[index + 1 :])
     return (found[0] + index + 1, found[1]) if found else None
+
+
+def called_by(report: Report, index: int) -> str:
+    """ ", called by total()" for frame `index`; weaker words where a scan of the stack lies in between."""
+    found = caller_of(report, index)
+    if found is None:
+        return ""
+    guessed = any(frame.trust == "scan" for frame in crashing_frames(report)[index + 1 : found[0]])
+    return f", {'below' if guessed else 'called by'} {culprit.label(found[1])}"
 
 
 def fault_address(report: Report) -> Address | None:
@@ -266,6 +277,23 @@ def in_java_code(report: Report) -> bool:
     """The fault lies in code that the JVM generated, where it takes faults on purpose."""
     frames = crashing_frames(report)
     return bool(frames) and (frames[0].kind.startswith("java") or (java_process(report) and frames[0].kind == "stub"))
+
+
+def on_own_stack(report: Report) -> bool:
+    """The stack pointer is in the stack that the thread was started with.
+
+    Of the first thread that is the topmost writable mapping; of others libc puts the thread's descriptor, to which fs
+    points, at the end of it.
+    """
+    found = crashing_thread(report)
+    if found is None or found[1].stack is None:
+        return False
+    thread, stack = found[1], found[1].stack
+    if thread.tid == report.process.pid:
+        above = (m for m in report.mappings if m.start >= stack.end and "w" in m.permissions)
+        return next(above, None) is None
+    descriptor = thread.registers.get("fs_base")
+    return descriptor is not None and stack.start <= descriptor < stack.end
 
 
 def size_text(size: int) -> str:

@@ -26,9 +26,10 @@ _PLUMBING = re.compile(
 
 _INSTALLED = re.compile(
     r"/usr/include/.*|.*/include/c\+\+/.*|.*/lib(?:64|32)?/gcc/[^/]+/[^/]+/include(?:-fixed)?/.*|.*/lib/clang/[^/]+/include/.*"
-    r"|/rustc/[0-9a-f]+/library/.*|.*/rustlib/src/rust/library/.*"
 )
+_RUST_LIBRARY = re.compile(r"/rustc/[0-9a-f]+/library/.*|.*/rustlib/src/rust/library/.*")
 """Source of compilers and installed libraries whose functions are compiled into their callers."""
+_RUST_CRATES = re.compile(r"<*&?(?:dyn )?(?:core|std|alloc|__rustc|test)(?:\[[0-9a-f]+\])?::|_?_?rust_")
 _C_LIBRARY_SOURCE = re.compile(
     r"(?:\.{1,2}/)?(?:sysdeps|string|malloc|nptl|stdlib|stdio-common|libio|io|socket|posix|debug|signal|wcsmbs|misc)/.*"
 )
@@ -60,7 +61,17 @@ def _c_library_function(function: str) -> bool:
 
 def installed_source(frame: Frame) -> bool:
     """True when the code is of a header of the compiler or of an installed library: no place of the program's own."""
-    return frame.kind == "native" and frame.file is not None and _INSTALLED.fullmatch(frame.file) is not None
+    if frame.kind != "native" or frame.file is None:
+        return False
+    if _RUST_LIBRARY.fullmatch(frame.file) and not frame.inlined:
+        # The line may be of what was inlined last; the function then still has its own name.
+        return frame.function is None or _RUST_CRATES.match(frame.function) is not None
+    return _INSTALLED.fullmatch(frame.file) is not None or _RUST_LIBRARY.fullmatch(frame.file) is not None
+
+
+def _is_file_of_inlined(frame: Frame) -> bool:
+    """A function of the program whose line is one of Rust's library, which was inlined there last."""
+    return frame.file is not None and _RUST_LIBRARY.fullmatch(frame.file) is not None and not installed_source(frame)
 
 
 def _of_c_library(frame: Frame) -> bool:
@@ -144,7 +155,7 @@ def label(frame: Frame) -> str:
         return f"{module}+{frame.module_offset:#x}"
     name = frame.function if frame.kind.startswith("java") else plain(frame.function)
     text = f"{name}()"
-    if frame.file is None:
+    if frame.file is None or _is_file_of_inlined(frame):
         return text
     file = PurePosixPath(frame.file).name
     return f"{text}, {file}:{frame.line}" if frame.line else f"{text}, {file}"

@@ -82,7 +82,9 @@ def describe(value: int) -> str | None:
     if (error := as_error(value)) is not None:
         return error
     if found := poison(value):
-        return f"{value:#x} carries the pattern {found[0]}: {found[2]}."
+        text = as_text(value)
+        either = "" if text is None else f" It is the text {text!r}, too."
+        return f"{value:#x} carries the pattern {found[0]}: {found[2]}.{either}"
     if (text := as_text(value)) is not None:
         return f"The bytes of {value:#x} are text, {text!r}: a string was written over the pointer."
     if (text := as_wide_text(value)) is not None:

@@ -30,7 +30,7 @@ FAULTS = (views.SIGSEGV, views.SIGBUS, views.SIGFPE, views.SIGILL)
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     found = views.crashing_thread(report)
     if found is None or views.java_process(report):
         return
@@ -86,13 +86,14 @@ def check(report: Report) -> Iterator[Finding]:
     place = culprit.first(thread.frames[:below])
     blamed = below - 1, thread.frames[below - 1]
     interrupted = culprit.first(thread.frames[below + 1 :])
-    handler = f" {culprit.label(blamed[1])}" if blamed[1].trust != "scan" else ""
+    known = blamed[1].trust != "scan" and (blamed[1].function is not None or blamed[1].module is not None)
+    handler = f" {culprit.label(blamed[1])}" if known else ""
     where = f" in {culprit.label(place[1])}, called by" if place and place[0] != blamed[0] else " in"
     during = f", which interrupted {culprit.label(interrupted[1])}" if interrupted else ""
     name = first.name if first is not None else "A fault"
     yield Finding(
         rule=RULE.id,
-        title=f"{name}{where} the signal handler{handler}{during}",
+        title=f"{name}{where} {'the' if handler else 'a'} signal handler{handler}{during}",
         severity="critical",
         confidence="certain",
         claim="observation",

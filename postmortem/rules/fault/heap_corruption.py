@@ -158,7 +158,7 @@ def _deed(report: Report, text: str, freeing: bool) -> str:
 
 def _stopped(report: Report, allocator: bool) -> Finding:
     caller = views.caller_of(report, 0)
-    by = f", called by {culprit.label(caller[1])}" if caller else ""
+    by = views.called_by(report, 0)
     label = culprit.label(views.crashing_frames(report)[0])
     return Finding(
         rule=RULE.id,
@@ -188,9 +188,7 @@ def _crashed(report: Report, inside: allocators.Inside) -> Finding:
     frames = views.crashing_frames(report)
     label = culprit.label(frames[0])
     caller = views.caller_of(report, inside.outermost)
-    by = f", called by {culprit.label(caller[1])}" if caller else ""
-    if caller is not None and any(frame.trust == "scan" for frame in frames[inside.outermost + 1 : caller[0]]):
-        by = f", with {culprit.label(caller[1])} further down the stack"
+    by = views.called_by(report, inside.outermost)
     asked = {True: "freeing", False: "allocating", None: ""}[inside.frees]
     deed = f" while {asked}" if asked else ""
     stops = not views.signal_is(report, views.SIGSEGV, views.SIGBUS)

@@ -91,6 +91,12 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
 def _returned(report: Report, address: Address, where: str, looks: str | None) -> Finding:
     """The function was about to return: what it took for its return address lay in its own frame's reach."""
     inside = views.inside(report)
+    guess = f"Something wrote over the frame{inside}: most often a local array was filled beyond its end."
+    if not views.on_own_stack(report):
+        guess = (
+            "The stack pointer is not in the stack that the thread was started with: the stack of a coroutine was freed"
+            " and used for something else, or was written over."
+        )
     return Finding(
         rule=RULE.id,
         title=f"Return to {address:#x}{inside}: the return address was overwritten",
@@ -99,8 +105,7 @@ def _returned(report: Report, address: Address, where: str, looks: str | None) -
         claim="observation",
         explanation=(
             f"The instruction is a return, and {address:#x}, which it took from the stack, is no address on x86-64."
-            f" {looks or 'Its bytes show no known pattern.'} Something wrote over the frame{inside}: most often a local"
-            " array was filled beyond its end. The callers can't be told any more."
+            f" {looks or _NO_PATTERN} {guess} The callers can't be told any more."
         ),
         evidence=proof(
             report,

@@ -39,7 +39,7 @@ RIVALS = (
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     address = views.fault_address(report)
     if address is None or not 0 <= address < views.NEAR_NULL or views.pc_is_fault(report):
         return

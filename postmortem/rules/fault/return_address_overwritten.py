@@ -36,7 +36,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     pattern = pointers.poison(pc) or pointers.as_text(pc)
     spread = _spread(report)
-    own = _on_own_stack(report)
+    own = views.on_own_stack(report)
     proven = own and (pattern or spread)
     caller = next(
         ((i, f) for i, f in enumerate(views.crashing_frames(report)[1:], 1) if not culprit.machinery(f)), None
@@ -74,23 +74,6 @@ def _next(report: Report) -> tuple[int, Frame] | None:
     """The next function of the program on the stack, found by a scan as a rule: a lead, no more."""
     frames = enumerate(views.crashing_frames(report))
     return next(((index, frame) for index, frame in frames if index and not culprit.machinery(frame)), None)
-
-
-def _on_own_stack(report: Report) -> bool:
-    """The stack pointer is in the stack that the thread was started with.
-
-    Of the first thread that is the topmost writable mapping; of others libc puts the thread's descriptor, to which fs
-    points, at the end of it.
-    """
-    found = views.crashing_thread(report)
-    if found is None or found[1].stack is None:
-        return False
-    thread, stack = found[1], found[1].stack
-    if thread.tid == report.process.pid:
-        above = (m for m in report.mappings if m.start >= stack.end and "w" in m.permissions)
-        return next(above, None) is None
-    descriptor = thread.registers.get("fs_base")
-    return descriptor is not None and stack.start <= descriptor < stack.end
 
 
 def _spread(report: Report) -> bool:

@@ -40,7 +40,7 @@ RIVALS = ("A wild pointer that happened to hit the page below the stack.",)
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     address = views.fault_address(report)
     found = views.crashing_thread(report)
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):

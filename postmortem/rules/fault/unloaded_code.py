@@ -45,7 +45,7 @@ def check(report: Report) -> Iterator[Finding]:
     who = "A signal handler" if handler else f"Thread{name}"
     yield Finding(
         rule=RULE.id,
-        title=f"{who} ran code that is no longer mapped: its library was unloaded (dlclose)",
+        title=f"{who} ran code that is no longer mapped: its library was unloaded (dlclose), or generated code freed",
         severity="critical",
         confidence="likely",
         claim="cause",

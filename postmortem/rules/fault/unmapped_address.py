@@ -33,7 +33,7 @@ FAR = 1 << 30
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     address = views.fault_address(report)
     if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_MAPERR:
         return
@@ -48,7 +48,9 @@ def check(report: Report) -> Iterator[Finding]:
         )
     else:
         found = views.faulting_operand(report)
-        looks = looks or (describe(found[1].base_value) if found and found[1].base_value is not None else None)
+        pointer = describe(found[1].base_value) if found and found[1].base_value is not None else None
+        if looks is None and pointer is not None and found is not None:
+            looks = f"Register {found[1].base} held the pointer, {found[1].base_value:#x}. {pointer}"
         word = {"read": "Read of", "write": "Write to"}.get(views.access_word(report), "Access to")
         title = f"{word} the unmapped address {address:#x}{views.at_fault(report)}{operands.remark(report)}"
     below, above = views.neighbours(report, address)

@@ -38,6 +38,8 @@ def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
         return
+    if report.crash.mnemonic in ("ret", "retq"):
+        return  # What a return took for its address lay on the stack.
     operand = views.faulting_operand(report)
     for where, value in _suspects(report):
         found = _marked(report, value) or _pattern(report, value) or _safe_linked(report, value)
@@ -136,6 +138,8 @@ def _pattern(report: Report, value: int) -> tuple[Confidence, str, str, str] | N
     pattern, owner, meaning = found
     module = views.has_module(report, owner) if owner != "any" else None
     confidence: Confidence = "likely" if len(pattern) > 2 or module or value >= 1 << 47 else "possible"
+    if owner != "any" and module is None:
+        confidence = "possible"  # Its writer may be linked in, but nothing shows it.
     by = f" {module} is loaded, which writes it." if module else ""
     return (
         confidence,

@@ -35,7 +35,7 @@ _FARTHEST = 1 << 20
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     frame = jvm_frames.top(report)
     if frame is None or not jvm_views.memory_fault(report) or jvm_views.foreign_handler(report) is not None:
         return

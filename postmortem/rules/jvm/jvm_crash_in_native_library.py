@@ -43,7 +43,7 @@ _FORK = "Call nothing of the JVM, and no malloc, between fork() and exec(); star
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if not jvm_views.is_jvm(report) or not (jvm_views.own_fault(report) or jvm_views.ended_by_itself(report)):
         return
     found = jvm_frames.library_frame(report)

@@ -47,7 +47,7 @@ _GUARDS = 64 << 10
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     found = views.crashing_thread(report)
     if found is None or not jvm_views.is_jvm(report) or not jvm_views.own_fault(report):
         return

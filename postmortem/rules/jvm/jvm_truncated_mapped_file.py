@@ -34,7 +34,7 @@ RECENT_FAULT = "unsafe memory access operation"
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if not jvm_views.is_jvm(report):
         return
     if not jvm_views.lost_page(report):

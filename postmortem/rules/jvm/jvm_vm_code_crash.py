@@ -61,7 +61,7 @@ _WORK = (
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if not jvm_views.own_fault(report) or not jvm_views.is_jvm(report):
         return
     found = _place(report)

@@ -169,6 +169,12 @@ def test_a_header_s_function_is_named_only_where_nothing_else_is() -> None:
     )
     intrinsic = frame("_mm_mul_ps", file="/usr/lib/gcc/x86_64-linux-gnu/12/include/xmmintrin.h")
     assert culprit.first((rust, intrinsic, own)) == (2, own)
+    # Rust names the file of what was inlined last for a function's own instructions.
+    fill = frame(
+        "app::fill", file="/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/std/src/thread/lifecycle.rs"
+    )
+    assert culprit.first((fill, own)) == (0, fill)
+    assert culprit.label(fill) == "app::fill()"
     near = frame("total", file="/src/usr/include/total.h")
     assert culprit.first((near, own)) == (0, near)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from postmortem.model import Address, Mapping
+from postmortem.model import Address, Mapping, Module
 from postmortem.model.report import NativeFacts
 from postmortem.model.thread import StackRange
 from tests.postmortem.rules.reports import (
@@ -80,6 +80,49 @@ def test_a_stack_pointer_without_a_stack() -> None:
     )
     past = operand(STACK - 8 - (1 << 20), base="rsp", base_value=STACK + 8, displacement=-16 - (1 << 20))
     assert "itself" not in title("unmapped-address", address=past.address, operands=(past,))
+
+
+def test_a_caller_behind_a_scanned_word_is_not_called_the_caller() -> None:
+    pc = Address(JIT.start + 4)
+    inner = frame(None, module=None, pc=pc, trust="context")
+    generated = {"address": 0, "pc": pc, "operands": (operand(0, base="rdi", base_value=0),)}
+    stack = (thread(inner, frame("eval", trust="scan"), "main"),)
+    told = title("null-dereference", **generated, threads=stack, mappings=(*MAPPINGS, JIT))
+    assert told.endswith(f"in generated code at {pc:#x}, below main()")
+
+
+def test_a_function_in_the_place_of_libc_s_is_named_with_its_caller() -> None:
+    null = {"address": 0, "operands": (operand(0, base="rdi", base_value=0),)}
+    stands_in = frame("memcpy", module="/opt/libfast.so", file="/src/fast.c", line=2)
+    assert title("null-dereference", **null, threads=(thread(stands_in, "copy_header"),)).endswith(
+        "in memcpy(), fast.c:2, called by copy_header()"
+    )
+    own = frame("copy_header", module="/opt/libfast.so")
+    assert title("null-dereference", **null, threads=(thread(own, "main"),)).endswith("in copy_header()")
+
+
+def test_a_jump_to_null_in_a_handler_is_not_what_it_interrupted() -> None:
+    nowhere = frame(None, module=None, pc=Address(0), trust="context")
+    handled = (thread(nowhere, frame(None, kind="signal"), "main"),)
+    called = crashed(11, 1, address=0, pc=Address(0), access="execute", threads=handled)
+    told = findings(called, "null-function-call")[0].title
+    assert told == "Call of a null function pointer in a signal handler, which interrupted main()"
+    assert all(" 0x0" not in found.title for found in findings(called, "crash-in-signal-handler"))
+    plain = crashed(11, 1, address=0, pc=Address(0), access="execute", threads=(thread(nowhere, "main"),))
+    assert findings(plain, "null-function-call")[0].title == "Call of a null function pointer by main()"
+
+
+def test_a_return_to_a_fill_pattern_is_no_use_of_freed_memory() -> None:
+    jemalloc = 0x5A5A5A5A5A5A5A5A
+    popped = operand(jemalloc, base="rsp", canonical=False)
+    assert verdict(crashed(11, 128, operands=(popped,), mnemonic="ret")) == "non-canonical-address"
+    read = operand(jemalloc + 8, base="rax", base_value=jemalloc, displacement=8, canonical=False)
+    # Its owner is not seen in the process: a lead, no more.
+    assert verdict(crashed(11, 128, operands=(read,))) == "non-canonical-address"
+    loaded = (
+        Module(path="/usr/lib/libjemalloc.so.2", start=Address(1 << 20), end=Address(2 << 20), bias=Address(1 << 20)),
+    )
+    assert verdict(crashed(11, 128, operands=(read,), modules=loaded)) == "use-after-free"
 
 
 CHECKS = (

@@ -81,8 +81,13 @@ def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path) -> None:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     await_reports(output, 12, process)
+    below = descendants(process.pid)
     process.kill()
     process.wait()
+    until = time.monotonic() + PATIENCE
+    while any(Path(f"/proc/{pid}").exists() for pid in below):
+        assert time.monotonic() < until, "processes of a run that was killed live on"
+        time.sleep(0.1)
     assert started(place, output).wait(PATIENCE) == 0
     assert told(output) == reference
 
