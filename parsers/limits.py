@@ -61,6 +61,8 @@ class Limits:
     """That the report lists."""
     text: int = 1 << 23
     """Bytes of strings read from memory that may go into the report."""
+    read_bytes: int = 1 << 27
+    """Of one read of memory: what asks for more than this has taken a wild number for a size."""
     reads: int = 1 << 21
     """Of memory beside the block that was read last; an analysis of a JVM of 40 threads makes some 2,000."""
     searched_text: int = 1 << 21
@@ -242,7 +244,7 @@ class Limits:
     classinit_mirror: int = 1024
 
     # postmortem.runtimes.hotspot.threads.list
-    list_threads: int = 1 << 17
+    list_threads: int = 1 << 15
 
     # postmortem.runtimes.hotspot.threads.monitors
     monitors_lock_stack: int = 4096
@@ -251,7 +253,7 @@ class Limits:
     pools_workers: int = 1 << 17
 
     # postmortem.runtimes.hotspot.threads.threads
-    threads_threads: int = 1 << 17
+    threads_threads: int = 1 << 15
     threads_name: int = 4096
     threads_stack: int = 1 << 34
 
@@ -271,10 +273,15 @@ class Limits:
     events_logs: int = 64
     events_records: int = 1 << 16
     events_record: int = 1 << 14
+    events_ring: int = 1 << 24
+    """Bytes of all records of a ring."""
+    events: int = 1 << 15
+    """Of all rings together."""
 
     # postmortem.runtimes.hotspot.vm.flags
     flags_flags: int = 8192
     flags_text: int = 1 << 16
+    flags_entry: int = 1 << 10
 
     # postmortem.runtimes.hotspot.vm.perfdata
     perfdata_bytes: int = 1 << 24

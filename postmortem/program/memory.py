@@ -128,6 +128,9 @@ class AddressSpace:
         """As many of `size` bytes at `address` as there are without a gap."""
         if size <= 0:
             return b""
+        if size > self.budget.limits.read_bytes:
+            self.budget.miss("read_bytes")
+            return b""
         data = self._part(address, size)
         if len(data) == size or not data:
             return data

@@ -156,3 +156,12 @@ def test_dynamic_symbols_of_all_modules_together_have_an_end() -> None:
     assert ([entry.name for entry in some], left_out) == (["one", "two"], {"dynamic_symbols": 1})
     some, left_out = module_parser.dynamic_symbols(space.read, found, room=7)
     assert ([entry.name for entry in some], left_out) == (["one", "two"], {"dynamic_names": 1})
+
+
+def test_one_read_of_memory_has_an_end() -> None:
+    """A wild number for a size: a segment may be a hole of terabytes, which costs the attacker nothing."""
+    space = AddressSpace([Piece(0x1000, 0x3000, b"A" * 0x2000, 0)], Budget(Limits(read_bytes=0x1000)))
+    assert space.read(0x1000, 0x1001) is None
+    assert space.read_some(0x1000, 1 << 50) == b""
+    assert len(space.read_some(0x1000, 0x1000)) == 0x1000
+    assert [limit.name for limit in space.budget.reached] == ["read_bytes"]
