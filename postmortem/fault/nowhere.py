@@ -40,7 +40,8 @@ def nowhere(space: AddressSpace, registers: dict[str, int], describer: Describer
     returns_to = space.word(sp)
     site = machine.call_before(space, returns_to) if returns_to else None
     called, table = (None, None) if site is None else _call(space, site, registers, describer, machine)
-    returned = called != pc and space.word((sp - 8) & _MASK) == pc
+    unknown = pc == 0 and site is not None and called is None
+    returned = called != pc and not unknown and space.word((sp - 8) & _MASK) == pc
     words = space.words(sp, 3) if returned else None
     return Nowhere(
         site,

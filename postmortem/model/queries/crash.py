@@ -105,10 +105,10 @@ def inside(report: Report) -> str:
     inner = next(iter(crashing_frames(report)), None)
     if inner is not None and _in_no_file(report, inner):
         return f" in generated code at {inner.pc:#x}{called_by(report, 0)}"
-    return f" in {culprit.label(found[1])}{_from_go(report, found[0])}" if found else ""
+    return f" in {culprit.label(found[1])}{from_go(report, found[0])}" if found else ""
 
 
-def _from_go(report: Report, index: int) -> str:
+def from_go(report: Report, index: int) -> str:
     """ ", called from Go by main.lookup()" for a frame of C code that Go called."""
     frames = crashing_frames(report)
     crossing = next((i for i, frame in enumerate(frames) if frame.function in _CGO_CALLS), None)
@@ -138,7 +138,7 @@ def at_fault(report: Report) -> str:
         return inside(report)
     # Below a stub of generated code the native frames are missing that made the call.
     direct = found is not None and not any(frame.kind == "stub" for frame in crashing_frames(report)[: found[0] + 1])
-    by = f", called by {culprit.label(found[1])}{_from_go(report, found[0])}" if found is not None and direct else ""
+    by = f", called by {culprit.label(found[1])}{from_go(report, found[0])}" if found is not None and direct else ""
     return f" in {culprit.label(inner)}{by}"
 
 
@@ -172,6 +172,15 @@ def caller_of(report: Report, index: int) -> tuple[int, Frame] | None:
     """The function to name among the callers of frame `index`."""
     found = culprit.first(crashing_frames(report)[index + 1 :])
     return (found[0] + index + 1, found[1]) if found else None
+
+
+def caller_text(report: Report, index: int) -> str:
+    """Who called frame `index`: "total(), shop.c:3", "generated code at 0x7f…, called by run()"; "" when not known."""
+    above = next(iter(crashing_frames(report)[index + 1 :]), None)
+    if above is not None and above.trust != "scan" and _in_no_file(report, above):
+        return f"generated code at {above.pc:#x}{called_by(report, index + 1)}"
+    found = caller_of(report, index)
+    return f"{culprit.label(found[1])}{from_go(report, found[0])}" if found else ""
 
 
 def called_by(report: Report, index: int) -> str:

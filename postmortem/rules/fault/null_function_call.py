@@ -44,7 +44,7 @@ def check(report: Report) -> Iterator[Finding]:
         return  # A log without siginfo still has the pc in its head.
     caller = views.caller_of(report, 0)
     site = report.crash.call_site
-    by = f" by {culprit.label(caller[1])}" if caller else ""
+    by = f" by {views.caller_text(report, 0)}" if caller else ""
     through = f" through {site}" if site else ""
     frames = views.crashing_frames(report)
     if len(frames) > 1 and frames[1].kind == "signal":

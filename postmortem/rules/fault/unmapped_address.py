@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit, operands
+from postmortem.model.queries import operands
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import as_error, describe
 from postmortem.model.queries.variables import operand_evidence
@@ -44,7 +44,7 @@ def check(report: Report) -> Iterator[Finding]:
     looks = describe(address)
     if executing:
         title = f"Call or jump to the unmapped address {address:#x}" + (
-            f" from {culprit.label(caller[1])}" if caller else ""
+            f" from {views.caller_text(report, 0)}" if caller else ""
         )
     else:
         found = views.faulting_operand(report)

@@ -37,7 +37,7 @@ _SWITCHING = ("runtime.asmcgocall.abi0", "runtime.asmcgocall", "runtime.systemst
               "runtime.mcall", "runtime.mcall.abi0", "runtime.morestack.abi0", "runtime.morestack")  # fmt: skip
 _SIGPANIC = ("runtime.sigpanic", "runtime.sigpanic.abi0", "runtime.sigpanic0", "runtime.sigpanic0.abi0")
 _RAISING = ("runtime.raise", "runtime.tgkill", "runtime.raiseproc", "runtime.dieFromSignal")
-_SIGQUIT = 3
+_SIGQUIT, _SIGSEGV = 3, 11
 _NOTE = b"Go"
 """Whose note .note.go.buildid is (cmd/link/internal/ld/elf.go, ELF_NOTE_GO_NAME)."""
 _OWN = ("runtime.buildVersion", "runtime.rt0_go.abi0", "runtime.rt0_go")
@@ -116,8 +116,12 @@ class GoStacks:
             name = None if following is None else self._name(following.pc)
             if following is None or _is_go(name):
                 return None
-            info = self._signal(walked.status.registers.get("fs_base", 0), following.pc)
-            return None if info is None else CaughtFault(position, info)
+            base = walked.status.registers.get("fs_base", 0)
+            info = self._signal(base, following.pc)
+            if info is not None:
+                return CaughtFault(position, info)
+            info = self._signal(base, 0)
+            return None if info is None or info.number != _SIGSEGV else CaughtFault(position, info, null_call=True)
         return None
 
     def _signal(self, fs_base: int, pc: int) -> notes.SignalInfo | None:
@@ -130,7 +134,7 @@ class GoStacks:
                 if words[index] != pc:
                     continue
                 number, code, address = words[index - 6] & 0xFFFFFFFF, words[index - 2], words[index - 1]
-                if number in _CRASH_SIGNALS and 0 < code <= 128:
+                if number in _CRASH_SIGNALS and 0 < code <= 128 and (pc or address == 0):
                     return notes.SignalInfo(number, 0, code, address, None, None, None, None)
         return None
 

@@ -112,6 +112,16 @@ def test_a_jump_to_null_in_a_handler_is_not_what_it_interrupted() -> None:
     assert findings(plain, "null-function-call")[0].title == "Call of a null function pointer by main()"
 
 
+def test_generated_code_that_calls_null_is_the_caller() -> None:
+    nowhere = frame(None, module=None, pc=Address(0), trust="context")
+    generated = frame(None, module=None, pc=Address(JIT.start + 6), trust="frame-pointer")
+    stack = (thread(nowhere, generated, "interpret"),)
+    null = {"address": 0, "pc": Address(0), "access": "execute", "threads": stack}
+    told = title("null-function-call", **null, mappings=(*MAPPINGS, JIT))
+    assert told == f"Call of a null function pointer by generated code at {JIT.start + 6:#x}, called by interpret()"
+    assert title("null-function-call", **null).endswith("by interpret()"), "no code is there"
+
+
 def test_a_return_to_a_fill_pattern_is_no_use_of_freed_memory() -> None:
     jemalloc = 0x5A5A5A5A5A5A5A5A
     popped = operand(jemalloc, base="rsp", canonical=False)
