@@ -259,6 +259,7 @@ class Units:
         return known
 
     def _skim(self, unit: CompileUnit | TypeUnit) -> Index:
+        """The functions of a unit. Long: a call for each DIE or attribute would double the time of a large unit."""
         info = self._info
         if unit.dwarfinfo is not self.dwarf:
             stream = unit.dwarfinfo.debug_info_sec.stream  # type: ignore[union-attr]

@@ -50,7 +50,7 @@ def check(report: Report) -> Iterator[Finding]:
     if views.raised_by_cpu(report) and frame is None and "unexpected signal" in text:
         return  # A fault in C code: it is reported as such.
     caller = views.caller_of(report, frame[0]) if frame else views.blamed(report)
-    where = f" in {culprit.label(caller[1])}" if caller else ""
+    where = f" in {culprit.label(caller[1])}{views.from_go(report, caller[0])}" if caller else ""
     first_line = (text.splitlines() or [""])[0][:200]
     yield Finding(
         rule=RULE.id,

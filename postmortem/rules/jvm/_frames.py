@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name, present
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.systems import system
 
@@ -59,11 +60,6 @@ class Site(NamedTuple):
 
     native: tuple[tuple[int, Frame], ...]
     java: tuple[int, Frame] | None
-
-
-def file_name(path: str) -> str:
-    """Last component of a Unix or Windows path, without " (deleted)"."""
-    return path.removesuffix(" (deleted)").replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def is_vm(frame: Frame) -> bool:
@@ -128,7 +124,7 @@ def is_jdk_library(report: Report, path: str) -> bool:
 
 def _java_home(report: Report) -> str | None:
     for module in report.modules:
-        path = module.path.removesuffix(" (deleted)").replace("\\", "/")
+        path = present(module.path).replace("\\", "/")
         if _LIBJVM.fullmatch(file_name(path)) and "/" in path:
             for marker in ("/lib/", "/bin/"):
                 if marker in path:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jsonschema
 import msgspec
@@ -22,6 +23,9 @@ from postmortem.triage.again import judge_again
 from postmortem.triage.work import Task, analyze
 from postmortem.triage.write import write
 from tests.postmortem.corpus import ROOT
+
+if TYPE_CHECKING:
+    from postmortem.guard.limits import WorkerLimits
 
 DEMO = ROOT / "fixtures" / "demo"
 LOGS = [ROOT / "fixtures" / "logs" / name for name in ("jni-17.log", "jni-27.log")]
@@ -165,10 +169,14 @@ def test_small_inputs_share_a_worker_and_the_one_that_ends_it_is_alone(
 ) -> None:
     from postmortem.guard import analysis
 
-    real, alone = analysis.analyze, []
-    monkeypatch.setattr(
-        analysis, "analyze", lambda request, limits: alone.append(request.core.name) or real(request, limits)
-    )
+    real = analysis.analyze
+    alone: list[str] = []
+
+    def noted(request: analysis.Request, limits: WorkerLimits | None = None) -> analysis.Made:
+        alone.append(request.core.name)
+        return real(request, limits)
+
+    monkeypatch.setattr(analysis, "analyze", noted)
     work = analysis._work
 
     def fatal(request: analysis.Request, without: dict[str, str], sink: analysis.Sink) -> None:
