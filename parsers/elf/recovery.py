@@ -103,6 +103,8 @@ def iterate(
     good = _is_start(data, head, position, end)
     while position + _NHDR.size <= end:
         name_size, descriptor_size, kind = _NHDR.unpack_from(head.ljust(_NHDR.size, b"\0"))
+        if not name_size and not descriptor_size and not kind and _is_padding(data, position, end):
+            return
         begin = position + _NHDR.size + (name_size + 3 & ~3)
         following = begin + (descriptor_size + 3 & ~3)
         if good and begin + descriptor_size <= end:
@@ -146,13 +148,13 @@ def _is_start(data: elf.Buffer, head: bytes, position: int, end: int) -> bool:
     name_size, size, _ = _NHDR.unpack_from(head.ljust(_NHDR.size, b"\0"))
     if not 1 < name_size <= _LONGEST_NAME or position + _NHDR.size + name_size + size > end:
         # The last one of a file that is cut is none, and no damage. Zeros fill what is left of a segment.
-        return not any(head) and _is_padding(data, position, end)
+        return not head.strip(b"\0") and _is_padding(data, position, end)
     name = head[_NHDR.size : _NHDR.size + name_size].rstrip(b"\0")
     return name in _NAME_OF_SIZE.values() or all(32 < letter < 127 for letter in name)
 
 
 def _is_padding(data: elf.Buffer, position: int, end: int) -> bool:
-    return not any(bytes(data[position : min(end, position + 4096)]))
+    return not bytes(data[position : min(end, position + 4096)]).strip(b"\0")
 
 
 def _next(data: elf.Buffer, start: int, end: int) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from parsers.elf import core as core_parser
-from parsers.elf import notes
+from parsers.elf import notes, recovery
 from parsers.limits import Limits
 from tests.build.core import CoreBuilder
 
@@ -125,3 +125,13 @@ def test_a_flood_of_damaged_notes_has_an_end() -> None:
     assert [thread.tid for thread in core.threads] == [9]
     assert len(core.damage) == 100
     assert core.left_out == {"damaged_notes": 1}
+
+
+def test_zeros_are_no_notes() -> None:
+    """A note segment that leads to megabytes of them."""
+    data = CoreBuilder().thread(9).bytes()
+    damage: list[str] = []
+    start = len(data) - (HEADER + STATUS)
+    zeros = bytes(1 << 24)
+    found = list(recovery.iterate(data + zeros, start, HEADER + STATUS + len(zeros), damage))
+    assert ([note.type for note in found], damage) == ([notes.NT_PRSTATUS], [])
