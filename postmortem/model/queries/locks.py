@@ -86,7 +86,7 @@ _SHOWN = 3
 
 
 def waiting(report: Report) -> str:
-    """ "2 of 3 threads wait for the rwlock at 0x… (in refresh(), lookup())": what most threads wait for; "" if none does.
+    """ "2 of 3 threads wait for the rwlock at 0x… (in refresh(), lookup())": what most wait for, or "".
 
     Who would end such a wait is not recorded, unlike a mutex's owner.
     """
