@@ -20,6 +20,7 @@ from tests.postmortem.rules.reports import (
     operand,
     thread,
     verdict,
+    waiting,
 )
 
 JIT = Mapping(start=Address(0x7FFFF7000000), end=Address(0x7FFFF7001000), permissions="rwxp")
@@ -120,6 +121,16 @@ def test_generated_code_that_calls_null_is_the_caller() -> None:
     told = title("null-function-call", **null, mappings=(*MAPPINGS, JIT))
     assert told == f"Call of a null function pointer by generated code at {JIT.start + 6:#x}, called by interpret()"
     assert title("null-function-call", **null).endswith("by interpret()"), "no code is there"
+
+
+def test_a_hung_process_that_is_ended_shows_what_its_threads_wait_for() -> None:
+    readers = tuple(waiting(tid, 0x5000, 0, kind="rwlock") for tid in (201, 202))
+    idle = msgspec.structs.replace(thread("main"), crashed=True)
+    ended = crashed(6, 0, sender=7, threads=(idle, *readers))
+    told = findings(ended, "killed-by-signal")[0].explanation
+    assert told.endswith(" 2 of 3 threads wait for the rwlock at 0x5000 (in worker_201(), worker_202()).")
+    running = findings(crashed(6, 0, sender=7, threads=(idle,)), "killed-by-signal")[0].explanation
+    assert "wait for the" not in running
 
 
 def test_a_return_to_a_fill_pattern_is_no_use_of_freed_memory() -> None:
