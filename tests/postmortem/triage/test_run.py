@@ -80,7 +80,7 @@ def test_a_main_script_is_not_run_again_by_the_processes_of_the_pool(tmp_path: P
     script = tmp_path / "triage.py"
     script.write_text("from postmortem.__main__ import main\nmain()\n")
     output = tmp_path / "out"
-    command = [sys.executable, script, "triage", LOGS[0], "-o", output, "--jobs", "1"]
+    command = [sys.executable, str(script), "triage", str(LOGS[0]), "-o", str(output), "--jobs", "1"]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert triage_from_json((output / "triage.json").read_bytes()).inputs.analyzed == 1
