@@ -133,6 +133,19 @@ def test_a_hung_process_that_is_ended_shows_what_its_threads_wait_for() -> None:
     assert "wait for the" not in running
 
 
+def test_a_fault_in_python_names_the_extension_that_called_it() -> None:
+    null = {"address": 8, "operands": (operand(8, base="rdi", base_value=0, displacement=8),)}
+    python = "/usr/bin/python3.11"
+    inner = frame("PyObject_GetAttrString", module=python)
+    unnamed, evaluates = frame(None, module=python), frame("_PyEval_EvalFrameDefault", module=python)
+    extension = frame("describe", module="/opt/desc.so")
+    told = title("null-dereference", **null, threads=(thread(inner, unnamed, extension, evaluates),))
+    assert told.endswith("in PyObject_GetAttrString(), called by describe()")
+    # Below the evaluation of Python code an extension has not made this call.
+    told = title("null-dereference", **null, threads=(thread(inner, evaluates, extension),))
+    assert told.endswith("in PyObject_GetAttrString()")
+
+
 def test_a_return_to_a_fill_pattern_is_no_use_of_freed_memory() -> None:
     jemalloc = 0x5A5A5A5A5A5A5A5A
     popped = operand(jemalloc, base="rsp", canonical=False)
