@@ -144,7 +144,8 @@ def main() -> None:
     parser.add_argument("--skip-gdb", action="store_true")
     options = parser.parse_args()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    cores = sorted(options.folder.glob("*/core"))[: options.most]
+    every = sorted(options.folder.glob("*/core"))
+    cores = every[:: max(1, -(-len(every) // options.most))]
     number = len(cores)
     print(f"first triage, cache cold or not: {triage(cores, options.jobs)[0].words(number)}")
     ours: list[Spent] = []
@@ -163,7 +164,7 @@ def main() -> None:
 
 
 def _median(spent: list[Spent], what: str) -> float:
-    return statistics.median(getattr(item, what) for item in spent)
+    return float(statistics.median(getattr(item, what) for item in spent))
 
 
 if __name__ == "__main__":
