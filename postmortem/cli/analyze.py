@@ -63,7 +63,13 @@ def _source_maps(given: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
     help="Where separate debug files and modules lie.",
 )
 @click.option("--hs-err", type=EXISTING, help="The JVM's fatal error log of the same crash.")
-@click.option("--unwind", type=click.Choice(["auto", "cfi", "fp"]), default="auto", show_default=True)
+@click.option(
+    "--unwind",
+    type=click.Choice(["auto", "cfi", "fp"]),
+    default="auto",
+    show_default=True,
+    help="How callers are found: by all means, by call frame information only, or by frame pointers only.",
+)
 @click.option("--histogram", is_flag=True, help="Count the objects of the Java heap by class.")
 @click.option(
     "--values",
@@ -88,7 +94,7 @@ def _source_maps(given: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0.1),
-    help="Time for one core, and as much again for what is left out then.  [default: 600]",
+    help="Time for one core; a second try, without the stage that took too long, may take as much.  [default: 600]",
 )
 @click.option("--max-memory", type=click.IntRange(min=64), metavar="MB", help="Memory for one core.  [default: 4096]")
 @click.option("--in-process", is_flag=True, help="No worker and no limits: for debugging.")
@@ -187,7 +193,7 @@ def _one(
 
 
 def _deliver(made: Made, core: Path, output: Path | None, form: str, names: Names) -> int:
-    """Write the document, and show the text where there is no other output."""
+    """Write the document and say where; with the text where no output was named."""
     target: Path | str = output or core
     try:
         if output is None:
@@ -199,7 +205,7 @@ def _deliver(made: Made, core: Path, output: Path | None, form: str, names: Name
         where = "standard output" if str(target) == "-" else target
         complain(f"{where}: can't write the report: {error.strerror}")
         return 3
-    if output is None:
+    if str(target) not in ("-", "/dev/stdout"):
         from postmortem.cli.output import one_line
         from postmortem.guard.analysis import encoded
 

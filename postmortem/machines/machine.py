@@ -154,6 +154,10 @@ class Machine(Protocol):
         """The constant address that a register was loaded from on the way to pc. start: of the function."""
         ...
 
+    def loaded_once(self, space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
+        """As loaded_from, of a register that one instruction before pc writes, on whatever way; to be compared."""
+        ...
+
     def follows_call(self, space: AddressSpace, address: int) -> bool | None:
         """Whether the code before an address can be a call; None: it is not there."""
         ...

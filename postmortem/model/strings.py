@@ -124,7 +124,7 @@ class _Mapper:
 class _Plan(NamedTuple):
     """names: of the fields that may hold free text. labelled: those that are said to be the value of something.
 
-    flat: gets them all, where they are plain texts.
+    flat: gets them all, where they can be compared.
     """
 
     names: tuple[str, ...]
@@ -143,7 +143,8 @@ def _label(value: msgspec.Struct) -> str:
 
 @functools.cache
 def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The fields of a type that may hold free text, and those of them that are plain texts.
+    """The fields of a type that may hold free text, and those of them that can be compared as a whole: plain texts,
+    and sequences of structs that have nothing else.
 
     By the annotations as they are written: evaluating those of the whole model would take longer than a run needs here.
     """
@@ -152,11 +153,23 @@ def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], frozenset
         written.update(vars(base).get("__annotations__", {}))
     known = vars(sys.modules[kind.__module__])
     names = tuple(name for name in kind.__struct_fields__ if _may_hold_text(written[name], known))
-    return names, frozenset(name for name in names if written[name] in ("str", "str | None"))
+    return names, frozenset(name for name in names if _is_comparable(written[name], known))
+
+
+def _is_comparable(annotation: str, known: dict[str, Any]) -> bool:
+    if annotation in ("str", "str | None"):
+        return True
+    items = _SEQUENCE.fullmatch(annotation)
+    found = known.get(items[1]) if items is not None else None
+    if not (isinstance(found, type) and issubclass(found, msgspec.Struct) and found.__struct_config__.frozen):
+        return False
+    names, comparable = _text_fields(found)
+    return comparable.issuperset(names) and "dict" not in " ".join(vars(found)["__annotations__"].values())
 
 
 _CHOICE = re.compile(r"Literal\[[^\]]*\]")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_SEQUENCE = re.compile(r"tuple\[(\w+), \.\.\.\]")
 _NO_TEXT = frozenset(["None", "int", "float", "bool", "tuple", "dict"])
 
 

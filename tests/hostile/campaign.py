@@ -1,4 +1,4 @@
-"""Long runs of mutants: python -m tests.hostile.campaign cores|logs|reports|modules --count N --seed S FILE...
+"""Long runs of mutants: python -m tests.hostile.campaign cores|logs|reports|modules|debug --count N --seed S FILE...
 
 Each mutant is analyzed in a child forked from this warm process, by the library and without the guard, which would hide
 what it catches, and rendered in all formats. The outcome of each that is not a report or a refusal is written with its
@@ -23,7 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.hostile import mutate
+from tests.hostile import debugsections, mutate
 from tests.hostile.child import Outcome, forked
 from tests.hostile.trace import Trace, traced
 
@@ -224,6 +224,18 @@ def run_reports(arguments: argparse.Namespace, tally: Tally) -> None:
 
 def run_modules(arguments: argparse.Namespace, tally: Tally) -> None:
     """Inputs: executables of cases, whose core lies beside them."""
+    _files(arguments, tally, lambda data, chance: (mutate.module(data, chance), []))
+
+
+def run_debug(arguments: argparse.Namespace, tally: Tally) -> None:
+    """Inputs as for modules; only their debug sections are changed."""
+    _files(arguments, tally, debugsections.mutated)
+
+
+def _files(
+    arguments: argparse.Namespace, tally: Tally, change: Callable[[bytes, random.Random], tuple[bytes, list[str]]]
+) -> None:
+    """An executable changed, and its core analyzed with it."""
     folder = Path(tempfile.mkdtemp(prefix="postmortem-mutants-", dir=arguments.scratch))
     try:
         import postmortem
@@ -231,11 +243,12 @@ def run_modules(arguments: argparse.Namespace, tally: Tally) -> None:
         for seed in _seeds(arguments):
             original = arguments.inputs[seed % len(arguments.inputs)]
             path = folder / "exe"
-            path.write_bytes(mutate.module(original.read_bytes(), random.Random(seed)))
+            data, what = change(original.read_bytes(), random.Random(seed))
+            path.write_bytes(data)
             options = postmortem.Options(executable=path, cache_dir=folder / "cache", strict=True)
             core = original.parent / "core"
             outcome = forked(functools.partial(exercise, core, options), refusals(), _DEATH_SECONDS, _MEGABYTES)
-            tally.take(str(original), seed, [], outcome)
+            tally.take(str(original), seed, what, outcome)
             if seed % 100 == 0:
                 shutil.rmtree(folder / "cache", ignore_errors=True)
             _say(arguments, tally)
@@ -267,6 +280,7 @@ RUNS: dict[str, Callable[[argparse.Namespace, Tally], None]] = {
     "logs": run_logs,
     "reports": run_reports,
     "modules": run_modules,
+    "debug": run_debug,
 }
 
 

@@ -12,7 +12,7 @@ import zstandard
 
 import postmortem
 from postmortem.model import to_json
-from tests.hostile import mutate
+from tests.hostile import debugsections, mutate
 from tests.hostile.campaign import MutableCore, exercise, refusals, render_stored, trace_of
 from tests.hostile.child import forked
 from tests.postmortem import corpus
@@ -45,6 +45,22 @@ def test_mutants_of_a_core(core: Path, tmp_path: Path) -> None:
             outcome = forked(lambda p=path: exercise(p, options), refusals(), SECONDS, MEGABYTES)  # type: ignore[misc]
         assert outcome.status in ("report", "partial", "refused"), (seed, mutation.what, outcome)
         assert held.copy.read_bytes() == core.read_bytes()
+
+
+def test_mutants_of_debug_sections(core: Path, tmp_path: Path) -> None:
+    """Names and values come from sections that are not what they say; the crash is the same."""
+    original = (DEMO / "sysroot" / "opt" / "shop" / "bin" / "checkout").read_bytes()
+    assert {".debug_info", ".debug_abbrev"} <= {section.name for section in debugsections.sections(original)}
+    exe = tmp_path / "checkout"
+    for seed in range(20):
+        data, what = debugsections.mutated(original, random.Random(seed))
+        assert data != original or len(what) == 1
+        exe.write_bytes(data)
+        options = postmortem.Options(
+            executable=exe, sysroot=DEMO / "sysroot", cache_dir=tmp_path / f"cache-{seed}", strict=True
+        )
+        outcome = forked(lambda o=options: exercise(core, o), refusals(), SECONDS, MEGABYTES)  # type: ignore[misc]
+        assert outcome.status in ("report", "partial"), (seed, what, outcome)
 
 
 def test_mutants_of_a_log_and_of_a_report(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ class X86_64:
 
     calls_another = staticmethod(prologue.calls_another)
     loaded_from = staticmethod(constants.loaded_from)
+    loaded_once = staticmethod(constants.loaded_once)
 
     def step_by_code(
         self, space: AddressSpace, bounds: tuple[int, int], pc: int, interrupted: bool

@@ -23,6 +23,7 @@ SI_USER, SI_KERNEL, SI_QUEUE, SI_TKILL = 0, 128, -1, -6
 RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
 """With what a process sends itself a signal, by plain name."""
 
+_PYTHON = re.compile(r"libpython[\d.]+[^/]*\.so.*|python[\d.]*")
 _CGO_CALLS = ("runtime.cgocall", "runtime.cgocall.abi0")
 _GO_CLOSURE = re.compile(r"\.func\d+$")
 
@@ -132,6 +133,8 @@ def at_fault(report: Report) -> str:
     if found is not None and found[0] == 0 and culprit.skipped_function(found[1].function or ""):
         # A library that takes the place of libc's function: what it was given is its caller's.
         return f"{inside(report)}{called_by(report, 0)}"
+    if inner is not None and found is not None and found[0] == 0 and _is_python(inner):
+        return f"{inside(report)}{_extension(report)}"
     if inner is None or inner.kind != "native" or not culprit.skipped_module(inner.module or ""):
         return inside(report)
     if found is not None and found[0] == 0:
@@ -172,6 +175,21 @@ def caller_of(report: Report, index: int) -> tuple[int, Frame] | None:
     """The function to name among the callers of frame `index`."""
     found = culprit.first(crashing_frames(report)[index + 1 :])
     return (found[0] + index + 1, found[1]) if found else None
+
+
+def _is_python(frame: Frame) -> bool:
+    return frame.module is not None and _PYTHON.fullmatch(PurePosixPath(frame.module).name) is not None
+
+
+def _extension(report: Report) -> str:
+    """ ", called by describe(), desc.c:3": of a fault in CPython the function of an extension that called it."""
+    for frame in crashing_frames(report)[1:]:
+        if frame.trust == "scan" or (frame.function is not None and frame.function.startswith("_PyEval_")):
+            return ""
+        named = None if _is_python(frame) or culprit.installed_source(frame) else culprit.first((frame,))
+        if named is not None:
+            return f", called by {culprit.label(named[1])}"
+    return ""
 
 
 def caller_text(report: Report, index: int) -> str:

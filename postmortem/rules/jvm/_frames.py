@@ -132,10 +132,17 @@ def _java_home(report: Report) -> str | None:
     return None
 
 
+_WITHOUT_JVM = 256
+"""Frames that are looked at in a process without a JVM: none of a hundred thousand is Java."""
+
+
 def site(report: Report) -> Site:
     """Where the crashing thread was."""
     native: list[tuple[int, Frame]] = []
-    for index, frame in enumerate(views.crashing_frames(report)):
+    frames = views.crashing_frames(report)
+    if len(frames) > _WITHOUT_JVM and not (views.java_process(report) or views.is_log(report)):
+        frames = frames[:_WITHOUT_JVM]
+    for index, frame in enumerate(frames):
         if is_java(frame):
             return Site(tuple(native), (index, frame))
         if frame.kind != "signal":

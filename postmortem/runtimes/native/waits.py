@@ -147,7 +147,7 @@ def _rwlock(space: AddressSpace, futex: int, tids: Collection[int]) -> tuple[int
         writer = _writer(space, futex - offset)
         if writer is not None:
             return futex - offset, writer
-    return futex - 8, None
+    return (futex - 8) & -8, None  # the third or the fourth word: the lock is aligned
 
 
 def _writer(space: AddressSpace, lock: int) -> int | None:

@@ -20,6 +20,7 @@ from tests.postmortem.rules.reports import (
     operand,
     thread,
     verdict,
+    waiting,
 )
 
 JIT = Mapping(start=Address(0x7FFFF7000000), end=Address(0x7FFFF7001000), permissions="rwxp")
@@ -120,6 +121,40 @@ def test_generated_code_that_calls_null_is_the_caller() -> None:
     told = title("null-function-call", **null, mappings=(*MAPPINGS, JIT))
     assert told == f"Call of a null function pointer by generated code at {JIT.start + 6:#x}, called by interpret()"
     assert title("null-function-call", **null).endswith("by interpret()"), "no code is there"
+
+
+def test_a_hung_process_that_is_ended_shows_what_its_threads_wait_for() -> None:
+    readers = tuple(waiting(tid, 0x5000, 0, kind="rwlock") for tid in (201, 202))
+    idle = msgspec.structs.replace(thread("main"), crashed=True)
+    ended = crashed(6, 0, sender=7, threads=(idle, *readers))
+    told = findings(ended, "killed-by-signal")[0].explanation
+    assert told.endswith(" 2 of 3 threads wait for the rwlock at 0x5000 (in worker_201(), worker_202()).")
+    running = findings(crashed(6, 0, sender=7, threads=(idle,)), "killed-by-signal")[0].explanation
+    assert "wait for the" not in running
+
+
+def test_a_fault_in_python_names_the_extension_that_called_it() -> None:
+    null = {"address": 8, "operands": (operand(8, base="rdi", base_value=0, displacement=8),)}
+    python = "/usr/bin/python3.11"
+    inner = frame("PyObject_GetAttrString", module=python)
+    unnamed, evaluates = frame(None, module=python), frame("_PyEval_EvalFrameDefault", module=python)
+    extension = frame("describe", module="/opt/desc.so")
+    told = title("null-dereference", **null, threads=(thread(inner, unnamed, extension, evaluates),))
+    assert told.endswith("in PyObject_GetAttrString(), called by describe()")
+    left = frame("get", module="/opt/desc.so", tail_call="label")
+    told = title("null-dereference", **null, threads=(thread(inner, left, evaluates),))
+    assert told.endswith("in PyObject_GetAttrString(), called by label()")
+    # Below the evaluation of Python code an extension has not made this call.
+    told = title("null-dereference", **null, threads=(thread(inner, evaluates, extension),))
+    assert told.endswith("in PyObject_GetAttrString()")
+
+
+def test_a_caller_of_go_s_run_time_behind_a_scanned_word() -> None:
+    panics = ("raise", "runtime.gopanic", "runtime.goPanicIndex")
+    known = crashed(6, -6, sender=100, threads=(thread(*panics, "main.pick", "main.main"),))
+    assert findings(known, "go-fatal")[0].title == "Go run-time error in main.pick()"
+    guessed = crashed(6, -6, sender=100, threads=(thread(*panics, frame("main.pick", trust="scan"), "main.main"),))
+    assert findings(guessed, "go-fatal")[0].title == "Go run-time error below main.main()"
 
 
 def test_a_return_to_a_fill_pattern_is_no_use_of_freed_memory() -> None:
