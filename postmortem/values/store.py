@@ -91,7 +91,7 @@ class Store:
         return place
 
     def _read(self, address: int, returning: int | None) -> Place:
-        from postmortem.values.units import DAMAGE
+        from postmortem.symbols.damage import DAMAGE
 
         if self._broken is not None:
             return Place(missing=self._broken)

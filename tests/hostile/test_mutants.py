@@ -15,6 +15,7 @@ from postmortem.model import to_json
 from tests.hostile import debugsections, mutate
 from tests.hostile.campaign import MutableCore, exercise, refusals, render_stored, trace_of
 from tests.hostile.child import forked
+from tests.postmortem import corpus
 from tests.postmortem.corpus import ROOT
 
 if TYPE_CHECKING:
@@ -93,3 +94,15 @@ def test_decompression_ends_where_the_disk_is_full(
     report = postmortem.analyze(packed, postmortem.Options(sysroot=DEMO / "sysroot", strict=True))
     assert report.core.truncated
     assert any("has room for 300000" in problem.what for problem in report.problems)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(("case", "seed"), [("go-fault-in-c", 92), ("go-fault-in-c", 227), ("handler-aborts", 283)])
+def test_executables_that_fell(tmp_path: Path, case: str, seed: int) -> None:
+    """Compressed debug sections that are damaged, offsets beyond what a file can have."""
+    place = corpus.directory() / case
+    exe = tmp_path / "exe"
+    exe.write_bytes(mutate.module((place / "exe").read_bytes(), random.Random(seed)))
+    options = postmortem.Options(executable=exe, cache_dir=tmp_path / "cache", strict=True)
+    outcome = forked(lambda: exercise(place / "core", options), refusals(), SECONDS, MEGABYTES)
+    assert outcome.status in ("report", "partial"), outcome

@@ -34,6 +34,8 @@ RENAMED = {
 }
 APART = {
     "go-deep": "gdb takes a word of the system stack for the caller where morestack changed stacks",
+    "go-leaf-in-c": "gdb takes the address that Go's handler put on the stack for a call's, and names what lies before",
+    "go-null-call-in-c": "the jump to 0 is shown for which Go's handler put a call of sigpanic",
     "mapping-exhaustion": "65,000 mappings: gdb takes minutes",
     "replaced-binary": "gdb takes the wrong file's symbols without a word",
     "execute-stack": "the code on the stack has no frame; what lies above is a scan",

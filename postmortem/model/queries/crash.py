@@ -186,8 +186,9 @@ def _extension(report: Report) -> str:
     for frame in crashing_frames(report)[1:]:
         if frame.trust == "scan" or (frame.function is not None and frame.function.startswith("_PyEval_")):
             return ""
-        if not _is_python(frame) and not culprit.machinery(frame) and not culprit.installed_source(frame):
-            return f", called by {culprit.label(frame)}"
+        named = None if _is_python(frame) or culprit.installed_source(frame) else culprit.first((frame,))
+        if named is not None:
+            return f", called by {culprit.label(named[1])}"
     return ""
 
 

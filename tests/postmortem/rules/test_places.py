@@ -141,9 +141,20 @@ def test_a_fault_in_python_names_the_extension_that_called_it() -> None:
     extension = frame("describe", module="/opt/desc.so")
     told = title("null-dereference", **null, threads=(thread(inner, unnamed, extension, evaluates),))
     assert told.endswith("in PyObject_GetAttrString(), called by describe()")
+    left = frame("get", module="/opt/desc.so", tail_call="label")
+    told = title("null-dereference", **null, threads=(thread(inner, left, evaluates),))
+    assert told.endswith("in PyObject_GetAttrString(), called by label()")
     # Below the evaluation of Python code an extension has not made this call.
     told = title("null-dereference", **null, threads=(thread(inner, evaluates, extension),))
     assert told.endswith("in PyObject_GetAttrString()")
+
+
+def test_a_caller_of_go_s_run_time_behind_a_scanned_word() -> None:
+    panics = ("raise", "runtime.gopanic", "runtime.goPanicIndex")
+    known = crashed(6, -6, sender=100, threads=(thread(*panics, "main.pick", "main.main"),))
+    assert findings(known, "go-fatal")[0].title == "Go run-time error in main.pick()"
+    guessed = crashed(6, -6, sender=100, threads=(thread(*panics, frame("main.pick", trust="scan"), "main.main"),))
+    assert findings(guessed, "go-fatal")[0].title == "Go run-time error below main.main()"
 
 
 def test_a_return_to_a_fill_pattern_is_no_use_of_freed_memory() -> None:
