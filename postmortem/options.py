@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from postmortem.targets.buildids import BuildIds
 from postmortem.targets.files import SearchPath
+from postmortem.targets.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ class Options:
     source_maps: (what a path in debug info begins with, the directory where that source is).
     modules: whether all modules' files are examined.
     values: of which threads arguments and locals are read. on_stage: told each stage as it begins.
-    progress: told how many bytes of how many the histogram has counted.
+    watch: told what takes long: decompression and the histogram.
     redact, masks: whether secrets are masked, and patterns (regular expressions) of what else is.
     without: the stages to leave out, with the reason: what guard.analysis lost in a former attempt.
     """
@@ -33,7 +34,7 @@ class Options:
     hs_err: Path | None = None
     unwind: Mode = "auto"
     histogram: bool = False
-    progress: Callable[[int, int], None] | None = None
+    watch: Watch = field(default_factory=Watch)
     cache_dir: Path | None = None
     values: Literal["none", "crashing", "all"] = "crashing"
     modules: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,16 +28,14 @@ from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.naming import namer_of
 from postmortem.symbols.perfmap import GeneratedCode
 from postmortem.symbols.symbolication import Symbolication
+from postmortem.targets.container import opened
 from postmortem.targets.foreign import refuse_foreign
 from postmortem.targets.moment import dated
-from postmortem.targets.target import core_in, log_in, opened
+from postmortem.targets.target import Target, core_in, log_in
 from postmortem.unwind.callframes import CallFrames
 from postmortem.unwind.threads import unwalked_threads, walk_threads
 from postmortem.unwind.walker import Walker
 from postmortem.values.stage import Values
-
-if TYPE_CHECKING:
-    from postmortem.targets.target import Target
 
 __all__ = ["Options", "analyze"]
 
@@ -48,7 +45,7 @@ def analyze(path: Path | str, options: Options | None = None) -> Report:
     chosen = options or Options()
     stages = Stages(chosen)
     stages.begin("open")
-    with opened(Path(path)) as target:
+    with opened(Path(path), chosen.watch) as target:
         stages.problems.extend((*target.problems, *stages.left_out(str(target.path))))
         with stages.stage("log"):
             log = log_in(target)
@@ -85,7 +82,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     runtimes = runtime.attached(program, symbols, stages)
     unwinder = runtime.unwinder_of(runtimes, machine)
     walker = Walker(space, CallFrames(program).at, program.is_code, machine, unwinder, options.unwind)
-    walker.function = symbols.bounds_at
+    walker.function, walker.injected = symbols.bounds_at, runtime.injected_by(runtimes)
     left = functools.partial(runtime.switch_of, runtimes)
     walks = run("unwind", lambda: walk_threads(walker, core, program.budget, left), unwalked_threads(walker, core))
     problems.extend(walker.problems())
@@ -97,7 +94,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     with stages.stage("symbols"):
         named = LostFrames(space.read, symbols.symbol_at, symbols.merged_inlines).all(ordered, namer)
         problems.extend(generated.problems)
-    values = Values(program, symbols, options)
+    values = Values(program, symbols, options, machine)
     variables = functools.partial(runtime.variables_of, runtimes)
     valued = run("values", lambda: values.fill(ordered, named, fault, variables), named)
     problems.extend(values.problems)

@@ -31,8 +31,10 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {form: _format(module) for form
 
 
 def load(form: str) -> None:
-    """Import a format now, where it can't be when it is used."""
-    importlib.import_module(f"reports.{_MODULES[form]}")
+    """Import a format now, where it can't be when it is used, and let it compile what it keeps."""
+    module = importlib.import_module(f"reports.{_MODULES[form]}")
+    if hasattr(module, "prepare"):
+        module.prepare()
 
 
 __all__ = ["FORMATS", "load"]

@@ -10,7 +10,10 @@ from reports.text import plural, visible
 from reports.words import answer, facts, stacks, threads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
     from postmortem.model import Report
@@ -41,114 +44,130 @@ def render(report: Report, width: int = _WIDTH) -> str:
 
 def show(report: Report, console: Console) -> None:
     """Writes to a console, which knows its own width and whether it has colours."""
-    from rich.padding import Padding
+    screen = _Screen(console)
+    for part in (_headline, _reasons, _crashing_stack, _others, _rest):
+        part(report, screen)
+
+
+class _Screen:
+    """A console that takes text, never markup: what stands in brackets in crash data must not be taken as a style."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def line(self, text: str, style: str = "", indent: int = 0) -> None:
+        from rich.text import Text
+
+        self.block(Text(visible(text), style), indent)
+
+    def block(self, made: Text | Table, indent: int) -> None:
+        from rich.padding import Padding
+
+        self._console.print(Padding(made, (0, 0, 0, indent)), soft_wrap=False)
+
+    def listed(self, heading: str, lines: Sequence[str], most: int) -> None:
+        """A heading and the first lines below it; nothing where there are none."""
+        if not lines:
+            return
+        self.heading(heading)
+        for text in lines[:most]:
+            self.line(text, indent=2)
+        if len(lines) > most:
+            self.line(f"and {len(lines) - most} more", "dim", 2)
+
+    def heading(self, text: str) -> None:
+        self.line("")
+        self.line(text, "bold")
+
+
+def _headline(report: Report, screen: _Screen) -> None:
+    severity = report.verdict.severity if report.verdict else "info"
+    screen.line(answer.title_text(report), _STYLE.get(severity, "bold"))
+    for problem in report.problems:
+        if problem.stage == "options":
+            screen.line(answer.problem_text(problem), "bold yellow")
+    if words := answer.confidence_text(report):
+        screen.line(words, "dim")
+    screen.line(answer.summary_text(report))
+    if report.crash.signal is not None:
+        screen.heading(answer.signal_text(report.crash.signal, report.process.pid))
+    for text in (answer.fault_text(report.crash), answer.handler_text(report)):
+        if text:
+            screen.line(text)
+    if report.crash.instruction:
+        screen.line(f"Instruction: {report.crash.instruction}")
+    if time := facts.time_text(report.crash):
+        screen.line(f"Time: {time}", "dim")
+
+
+def _reasons(report: Report, screen: _Screen) -> None:
+    screen.listed("Why", [f"{item.value}  {item.text}".rstrip() for item in answer.why(report)], 10)
+    screen.listed("Not excluded", answer.rivals(report), 6)
+    screen.listed("What to do", [f"{at}. {step}" for at, step in enumerate(answer.next_steps(report), 1)], 8)
+
+
+def _crashing_stack(report: Report, screen: _Screen) -> None:
+    found = crash.crashing_thread(report)
+    if found is None:
+        return
+    _, thread = found
+    screen.heading(f"{threads.stack_heading(report)}: {threads.thread_title(thread)}")
+    screen.block(_grid(stacks.fold(thread.frames, thread.cycles, _FRAMES)), 2)
+    if text := stacks.ended_text(thread):
+        screen.line(text, "dim", 2)
+    if thread.handler_frames:
+        screen.line(f"{plural(len(thread.handler_frames), 'frame')} of the signal handler not shown.", "dim", 2)
+
+
+def _grid(rows: Sequence[stacks.Row]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    def line(text: str, style: str = "", indent: int = 0) -> None:
-        # Text, never markup: what stands in brackets in crash data must not be taken as a style.
-        console.print(Padding(Text(visible(text), style), (0, 0, 0, indent)), soft_wrap=False)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(justify="right", no_wrap=True, style="dim")
+    grid.add_column(overflow="fold", ratio=1)
+    for row in rows:
+        if isinstance(row, stacks.FrameRow):
+            grid.add_row(f"#{row.index}", _frame(row))
+            if row.index < _FRAMES_WITH_VALUES:
+                for text in (*stacks.value_lines(row.frame, _VALUES), *stacks.source_lines(row.frame)):
+                    grid.add_row("", Text(visible(text, 300)))
+            continue
+        grid.add_row("", Text(visible(row.text), "italic yellow"))
+        if isinstance(row, stacks.CycleRow):
+            for inner in row.rows[:_FRAMES]:
+                grid.add_row(f"│ #{inner.index}", _frame(inner))
+            if len(row.rows) > _FRAMES:
+                left = f"{plural(len(row.rows) - _FRAMES, 'frame')} of the cycle not shown"
+                grid.add_row("│", Text(left, "dim"))
+    return grid
 
-    def more(left: int) -> None:
-        if left > 0:
-            line(f"and {left} more", "dim", 2)
 
-    severity = report.verdict.severity if report.verdict else "info"
-    line(answer.title_text(report), _STYLE.get(severity, "bold"))
-    for problem in report.problems:
-        if problem.stage == "options":
-            line(answer.problem_text(problem), "bold yellow")
-    if words := answer.confidence_text(report):
-        line(words, "dim")
-    line(answer.summary_text(report))
-    if report.crash.signal is not None:
-        line("")
-        line(answer.signal_text(report.crash.signal, report.process.pid), "bold")
-    for text in (answer.fault_text(report.crash), answer.handler_text(report)):
-        if text:
-            line(text)
-    if report.crash.instruction:
-        line(f"Instruction: {report.crash.instruction}")
-    if time := facts.time_text(report.crash):
-        line(f"Time: {time}", "dim")
+def _others(report: Report, screen: _Screen) -> None:
+    """Where the signal was sent, the thread that took it tells no more than the others."""
+    if not crash.was_sent(report):
+        return
+    groups = threads.telling_groups(report)[:_GROUPS]
+    for group in groups:
+        wait = f", waits for {group.wait}" if group.wait else ""
+        screen.heading(f"{threads.group_title(group)}: {group.state}{wait}")
+        for text in threads.brief_lines(group, _GROUP_FRAMES):
+            screen.line(text, indent=2)
+    left = len(threads.group_threads(report.threads, _FRAMES, True)) - 1 - len(groups)
+    if left > 0:
+        screen.line("")
+        screen.line(f"{plural(left, 'further stack')} in HTML, JSON and Markdown", "dim")
 
-    if evidence := answer.why(report):
-        line("")
-        line("Why", "bold")
-        for item in evidence[:10]:
-            line(f"{item.value}  {item.text}".rstrip(), indent=2)
-        more(len(evidence) - 10)
-    if rivals := answer.rivals(report):
-        line("")
-        line("Not excluded", "bold")
-        for rival in rivals[:6]:
-            line(rival, indent=2)
-        more(len(rivals) - 6)
-    if steps := answer.next_steps(report):
-        line("")
-        line("What to do", "bold")
-        for at, step in enumerate(steps[:8], 1):
-            line(f"{at}. {step}", indent=2)
-        more(len(steps) - 8)
 
-    found = crash.crashing_thread(report)
-    if found is not None:
-        _, thread = found
-        line("")
-        line(f"{threads.stack_heading(report)}: {threads.thread_title(thread)}", "bold")
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(justify="right", no_wrap=True, style="dim")
-        grid.add_column(overflow="fold", ratio=1)
-        for row in stacks.fold(thread.frames, thread.cycles, _FRAMES):
-            if isinstance(row, stacks.FrameRow):
-                grid.add_row(f"#{row.index}", _frame(row))
-                if row.index < _FRAMES_WITH_VALUES:
-                    for text in (*stacks.value_lines(row.frame, _VALUES), *stacks.source_lines(row.frame)):
-                        grid.add_row("", Text(visible(text, 300)))
-            else:
-                grid.add_row("", Text(visible(row.text), "italic yellow"))
-                if isinstance(row, stacks.CycleRow):
-                    for inner in row.rows[:_FRAMES]:
-                        grid.add_row(f"│ #{inner.index}", _frame(inner))
-                    if len(row.rows) > _FRAMES:
-                        grid.add_row(
-                            "│", Text(f"{plural(len(row.rows) - _FRAMES, 'frame')} of the cycle not shown", "dim")
-                        )
-        console.print(Padding(grid, (0, 0, 0, 2)))
-        if text := stacks.ended_text(thread):
-            line(text, "dim", 2)
-        if thread.handler_frames:
-            line(f"{plural(len(thread.handler_frames), 'frame')} of the signal handler not shown.", "dim", 2)
-
-    if crash.was_sent(report):
-        groups = threads.telling_groups(report)
-        distinct = len(threads.group_threads(report.threads, _FRAMES, crash.was_sent(report))) - 1
-        for group in groups[:_GROUPS]:
-            line("")
-            wait = f", waits for {group.wait}" if group.wait else ""
-            line(f"{threads.group_title(group)}: {group.state}{wait}", "bold")
-            for text in threads.brief_lines(group, _GROUP_FRAMES):
-                line(text, indent=2)
-        if distinct > len(groups[:_GROUPS]):
-            line("")
-            line(f"{plural(distinct - len(groups[:_GROUPS]), 'further stack')} in HTML, JSON and Markdown", "dim")
-
-    others = [finding for finding in answer.findings_in_order(report) if finding is not answer.verdict_finding(report)]
-    if others:
-        line("")
-        line("Other findings", "bold")
-        for finding in others[:8]:
-            line(f"{finding.severity}, {answer.claim_text(finding)}: {finding.title}", indent=2)
-        more(len(others) - 8)
-    if report.problems:
-        line("")
-        line("What could not be done", "bold")
-        for problem in report.problems[:6]:
-            line(answer.problem_text(problem), indent=2)
-        more(len(report.problems) - 6)
+def _rest(report: Report, screen: _Screen) -> None:
+    first = answer.verdict_finding(report)
+    others = [finding for finding in answer.findings_in_order(report) if finding is not first]
+    lines = [f"{finding.severity}, {answer.claim_text(finding)}: {finding.title}" for finding in others]
+    screen.listed("Other findings", lines, 8)
+    screen.listed("What could not be done", [answer.problem_text(problem) for problem in report.problems], 6)
     if masked := answer.redacted_text(report):
-        line("")
-        line(masked, "dim")
+        screen.line("")
+        screen.line(masked, "dim")
 
 
 def _frame(row: stacks.FrameRow) -> Text:

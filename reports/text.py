@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from postmortem.model.queries.crash import size_text
+from postmortem.model.queries.files import file_name
+
 # Control characters, soft hyphen, bidirectional controls, zero-width characters, line and paragraph
 # separators, lone surrogates, interlinear marks, tags and the noncharacters of the basic plane: they hide,
 # reorder or break what a reader sees. Written as codes so that this file itself can't be misread.
@@ -47,16 +50,7 @@ def visible_lines(text: str, lines: int = 60) -> str:
 
 def size(count: int | None) -> str:
     """Bytes in words: "1.5 GiB"."""
-    if count is None:
-        return "unknown"
-    if abs(count) < 1024:
-        return f"{count} B"
-    value = float(count)
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        value /= 1024
-        if abs(value) < 1024 or unit == "PiB":
-            return f"{value:.0f} {unit}" if abs(value) >= 100 or value == int(value) else f"{value:.1f} {unit}"
-    raise AssertionError("the last unit returns")
+    return "unknown" if count is None else size_text(count)
 
 
 def number(count: int) -> str:
@@ -76,4 +70,4 @@ def seconds(value: float) -> str:
 
 def base_name(path: str) -> str:
     """The last part of a path, without the kernel's " (deleted)"."""
-    return path.removesuffix(" (deleted)").rstrip("/").rpartition("/")[2] or path
+    return file_name(path.rstrip("/")) or path

@@ -376,7 +376,10 @@ class _State:
             self.rules.pop(register, None)
 
     def run(self, program: bytes, location: int, pc: int | None, initial: dict[int, RowRule] | None) -> None:
-        """Execute until the location passes pc (never, when pc is None)."""
+        """Execute until the location passes pc (never, when pc is None).
+
+        Long: one branch for each instruction, in the innermost loop of unwinding.
+        """
         cie = self._cie
         data_alignment = cie.data_alignment
         rules = self.rules
@@ -488,7 +491,8 @@ def evaluate(
 ) -> int | None:
     """A DWARF expression of CFI (DWARF 5 section 2.5) over registers and memory; None if a value is missing.
 
-    `initial` is pushed first (the CFA, for register rules). Raises ParseError for a damaged one.
+    `initial` is pushed first (the CFA, for register rules). Raises ParseError for a damaged one. Long: one branch for
+    each operation, in the innermost loop of unwinding.
     """
     stack: list[int] = [] if initial is None else [initial]
     position, size, steps = 0, len(expression), 0

@@ -22,12 +22,13 @@ _DYN = struct.Struct("<qQ")
 _SYM = struct.Struct("<IBBHQQ")
 _PAGE = 4096
 _SONAME = 256
+_NOTE_SEGMENTS = 16
 
 
 class Image(NamedTuple):
     """An ELF image at `start`; bias is what is added to its link-time addresses.
 
-    eh_frame_hdr: (address, size) in memory. end: end of the last PT_LOAD. text: executable ranges.
+    eh_frame_hdr: (address, size) in memory. end: end of the last PT_LOAD. note_names: whose notes it has.
     """
 
     start: int
@@ -40,6 +41,7 @@ class Image(NamedTuple):
     dynamic: tuple[int, int] | None
     tls: elf.ProgramHeader | None
     loads: tuple[elf.ProgramHeader, ...]
+    note_names: frozenset[bytes] = frozenset()
 
 
 class Symbol(NamedTuple):
@@ -82,12 +84,16 @@ def read_image(read: Read, start: int) -> Image | None:
     if header.type == elf.ET_EXEC:
         bias = 0
     identity = frame_header = dynamic = tls = None
+    names: set[bytes] = set()
+    segments = 0
     for entry in headers:
         address = bias + entry.vaddr
-        if entry.type == elf.PT_NOTE and identity is None and entry.filesz <= 1 << 16:
+        if entry.type == elf.PT_NOTE and segments < _NOTE_SEGMENTS and entry.filesz <= 1 << 16:
+            segments += 1
             content = read(address, entry.filesz)
             if content is not None:
-                identity = notes.build_id(content, 0, len(content), entry.align)
+                identity = identity or notes.build_id(content, 0, len(content), entry.align)
+                names.update(note.name for note in notes.iterate(content, 0, len(content), entry.align))
         elif entry.type == elf.PT_GNU_EH_FRAME:
             frame_header = (address, entry.memsz)
         elif entry.type == elf.PT_DYNAMIC:
@@ -95,7 +101,9 @@ def read_image(read: Read, start: int) -> Image | None:
         elif entry.type == elf.PT_TLS:
             tls = entry
     end = bias + max(entry.vaddr + entry.memsz for entry in loads)
-    return Image(start, end, bias, header.type, header.entry, identity, frame_header, dynamic, tls, loads)
+    return Image(
+        start, end, bias, header.type, header.entry, identity, frame_header, dynamic, tls, loads, frozenset(names)
+    )
 
 
 def dynamic_entries(read: Read, dynamic: tuple[int, int]) -> dict[int, int]:
@@ -144,35 +152,43 @@ def _string(read: Read, address: int, limit: int) -> bytes:
     return name
 
 
-def dynamic_symbols(read: Read, image: Image) -> list[Symbol]:
-    """.dynsym of the image, counted by DT_HASH or DT_GNU_HASH; empty when it can't be read."""
+def dynamic_symbols(
+    read: Read, image: Image, most: int = LIMITS.dynamic_symbols, room: int = LIMITS.dynamic_names
+) -> tuple[list[Symbol], dict[str, int]]:
+    """.dynsym of the image, counted by DT_HASH or DT_GNU_HASH; empty when it can't be read.
+
+    And how many were left out by name of a limit. most: symbols; room: bytes of all names, which may overlap.
+    """
+    left_out: dict[str, int] = {}
     if image.dynamic is None:
-        return []
+        return [], left_out
     entries = dynamic_entries(read, image.dynamic)
     if DT_SYMTAB not in entries or DT_STRTAB not in entries:
-        return []
+        return [], left_out
     count = 0
     if DT_HASH in entries:
         head = read(_pointer(image, entries[DT_HASH]), 8)
         count = int.from_bytes(head[4:8], "little") if head else 0
     if not count and DT_GNU_HASH in entries:
         count = _gnu_hash_count(read, _pointer(image, entries[DT_GNU_HASH]))
-    count = min(count, LIMITS.dynamic_symbols)
+    claimed, count = count, min(count, most)
     table = read(_pointer(image, entries[DT_SYMTAB]), 24 * count) if count else None
     strings = read(_pointer(image, entries[DT_STRTAB]), min(entries.get(DT_STRSZ, 0), LIMITS.dynamic_names))
+    if claimed > count:
+        left_out["dynamic_symbols"] = claimed - count
     if table is None or strings is None:
-        return []
+        return [], left_out
     result = []
-    left = LIMITS.dynamic_names  # of all names together: they may overlap
-    for name, info, _, section, value, size in _SYM.iter_unpack(table):
+    for number, (name, info, _, section, value, size) in enumerate(_SYM.iter_unpack(table)):
         if section and value and name < len(strings):
             end = strings.find(b"\0", name, name + LIMITS.string)
             raw = strings[name : end if end >= 0 else name + LIMITS.string]
-            left -= len(raw)
-            if left < 0:
+            room -= len(raw)
+            if room < 0:
+                left_out["dynamic_names"] = count - number
                 break
             result.append(Symbol(value, size, notes.text(raw), info, section))
-    return result
+    return result, left_out
 
 
 def _gnu_hash_count(read: Read, address: int) -> int:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.elf import gopclntab, notes
 from parsers.elf import header as elf
-from parsers.elf import notes
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
 
@@ -137,6 +137,20 @@ class Sections:
         except lzma.LZMAError as damage:
             raise ParseError(".gnu_debugdata", section.offset, str(damage)) from damage
 
+    def go_functions(self) -> Iterator[Entry]:
+        """The functions of Go's own table, which is there when the symbols are stripped."""
+        section, text = self._go_table(), self.find(b".text")
+        if section is None or text is None:
+            return
+        for found in gopclntab.functions(self._data[section.offset : section.offset + section.size], text.addr):
+            yield Entry(found.start, found.size, found.name, STT_FUNC, text.addr + text.size)
+
+    def _go_table(self) -> elf.SectionHeader | None:
+        section = self.find(b".gopclntab") or self.find(b".data.rel.ro.gopclntab")
+        if section is None or section.type == SHT_NOBITS or section.offset + section.size > len(self._data):
+            return None
+        return section
+
     def symbol_tables(self) -> Iterator[bytes | memoryview]:
         """The bytes of all that symbols are read from, to tell one state of a file from another."""
         for kind in (SHT_SYMTAB, SHT_DYNSYM):
@@ -145,9 +159,9 @@ class Sections:
                 for section in table:
                     end = section.offset + min(section.size, _NAMES_LIMIT)
                     yield self._data[section.offset : end]
-        mini = self.find(b".gnu_debugdata")
-        if mini is not None:
-            yield self._data[mini.offset : mini.offset + mini.size]
+        for whole in (self.find(b".gnu_debugdata"), self._go_table()):
+            if whole is not None:
+                yield self._data[whole.offset : whole.offset + min(whole.size, _NAMES_LIMIT)]
 
     def _table(self, kind: int) -> tuple[elf.SectionHeader, elf.SectionHeader] | None:
         """The first symbol table of a kind and its string table, if both lie in the file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from postmortem.guard.analysis import Made, Terminal
     from postmortem.guard.limits import WorkerLimits
+    from postmortem.targets.watch import Watch
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
@@ -62,7 +63,13 @@ def _source_maps(given: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
     help="Where separate debug files and modules lie.",
 )
 @click.option("--hs-err", type=EXISTING, help="The JVM's fatal error log of the same crash.")
-@click.option("--unwind", type=click.Choice(["auto", "cfi", "fp"]), default="auto", show_default=True)
+@click.option(
+    "--unwind",
+    type=click.Choice(["auto", "cfi", "fp"]),
+    default="auto",
+    show_default=True,
+    help="How callers are found: by all means, by call frame information only, or by frame pointers only.",
+)
 @click.option("--histogram", is_flag=True, help="Count the objects of the Java heap by class.")
 @click.option(
     "--values",
@@ -87,7 +94,7 @@ def _source_maps(given: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0.1),
-    help="Time for one core, and as much again for what is left out then.  [default: 600]",
+    help="Time for one core; a second try, without the stage that took too long, may take as much.  [default: 600]",
 )
 @click.option("--max-memory", type=click.IntRange(min=64), metavar="MB", help="Memory for one core.  [default: 4096]")
 @click.option("--in-process", is_flag=True, help="No worker and no limits: for debugging.")
@@ -135,7 +142,7 @@ def analyze(
         warm()
     worst = 0
     for core in cores:
-        code, made = _one(core, options, chosen, limits, in_process, wants_text=output is None)
+        code, made = _one(core, options, chosen, limits, in_process, wants_text=output is None, verbose=verbose)
         if made is not None:
             if verbose:
                 complain(f"{core}: worker of at most {limits.seconds:g} s, {limits.memory >> 20} MB")
@@ -159,7 +166,14 @@ def _limits(seconds: float | None, megabytes: int | None) -> WorkerLimits:
 
 
 def _one(
-    core: Path, options: dict[str, Any], form: str, limits: WorkerLimits, in_process: bool, *, wants_text: bool
+    core: Path,
+    options: dict[str, Any],
+    form: str,
+    limits: WorkerLimits,
+    in_process: bool,
+    *,
+    wants_text: bool,
+    verbose: bool,
 ) -> tuple[int, Made | None]:
     """The documents for one core; else 3, said why."""
     from postmortem.errors import AnalysisError
@@ -167,10 +181,10 @@ def _one(
 
     request = analysis.Request(core=core, options=options, forms=(form,), terminal=_terminal() if wants_text else None)
     try:
-        with _heap_progress(bool(options["histogram"])) as progress:
+        with _watch(core, verbose=verbose) as watch:
             if in_process:
-                return 0, analysis.here(request, progress)
-            return 0, analysis.analyze(request, limits, progress)
+                return 0, analysis.here(request, watch)
+            return 0, analysis.analyze(request, limits, watch)
     except AnalysisError as error:
         complain(f"{error}. Try: {error.hint}")
     except OSError as error:
@@ -179,7 +193,7 @@ def _one(
 
 
 def _deliver(made: Made, core: Path, output: Path | None, form: str, names: Names) -> int:
-    """Write the document, and show the text where there is no other output."""
+    """Write the document and say where; with the text where no output was named."""
     target: Path | str = output or core
     try:
         if output is None:
@@ -191,7 +205,7 @@ def _deliver(made: Made, core: Path, output: Path | None, form: str, names: Name
         where = "standard output" if str(target) == "-" else target
         complain(f"{where}: can't write the report: {error.strerror}")
         return 3
-    if output is None:
+    if str(target) not in ("-", "/dev/stdout"):
         from postmortem.cli.output import one_line
         from postmortem.guard.analysis import encoded
 
@@ -220,16 +234,40 @@ def _terminal() -> Terminal:
     return Terminal(width=shutil.get_terminal_size((80, 24)).columns, colour=colour, encoding=_encoding())
 
 
-@contextmanager
-def _heap_progress(wanted: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on the terminal for the walk over a heap, which takes a second for some GB; none where nobody looks."""
-    if not wanted or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+_WORTH_A_LINE = 1 << 26
+"""Bytes of a file from which on what is done with it may take long enough to be said."""
 
-    columns = (TextColumn("counting objects"), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
+
+@contextmanager
+def _watch(core: Path, *, verbose: bool) -> Iterator[Watch]:
+    """Lines for what may take long, before it begins, and a bar on the terminal; no bar where nobody looks."""
+    from postmortem.targets import watch as watches
+
+    def notice(words: str) -> None:
+        if verbose or core.stat().st_size >= _WORTH_A_LINE:
+            complain(f"{core}: {words}")
+
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield watches.Watch(notice)
+        return
+    with ExitStack() as open_bars:
+        bars: list[Callable[[int, int], None]] = []
+
+        def progress(done: int, total: int) -> None:
+            if not bars:
+                bars.append(open_bars.enter_context(_bar()))
+            bars[0](done, total)
+
+        yield watches.Watch(notice, progress)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar for bytes that are decompressed or counted."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
     # Without a thread that redraws: another worker may have to be forked.
     with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
         task = bar.add_task("", total=None)

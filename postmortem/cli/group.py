@@ -21,7 +21,7 @@ from postmortem.cli.triage import triage
 from postmortem.cli.why import why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 COMMANDS = (analyze, render, triage, buckets, why, rules, schema, config)
 
@@ -46,13 +46,23 @@ class _Group(click.Group):
             return super().invoke(ctx)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="postmortem")
-@click.pass_context
-def cli(context: click.Context) -> None:
-    """What crashed, on which thread, in whose code, why, and what to do next: from a core dump."""
-    context.default_map = default_map(cli)
+def command_line(commands: Sequence[click.Command]) -> click.Group:
+    """The program with its commands; defaults of their options come from the configuration."""
+
+    @click.group(
+        name="postmortem",
+        cls=_Group,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="What crashed, on which thread, in whose code, why, and what to do next: from a core dump.",
+    )
+    @click.version_option(__version__, prog_name="postmortem")
+    @click.pass_context
+    def group(context: click.Context) -> None:
+        context.default_map = default_map(group)
+
+    for command in commands:
+        group.add_command(command)
+    return group
 
 
-for _command in COMMANDS:
-    cli.add_command(_command)
+cli = command_line(COMMANDS)

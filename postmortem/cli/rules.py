@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("identity", required=False, metavar="[ID]")
 def rules(identity: str | None) -> None:
-    """List the diagnosis rules with what they were proven on, or explain one."""
+    """List the rules with what they were proven on, or explain one."""
     from postmortem.rules import proven
     from postmortem.rules.engine import every_rule
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("second", metavar="B")
 @click.option("--store", metavar="URL", help="Where ids are looked up.  [default: triage.sqlite, if it is there]")
 def why(first: str, second: str, store: str | None) -> None:
-    """Say why A and B are one bucket or not, with their functions aligned.
+    """Say why A and B are one bucket or not, function by function.
 
     Each is a core, a fatal error log, a stored report, or the beginning of the id of an input or a bucket of the store.
     """

@@ -121,6 +121,10 @@ def _source(
     if operand is None or operand.base in (None, machine.pc_name, machine.sp_name):
         return None
     at = machine.loaded_from(space, pc, function_start, operand.base)
+    if at is None:
+        at = machine.loaded_once(space, pc, function_start, operand.base)
+        if at is not None and space.word(at) != operand.base_value:
+            return None
     found = None if at is None else describer.symbol(at)
     if found is None:
         return None

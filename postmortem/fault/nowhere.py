@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.limits import LIMITS
+from postmortem.fault.dataflow import DataFlow
 from postmortem.model import Address
 from postmortem.model.process import CodeReference, TableCall
 
@@ -39,7 +40,8 @@ def nowhere(space: AddressSpace, registers: dict[str, int], describer: Describer
     returns_to = space.word(sp)
     site = machine.call_before(space, returns_to) if returns_to else None
     called, table = (None, None) if site is None else _call(space, site, registers, describer, machine)
-    returned = called != pc and space.word((sp - 8) & _MASK) == pc
+    unknown = pc == 0 and site is not None and called is None
+    returned = called != pc and not unknown and space.word((sp - 8) & _MASK) == pc
     words = space.words(sp, 3) if returned else None
     return Nowhere(
         site,
@@ -58,7 +60,25 @@ def _call(
     decoded = machine.decode(space, at, registers, lambda address: describer.mapping(address) is not None)
     if decoded is None:
         return None, None
-    return decoded.target, table_call(space, decoded, describer, machine)
+    table = table_call(space, decoded, describer, machine) or _loaded_call(
+        space, at, decoded, registers, describer, machine
+    )
+    return decoded.target, table
+
+
+def _loaded_call(
+    space: AddressSpace, at: int, decoded: Decoded, registers: dict[str, int], describer: Describer, machine: Machine
+) -> TableCall | None:
+    """The table of a call through a register that the code before the call, at `at`, loaded from it."""
+    register = machine.whole(decoded.text.rpartition(" ")[2])
+    function = describer.symbol(at)
+    if register is None or function is None:
+        return None
+    steps = machine.steps_before(space, at - function[1], function[2], at)
+    load = None if steps is None else DataFlow(space, steps, registers, machine).load(register)
+    if load is None or space.word(load.address) != registers.get(register):
+        return None
+    return _table(describer, load.table, load.address)
 
 
 def table_call(space: AddressSpace, decoded: Decoded, describer: Describer, machine: Machine) -> TableCall | None:
@@ -73,17 +93,16 @@ def table_call(space: AddressSpace, decoded: Decoded, describer: Describer, mach
     )
     if operand is None or operand.base_value is None or operand.index is not None:
         return None
-    found = describer.symbol(operand.base_value)
-    if found is None or not 0 < found[2] <= _LARGEST_TABLE or space.word(operand.address) is None:
+    return None if space.word(operand.address) is None else _table(describer, operand.base_value, operand.address)
+
+
+def _table(describer: Describer, start: int, slot: int) -> TableCall | None:
+    """The table that a symbol names at an address, and the slot in it."""
+    found = describer.symbol(start)
+    if found is None or not 0 < found[2] <= _LARGEST_TABLE:
         return None
     name, offset, size, module = found
-    return TableCall(
-        table=name,
-        module=module,
-        slot=operand.address,
-        offset=offset + operand.address - operand.base_value,
-        size=size,
-    )
+    return TableCall(table=name, module=module, slot=Address(slot), offset=offset + slot - start, size=size)
 
 
 def _references(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from parsers.elf import notes
 from postmortem.fault.fault import Fault
 from postmortem.fault.recorded import fault_at
-from postmortem.unwind.frame import SignalFrame
+from postmortem.unwind.frame import RawFrame, SignalFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,9 @@ _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 
 _SIGABRT, _SIGBUS, _SIGSEGV = 6, 7, 11
 _SI_TKILL, _SI_USER = -6, 0
+
+_WORD = 8
+"""Bytes of a return address."""
 
 
 def choose_fault(
@@ -42,7 +45,7 @@ def choose_fault(
     if not walks:
         return None
     if caught is not None:
-        return _caught_by_runtime(walks[0], core, caught.position, caught.info, machine)
+        return _caught_by_runtime(walks[0], core, caught, machine)
     if reported is not None and reported.tid:
         for walked in walks:
             if walked.status.tid == reported.tid:
@@ -61,14 +64,18 @@ def choose_fault(
     return fault or _raised_again(walks[0], core, space, machine) or _own(walks[0], core)
 
 
-def _caught_by_runtime(
-    walked: ThreadWalk, core: Core, position: int, info: notes.SignalInfo, machine: Machine
-) -> Fault:
-    """A fault that a runtime turned into a call of its own, in frame `position`: the frames behind it are the fault's.
+def _caught_by_runtime(walked: ThreadWalk, core: Core, caught: CaughtFault, machine: Machine) -> Fault:
+    """A fault that a runtime turned into a call of its own: the frames behind that are the fault's.
 
-    Of its registers those are known that calls preserve.
+    Of its registers those are known that calls preserve. For a jump to address 0 the frame of the runtime's call takes
+    its place: what lies at its end is the return address of the call that led there.
     """
+    position, info = caught.position, caught.info
     frame = walked.walk.frames[position + 1]
+    if caught.null_call and position:
+        frame = RawFrame(0, frame.sp - _WORD, None, "unknown", "context", True)
+        walked.walk.frames[position] = frame
+        position -= 1
     registers = {machine.pc_name: frame.pc, machine.sp_name: frame.sp}
     for name in ("fs_base", "gs_base"):
         registers[name] = walked.status.registers.get(name, 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem.forensics.facts import facts
-from postmortem.targets.files import basename
+from postmortem.model.queries.files import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,7 +40,7 @@ def wanted(report: Report, everything: bool) -> set[int]:
 def _loading(report: Report) -> bool:
     """Whether the dynamic linker was at work, or ended the process."""
     frames = report.threads[0].frames[:30] if report.threads else ()
-    return any(basename(frame.module or "").startswith(("ld-linux", "ld-musl")) for frame in frames[:12])
+    return any(file_name(frame.module or "").startswith(("ld-linux", "ld-musl")) for frame in frames[:12])
 
 
 def examined(report: Report, indices: Collection[int]) -> Report:
@@ -50,7 +50,7 @@ def examined(report: Report, indices: Collection[int]) -> Report:
         return report
     by_name: dict[str, list[int]] = {}
     for index, module in enumerate(report.modules):
-        for name in {module.soname or "", basename(module.path)} - {""}:
+        for name in {module.soname or "", file_name(module.path)} - {""}:
             by_name.setdefault(name, []).append(index)
     provided: dict[int, frozenset[str] | None] = {}
 

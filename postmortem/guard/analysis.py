@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from postmortem.errors import AnalysisError
 from postmortem.guard.limits import WorkerLimits
 from postmortem.guard.worker import Job, Link, Outcome, run
+from postmortem.targets.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from postmortem.model import Report
 
@@ -79,13 +80,14 @@ class Sink(Protocol):
     def progress(self, done: int, total: int) -> None:
         """How much of how much is done."""
 
+    def notice(self, words: str) -> None:
+        """Said before something long begins."""
+
     def part(self, name: str, content: bytes) -> None:
         """A part of the answer."""
 
 
-def analyze(
-    request: Request, limits: WorkerLimits | None = None, progress: Callable[[int, int], None] | None = None
-) -> Made:
+def analyze(request: Request, limits: WorkerLimits | None = None, watch: Watch | None = None) -> Made:
     """Analyze in a worker. Raises AnalysisError when no report is possible.
 
     A report made again after a loss may take as long as the limits say once more.
@@ -97,7 +99,7 @@ def analyze(
     again = False
     for attempt in range(1, _ATTEMPTS + 1):
         left = min(limits.seconds, max(end - time.monotonic(), _LAST_SECONDS))
-        outcome = run(_job(request, without, progress), replace(limits, seconds=left))
+        outcome = run(_job(request, without, watch or Watch()), replace(limits, seconds=left))
         if outcome.refused is not None:
             raise outcome.refused
         if outcome.end is None:
@@ -131,9 +133,9 @@ def _leave_out(without: dict[str, str], stage: str, why: str, *, last: bool) -> 
     return True
 
 
-def here(request: Request, progress: Callable[[int, int], None] | None = None) -> Made:
+def here(request: Request, watch: Watch | None = None) -> Made:
     """The same without a worker, and so without its limits: an error surfaces where it is."""
-    sink = _Here(progress)
+    sink = _Here(watch or Watch())
     _work(request, {}, sink)
     return _made(Outcome(parts=sink.parts, missing=("all of it: --in-process",)), None)
 
@@ -144,7 +146,7 @@ def several(requests: Sequence[Request], limits: WorkerLimits | None = None) -> 
     An AnalysisError where no report is possible; None for the input at which the worker ended, and those after it.
     What is made of one input is only as safe as the others of its batch.
     """
-    jobs = [_job(request, {}, None) for request in requests]
+    jobs = [_job(request, {}, Watch()) for request in requests]
     outcome = run(
         Job(
             prepare=lambda: _prepare(requests[0]),
@@ -171,7 +173,7 @@ def several(requests: Sequence[Request], limits: WorkerLimits | None = None) -> 
 
 def _each(requests: Sequence[Request], link: Link) -> None:
     for index, request in enumerate(requests):
-        sink = _Here(None)
+        sink = _Here(Watch())
         try:
             _work(request, {}, sink)
         except AnalysisError as error:
@@ -185,8 +187,8 @@ def _each(requests: Sequence[Request], link: Link) -> None:
 class _Here:
     """Keeps what the work hands over."""
 
-    def __init__(self, progress: Callable[[int, int], None] | None) -> None:
-        self._progress = progress
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self.parts: dict[str, bytes] = {}
 
     def stage(self, name: str) -> None:
@@ -194,15 +196,18 @@ class _Here:
 
     def progress(self, done: int, total: int) -> None:
         """Passed on."""
-        if self._progress is not None:
-            self._progress(done, total)
+        self._watch.progress(done, total)
+
+    def notice(self, words: str) -> None:
+        """Passed on."""
+        self._watch.notice(words)
 
     def part(self, name: str, content: bytes) -> None:
         """Kept by name."""
         self.parts[name] = content
 
 
-def _job(request: Request, without: dict[str, str], progress: Callable[[int, int], None] | None) -> Job:
+def _job(request: Request, without: dict[str, str], watch: Watch) -> Job:
     """The work with the files that it needs: all of the root that the core's paths are taken in."""
     options = request.options
     readable = [request.core, request.core.parent]
@@ -216,7 +221,9 @@ def _job(request: Request, without: dict[str, str], progress: Callable[[int, int
         work=lambda link: _work(request, without, link),
         readable=tuple(path.absolute() for path in readable),
         writable=tuple(_writable(options.get("cache_dir"))),
-        progress=progress,
+        limited=frozenset(_OPTIONAL),
+        progress=watch.progress,
+        notice=watch.notice,
     )
 
 
@@ -297,7 +304,7 @@ def _work(request: Request, without: dict[str, str], sink: Sink) -> None:
 
     report = run_stages(
         request.core,
-        Options(**request.options, without=without, on_stage=sink.stage, progress=sink.progress),
+        Options(**request.options, without=without, on_stage=sink.stage, watch=Watch(sink.notice, sink.progress)),
     )
     sink.stage("reports")
     for form in request.forms:

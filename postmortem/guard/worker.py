@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _HEAD = struct.Struct("<BQ")
-_STAGE, _PROGRESS, _PART, _REFUSED, _FAILED, _MEMORY, _CONFINED, _DONE = range(1, 9)
+_STAGE, _PROGRESS, _PART, _REFUSED, _FAILED, _MEMORY, _CONFINED, _NOTICE, _DONE = range(1, 10)
 _NUMBERS = struct.Struct("<QQ")
 _BLOCK = 1 << 20
 _LONGEST_WORDS = 1 << 16
@@ -40,14 +40,17 @@ Cause = Literal["signal", "time", "memory", "output", "error"]
 class Job:
     """prepare: what has to be imported, before confinement. work: reads the input, and hands over what it made.
 
-    readable, writable: the files and folders that the work needs beside the interpreter's own.
+    readable, writable: the files and folders that the work needs beside the interpreter's own. limited: the stages that
+    have limits.stage_seconds. progress, notice: told what the work tells.
     """
 
     prepare: Callable[[], None]
     work: Callable[[Link], None]
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
+    limited: frozenset[str] = frozenset()
     progress: Callable[[int, int], None] | None = None
+    notice: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,10 @@ class Link:
         if now - self._shown > 0.05 or done == total:
             self._shown = now
             self.send(_PROGRESS, _NUMBERS.pack(done, total))
+
+    def notice(self, words: str) -> None:
+        """Said before something long begins."""
+        self.send(_NOTICE, _text(words)[:_LONGEST_WORDS])
 
     def part(self, name: str, content: bytes) -> None:
         """A part of the answer."""
@@ -180,7 +187,7 @@ def _text(words: str) -> bytes:
 def _attend(worker: int, ours: int, job: Job, limits: WorkerLimits) -> Outcome:
     """Take what the worker sends until it ends or has used up its time."""
     outcome = Outcome()
-    messages = _Messages(outcome, job.progress)
+    messages = _Messages(outcome, job)
     deadline = time.monotonic() + limits.seconds
     poll = select.poll()
     poll.register(ours, select.POLLIN)
@@ -188,10 +195,16 @@ def _attend(worker: int, ours: int, job: Job, limits: WorkerLimits) -> Outcome:
     taken = 0
     try:
         while True:
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            left = deadline - now
             if left <= 0:
                 over = End("time", f"used up its {limits.seconds:g} s")
                 break
+            if outcome.stage in job.limited:
+                left = min(left, messages.began + limits.stage_seconds - now)
+                if left <= 0:
+                    over = End("time", f"used up the {limits.stage_seconds:g} s of a stage")
+                    break
             if not poll.poll(left * 1000):
                 continue
             data = os.read(ours, _BLOCK)
@@ -244,9 +257,10 @@ def _end_of(status: int, limits: WorkerLimits) -> End:
 class _Messages:
     """Takes the stream of messages apart."""
 
-    def __init__(self, outcome: Outcome, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(self, outcome: Outcome, job: Job) -> None:
         self._outcome = outcome
-        self._progress = progress
+        self._progress, self._notice = job.progress, job.notice
+        self.began = time.monotonic()
         self._pending = bytearray()
         self._wanted = _HEAD.size
         self.done = False
@@ -275,6 +289,10 @@ class _Messages:
             outcome.parts[content[1 : 1 + length].decode("utf-8", "replace")] = content[1 + length :]
         elif kind == _STAGE:
             outcome.stage = content[:100].decode("utf-8", "replace")
+            self.began = time.monotonic()
+        elif kind == _NOTICE:
+            if self._notice is not None:
+                self._notice(content.decode("utf-8", "replace"))
         elif kind == _PROGRESS:
             if self._progress is not None and len(content) == _NUMBERS.size:
                 self._progress(*_NUMBERS.unpack(content))

@@ -50,11 +50,29 @@ class Decoded(NamedTuple):
     privileged: bool
 
 
+class Step(NamedTuple):
+    """An instruction of a data flow. writes: whole registers that it changes.
+
+    load: its destination from memory [base + index_register * scale + displacement]; copy: from register `base`;
+    add: register `base` plus displacement; leave: control goes elsewhere. Where the base is the pc, displacement is the
+    address itself.
+    """
+
+    address: int
+    writes: frozenset[str]
+    kind: Literal["load", "copy", "add", "leave", "other"]
+    base: str | None = None
+    index_register: str | None = None
+    scale: int = 1
+    displacement: int = 0
+
+
 class Machine(Protocol):
     """One processor architecture.
 
     pc, sp, fp: DWARF numbers of the registers by their role; the pc's is one that no rule uses. count: how many
-    numbers there are. top: first address that no process has.
+    numbers have values, and names the names of these and more. not_preserved: those that a call may change. top: first
+    address that no process has.
     pc_name, sp_name, thread_pointer, system_call: registers of NT_PRSTATUS by role. call_arguments: those of a system
     call's arguments. shown: registers that a report explains. trampoline: the instructions at which a signal handler
     returns.
@@ -64,6 +82,8 @@ class Machine(Protocol):
     sp: int
     fp: int
     count: int
+    names: tuple[str, ...]
+    not_preserved: tuple[int, ...]
     top: int
     pc_name: str
     sp_name: str
@@ -134,6 +154,10 @@ class Machine(Protocol):
         """The constant address that a register was loaded from on the way to pc. start: of the function."""
         ...
 
+    def loaded_once(self, space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
+        """As loaded_from, of a register that one instruction before pc writes, on whatever way; to be compared."""
+        ...
+
     def follows_call(self, space: AddressSpace, address: int) -> bool | None:
         """Whether the code before an address can be a call; None: it is not there."""
         ...
@@ -150,6 +174,14 @@ class Machine(Protocol):
 
     def call_before(self, space: AddressSpace, address: int) -> str | None:
         """The call instruction that returns to an address."""
+        ...
+
+    def steps_before(self, space: AddressSpace, start: int, size: int, pc: int) -> list[Step] | None:
+        """The instructions that run straight to pc, in order; None when the function's `size` bytes can't be read."""
+        ...
+
+    def whole(self, name: str | None) -> str | None:
+        """The whole register that a part of one belongs to; None for what is no register."""
         ...
 
     def canonical(self, address: int) -> bool:

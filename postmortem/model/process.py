@@ -149,10 +149,11 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was looked at for a module, and what came of it."""
+    """A file that was looked at for a module, and what came of it. wanted: its own file, or its debug file."""
 
     path: str
     outcome: str
+    wanted: Literal["module", "debug"] = "module"
 
 
 class Hardening(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +178,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     """An ELF file mapped in the process, [start, end), and the file found for it here.
 
     status: matched, mismatched (another build-id), missing, deleted (its path ends in " (deleted)").
-    symbols: where names came from: symtab, dynsym, debuglink, build-id, gnu_debugdata, core, none.
+    symbols: where names came from: symtab, dynsym, debuglink, build-id, gnu_debugdata, gopclntab, core, none.
     """
 
     path: str

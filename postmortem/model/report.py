@@ -91,6 +91,8 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     arenas: tuple[Arena, ...] = ()
     anonymous: int = 0
     stack_canary: Address | None = None
+    freed_mark: Address | None = None
+    """What glibc writes into each block in its threads' caches of freed blocks, where a fault needs it."""
     hwcap: Address | None = None
     hwcap2: Address | None = None
     errno: int | None = None

@@ -6,7 +6,7 @@ import functools
 import operator
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_origin
 
 import msgspec
 
@@ -16,20 +16,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def map_strings(value: T, change: Callable[[str, str, str], str]) -> T:
+def map_strings(
+    value: T, change: Callable[[str, str, str], str], passed_over: Callable[[str, str], bool] | None = None
+) -> T:
     """The value with change(struct name, field, text) for each free text in it.
+
+    passed_over(struct name, field) is True for fields in which nothing is looked for.
 
     A dict's entry comes with the field "field:key", its key with "field:"; a value or text that stands beside a name
     comes as "value:name". Choices out of a fixed set are
     no free text. The depth of calls is that of the model's types, not of the input.
     """
-    made: T = _Mapper(change).map(value, type(value).__name__, "")
+    made: T = _Mapper(change, passed_over).map(value, type(value).__name__, "")
     return made
 
 
 class _Mapper:
-    def __init__(self, change: Callable[[str, str, str], str]) -> None:
+    def __init__(self, change: Callable[[str, str, str], str], passed_over: Callable[[str, str], bool] | None) -> None:
         self._change = change
+        self._passed_over = passed_over
+        self._plans: dict[type[msgspec.Struct], _Plan] = {}
         # A hundred thousand frames are of a few hundred functions, and the registers of every thread have the same
         # names: what is known to stay is not looked at again. Key names of dicts of numbers; texts by type.
         self._unchanged: set[tuple[type, Any]] = set()
@@ -43,7 +49,10 @@ class _Mapper:
         if isinstance(value, tuple):
             if value and self._all_unchanged(value):
                 return value
-            items = tuple([self.map(item, owner, field) for item in value])
+            struct, map_ = self._struct, self.map
+            items = tuple(
+                [struct(item) if isinstance(item, msgspec.Struct) else map_(item, owner, field) for item in value]
+            )
             return value if all(map(_is, items, value)) else items
         if isinstance(value, dict):
             return self._dict(value, owner, field)
@@ -57,7 +66,7 @@ class _Mapper:
         known = self._texts.get(kind)
         if known is None:
             return False
-        _, flat = _text_fields(kind)
+        flat = self._plan(kind).flat
         return flat is not None and all(type(value) is kind for value in values) and known.issuperset(map(flat, values))
 
     def _dict(self, value: dict[str, Any], owner: str, field: str) -> dict[str, Any]:
@@ -73,26 +82,54 @@ class _Mapper:
             self._unchanged.add(names)
         return value if same else entries
 
+    def _plan(self, kind: type[msgspec.Struct]) -> _Plan:
+        plan = self._plans.get(kind)
+        if plan is None:
+            names, plain = _text_fields(kind)
+            if self._passed_over is not None:
+                names = tuple(name for name in names if not self._passed_over(kind.__name__, name))
+            flat = operator.attrgetter(*names) if names and plain.issuperset(names) else None
+            plan = self._plans[kind] = _Plan(names, _OF_LABEL.intersection(names), flat)
+        return plan
+
     def _struct(self, value: msgspec.Struct) -> msgspec.Struct:
         kind = type(value)
-        fields, flat = _text_fields(kind)
+        plan = self._plans.get(kind) or self._plan(kind)
         texts = None
-        if flat is not None:
-            texts = flat(value)
+        if plan.flat is not None:
+            texts = plan.flat(value)
             if texts in self._texts.setdefault(kind, set()):
                 return value
+        label = _label(value) if plan.labelled else ""
         changed = {}
-        for key in fields:
+        for key in plan.names:
             old = getattr(value, key)
-            label = _label(value) if key in _OF_LABEL else ""
-            new = self.map(old, kind.__name__, f"{key}:{label}" if label else key)
+            if old is None:
+                continue
+            field = f"{key}:{label}" if label and key in plan.labelled else key
+            if type(old) is str:
+                made = self._change(kind.__name__, field, old)
+                new = old if made == old else made
+            else:
+                new = self.map(old, kind.__name__, field)
             if new is not old:
                 changed[key] = new
         if changed:
             return msgspec.structs.replace(value, **changed)
-        if flat is not None:
+        if plan.flat is not None:
             self._texts[kind].add(texts)
         return value
+
+
+class _Plan(NamedTuple):
+    """names: of the fields that may hold free text. labelled: those that are said to be the value of something.
+
+    flat: gets them all, where they can be compared.
+    """
+
+    names: tuple[str, ...]
+    labelled: frozenset[str]
+    flat: Callable[[Any], Any] | None
 
 
 _OF_LABEL = frozenset(["value", "text", "points_to"])
@@ -105,8 +142,9 @@ def _label(value: msgspec.Struct) -> str:
 
 
 @functools.cache
-def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], Callable[[Any], Any] | None]:
-    """The fields of a type that may hold free text; and what gets them all, if they are plain texts.
+def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The fields of a type that may hold free text, and those of them that can be compared as a whole: plain texts,
+    and sequences of structs that have nothing else.
 
     By the annotations as they are written: evaluating those of the whole model would take longer than a run needs here.
     """
@@ -115,12 +153,23 @@ def _text_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, ...], Callable[
         written.update(vars(base).get("__annotations__", {}))
     known = vars(sys.modules[kind.__module__])
     names = tuple(name for name in kind.__struct_fields__ if _may_hold_text(written[name], known))
-    plain = names and all(written[name] in ("str", "str | None") for name in names)
-    return names, operator.attrgetter(*names) if plain else None
+    return names, frozenset(name for name in names if _is_comparable(written[name], known))
+
+
+def _is_comparable(annotation: str, known: dict[str, Any]) -> bool:
+    if annotation in ("str", "str | None"):
+        return True
+    items = _SEQUENCE.fullmatch(annotation)
+    found = known.get(items[1]) if items is not None else None
+    if not (isinstance(found, type) and issubclass(found, msgspec.Struct) and found.__struct_config__.frozen):
+        return False
+    names, comparable = _text_fields(found)
+    return comparable.issuperset(names) and "dict" not in " ".join(vars(found)["__annotations__"].values())
 
 
 _CHOICE = re.compile(r"Literal\[[^\]]*\]")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_SEQUENCE = re.compile(r"tuple\[(\w+), \.\.\.\]")
 _NO_TEXT = frozenset(["None", "int", "float", "bool", "tuple", "dict"])
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from postmortem.program.program import Program
     from postmortem.targets.target import Target
 
+_LISTED = 5
+"""Damaged headers that are named."""
+
 
 def core_losses(core: Core, path: str) -> Iterator[Problem]:
     """What the core at `path` lacks that every core should have."""
@@ -33,6 +36,14 @@ def core_losses(core: Core, path: str) -> Iterator[Problem]:
             where="PT_NOTE",
             what="the notes are cut: threads, signal or mapped files may be missing",
             hint="the file was cut near its beginning; get the whole core",
+        )
+    if core.damage:
+        more = len(core.damage) - _LISTED
+        yield Problem(
+            stage="core",
+            where=path,
+            what="headers are damaged: " + "; ".join(core.damage[:_LISTED]) + (f"; {more} more" if more > 0 else ""),
+            hint="get the file again; facts near them may be missing or wrong",
         )
 
 

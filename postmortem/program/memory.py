@@ -58,6 +58,7 @@ class AddressSpace:
         self._files: list[Piece] = []
         self._file_starts: list[int] = []
         self._unsorted = False
+        self._reads = self.budget.limits.reads
         self._last = _Window(0, 0, b"", 0)
 
     def add_file(self, piece: Piece) -> None:
@@ -91,6 +92,10 @@ class AddressSpace:
 
     def _part(self, address: int, size: int) -> bytes:
         """Up to `size` bytes at `address` out of one piece; what is small comes from a block that is kept at hand."""
+        self._reads -= 1
+        if self._reads < 0:
+            self.budget.miss("reads")
+            return b""
         piece = self._find(address)
         if piece is None:
             return b""
@@ -122,6 +127,9 @@ class AddressSpace:
     def read_some(self, address: int, size: int) -> bytes:
         """As many of `size` bytes at `address` as there are without a gap."""
         if size <= 0:
+            return b""
+        if size > self.budget.limits.read_bytes:
+            self.budget.miss("read_bytes")
             return b""
         data = self._part(address, size)
         if len(data) == size or not data:

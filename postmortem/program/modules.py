@@ -15,9 +15,10 @@ from parsers.elf import module as image_parser
 from parsers.elf.notes import AT_PHDR, AT_SYSINFO_EHDR
 from parsers.elf.package import package
 from postmortem.model import Address, Module, ModuleCandidate
+from postmortem.model.queries.files import DELETED, file_name
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.targets.buildids import has_code
-from postmortem.targets.files import DELETED, SearchPath, basename, open_regular, resolve_inside
+from postmortem.targets.files import SearchPath, open_regular, resolve_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -86,7 +87,7 @@ class ModuleMap:
     def named(self, name: str) -> LoadedModule | None:
         """The first module whose soname or file name starts with `name`."""
         for module in self.modules:
-            if (module.soname or "").startswith(name) or basename(module.path).startswith(name):
+            if (module.soname or "").startswith(name) or file_name(module.path).startswith(name):
                 return module
         return None
 
@@ -187,7 +188,7 @@ def _is_data(module: LoadedModule) -> bool:
 
 
 def _looks_like_code(path: str) -> bool:
-    name = basename(path)
+    name = file_name(path)
     return ".so" in name or "." not in name
 
 
@@ -232,7 +233,7 @@ def _find_file(
             module.candidates.append(ModuleCandidate(path=str(path), outcome=content))
             continue
         outcome, identity = _compare(module, rows, space, content)
-        if path.name != basename(module.path) and outcome.startswith("matched") and not has_code(content):
+        if path.name != file_name(module.path) and outcome.startswith("matched") and not has_code(content):
             separate = "a separate debug file: it has names and lines, not the module's bytes"
             module.candidates.append(ModuleCandidate(path=str(path), outcome=separate))
             content.close()

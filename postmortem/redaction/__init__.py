@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from parsers.limits import LIMITS
+from postmortem.model import Problem
 from postmortem.model.strings import map_strings
 from postmortem.redaction import names
 from postmortem.redaction.masker import Masker
@@ -38,47 +40,56 @@ _MACHINE = frozenset(
     build_id file_build_id disassembly base index trust status severity confidence claim ended
     """.split()
 )
+_THREADS = frozenset(
+    [("Thread", "name"), ("JavaThread", "name"), ("Event", "thread"), ("Process", "command"), ("VirtualThread", "name")]
+)
+_SHORT = 256
 _CODE_OF = frozenset(["Operand", "Cycle", "Tool"])
 
 
 def redact(report: Report, masks: Iterable[str] = ()) -> Report:
     """The report with secrets masked, and how many of each kind. Doing it twice changes nothing more.
 
-    masks: regular expressions of what is to be masked besides. Raises re.error for one that is none.
+    masks: regular expressions of what is to be masked besides. Raises re.error for one that is none. Long: what is done
+    with each text shares what was masked before.
     """
     masks = tuple(masks)
     masker = Masker([re.compile(mask) for mask in masks])
     texts: dict[tuple[Context, str], str] = {}
 
+    def passed_over(owner: str, field: str) -> bool:
+        return not masks and (field in _MACHINE or (owner == "Flag" and field == "name"))
+
     def note(owner: str, field: str, value: str) -> str:
-        if not masks and (field in _MACHINE or (owner == "Flag" and field == "name")):
-            return value
         texts.setdefault((_context(owner, field), value), value)
         return value
 
-    map_strings(report, note)
+    map_strings(report, note, passed_over)
     masker.expect([value for _, value in texts])
     counts: dict[tuple[Context, str], Counter[str]] = {}
     process, jvm = report.process, report.jvm
     total: Counter[str] = Counter(report.redacted)
-    arguments, found = masker.arguments(process.arguments)
+    room = _Room()
+    arguments, found = masker.arguments(room.shown(process.arguments))
     total += found
     process = msgspec.structs.replace(process, arguments=arguments)
     if jvm is not None:
-        arguments, found = masker.arguments(jvm.arguments)
+        arguments, found = masker.arguments(room.shown(jvm.arguments))
         total += found
         jvm = msgspec.structs.replace(jvm, arguments=arguments)
     changed = arguments_changed = process.arguments != report.process.arguments or (
         jvm is not None and report.jvm is not None and jvm.arguments != report.jvm.arguments
     )
     for context, value in texts:
-        if isinstance(context, str) and masker.is_plain(value):
+        if context in ("code", "text") and masker.is_plain(value):
             continue
-        made, found = masker.value(value, context)
+        made, found = masker.value(value, context) if context == "code" or room.has(value) else (MASK, Counter())
         if made != value:
             texts[context, value] = made
             counts[context, value] = found
             changed = True
+    if room.left_out:
+        total["not searched"] += room.left_out
     if not changed:
         return report
     elsewhere = masker.elsewhere(_other_words(report))
@@ -100,12 +111,45 @@ def redact(report: Report, masks: Iterable[str] = ()) -> Report:
             total.update(counts[key])
         return made
 
-    report = map_strings(report, change)
+    report = map_strings(report, change, passed_over)
+    if room.left_out:
+        report = msgspec.structs.replace(report, problems=(*report.problems, room.problem()))
     return msgspec.structs.replace(report, redacted=dict(sorted(total.items())))
+
+
+class _Room:
+    """How much text a run searches for secrets. Long texts beyond that are not shown, since nobody has looked at them."""
+
+    def __init__(self) -> None:
+        self._left = LIMITS.searched_text
+        self.left_out = 0
+
+    def has(self, text: str) -> bool:
+        """Take the room for a text; short ones always have it."""
+        if len(text) > max(self._left, _SHORT):
+            self.left_out += 1
+            return False
+        self._left -= len(text)
+        return True
+
+    def shown(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        """The texts, or the mask in place of one that has no room."""
+        return tuple(text if self.has(text) else MASK for text in texts)
+
+    def problem(self) -> Problem:
+        """That the limit was reached."""
+        return Problem(
+            stage="redaction",
+            where="searched_text",
+            what=f"{self.left_out} texts are masked as a whole: {LIMITS.searched_text} characters are searched for secrets",
+            hint="no ordinary process has so much; --no-redact shows them",
+        )
 
 
 @functools.lru_cache(maxsize=8192)
 def _context(owner: str, field: str) -> Context:
+    if (owner, field) in _THREADS:
+        return "thread"
     name, colon, label = field.partition(":")
     if colon and label and names.HINT.search(label) is not None:
         strength = names.strength(label)

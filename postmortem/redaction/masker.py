@@ -14,14 +14,16 @@ from postmortem.redaction.values import MASK, is_nothing, is_number, is_place, l
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-Context = Literal["code", "text"] | tuple[str, names.Strength]
-"""code: names of functions, files and modules, where only unmistakable forms are masked. Else running text, or the value
-of something with the name of a secret."""
+Context = Literal["code", "text", "thread"] | tuple[str, names.Strength]
+"""code: names of functions, files and modules, where only unmistakable forms are masked. thread: names of threads. Else
+running text, or the value of something with the name of a secret."""
 
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
 _MOST_KNOWN = 512
 _SEED = 8
 _LONGEST = 1 << 16
+_LONG = 256
+"""Characters from which on a secret is looked for as it stands, not by a pattern."""
 
 
 class Masker:
@@ -75,6 +77,8 @@ class Masker:
         made = self._users(value)
         if context == "code":
             return self._counted(self._shapes(made))
+        if context == "thread":
+            return self._counted(text.mask_name(self.text(made), self.take))
         if context != "text":
             strength = context[1]
             if not is_nothing(made) and (
@@ -152,13 +156,16 @@ class Masker:
         known = sorted(self._known - not_these, key=len, reverse=True)[:_MOST_KNOWN]
         if not known:
             return None
+        # Patterns of long values take their time to make; these are unmistakable anyway.
+        long = [value for value in known if len(value) > _LONG]
+        known = known[len(long) :]
         # Longest first, so that a value which holds another is masked whole.
         random = [value for value in known if len(value) >= 12 and looks_random(value)]
         words = [value for value in known if value not in set(random)]
         whole = [rf"(?:{_any(random)})"] if random else []
         if words:
             whole.append(rf"(?<![A-Za-z0-9_])(?:{_any(words)})(?![A-Za-z0-9_])")
-        pattern = re.compile("|".join(whole))
+        pattern = re.compile("|".join(whole)) if whole else None
         in_code = re.compile(_any(random)) if random else None
         seeds = (
             re.compile(_any({part for value in random for part in (value[:_SEED], value[-_SEED:])})) if random else None
@@ -169,11 +176,16 @@ class Masker:
             return MASK
 
         def change(value: str, context: Context) -> tuple[str, Counter[str]]:
+            for secret in long if len(value) > _LONG else ():
+                if secret in value:
+                    self._counts["repeated"] += value.count(secret)
+                    value = value.replace(secret, MASK)
             if context == "code":
                 return self._counted(in_code.sub(repeated, value) if in_code is not None else value)
             if len(value) < 6:
-                return value, Counter()
-            value = pattern.sub(repeated, value)
+                return self._counted(value)
+            if pattern is not None:
+                value = pattern.sub(repeated, value)
             if seeds is not None and seeds.search(value) is not None:
                 for secret in random:
                     value = _without_cuts(value, secret, repeated)

@@ -36,7 +36,7 @@ KEYS_OF = frozenset(
     """.split()
 ) - {"host"}
 WEAK = frozenset(
-    "tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion".split()
+    "tok tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion".split()
 )
 # Of what else something is a key: none of it is a secret.
 _NO_KEYS = frozenset(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){0,3}//)"
 # user:password@; the password may hold "@" or "/", but a port is none.
 _USER = Lazy(
-    _SCHEME + r"(?P<user>[^\s/?#@:\"'<>]{0,256}):"
+    _SCHEME + r"(?P<user>[^\s/?#:\"'<>]{0,256}):"
     r"(?P<password>[^\s/?#\"'<>]{1,512}|(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>@]{1,512})@(?=[\w\[.$%{-])"
 )
 # The same, cut within the password.
@@ -77,8 +77,9 @@ _VALUE = (
     r"|[A-Za-z_]\w{0,32}\(\s{0,2}[\"'][^\"']*(?:[\"']\s{0,2}\)?|$)"
     r"|\[[^\]]*(?:\]|$)|[^\s,;&\"'<>|`\[{][^\s,;&\"'<>|`]*"
 )
+# A name begins where no letter is before it, so that each run of letters is gone through once.
 _PAIR = Lazy(
-    r"(?P<name>[A-Za-z_$][\w.$-]{0,128}(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
+    r"(?<![\w.$-])(?P<dashes>-*)(?P<name>[\w$][\w.$-]*(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
     r"(?P<join>\]?(?:\\{0,3}[\"'`]|%22)?\]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|(?:%3D|%3A)(?:%22)?))"
     rf"(?P<value>{_VALUE})",
     re.I,
@@ -102,7 +103,7 @@ _PASS = Lazy(
 _SENTENCE = Lazy(
     r"\b(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
-    r"(?P<value>\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
+    r"(?P<value>\\{1,3}(?P<quote>[\"'])[^\"'\\]{1,512}\\{1,3}(?P=quote)|\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
     re.I,
 )
 _IDENTIFIED = Lazy(
@@ -129,7 +130,7 @@ SIGNS = ("://", "@", "?", "&", ";", "#", "%26", "%3")
 """What any of the patterns for addresses needs."""
 # What any of the patterns for running text needs, in lower case; most texts have none of it.
 HINTS = (
-    "pass", "pwd", "pw=", "pw:", "_pw", "secret", "token", "cred", "key", "auth", "cookie", "sess", "sid=", "bearer", "jwt",
+    "pass", "pwd", "tok:", "tok=", "pw=", "pw:", "_pw", "secret", "token", "cred", "key", "auth", "cookie", "sess", "sid=", "bearer", "jwt",
     "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pin:", "pat=",
     "seed", "salt", "hmac", "sas=", "csrf", "xsrf", "nonce", "assertion", "phrase", "digest", "negotiate", "ntlm", "hawk",
     "identified", "machine ", "localhost:", "*:", ":5432:", "psk", " code", "auth plain", " -u", " -p", " -a ", " -w ", " -k ", " -h ", " -b ", "recovery words",
@@ -218,10 +219,12 @@ def _again(rest: str, change: Callable[[re.Match[str]], str], pattern: Lazy) -> 
 
 
 _DEEPEST = 3
+_LONGEST_NAME = 128
+"""Characters of a name that are looked at, from its end."""
 
 
 def mask_pairs(text: str, take: Take) -> str:
-    """NAME=value, "name": "value", <name>value</name>."""
+    """NAME=value, "name": "value", <name>value</name>. Long: the forms look into each other's values."""
 
     depth = 0
 
@@ -236,15 +239,14 @@ def mask_pairs(text: str, take: Take) -> str:
         return made
 
     def pair(match: re.Match[str]) -> str:
-        name, value = match["name"], match["value"]
+        head, value = match["dashes"] + match["name"], match["value"]
         # -Dname=value: the D is part of what the pattern took for the name.
-        before = match.string[max(0, match.start() - 1) : match.start()]
-        if before == "-" and name.startswith("D"):
-            name = name[1:]
+        name = match["name"].removeprefix("D") if match["dashes"] == "-" else match["name"]
+        name = name[-_LONGEST_NAME:]
         strength = names.strength(name, exact=True) if names.HINT.search(name) else None
         if strength is None:
             # The value may be a pair itself: Exception: password=x
-            return match["name"] + match["join"] + _nested(value)
+            return head + match["join"] + _nested(value)
         opening, bare, closing = _unquoted(value)
         quoted = bool(opening)
         if (
@@ -255,10 +257,10 @@ def mask_pairs(text: str, take: Take) -> str:
         ):
             inner = within(bare)
             if inner != bare:
-                return match["name"] + match["join"] + inner + closing
+                return head + match["join"] + inner + closing
         if is_nothing(bare) or not _believable(name, strength, bare, match["join"], quoted):
             return match.group()
-        return match["name"] + match["join"] + opening + take("name", bare) + closing
+        return head + match["join"] + opening + take("name", bare) + closing
 
     def _nested(value: str) -> str:
         return within(value) if names.HINT.search(value) else value
@@ -353,6 +355,35 @@ def mask_sentences(text: str, take: Take) -> str:
         if mark in lower:
             text = pattern.sub(told, text)
     return _PGPASS.sub(told, text) if text.count(":") >= 4 else text
+
+
+_CUT = 15
+"""Characters of a thread's name, as the kernel keeps it (TASK_COMM_LEN less the NUL)."""
+_PREFIXED = Lazy(
+    r"(?<![A-Za-z0-9])(?:sk[-_]|[rp]k_|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox[a-z]-|xapp-|A[KS]IA|AIza|ya29\.|hv[sbr]\.|npm_|pypi-|dckr_|eyJ|hf_|gsk_"
+    r"|sq0|shp[a-z]{2}_|dop_|dapi|tskey-|whsec_|SG\.|glsa_|lin_|nvapi-)(?P<rest>[\w.+/=-]{3,})$"
+)
+_AFTER_WORD = Lazy(
+    r"(?P<before>(?:^|[^A-Za-z0-9])(?:key|tok(?:en)?|secret|pass(?:wd|word)?|pwd|pw|auth|cred|sid|sess(?:ion)?|bearer|basic|jwt|otp|api|sig|pin)(?:[ :=/#@.>-]|->){1,2})"
+    r"(?P<value>\S{4,})$",
+    re.I,
+)
+
+
+def mask_name(text: str, take: Take) -> str:
+    """A thread's name: so short that a token in it is a beginning, and the word before it is all there is to tell it."""
+
+    def prefixed(match: re.Match[str]) -> str:
+        told = any(map(str.isdigit, match["rest"])) or any(map(str.isupper, match["rest"]))
+        return take("token", match.group()) if told and len(text) <= _CUT else match.group()
+
+    def after(match: re.Match[str]) -> str:
+        value = match["value"]
+        return (
+            match["before"] + take("name", value) if looks_random(value, 4) and not is_nothing(value) else match.group()
+        )
+
+    return _AFTER_WORD.sub(after, _PREFIXED.sub(prefixed, text))
 
 
 def _unquoted(value: str) -> tuple[str, str, str]:

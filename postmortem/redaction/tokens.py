@@ -33,7 +33,7 @@ _T, _K, _H = "token", "private key", "password hash"
 
 TOKENS = (
     Token(_K, "PEM private keys, whole or cut", ("PRIVATE KEY",),
-          r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----.{0,16384}?(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z)"),
+          r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----)){0,16384}+(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"),
     Token(_K, "PuTTY private keys", ("Private-Lines:",), r"(?<=Private-Lines:).{1,8192}"),
     Token(_K, "OpenSSH private keys without their first line", ("b3BlbnNzaC1rZXktdjE",), r"\bb3BlbnNzaC1rZXktdjE[\w+/=\\\s]*"),
     Token(_K, "RSA private keys in base64 without their first line", ("MII",),

@@ -22,6 +22,9 @@ _CODE = Lazy(
     r"[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$<>~][\w$<>~]*)+(?:\(.*\)?)?|[A-Za-z_$][\w$:]*\(.*|[\w.]+@[0-9a-f]{1,16}"
 )
 _NUMBER = Lazy(r"[+-]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?)(?:[kKmMgGtT][iI]?[bB]?|ms|s|%)?")
+_LETTER, _DIGIT, _BLANK = Lazy(r"[^\W\d_]"), Lazy(r"\d"), Lazy(r"\s")
+_LOOKED_AT = 4096
+"""Characters of a value that are looked at."""
 _SPECIAL = Lazy(r"[!@#$%^&*+=?~/\\|]")
 # Values that many places hold for other reasons: masked where a name says so, but not looked for elsewhere.
 _COMMON = frozenset(
@@ -51,17 +54,17 @@ def is_number(value: str) -> bool:
 
 def looks_made_up(value: str, least: int = 6) -> bool:
     """Letters with digits or signs among them, as passwords and tokens have, and words have not."""
+    value = value[:_LOOKED_AT]
     if len(value) < least or is_place(value) or is_number(value):
         return False
-    letters = any(map(str.isalpha, value))
-    return letters and (any(map(str.isdigit, value)) or _SPECIAL.search(value) is not None)
+    return _LETTER.search(value) is not None and (_DIGIT.search(value) or _SPECIAL.search(value)) is not None
 
 
 def looks_random(value: str, least: int = 8) -> bool:
     """As made up, without blanks, and not just a word with a number behind it."""
-    if not looks_made_up(value, least) or any(map(str.isspace, value)):
+    if not looks_made_up(value, least) or _BLANK.search(value) is not None:
         return False
-    return len(value) >= 20 or re.fullmatch(r"[A-Z]?[a-z]+[-_.]?\d{1,3}", value) is None
+    return len(value) >= 20 or re.fullmatch(r"[A-Z]?[a-z]+[-_.:#]?\d{1,3}", value) is None
 
 
 def worth_looking_for(value: str) -> bool:

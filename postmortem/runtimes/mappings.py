@@ -62,7 +62,7 @@ def mappings(
                 kind = areas[at][2]
             if kind is None:
                 at = bisect_right(pointers, segment.start)
-                if at < len(pointers) and pointers[at] < segment.end and row is None:
+                if at < len(pointers) and pointers[at] < segment.end and row is None and "r" in segment.permissions:
                     tid = stacks[pointers[at]]
                     kind = "stack of the main thread" if tid == main else f"stack of thread {tid}"
             result.append(

@@ -89,6 +89,11 @@ class Runtime(Protocol):
         """How a thread's stack goes on where the runtime has left another one for it; None: it does not do so."""
         return None
 
+    @property
+    def injected(self) -> Sequence[tuple[int, int]]:
+        """Where the functions lie that a signal's handler has called in place of the instruction that faulted."""
+        return ()
+
     def thread(self, tid: int) -> JavaThread | None:
         """What the runtime knows of a thread of the core."""
         return None
@@ -173,6 +178,11 @@ def unwinder_of(runtimes: Sequence[Runtime], machine: Machine) -> ForeignUnwinde
     """The unwinder of all code that runtimes generated; None: they generated none."""
     unwinders = [runtime.generated for runtime in runtimes if runtime.generated is not None]
     return _Unwinders(unwinders, machine) if len(unwinders) > 1 else next(iter(unwinders), None)
+
+
+def injected_by(runtimes: Sequence[Runtime]) -> Sequence[tuple[int, int]]:
+    """Where the functions lie that handlers of signals have called in place of the instruction that faulted."""
+    return [bounds for runtime in runtimes for bounds in runtime.injected]
 
 
 def reported_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> ReportedFault | None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import functools
 import re
 from importlib import resources
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
@@ -78,10 +78,6 @@ def classify(frame: Frame) -> Class:
 def _matches(list_name: str, text: str, whole: bool = True) -> bool:
     pattern = _pattern(list_name)
     return (pattern.fullmatch(text) if whole else pattern.match(text)) is not None
-
-
-def file_name(path: str) -> str:
-    return PurePosixPath(path.replace("\\", "/").removesuffix(" (deleted)")).name
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -17,6 +17,7 @@ from postmortem.model import Signature
 from postmortem.model.jvm import INITIALIZATION
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import locks
+from postmortem.model.queries.files import file_name
 from postmortem.signature import frames as stack
 from postmortem.signature.causes import cause
 
@@ -114,13 +115,13 @@ def _of_stack(thread: Thread, rule: str | None) -> tuple[tuple[str, ...], str | 
 def _with_file(frame: Frame) -> str:
     """main() alone says little: every program has one."""
     name = stack.name(frame) or ""
-    return f"{name} ({stack.file_name(frame.file)})" if frame.file else name
+    return f"{name} ({file_name(frame.file)})" if frame.file else name
 
 
 def _unnamed(frames: Iterable[Frame]) -> str | None:
     for frame in frames:
         if frame.function is None and frame.module is not None:
-            return f"{stack.file_name(frame.module)} has no symbols here: offsets into it differ between builds"
+            return f"{file_name(frame.module)} has no symbols here: offsets into it differ between builds"
     return None
 
 
@@ -134,9 +135,9 @@ def _program(report: Report) -> tuple[str, ...]:
     """What ran: the Java main class or jar, else the executable."""
     command = report.jvm.java_command if report.jvm is not None else None
     if command and command.split():
-        return (f"in {stack.file_name(command.split()[0])}",)
+        return (f"in {file_name(command.split()[0])}",)
     name = report.process.executable or report.process.command
-    return (f"in {stack.file_name(name)}",) if name else ()
+    return (f"in {file_name(name)}",) if name else ()
 
 
 def _sites(threads: Iterable[Thread], own: bool) -> list[str]:

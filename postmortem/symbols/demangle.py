@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _SUFFIX = re.compile(r" \((\.[^()]*)\)$")
 _REFERENCE = re.compile(r"[ST][0-9A-Z]*_")
 _RUST_REFERENCE = re.compile(r"B[0-9A-Za-z]*_")
+_RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
+"""What Rust's legacy mangling puts behind a name (rustc_symbol_mangling, legacy.rs); some demanglers keep it."""
 _LARGEST = LIMITS.demangle_largest
 
 
@@ -35,6 +37,8 @@ def demangle(name: str) -> str:
     plain = pydemumble.demangle(name)
     if plain:
         plain = _SUFFIX.sub(lambda match: f" [clone {match.group(1)}]", plain)
+        if "17h" in name:
+            plain = _RUST_HASH.sub("", plain)
     elif name.startswith("_Z") and "sr" in name:
         # LLVM's demangler doesn't know GCC's srSt, by which it names std::swap.
         plain = _gnu_demangler()(name)

@@ -4,12 +4,16 @@ A function that ends in a jump to another one has no frame while that runs. The 
 still names it: where the target of a direct call is not the function of the frame above, that target was
 called, and has left by a tail call. (gdb shows the same from DW_TAG_call_site.)
 
+A frame that a scan of the stack found is confirmed where the frames above it lead by CFI, and by direct calls, from
+main to the very function that it is in: what lies there is then no leftover of an earlier call.
+
 A function can be inlined so that no instruction is its own: the compiler gives its DW_TAG_inlined_subroutine an
 empty range at the instruction into which it was merged. Line tables name the caller alone there.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from postmortem.unwind.frame import RawFrame
     from postmortem.unwind.threads import ThreadWalk
 
+_CONFIRMED = "found by scanning the stack; the calls from main confirm it"
+_BEGINNING = "main"
 _CALL = 0xE8
 _CALL_SIZE = 5
 _LOOKED_AT = 64
@@ -57,7 +63,11 @@ class LostFrames:
         result = list(named)
         for index, raw in enumerate(raws[: min(len(named), _LOOKED_AT)]):
             frames = named[index]
-            if raw.kind != "native" or raw.trust == "scan" or not frames:
+            if raw.kind != "native" or not frames:
+                continue
+            if raw.trust == "scan":
+                if self._is_called(raws, index):
+                    result[index] = [msgspec.structs.replace(frame, trust="cfi", note=_CONFIRMED) for frame in frames]
                 continue
             if raw.interrupted:
                 # The C library's functions are never told apart by what was inlined into them.
@@ -70,6 +80,19 @@ class LostFrames:
                     note = frames[0].note or f"it called {called}, which left by a tail call"
                     result[index] = [msgspec.structs.replace(frames[0], tail_call=called, note=note), *frames[1:]]
         return result
+
+    def _is_called(self, raws: Sequence[RawFrame], index: int) -> bool:
+        """Whether direct calls, each from a frame that CFI led to, lead down to the function of a scanned frame."""
+        for callee, caller in pairwise(raws[index : index + _LOOKED_AT]):
+            if caller.kind != "native" or caller.trust != "cfi":
+                return False
+            inside, target = self._symbol_at(callee.pc - 1), self._target(caller.pc)
+            if inside is None or not inside[2] or target != callee.pc - 1 - inside[1]:
+                return False
+            caller_in = self._symbol_at(caller.pc - 1)
+            if caller_in is not None and caller_in[0] == _BEGINNING:
+                return True
+        return False
 
     def _tail_call(self, outer: RawFrame, inner: RawFrame) -> str | None:
         key = (outer.pc, inner.pc, inner.interrupted)

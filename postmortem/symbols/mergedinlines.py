@@ -33,14 +33,17 @@ def merged_at(content: Buffer, address: int, line: int) -> list[Merged]:
     line: of the instruction; a function counts only if that is the line it was called from. Empty when there is
     none, when two could be meant, or when the unit is too large to be read for this.
     """
-    from elftools.common.exceptions import DWARFError, ELFError
     from elftools.elf.elffile import ELFFile
+
+    from postmortem.symbols.damage import DAMAGE
 
     try:
         if len(content) > _LARGEST_FILE:
             return []
         elf = ELFFile(io.BytesIO(bytes(content[:])))
-        if not elf.has_dwarf_info():
+        if not elf.has_dwarf_info() or any(
+            section.data_size > LIMITS.debug_section_bytes for section in elf.iter_sections()
+        ):
             return []
         dwarf = elf.get_dwarf_info(relocate_dwarf_sections=False, follow_links=False)
         ranges = dwarf.get_aranges()
@@ -51,7 +54,7 @@ def merged_at(content: Buffer, address: int, line: int) -> list[Merged]:
         if unit["unit_length"] > _LARGEST_UNIT:
             return []
         return _in_unit(unit, address, line)
-    except (ELFError, DWARFError, OSError, KeyError, ValueError, IndexError, AttributeError, AssertionError, TypeError):
+    except DAMAGE:
         return []  # damaged debug information names nobody
 
 

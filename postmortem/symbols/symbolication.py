@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsers.elf import module as image_parser
+from postmortem.model import ModuleCandidate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from parsers.elf.symbols import Sections
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
-    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.elffile import ElfFile
+    from postmortem.symbols.sources.source import Places
     from postmortem.symbols.symbolizer import DwarfFile, Location, SymbolFile
 
 
@@ -26,8 +28,7 @@ class Symbolication:
         self._space = program.memory
         self._debug_dirs = debug_dirs
         self._cache_dir = cache_dir
-        self._sysroot = program.search.sysroot
-        self._named = program.search.by_build_id
+        self._search = program.search
         self._files: dict[int, SymbolFile | None] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -40,15 +41,10 @@ class Symbolication:
         if module.file is not None or module.build_id is not None:
             # A separate debug file serves without the module's own.
             symbols = open_symbols(
-                module.file or Path("/nonexistent"),
-                module.build_id,
-                debug_dirs=self._debug_dirs,
-                cache_dir=self._cache_dir,
-                sysroot=self._sysroot,
-                named=self._named,
+                module.file or Path("/nonexistent"), module.build_id, self._places(module), self._cache_dir
             )
         if symbols is None and module.image is not None:
-            entries = image_parser.dynamic_symbols(self._space.read, module.image)
+            entries = self._of_core(module.image)
             if entries:
                 symbols = SymbolFile.from_table(
                     [(entry.value, entry.size, entry.name, entry.info) for entry in entries]
@@ -58,6 +54,26 @@ class Symbolication:
             module.symbols_source = symbols.source
         self._files[module.start] = symbols
         return symbols
+
+    def _of_core(self, image: image_parser.Image) -> list[image_parser.Symbol]:
+        """The dynamic symbols that a core has of a module, as far as all modules' together may be taken."""
+        budget = self._space.budget
+        entries, left_out = image_parser.dynamic_symbols(
+            self._space.read, image, budget.left("dynamic_symbols"), budget.left("dynamic_names")
+        )
+        budget.take("dynamic_symbols", len(entries))
+        budget.take("dynamic_names", min(sum(len(entry.name) for entry in entries), budget.left("dynamic_names")))
+        for kind, count in left_out.items():
+            budget.miss(kind, count)
+        return entries
+
+    def _places(self, module: LoadedModule) -> Places:
+        from postmortem.symbols.sources.source import Places
+
+        def looked(path: Path, outcome: str) -> None:
+            module.candidates.append(ModuleCandidate(path=str(path), outcome=outcome, wanted="debug"))
+
+        return Places(self._debug_dirs, self._search.sysroot, self._search.by_build_id, looked)
 
     def locate(self, module: LoadedModule, address: int) -> tuple[Location, ...]:
         """Names at an address in memory, innermost inlined function first; () when none covers it."""
@@ -69,9 +85,9 @@ class Symbolication:
         symbols = self.file(module)
         return None if symbols is None else symbols.dwarf
 
-    def supplement(self, dwarf: DwarfFile, sections: Sections) -> SymbolSource | None:
+    def supplement(self, dwarf: DwarfFile, sections: Sections) -> ElfFile | None:
         """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
-        from postmortem.symbols.sources.local import find_supplement
+        from postmortem.symbols.supplement import find_supplement
 
         return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
 

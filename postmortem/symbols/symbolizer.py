@@ -11,16 +11,15 @@ from parsers.errors import ParseError
 from postmortem.symbols import table as symbol_table
 from postmortem.symbols.cache import Cache
 from postmortem.symbols.demangle import demangle
-from postmortem.symbols.finder import open_elf
+from postmortem.symbols.elffile import ElfFile, open_elf
 from postmortem.symbols.lines import Lines
-from postmortem.symbols.sources.local import find_debug_file
+from postmortem.symbols.sources.source import Places, Wanted, find_debug_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from parsers.elf.header import Buffer
-    from postmortem.targets.buildids import BuildIds
 
 _KIND = "sym"
 
@@ -122,23 +121,21 @@ class SymbolFile:
 def open_symbols(
     path: Path,
     build_id: str | None,
-    *,
-    debug_dirs: Sequence[Path],
+    places: Places,
     cache_dir: Path | None,
-    sysroot: Path | None = None,
-    named: BuildIds | None = None,
 ) -> SymbolFile | None:
     """The best symbols for the ELF file at `path`, or None when it has none. Damage counts as none.
 
-    With a build_id a file of another build is not used, and a separate debug file serves without the file. Nothing
-    inside the sysroot is followed out of it. named: files of the named debug directories by build-id.
+    With a build_id a file of another build is not used, and a separate debug file, which is looked for in `places`,
+    serves without the file.
     """
-    own = open_elf(path, sysroot)
+    opened = open_elf(path, places.sysroot)
+    own = opened if isinstance(opened, ElfFile) else None
     if own is not None and build_id and (own.sections.build_id or build_id) != build_id:
         own = None
     sections = None if own is None else own.sections
     identity = build_id or (None if sections is None else sections.build_id)
-    debug = find_debug_file(path, sections, identity, debug_dirs, sysroot, named)
+    debug = find_debug_file(Wanted(path, identity, sections), places)
     files = ([debug.sections] if debug else []) + ([sections] if sections else [])
     if not files:
         return None
@@ -184,7 +181,9 @@ def _stored(cache: Cache, key: str) -> symbol_table.SymbolTable | None:
 def _source(sections: Sections) -> str:
     if sections.find(b".symtab") is not None:
         return "symtab"
-    return "gnu_debugdata" if sections.find(b".gnu_debugdata") is not None else "dynsym"
+    if sections.find(b".gnu_debugdata") is not None:
+        return "gnu_debugdata"
+    return "gopclntab" if next(sections.go_functions(), None) is not None else "dynsym"
 
 
 def _collect(files: Sequence[Sections]) -> list[Entry]:
@@ -197,7 +196,8 @@ def _collect(files: Sequence[Sections]) -> list[Entry]:
 
 
 def _entries(sections: Sections) -> Iterator[Entry]:
-    yield from sections.symbols(SHT_SYMTAB)
+    own = sections.symbols(SHT_SYMTAB)
+    yield from own or sections.go_functions()
     yield from sections.symbols(SHT_DYNSYM)
     try:
         mini = sections.mini_debug_info()

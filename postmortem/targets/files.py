@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from parsers.filebytes import FileBytes
 from parsers.limits import LIMITS
+from postmortem.model.queries.files import present
 
 if TYPE_CHECKING:
     from postmortem.targets.buildids import BuildIds
-
-DELETED = " (deleted)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ class SearchPath:
 
         A core that was written outside the container (gcore) has the paths as seen from there.
         """
-        named = Path(path.removesuffix(DELETED))
+        named = Path(present(path))
         if self.sysroot is not None and named.is_relative_to(self.sysroot.absolute()):
             return Path("/") / named.relative_to(self.sysroot.absolute())
         return named
@@ -168,8 +167,3 @@ def resolve_inside(path: Path, root: Path) -> Path | None:
             return None
         current = following
     return current
-
-
-def basename(path: str) -> str:
-    """The last part of a path of the dead process, without " (deleted)"."""
-    return path.removesuffix(DELETED).rsplit("/", 1)[-1]

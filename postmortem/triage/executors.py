@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
+import sys
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from postmortem.errors import AnalysisError
@@ -20,11 +23,47 @@ def processes(jobs: int | None) -> Iterator[Executor]:
     """Processes here, forked from a server that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(work.PRELOAD))
-    pool = ProcessPoolExecutor(jobs or os.cpu_count() or 1, mp_context=context, initializer=work.prepare)
+    pool = ProcessPoolExecutor(jobs or os.cpu_count() or 1, mp_context=context, initializer=_begin)
     try:
-        yield pool
+        with _main_left_out():
+            yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin() -> None:
+    """In a process of the pool, before its first analysis."""
+    _end_with_parent()
+    work.prepare()
+
+
+def _end_with_parent() -> None:
+    """SIGIO ends this process when the one that made the pool has ended, even by SIGKILL.
+
+    Else it would wait for ever: it holds both ends of its queues. A thread that watches would live through the forks of
+    analyses.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+    if not parent.is_alive():
+        os._exit(1)
+
+
+@contextmanager
+def _main_left_out() -> Iterator[None]:
+    """Each process of the pool would run the main script again, whose main() need not be guarded: it has no use for it.
+
+    Processes are made as work comes, so it stays away as long as the pool lives.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

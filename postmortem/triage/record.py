@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.triage import Crash, Step
 from postmortem.signature import frames as stack
 from postmortem.signature.signature import signature
@@ -73,9 +74,9 @@ def _main_module(report: Report) -> Module | None:
 def _program(report: Report) -> str | None:
     command = report.jvm.java_command if report.jvm is not None else None
     if command and command.split():
-        return stack.file_name(command.split()[0])
+        return file_name(command.split()[0])
     name = report.process.executable or report.process.command
-    return stack.file_name(name) if name else None
+    return file_name(name) if name else None
 
 
 def _version(report: Report, build_id: str | None, package: str | None) -> str | None:
@@ -99,7 +100,7 @@ def _steps(report: Report) -> Iterator[Step]:
         if name is None or name == last:
             continue
         last = name
-        yield Step(name=name, file=stack.file_name(frame.file) if frame.file else None, line=frame.line)
+        yield Step(name=name, file=file_name(frame.file) if frame.file else None, line=frame.line)
         number += 1
         if number == STEPS:
             return

@@ -110,6 +110,8 @@ class CaughtFault(NamedTuple):
 
     position: int
     info: notes.SignalInfo
+    null_call: bool = False
+    """Execution was at address 0: the frame behind it called that."""
 
 
 class SignalFrame(NamedTuple):

@@ -16,7 +16,7 @@ from postmortem.model import Problem
 from postmortem.unwind.frame import RawFrame, SignalFrame, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from postmortem.machines.machine import Machine, Registers
     from postmortem.model.thread import Ended, Kind, Trust
@@ -58,6 +58,8 @@ class Walker:
         self._mode = mode
         self.function: Callable[[int], tuple[int, int] | None] = lambda pc: None
         """Start and size of the function that holds a pc, by its symbol; asked only where there is no CFI."""
+        self.injected: Sequence[tuple[int, int]] = ()
+        """Where functions lie that nobody called: a signal's handler put them in place of an instruction."""
         self.max_frames = max_frames
         self._rules: dict[int, cfi.Rule | None] = {}
         self._states: dict[tuple[int, bool], Callable[[Registers], Registers | None] | None] = {}
@@ -135,7 +137,7 @@ class Walker:
         """All activations from these registers outwards, at most `max_frames`.
 
         switch: registers on the stack that a function with that pc has left for the thread's own; None where the pc is
-        of no such function.
+        of no such function. Long: one loop over the state of a walk, which runs for every frame of every thread.
         """
         most = self.max_frames if max_frames is None else min(max_frames, self.max_frames)
         frames: list[RawFrame] = []
@@ -244,7 +246,8 @@ class Walker:
                 if word(sp) is None:
                     return end("unreadable", reason or f"the stack at {sp:#x} is not in the core")
                 return end("no-rule", reason or f"nothing tells how to leave {pc:#x}")
-            registers, trust, interrupted = caller, following, False
+            called = not self.injected or not any(start <= pc < end for start, end in self.injected)
+            registers, trust, interrupted = caller, following, not called
 
     def _without_cfi(
         self, registers: Registers, sp: int, trust: Trust, interrupted: bool, had_rule: bool

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from parsers.limits import LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from postmortem.values.description import CallParameter
 
@@ -57,7 +57,7 @@ class Frame:
 
     registers: by DWARF number, None where not known in this frame. bias: from link-time addresses to memory. tls:
     the address of an offset in the module's TLS block. entry: the value that a register or a parameter's DIE had when
-    the function was called, by its caller.
+    the function was called, by its caller. names: of the registers.
     """
 
     registers: list[int | None]
@@ -68,13 +68,18 @@ class Frame:
     bases: dict[int, tuple[int, int]] = field(default_factory=dict)
     tls: Callable[[int], int | None] | None = None
     entry: Callable[[int | None, int | None, bool], int] | None = None
+    names: Sequence[str] = ()
     depth: int = 0
+
+    def named(self, number: int) -> str:
+        """The name of a register, as far as the machine has one for its number."""
+        return self.names[number] if number < len(self.names) else f"#{number}"
 
     def register(self, number: int) -> int:
         """A register's value. Raises Unavailable."""
         value = self.registers[number] if number < len(self.registers) else None
         if value is None:
-            raise Unavailable(f"register {register_name(number)} is not known in this frame")
+            raise Unavailable(f"register {self.named(number)} is not known in this frame")
         return value
 
     def memory(self, address: int, size: int) -> bytes:
@@ -99,14 +104,6 @@ class Frame:
             raise Unavailable("the frame base is no address")
         # A frame base that is a register means what the register holds (DWARF 5 section 3.3.5).
         return self.register(piece.value) if piece.kind == "register" else piece.value
-
-
-def register_name(number: int) -> str:
-    """The psABI's name of a DWARF register."""
-    names = ("rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp")
-    if number < 8:
-        return names[number]
-    return f"r{number}" if number < 16 else f"xmm{number - 17}" if 17 <= number < 33 else f"#{number}"
 
 
 def uleb(data: bytes, position: int) -> tuple[int, int]:
@@ -465,7 +462,7 @@ def _whole(piece: Piece, size: int, frame: Frame) -> bytes:
     if piece.kind == "memory":
         return frame.memory(place, size)
     if size > 8:
-        raise Unavailable(f"more than register {register_name(place)} holds")
+        raise Unavailable(f"more than register {frame.named(place)} holds")
     return frame.register(place).to_bytes(8, "little")[:size]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from elftools.dwarf.locationlists import BaseAddressEntry, LocationEntry, LocationParser
 
 from parsers.limits import LIMITS
+from postmortem.symbols.damage import DAMAGE
 from postmortem.values.description import CallParameter, CallSite, Member, Place, Scope, Type, Variable, Variant
-from postmortem.values.units import DAMAGE
 
 if TYPE_CHECKING:
     from elftools.dwarf.compileunit import CompileUnit

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from parsers.limits import LIMITS
-from postmortem.machines.x86_64.dataflow import steps_before
-from postmortem.machines.x86_64.instruction import whole
 from postmortem.model import Problem, Value
 from postmortem.values.deadline import Deadline, Expired
 from postmortem.values.expression import OPTIMIZED_OUT, Frame, Unavailable, evaluate, gather, passed, value_of
@@ -21,20 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from parsers.elf.symbols import Sections
+    from postmortem.machines.machine import Machine
     from postmortem.model import Crash
     from postmortem.model import Frame as NamedFrame
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import LoadedModule, ModuleMap
     from postmortem.symbols.cache import Cache
-    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.elffile import ElfFile
     from postmortem.symbols.symbolizer import DwarfFile
     from postmortem.unwind.frame import RawFrame, Walk
     from postmortem.values.description import CallSite, Place, Scope, Variable
 
 _Generated = Sequence[tuple[tuple[Value, ...], tuple[Value, ...]]]
 """Arguments and locals of each function of an activation, as a runtime knows them."""
-_CALLER_SAVED = (0, 1, 2, 4, 5, 8, 9, 10, 11)
-"""rax, rdx, rcx, rsi, rdi, r8 to r11: a call does not preserve them (System V psABI, figure 3.4)."""
 _CALLS_BACK = 8
 """How many callers an entry value may be followed through."""
 
@@ -53,11 +50,12 @@ class FrameValues:
         self,
         modules: ModuleMap,
         dwarf: Callable[[LoadedModule], DwarfFile | None],
-        supplement: Callable[[DwarfFile, Sections], SymbolSource | None],
+        supplement: Callable[[DwarfFile, Sections], ElfFile | None],
         space: AddressSpace,
         symbol: Callable[[int], tuple[str, int, int] | None],
         address_of: Callable[[LoadedModule, str], int | None],
         cache: Cache,
+        machine: Machine,
         seconds: float,
         executable: int = 0,
     ) -> None:
@@ -69,6 +67,7 @@ class FrameValues:
         self._symbol_at = symbol
         self._address_of = address_of
         self._cache = cache
+        self._machine = machine
         self._deadline = Deadline(seconds)
         self._seconds = seconds
         self._executable = executable
@@ -145,7 +144,7 @@ class FrameValues:
         symbol = self._symbol_at(crash.pc)
         if activation is None or symbol is None or walk.frames[first].pc != crash.pc:
             return crash
-        steps = steps_before(self._space, crash.pc - symbol[1], symbol[2], crash.pc)
+        steps = self._machine.steps_before(self._space, crash.pc - symbol[1], symbol[2], crash.pc)
         if steps is None:
             return crash
         place = activation.place
@@ -155,6 +154,7 @@ class FrameValues:
             activation.frame,
             steps,
             self._symbol_at,
+            self._machine,
         )
         operands = tuple(
             msgspec.structs.replace(
@@ -171,7 +171,7 @@ class FrameValues:
             words = crash.instruction or ""
             size = crash.operand_values.get("quotient_bits", 64) // 8
             name = words.rpartition(" ")[2]
-            found = operands[0].target if operands else origins.register(whole(name) or name, size)
+            found = operands[0].target if operands else origins.register(self._machine.whole(name) or name, size)
             if found is not None:
                 sources["divisor"] = found
         return msgspec.structs.replace(crash, operands=operands, operand_sources=sources)
@@ -203,7 +203,7 @@ class FrameValues:
             return None
         registers = list(frame.registers)
         if not frame.interrupted:
-            for number in _CALLER_SAVED:
+            for number in self._machine.not_preserved:
                 registers[number] = None
         evaluated = Frame(
             registers=registers,
@@ -213,6 +213,7 @@ class FrameValues:
             frame_base=place.frame_base,
             bases=place.bases,
             tls=lambda offset: self._tls(module, fs_base, offset),
+            names=self._machine.names,
         )
         activation = _Activation(module, store, place, evaluated)
 

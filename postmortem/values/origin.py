@@ -14,16 +14,13 @@ from postmortem.values.expression import Unavailable, evaluate, gather
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from postmortem.machines.x86_64.dataflow import Step
+    from postmortem.machines.machine import Machine, Step
     from postmortem.values.description import Type, Variable
     from postmortem.values.expression import Frame
     from postmortem.values.text import Printer
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _DEEPEST = 8
-_NUMBERS = {
-    "rax": 0, "rdx": 1, "rcx": 2, "rbx": 3, "rsi": 4, "rdi": 5, "rbp": 6, "rsp": 7,
-} | {f"r{number}": number for number in range(8, 16)}  # fmt: skip
 _PARTS = {
     "std::unique_ptr<": ".get()", "std::shared_ptr<": ".get()", "std::vector<": ".data()",
     "std::__cxx11::basic_string<": ".data()", "std::basic_string<": ".data()",
@@ -51,6 +48,7 @@ class Origins:
         frame: Frame,
         steps: Sequence[Step],
         symbol: Callable[[int], tuple[str, int, int] | None],
+        machine: Machine,
     ) -> None:
         """variables: innermost scope first. steps: what ran straight to the instruction. symbol: names a global."""
         self._variables = variables
@@ -58,6 +56,9 @@ class Origins:
         self._frame = frame
         self._steps = steps
         self._symbol = symbol
+        self._machine = machine
+        known = enumerate(machine.names[: machine.count])
+        self._numbers = {name: number for number, name in known if number != machine.pc}
         self._places: list[tuple[int, int, Variable]] | None = None
 
     def register(self, name: str, size: int = 8) -> str | None:
@@ -66,7 +67,7 @@ class Origins:
         return source.text if source is not None and not source.offset else None
 
     def _checked(self, name: str, size: int = 8) -> Source | None:
-        number = _NUMBERS.get(name)
+        number = self._numbers.get(name)
         held = None if number is None else self._frame.registers[number]
         source = self._register(name, len(self._steps), 0)
         if source is None or held is None or source.value is None:
@@ -87,7 +88,7 @@ class Origins:
 
     def _known(self, name: str, at: int) -> int | None:
         """The value of a register before step `at`, if later steps did no more than add to it."""
-        number = _NUMBERS.get(name)
+        number = self._numbers.get(name)
         value = None if number is None else self._frame.registers[number]
         for step in self._steps[at:]:
             if name in step.writes and value is not None:
@@ -95,7 +96,7 @@ class Origins:
         return value
 
     def _register(self, name: str, at: int, depth: int) -> Source | None:
-        number = _NUMBERS.get(name)
+        number = self._numbers.get(name)
         if number is None or depth > _DEEPEST:
             return None
         held_value = self._known(name, at)
@@ -113,7 +114,7 @@ class Origins:
                 return self._loaded(step, index, depth)
             if step.kind == "copy" and step.base is not None:
                 return self._register(step.base, index, depth + 1)
-            if step.kind == "add" and step.base is not None and step.base != "rip":
+            if step.kind == "add" and step.base is not None and step.base != self._machine.pc_name:
                 source = self._register(step.base, index, depth + 1)
                 return None if source is None else source._replace(offset=source.offset + step.displacement)
             return None
@@ -122,7 +123,7 @@ class Origins:
     def _loaded(self, step: Step, index: int, depth: int) -> Source | None:
         if step.base is None:
             return None
-        address = step.displacement if step.base == "rip" else None
+        address = step.displacement if step.base == self._machine.pc_name else None
         base = self._known(step.base, index)
         if base is not None and step.index_register is None:
             address = base + step.displacement & _MASK
@@ -133,7 +134,7 @@ class Origins:
             found = self._at(address)
             if found is not None:
                 return found
-        if step.base == "rip":
+        if step.base == self._machine.pc_name:
             named = None if address is None else self._symbol(address)
             if named is None or named[1] or address is None:
                 return None

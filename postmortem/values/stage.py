@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from postmortem.fault.fault import Fault
+    from postmortem.machines.machine import Machine
     from postmortem.model import Crash, Frame, Problem, Value
     from postmortem.options import Options
     from postmortem.program.program import Program
@@ -27,7 +28,8 @@ _SECONDS, _SECONDS_FOR_ALL = 1.0, 10.0
 class Values:
     """Of one process: of no thread, of the crashing one, or of all, as `options.values` says."""
 
-    def __init__(self, program: Program, symbols: Symbolication, options: Options) -> None:
+    def __init__(self, program: Program, symbols: Symbolication, options: Options, machine: Machine) -> None:
+        self._thread_pointer = machine.thread_pointer
         self._which = which = options.values
         # Source is shown where it is asked for, or where nothing is to be hidden.
         wanted = options.source_maps or not options.redact
@@ -40,6 +42,7 @@ class Values:
             symbols.symbol_at,
             symbols.address_of,
             Cache(options.cache_dir),
+            machine,
             _SECONDS_FOR_ALL if which == "all" else _SECONDS,
             program.core.auxv.get(AT_PHDR, 0),
         )
@@ -60,7 +63,7 @@ class Values:
             if self._which == "none" or (index and self._which != "all"):
                 break
             filled = self._values.fill(
-                walked.walk, named[index], _first(walked, fault), _thread_pointer(walked), generated
+                walked.walk, named[index], _first(walked, fault), self._thread(walked), generated
             )
             made[index] = filled if self._sources is None else self._with_source(filled, _first(walked, fault))
         self._values.save()
@@ -79,7 +82,11 @@ class Values:
         """The fault with its operands in the program's own words."""
         if self._which == "none" or not walks or not walks[0].crashed:
             return crash
-        return self._values.explained(crash, walks[0].walk, _first(walks[0], fault), _thread_pointer(walks[0]))
+        return self._values.explained(crash, walks[0].walk, _first(walks[0], fault), self._thread(walks[0]))
+
+    def _thread(self, walked: ThreadWalk) -> int:
+        """Its thread pointer."""
+        return walked.status.registers.get(self._thread_pointer, 0)
 
     @property
     def problems(self) -> list[Problem]:
@@ -90,7 +97,3 @@ class Values:
 def _first(walked: ThreadWalk, fault: Fault | None) -> int:
     frame = fault.frame if walked.crashed and fault is not None else None
     return 0 if frame is None else frame.position + 1
-
-
-def _thread_pointer(walked: ThreadWalk) -> int:
-    return walked.status.registers.get("fs_base", 0)

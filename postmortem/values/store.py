@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from postmortem.symbols.cache import Cache
-    from postmortem.symbols.finder import SymbolSource
+    from postmortem.symbols.elffile import ElfFile
     from postmortem.symbols.symbolizer import DwarfFile
     from postmortem.values.deadline import Deadline
     from postmortem.values.extract import Extractor
@@ -39,7 +39,7 @@ class Store:
         dwarf: DwarfFile,
         cache: Cache,
         deadline: Deadline,
-        supplement: Callable[[DwarfFile, Sections], SymbolSource | None],
+        supplement: Callable[[DwarfFile, Sections], ElfFile | None],
     ) -> None:
         """supplement: finds the file that .gnu_debugaltlink names."""
         self._dwarf = dwarf
@@ -91,7 +91,7 @@ class Store:
         return place
 
     def _read(self, address: int, returning: int | None) -> Place:
-        from postmortem.values.units import DAMAGE
+        from postmortem.symbols.damage import DAMAGE
 
         if self._broken is not None:
             return Place(missing=self._broken)

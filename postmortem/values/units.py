@@ -11,14 +11,14 @@ import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elftools.common.exceptions import DWARFError, ELFError
-from elftools.construct.core import ConstructError
+from elftools.common.exceptions import DWARFError
 from elftools.dwarf.dwarfinfo import DebugSectionDescriptor, DwarfConfig, DWARFInfo
 from elftools.dwarf.ranges import RangeEntry
 
 from parsers.elf.sections import section_bytes
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
+from postmortem.symbols.damage import DAMAGE
 
 if TYPE_CHECKING:
     from elftools.dwarf.compileunit import CompileUnit
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
     from parsers.elf.symbols import Sections
     from postmortem.values.deadline import Deadline
-
-DAMAGE = (
-    ELFError, DWARFError, ConstructError, ParseError, AssertionError, AttributeError, IndexError, KeyError,
-    NotImplementedError, OverflowError, RecursionError, TypeError, ValueError, struct.error, UnicodeError,
-)  # fmt: skip
-"""What pyelftools raises, besides its own errors, for DWARF that is damaged."""
 
 _NAMES = (
     "info", "aranges", "abbrev", "str", "loc", "ranges", "line", "addr", "str_offsets", "line_str", "loclists",
@@ -259,6 +253,7 @@ class Units:
         return known
 
     def _skim(self, unit: CompileUnit | TypeUnit) -> Index:
+        """The functions of a unit. Long: a call for each DIE or attribute would double the time of a large unit."""
         info = self._info
         if unit.dwarfinfo is not self.dwarf:
             stream = unit.dwarfinfo.debug_info_sec.stream  # type: ignore[union-attr]

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import functools
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jinja2
 from markupsafe import Markup
 
-from reports import flamegraph, text
+from reports import flamegraph, templates
+from reports.html import page
 from reports.index import timeline, words
-from reports.text import visible
 
 if TYPE_CHECKING:
+    import jinja2
+
     from postmortem.model.triage import Triage
 
 BUCKETS = 400
@@ -24,34 +25,16 @@ BUCKETS = 400
 MEMBERS = 20
 LISTED = 200
 
-_PLACES = (files("reports.index") / "templates", files("reports.html") / "templates")
-
 
 @functools.cache
 def _read(name: str) -> str:
-    place = _PLACES[0] / name
-    return (place if place.is_file() else _PLACES[1] / name).read_text(encoding="utf-8")
-
-
-def _finalize(value: Any) -> Any:
-    if value is None:
-        raise TypeError("a template shows a value that may be absent without saying what then")
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    own = files("reports.index") / "templates" / name
+    return own.read_text(encoding="utf-8") if own.is_file() else page.read(name)
 
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(short=lambda value, longest=240: visible(value, longest), number=text.number)
-    environment.globals.update(words=words, stamp=timeline.stamp, plural=text.plural, base_name=text.base_name)
-    return environment
+    return templates.environment(_read, words=words, stamp=timeline.stamp)
 
 
 def render(triage: Triage) -> str:
@@ -78,7 +61,7 @@ def render(triage: Triage) -> str:
             last=last,
             graph=Markup(graph),
             graph_note=note,
-            style=Markup(_read("report.css") + _read("index.css")),
+            style=Markup(page.styles(["flame"]) + _read("index.css")),
             MEMBERS=MEMBERS,
             LISTED=LISTED,
         )

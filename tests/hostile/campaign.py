@@ -1,14 +1,16 @@
-"""Long runs of mutants: python -m tests.hostile.campaign cores|logs|reports|modules --count N --seed S FILE...
+"""Long runs of mutants: python -m tests.hostile.campaign cores|logs|reports|modules|debug --count N --seed S FILE...
 
 Each mutant is analyzed in a child forked from this warm process, by the library and without the guard, which would hide
 what it catches, and rendered in all formats. The outcome of each that is not a report or a refusal is written with its
-seed to --record; the same seed makes the same mutant again (--only N). Prints counts at the end.
+seed to --record; the same seed makes the same mutant again (--only N, or --again for all of a record). Prints counts at
+the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -21,7 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.hostile import mutate
+from tests.hostile import debugsections, mutate
 from tests.hostile.child import Outcome, forked
 from tests.hostile.trace import Trace, traced
 
@@ -102,7 +104,7 @@ class MutableCore:
                 file.write(whole.read(len(data)))
 
 
-def trace_of(path: Path, options: Any, histogram: bool = False) -> Trace:
+def trace_of(path: Path, options: Any) -> Trace:
     """What an analysis of a core reads."""
     import msgspec
 
@@ -150,7 +152,7 @@ class Tally:
             if bad:
                 self.counts[kind] += 1
                 fell = True
-        if fell or outcome.status == "refused":
+        if fell or outcome.status == "refused" or outcome.seconds > SECONDS / 2:
             row = {"input": name, "seed": seed, "what": what, **outcome._asdict()}
             if self.record is not None:
                 with self.record.open("a") as sink:
@@ -173,7 +175,9 @@ def run_cores(arguments: argparse.Namespace, tally: Tally) -> None:
                 if (original.parent / name).exists():
                     shutil.copyfile(original.parent / name, copy.parent / name)
             held = MutableCore(original, copy)
-            trace = trace_of(copy, options_for(copy, histogram=False))
+            # Imports, compiled kernels and the cache of symbols are then the parent's.
+            exercise(copy, options_for(copy, histogram=True))
+            trace = trace_of(copy, options_for(copy))
             subjects.append((held, mutate.Subject.of(original, trace)))
         gc.freeze()
         for seed in _seeds(arguments):
@@ -181,7 +185,7 @@ def run_cores(arguments: argparse.Namespace, tally: Tally) -> None:
             mutation = mutate.core(subject, random.Random(seed))
             options = options_for(held.copy, histogram=seed // len(subjects) % 10 == 0)
             with held.mutated(mutation) as path:
-                outcome = forked(lambda p=path, o=options: exercise(p, o), refusals(), _DEATH_SECONDS, _MEGABYTES)
+                outcome = forked(functools.partial(exercise, path, options), refusals(), _DEATH_SECONDS, _MEGABYTES)
             tally.take(str(held.original), seed, mutation.what, outcome)
             _say(arguments, tally)
     finally:
@@ -213,13 +217,25 @@ def run_reports(arguments: argparse.Namespace, tally: Tally) -> None:
     for seed in _seeds(arguments):
         number = seed % len(originals)
         data = mutate.stored(originals[number], random.Random(seed))
-        outcome = forked(lambda d=data: render_stored(d), refusals(), _DEATH_SECONDS, _MEGABYTES)
+        outcome = forked(functools.partial(render_stored, data), refusals(), _DEATH_SECONDS, _MEGABYTES)
         tally.take(str(arguments.inputs[number]), seed, [], outcome)
         _say(arguments, tally)
 
 
 def run_modules(arguments: argparse.Namespace, tally: Tally) -> None:
     """Inputs: executables of cases, whose core lies beside them."""
+    _files(arguments, tally, lambda data, chance: (mutate.module(data, chance), []))
+
+
+def run_debug(arguments: argparse.Namespace, tally: Tally) -> None:
+    """Inputs as for modules; only their debug sections are changed."""
+    _files(arguments, tally, debugsections.mutated)
+
+
+def _files(
+    arguments: argparse.Namespace, tally: Tally, change: Callable[[bytes, random.Random], tuple[bytes, list[str]]]
+) -> None:
+    """An executable changed, and its core analyzed with it."""
     folder = Path(tempfile.mkdtemp(prefix="postmortem-mutants-", dir=arguments.scratch))
     try:
         import postmortem
@@ -227,11 +243,12 @@ def run_modules(arguments: argparse.Namespace, tally: Tally) -> None:
         for seed in _seeds(arguments):
             original = arguments.inputs[seed % len(arguments.inputs)]
             path = folder / "exe"
-            path.write_bytes(mutate.module(original.read_bytes(), random.Random(seed)))
+            data, what = change(original.read_bytes(), random.Random(seed))
+            path.write_bytes(data)
             options = postmortem.Options(executable=path, cache_dir=folder / "cache", strict=True)
             core = original.parent / "core"
-            outcome = forked(lambda c=core, o=options: exercise(c, o), refusals(), _DEATH_SECONDS, _MEGABYTES)
-            tally.take(str(original), seed, [], outcome)
+            outcome = forked(functools.partial(exercise, core, options), refusals(), _DEATH_SECONDS, _MEGABYTES)
+            tally.take(str(original), seed, what, outcome)
             if seed % 100 == 0:
                 shutil.rmtree(folder / "cache", ignore_errors=True)
             _say(arguments, tally)
@@ -242,6 +259,9 @@ def run_modules(arguments: argparse.Namespace, tally: Tally) -> None:
 def _seeds(arguments: argparse.Namespace) -> Iterator[int]:
     if arguments.only is not None:
         yield arguments.only
+        return
+    if arguments.again is not None:
+        yield from sorted({json.loads(row)["seed"] for row in arguments.again.read_text().splitlines()})
         return
     end = time.monotonic() + arguments.seconds
     for seed in range(arguments.seed, arguments.seed + arguments.count):
@@ -260,6 +280,7 @@ RUNS: dict[str, Callable[[argparse.Namespace, Tally], None]] = {
     "logs": run_logs,
     "reports": run_reports,
     "modules": run_modules,
+    "debug": run_debug,
 }
 
 
@@ -271,6 +292,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, default=None)
+    parser.add_argument("--again", type=Path, default=None)
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--record", type=Path, default=None)
     parser.add_argument("--scratch", default=None)

@@ -276,11 +276,11 @@ def text(data: bytes, chance: Random, rounds: int | None = None) -> bytes:
             token = chance.choice(_TOKENS).encode("utf-8", "surrogateescape")
             lines[at] = line[:place] + token + line[place + chance.choice((0, 1, len(token))) :]
         elif pick < 0.88:
-            line = bytearray(lines[at])
+            octets = bytearray(lines[at])
             for _ in range(chance.choice((1, 3))):
-                if line:
-                    line[chance.randrange(len(line))] = chance.randrange(256)
-            lines[at] = bytes(line)
+                if octets:
+                    octets[chance.randrange(len(octets))] = chance.randrange(256)
+            lines[at] = bytes(octets)
         else:
             lines[at] = lines[at][: chance.randrange(len(lines[at]) + 1)]
     result = b"\n".join(lines)

@@ -37,6 +37,6 @@ def test_a_crafted_input(make: Callable[[Path], Input], tmp_path: Path) -> None:
     outcome = run(made)
     assert outcome.status == ("refused" if made.refused else outcome.status)
     assert outcome.status in ("report", "partial", "refused"), outcome
-    assert outcome.status != "refused" or made.refused, outcome
+    assert outcome.status != "refused" or made.refused is not False, outcome
     assert outcome.kilobytes < KILOBYTES, outcome
     assert os.listdir(tmp_path)  # noqa: PTH208

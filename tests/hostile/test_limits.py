@@ -10,6 +10,7 @@ import pytest
 
 import postmortem
 from parsers.elf import core as core_parser
+from parsers.elf import module as module_parser
 from parsers.elf import notes
 from parsers.limits import LIMITS, Limits
 from postmortem.budget import Budget
@@ -18,6 +19,7 @@ from postmortem.program.memory import AddressSpace, Piece
 from postmortem.targets.files import open_regular
 from reports import FORMATS
 from tests.build.core import CoreBuilder
+from tests.hostile import crafted
 
 if TYPE_CHECKING:
     from postmortem.model import Report
@@ -123,3 +125,43 @@ def test_a_path_of_thousands_of_parts_is_not_looked_for(tmp_path: Path) -> None:
     assert "parts" in str(open_regular(Path("/" + "a/../" * 500 + "x"), tmp_path))
     (tmp_path / "loop").symlink_to("/loop/" + "y/" * 900)
     assert open_regular(Path("/loop"), tmp_path) == "leads outside the allowed root"
+
+
+def test_reads_of_memory_have_an_end() -> None:
+    """Blocks that are at hand do not count."""
+    pieces = [Piece(at, at + 0x1000, b"A" * 0x1000, 0) for at in (0x1000, 0x3000)]
+    space = AddressSpace(pieces, Budget(Limits(reads=4)))
+    assert [space.read(at, 8) is not None for at in (0x1000, 0x1010, 0x3000, 0x1000, 0x3000)] == [True] * 5
+    assert space.read(0x1000, 8) is None
+    assert [limit.name for limit in space.budget.reached] == ["reads"]
+
+
+def test_dynamic_symbols_of_all_modules_together_have_an_end() -> None:
+    """Read from the core where a module has no file; what is left out is counted, not silent."""
+    image = crafted.Image()
+    strings = image.at(0x3000, b"\0one\0two\0three\0")
+    entries = [(1, 0x10), (5, 0x20), (9, 0x30)]
+    table = b"".join(struct.pack("<IBBHQQ", name, 0x12, 0, 1, value, 4) for name, value in entries)
+    symbols = image.at(0x2000, table)
+    hashes = image.at(0x1000, struct.pack("<II", 1, len(entries)))
+    image.dynamic += [(4, hashes), (5, strings), (6, symbols), (10, 15)]
+    data = image.bytes()
+    space = AddressSpace([Piece(image.base, image.base + len(data), data, 0)])
+    found = module_parser.read_image(space.read, image.base)
+    assert found is not None
+    whole, left_out = module_parser.dynamic_symbols(space.read, found)
+    assert [entry.name for entry in whole] == ["one", "two", "three"]
+    assert left_out == {}
+    some, left_out = module_parser.dynamic_symbols(space.read, found, most=2)
+    assert ([entry.name for entry in some], left_out) == (["one", "two"], {"dynamic_symbols": 1})
+    some, left_out = module_parser.dynamic_symbols(space.read, found, room=7)
+    assert ([entry.name for entry in some], left_out) == (["one", "two"], {"dynamic_names": 1})
+
+
+def test_one_read_of_memory_has_an_end() -> None:
+    """A wild number for a size: a segment may be a hole of terabytes, which costs the attacker nothing."""
+    space = AddressSpace([Piece(0x1000, 0x3000, b"A" * 0x2000, 0)], Budget(Limits(read_bytes=0x1000)))
+    assert space.read(0x1000, 0x1001) is None
+    assert space.read_some(0x1000, 1 << 50) == b""
+    assert len(space.read_some(0x1000, 0x1000)) == 0x1000
+    assert [limit.name for limit in space.budget.reached] == ["read_bytes"]

@@ -12,9 +12,10 @@ import zstandard
 
 import postmortem
 from postmortem.model import to_json
-from tests.hostile import mutate
+from tests.hostile import debugsections, mutate
 from tests.hostile.campaign import MutableCore, exercise, refusals, render_stored, trace_of
 from tests.hostile.child import forked
+from tests.postmortem import corpus
 from tests.postmortem.corpus import ROOT
 
 if TYPE_CHECKING:
@@ -44,6 +45,22 @@ def test_mutants_of_a_core(core: Path, tmp_path: Path) -> None:
             outcome = forked(lambda p=path: exercise(p, options), refusals(), SECONDS, MEGABYTES)  # type: ignore[misc]
         assert outcome.status in ("report", "partial", "refused"), (seed, mutation.what, outcome)
         assert held.copy.read_bytes() == core.read_bytes()
+
+
+def test_mutants_of_debug_sections(core: Path, tmp_path: Path) -> None:
+    """Names and values come from sections that are not what they say; the crash is the same."""
+    original = (DEMO / "sysroot" / "opt" / "shop" / "bin" / "checkout").read_bytes()
+    assert {".debug_info", ".debug_abbrev"} <= {section.name for section in debugsections.sections(original)}
+    exe = tmp_path / "checkout"
+    for seed in range(20):
+        data, what = debugsections.mutated(original, random.Random(seed))
+        assert data != original or len(what) == 1
+        exe.write_bytes(data)
+        options = postmortem.Options(
+            executable=exe, sysroot=DEMO / "sysroot", cache_dir=tmp_path / f"cache-{seed}", strict=True
+        )
+        outcome = forked(lambda o=options: exercise(core, o), refusals(), SECONDS, MEGABYTES)  # type: ignore[misc]
+        assert outcome.status in ("report", "partial"), (seed, what, outcome)
 
 
 def test_mutants_of_a_log_and_of_a_report(tmp_path: Path) -> None:
@@ -77,3 +94,15 @@ def test_decompression_ends_where_the_disk_is_full(
     report = postmortem.analyze(packed, postmortem.Options(sysroot=DEMO / "sysroot", strict=True))
     assert report.core.truncated
     assert any("has room for 300000" in problem.what for problem in report.problems)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(("case", "seed"), [("go-fault-in-c", 92), ("go-fault-in-c", 227), ("handler-aborts", 283)])
+def test_executables_that_fell(tmp_path: Path, case: str, seed: int) -> None:
+    """Compressed debug sections that are damaged, offsets beyond what a file can have."""
+    place = corpus.directory() / case
+    exe = tmp_path / "exe"
+    exe.write_bytes(mutate.module((place / "exe").read_bytes(), random.Random(seed)))
+    options = postmortem.Options(executable=exe, cache_dir=tmp_path / "cache", strict=True)
+    outcome = forked(lambda: exercise(place / "core", options), refusals(), SECONDS, MEGABYTES)
+    assert outcome.status in ("report", "partial"), outcome

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-import gdb  # type: ignore[import-not-found]
+import gdb
 
 result = {}
 for thread in gdb.selected_inferior().threads():
     thread.switch()
-    frames = []
+    frames: list[tuple[int, str | None]] = []
     frame = gdb.newest_frame()
     while frame is not None and len(frames) < 400:
         if frame.type() != gdb.TAILCALL_FRAME:

@@ -67,8 +67,9 @@ def test_the_original_fault_is_shown(crash: Path) -> None:
     assert any("VMError::report_and_die" in name for name in handler)
     functions = [frame.function for frame in report.threads[0].frames]
     assert functions[0] == "Unsafe_PutInt"
-    for name in ("JavaMain", "start_thread"):
-        assert name in functions
+    assert "JavaMain" in functions
+    # start_thread and clone3 have names only where the C library's file has its symbol table.
+    assert all("libc.so" in (frame.module or "") for frame in report.threads[0].frames[-2:])
     assert report.threads[0].ended == "bottom"
 
 

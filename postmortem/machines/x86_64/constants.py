@@ -82,6 +82,39 @@ def loaded_from(space: AddressSpace, pc: int, start: int | None, register: str) 
     return sources.get(register) if reached == pc else None
 
 
+def loaded_once(space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
+    """As loaded_from, of a register that calls preserve and that only one instruction of the function up to pc writes.
+
+    None where a branch from before that load may lead past it. Code behind pc is not seen: the caller has to compare
+    the variable's value with the register's.
+    """
+    from capstone.x86 import X86_OP_MEM
+
+    if start is None or not 0 < pc - start <= _LONGEST_FUNCTION or register in _CHANGED_BY_CALLS:
+        return None
+    code = space.read(start, pc - start)
+    if code is None:
+        return None
+    found: tuple[int, int] | None = None
+    reached = start
+    past = start
+    for instruction in engine(True).disasm(code, start):
+        reached = instruction.address + instruction.size
+        if found is None and instruction.mnemonic.startswith("j"):
+            target = instruction.op_str
+            past = max(past, int(target, 16)) if re.fullmatch(r"0x[0-9a-f]+", target) else pc
+        written = {whole(instruction.reg_name(item)) for item in instruction.regs_access()[1]}
+        if register not in written or instruction.mnemonic == "pop":
+            continue
+        operands = instruction.operands
+        memory = operands[1].mem if len(operands) == 2 and operands[1].type == X86_OP_MEM else None
+        simple = instruction.mnemonic == "mov" and memory is not None and instruction.reg_name(memory.base) == "rip"
+        if found is not None or not simple or memory is None:
+            return None
+        found = instruction.address, (reached + memory.disp) & _MASK
+    return found[1] if found is not None and reached == pc and past <= found[0] else None
+
+
 def _targets(code: bytes, start: int) -> frozenset[int]:
     """Where the direct branches of a function go."""
     return frozenset(

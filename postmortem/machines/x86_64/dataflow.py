@@ -6,9 +6,10 @@ direct jump of the function, ends the search, as does a jump away. Calls change 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS
+from postmortem.machines.machine import Step
 from postmortem.machines.x86_64.instruction import engine, whole
 
 if TYPE_CHECKING:
@@ -19,24 +20,6 @@ _LARGEST = LIMITS.dataflow_largest
 _STEPS = 48
 _CALL_WRITES = frozenset(("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"))
 _LOADS = frozenset(("mov", "movsxd", "movsx", "movzx"))
-
-
-class Step(NamedTuple):
-    """An instruction. writes: whole registers that it changes.
-
-    load: its destination from memory [base + index_register * scale + displacement]; copy: from register `base`;
-    add: register `base` plus displacement; leave: control goes elsewhere.
-
-    base "rip": displacement is the address itself.
-    """
-
-    address: int
-    writes: frozenset[str]
-    kind: Literal["load", "copy", "add", "leave", "other"]
-    base: str | None = None
-    index_register: str | None = None
-    scale: int = 1
-    displacement: int = 0
 
 
 def steps_before(space: AddressSpace, start: int, size: int, pc: int) -> list[Step] | None:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from postmortem.machines.machine import Interrupted
-from postmortem.machines.x86_64 import constants, instruction, prologue, signalframe, steps
-from postmortem.machines.x86_64.registers import DWARF_NAMES, PC, RBP, REGISTER_COUNT, RSP, from_prstatus
+from postmortem.machines.x86_64 import constants, dataflow, instruction, prologue, signalframe, steps
+from postmortem.machines.x86_64.registers import (
+    ALL_NAMES,
+    DWARF_NAMES,
+    NOT_PRESERVED,
+    PC,
+    RBP,
+    REGISTER_COUNT,
+    RSP,
+    from_prstatus,
+)
 from postmortem.machines.x86_64.syscalls import NAMES
 
 if TYPE_CHECKING:
@@ -26,6 +35,8 @@ class X86_64:
     """See machines.machine.Machine."""
 
     pc, sp, fp, count = PC, RSP, RBP, REGISTER_COUNT
+    names: tuple[str, ...] = ALL_NAMES
+    not_preserved: tuple[int, ...] = NOT_PRESERVED
     top = 1 << 47
     pc_name, sp_name, thread_pointer, system_call = "rip", "rsp", "fs_base", "orig_rax"
     call_arguments: tuple[str, ...] = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
@@ -48,9 +59,12 @@ class X86_64:
     listing = staticmethod(instruction.listing)
     call_before = staticmethod(instruction.call_before)
     canonical = staticmethod(instruction.canonical)
+    steps_before = staticmethod(dataflow.steps_before)
+    whole = staticmethod(instruction.whole)
 
     calls_another = staticmethod(prologue.calls_another)
     loaded_from = staticmethod(constants.loaded_from)
+    loaded_once = staticmethod(constants.loaded_once)
 
     def step_by_code(
         self, space: AddressSpace, bounds: tuple[int, int], pc: int, interrupted: bool

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from parsers.limits import LIMITS
 from postmortem.machines.x86_64.instruction import engine
 from postmortem.machines.x86_64.registers import DWARF_NAMES, PC, RBP, REGISTER_COUNT, RSP
+from postmortem.machines.x86_64.signalframe import TRAMPOLINE
 from postmortem.machines.x86_64.steps import follows_call
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def step(space: AddressSpace, registers: Registers, state: State) -> Registers |
     else:
         return None
     returns_to = space.word(place)
-    if returns_to is None or follows_call(space, returns_to) is False:
+    if returns_to is None:
         return None
+    if follows_call(space, returns_to) is False and space.read(returns_to, len(TRAMPOLINE)) != TRAMPOLINE:
+        return None  # a signal handler returns to the trampoline, which the kernel calls by no instruction
     caller: Registers = [None] * REGISTER_COUNT
     for name in _SAVED_BY_CALLEE:
         caller[DWARF_NAMES.index(name)] = registers[DWARF_NAMES.index(name)]

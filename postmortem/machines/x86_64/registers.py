@@ -17,6 +17,12 @@ DWARF_NAMES = (
     "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
 )  # fmt: skip
 
+ALL_NAMES = (*DWARF_NAMES, *(f"xmm{number}" for number in range(16)))
+"""With those that a core's notes give no value of."""
+
+NOT_PRESERVED = (0, 1, 2, 4, 5, 8, 9, 10, 11)
+"""rax, rdx, rcx, rsi, rdi, r8 to r11: a call does not preserve them (System V psABI, figure 3.4)."""
+
 
 def from_prstatus(registers: dict[str, int]) -> Registers:
     """DWARF-numbered registers of a thread's NT_PRSTATUS."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,28 @@ def musl_crash(report: Report) -> bool | None:
     if name is not None and _MUSL_ALLOCATOR.fullmatch(plain(name)):
         return True
     return False if module is not None and _MUSL.fullmatch(PurePosixPath(module).name) else None
+
+
+def musl_reads_block(report: Report) -> bool:
+    """The fault is of a read that one of musl's checks of a block makes: a conditional jump over hlt follows it.
+
+    Its allocator reads what a block's header names before it compares it with the block; after a double free nothing is
+    named there.
+    """
+    frames, pc = views.crashing_frames(report), report.crash.pc
+    if (
+        not frames
+        or frames[0].module is None
+        or not views.raised_by_cpu(report)
+        or views.access_word(report) == "write"
+    ):
+        return False
+    if frames[0].function is not None and not _MUSL_ALLOCATOR.fullmatch(plain(frames[0].function)):
+        return False
+    code = [text for at, text in report.crash.disassembly if pc is not None and at >= pc]
+    checks = [at for at, (jump, stop) in enumerate(pairwise(code)) if jump.startswith("j") and stop == "hlt"]
+    named = _MUSL.fullmatch(PurePosixPath(frames[0].module).name) is not None
+    return bool(checks) and checks[0] in (1, 2) and (named or len(checks) > 1)
 
 
 def aborted(report: Report) -> bool:

@@ -52,6 +52,8 @@ _FUNCTIONS = (
         r"systrim|_mid_memalign|munmap_chunk|mremap_chunk|arena_get\w*|new_heap|heap_trim|ptmalloc_\w+|__malloc_\w+",
     ),
 )
+_GLIBC = re.compile(r"libc(?:-2\.\d+\.so|\.so\.6)")
+"""Helpers of several allocators have the same names (arena_for_chunk); here they are glibc's."""
 _NAMED = tuple((name, re.compile(pattern)) for name, pattern in _FUNCTIONS)
 _FREES = re.compile(
     r"_*(?:libc_|tc_|je_|mi_|rjem_|_rjem_je_)?(?:c?free|[sn]dallocx|dallocx|free_sized|free_aligned_sized|sdallocx)"
@@ -109,6 +111,8 @@ def _of(frame: Frame) -> tuple[str | None, bool]:
     if frame.function is None or frame.kind == "signal":
         return None, False
     of = next((allocator for allocator, pattern in _NAMED if pattern.fullmatch(name)), None)
+    if of is not None and frame.module is not None and _GLIBC.fullmatch(PurePosixPath(frame.module).name):
+        of = "glibc's malloc"
     return of, is_entry
 
 

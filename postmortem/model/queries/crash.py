@@ -23,6 +23,10 @@ SI_USER, SI_KERNEL, SI_QUEUE, SI_TKILL = 0, 128, -1, -6
 RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
 """With what a process sends itself a signal, by plain name."""
 
+_PYTHON = re.compile(r"libpython[\d.]+[^/]*\.so.*|python[\d.]*")
+_CGO_CALLS = ("runtime.cgocall", "runtime.cgocall.abi0")
+_GO_CLOSURE = re.compile(r"\.func\d+$")
+
 FIRST_PAGE = 4096
 NEAR_NULL = 65536
 """Addresses below are taken for a member of an object at address 0: vm.mmap_min_addr keeps them unmapped."""
@@ -90,27 +94,63 @@ def blamed_path(report: Report) -> str:
     found = blamed(report)
     if found is None:
         return "threads[0].frames[0].function"
-    return frame_path(report, found[0], "function" if found[1].function is not None else "pc")
+    if found[1].function is None:
+        return frame_path(report, found[0], "pc")
+    own = crashing_frames(report)[found[0]].function == found[1].function
+    return frame_path(report, found[0], "function" if own else "tail_call")
 
 
 def inside(report: Report) -> str:
     """ " in Cart::total(), checkout.cpp:42", or "" when nobody can be named."""
     found = blamed(report)
-    return f" in {culprit.label(found[1])}" if found else ""
+    inner = next(iter(crashing_frames(report)), None)
+    if inner is not None and _in_no_file(report, inner):
+        return f" in generated code at {inner.pc:#x}{called_by(report, 0)}"
+    return f" in {culprit.label(found[1])}{from_go(report, found[0])}" if found else ""
+
+
+def from_go(report: Report, index: int) -> str:
+    """ ", called from Go by main.lookup()" for a frame of C code that Go called."""
+    frames = crashing_frames(report)
+    crossing = next((i for i, frame in enumerate(frames) if frame.function in _CGO_CALLS), None)
+    if crossing is None or crossing < index:
+        return ""
+    callers = frames[crossing + 1 :]
+    found = culprit.first(callers)
+    while found is not None and _GO_CLOSURE.search(plain(found[1].function or "")):  # around the checks of pointers
+        following = culprit.first(callers[found[0] + 1 :])
+        parent = _GO_CLOSURE.sub("", plain(found[1].function or ""))
+        if following is None or plain(following[1].function or "") != parent:
+            break
+        found = found[0] + 1 + following[0], following[1]
+    return f", called from Go by {plain(found[1].function)}()" if found and found[1].function else ""
 
 
 def at_fault(report: Report) -> str:
     """As `inside`, but a fault in libc is said to be there: " in libc.so.6+0x16a499, called by order_name()"."""
     found = blamed(report)
     inner = next(iter(crashing_frames(report)), None)
+    if found is not None and found[0] == 0 and culprit.skipped_function(found[1].function or ""):
+        # A library that takes the place of libc's function: what it was given is its caller's.
+        return f"{inside(report)}{called_by(report, 0)}"
+    if inner is not None and found is not None and found[0] == 0 and _is_python(inner):
+        return f"{inside(report)}{_extension(report)}"
     if inner is None or inner.kind != "native" or not culprit.skipped_module(inner.module or ""):
         return inside(report)
     if found is not None and found[0] == 0:
         return inside(report)
     # Below a stub of generated code the native frames are missing that made the call.
     direct = found is not None and not any(frame.kind == "stub" for frame in crashing_frames(report)[: found[0] + 1])
-    by = f", called by {culprit.label(found[1])}" if found is not None and direct else ""
+    by = f", called by {culprit.label(found[1])}{from_go(report, found[0])}" if found is not None and direct else ""
     return f" in {culprit.label(inner)}{by}"
+
+
+def _in_no_file(report: Report, frame: Frame) -> bool:
+    """Code that some program made at run time: executable memory that belongs to no file."""
+    if frame.kind != "native" or frame.module is not None or frame.function is not None or frame.pc is None:
+        return False
+    found = mapping_at(report, frame.pc)
+    return found is not None and found[1].path is None and "x" in found[1].permissions
 
 
 def first_named(report: Report, test: Callable[[str], bool]) -> tuple[int, Frame] | None:
@@ -135,6 +175,39 @@ def caller_of(report: Report, index: int) -> tuple[int, Frame] | None:
     """The function to name among the callers of frame `index`."""
     found = culprit.first(crashing_frames(report)[index + 1 :])
     return (found[0] + index + 1, found[1]) if found else None
+
+
+def _is_python(frame: Frame) -> bool:
+    return frame.module is not None and _PYTHON.fullmatch(PurePosixPath(frame.module).name) is not None
+
+
+def _extension(report: Report) -> str:
+    """ ", called by describe(), desc.c:3": of a fault in CPython the function of an extension that called it."""
+    for frame in crashing_frames(report)[1:]:
+        if frame.trust == "scan" or (frame.function is not None and frame.function.startswith("_PyEval_")):
+            return ""
+        named = None if _is_python(frame) or culprit.installed_source(frame) else culprit.first((frame,))
+        if named is not None:
+            return f", called by {culprit.label(named[1])}"
+    return ""
+
+
+def caller_text(report: Report, index: int) -> str:
+    """Who called frame `index`: "total(), shop.c:3", "generated code at 0x7f…, called by run()"; "" when not known."""
+    above = next(iter(crashing_frames(report)[index + 1 :]), None)
+    if above is not None and above.trust != "scan" and _in_no_file(report, above):
+        return f"generated code at {above.pc:#x}{called_by(report, index + 1)}"
+    found = caller_of(report, index)
+    return f"{culprit.label(found[1])}{from_go(report, found[0])}" if found else ""
+
+
+def called_by(report: Report, index: int) -> str:
+    """ ", called by total()" for frame `index`; weaker words where a scan of the stack lies in between."""
+    found = caller_of(report, index)
+    if found is None:
+        return ""
+    guessed = any(frame.trust == "scan" for frame in crashing_frames(report)[index + 1 : found[0]])
+    return f", {'below' if guessed else 'called by'} {culprit.label(found[1])}"
 
 
 def fault_address(report: Report) -> Address | None:
@@ -231,6 +304,23 @@ def in_java_code(report: Report) -> bool:
     """The fault lies in code that the JVM generated, where it takes faults on purpose."""
     frames = crashing_frames(report)
     return bool(frames) and (frames[0].kind.startswith("java") or (java_process(report) and frames[0].kind == "stub"))
+
+
+def on_own_stack(report: Report) -> bool:
+    """The stack pointer is in the stack that the thread was started with.
+
+    Of the first thread that is the topmost writable mapping; of others libc puts the thread's descriptor, to which fs
+    points, at the end of it.
+    """
+    found = crashing_thread(report)
+    if found is None or found[1].stack is None:
+        return False
+    thread, stack = found[1], found[1].stack
+    if thread.tid == report.process.pid:
+        above = (m for m in report.mappings if m.start >= stack.end and "w" in m.permissions)
+        return next(above, None) is None
+    descriptor = thread.registers.get("fs_base")
+    return descriptor is not None and stack.start <= descriptor < stack.end
 
 
 def size_text(size: int) -> str:

@@ -8,6 +8,9 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
@@ -21,6 +24,18 @@ _PLUMBING = re.compile(
 )
 """Stubs of a JVM that belong to no function: a hole of the code cache, and the ways between Java and native code."""
 
+_INSTALLED = re.compile(
+    r"/usr/include/.*|.*/include/c\+\+/.*|.*/lib(?:64|32)?/gcc/[^/]+/[^/]+/include(?:-fixed)?/.*|.*/lib/clang/[^/]+/include/.*"
+)
+_RUST_LIBRARY = re.compile(r"/rustc/[0-9a-f]+/library/.*|.*/rustlib/src/rust/library/.*")
+"""Source of compilers and installed libraries whose functions are compiled into their callers."""
+_RUST_CRATES = re.compile(r"<*&?(?:dyn )?(?:core|std|alloc|__rustc|test)(?:\[[0-9a-f]+\])?::|_?_?rust_")
+_C_LIBRARY_SOURCE = re.compile(
+    r"(?:\.{1,2}/)?(?:sysdeps|string|malloc|nptl|stdlib|stdio-common|libio|io|socket|posix|debug|signal|wcsmbs|misc)/.*"
+)
+"""glibc's, which its build names by their folder in its tree."""
+_SHARED_LIBRARY = re.compile(r".*\.so(?:\.[\w.]+)?")
+
 
 @functools.cache
 def _patterns(name: str) -> re.Pattern[str]:
@@ -29,16 +44,53 @@ def _patterns(name: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{line})" for line in lines if line and not line.startswith("#")))
 
 
-@functools.lru_cache(maxsize=1 << 14)
 def skipped_function(function: str) -> bool:
-    """True for the functions of triage/lists/skip_functions.txt, by their plain name."""
+    """True for the functions of lists/skip_functions.txt and c_library_functions.txt, by their plain name."""
+    return _reporting_function(function) or _c_library_function(function)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _reporting_function(function: str) -> bool:
     return _patterns("skip_functions.txt").fullmatch(plain(function)) is not None
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _c_library_function(function: str) -> bool:
+    return _patterns("c_library_functions.txt").fullmatch(plain(function)) is not None
+
+
+def installed_source(frame: Frame) -> bool:
+    """True when the code is of a header of the compiler or of an installed library: no place of the program's own."""
+    if frame.kind != "native" or frame.file is None:
+        return False
+    if _RUST_LIBRARY.fullmatch(frame.file) and not frame.inlined:
+        # The line may be of what was inlined last; the function then still has its own name.
+        return frame.function is None or _RUST_CRATES.match(frame.function) is not None
+    return _INSTALLED.fullmatch(frame.file) is not None or _RUST_LIBRARY.fullmatch(frame.file) is not None
+
+
+def _is_file_of_inlined(frame: Frame) -> bool:
+    """A function of the program whose line is one of Rust's library, which was inlined there last."""
+    return frame.file is not None and _RUST_LIBRARY.fullmatch(frame.file) is not None and not installed_source(frame)
+
+
+def _of_c_library(frame: Frame) -> bool:
+    """A function that has the name of one of the C library, in a program that it may be linked into.
+
+    A program may have a function of that name, and so may a library that takes the C library's place: the source or the
+    module is its own then.
+    """
+    if frame.function is None or not _c_library_function(frame.function):
+        return False
+    if frame.file is not None and not installed_source(frame) and not _C_LIBRARY_SOURCE.fullmatch(frame.file):
+        return False
+    return frame.module is None or _SHARED_LIBRARY.fullmatch(PurePosixPath(frame.module).name) is None
 
 
 @functools.lru_cache(maxsize=1 << 12)
 def skipped_module(path: str) -> bool:
     """True for the modules of triage/lists/skip_modules.txt, by their file name."""
-    name = PurePosixPath(path.removesuffix(" (deleted)")).name
+    name = file_name(path)
     return _patterns("skip_modules.txt").fullmatch(name) is not None
 
 
@@ -48,22 +100,40 @@ def machinery(frame: Frame) -> bool:
         return True
     if frame.module is not None and skipped_module(frame.module):
         return True
-    return frame.function is not None and skipped_function(frame.function)
+    return _is_skipped(frame)
+
+
+def _is_skipped(frame: Frame) -> bool:
+    return frame.function is not None and (_reporting_function(frame.function) or _of_c_library(frame))
 
 
 def first(frames: Iterable[Frame]) -> tuple[int, Frame] | None:
     """Index and frame of the function to name; None when every frame is machinery, unnamed, or found by scanning.
 
     A word that a scan of the stack took for a return address may be a leftover of an earlier call: it names nobody.
+    A function of an installed header is named only when nothing else can be. A call that left by a tail call is named
+    by what was called, which has no frame: the frame is then its caller's with that function.
     """
     every = tuple(frames)
+    header: tuple[int, Frame] | None = None
     for index, frame in enumerate(every):
-        if machinery(frame) or frame.trust == "scan" or (frame.function is None and frame.module is None):
+        if frame.trust == "scan" or (frame.function is None and frame.module is None):
             continue
-        if frame.function is None and _is_within_machinery(every, index):
+        left = _left_by_tail_call(frame)
+        if left is not None and not machinery(left):
+            return index, left
+        if machinery(frame) or (frame.function is None and _is_within_machinery(every, index)):
             continue
-        return index, frame
-    return None
+        if not installed_source(frame):
+            return index, frame
+        header = header or (index, frame)
+    return header
+
+
+def _left_by_tail_call(frame: Frame) -> Frame | None:
+    if frame.tail_call is None:
+        return None
+    return msgspec.structs.replace(frame, function=frame.tail_call, tail_call=None, file=None, line=None)
 
 
 def _is_within_machinery(frames: tuple[Frame, ...], index: int) -> bool:
@@ -72,7 +142,7 @@ def _is_within_machinery(frames: tuple[Frame, ...], index: int) -> bool:
         if frame.module != frames[index].module:
             return False
         if frame.function is not None:
-            return skipped_function(frame.function)
+            return _is_skipped(frame)
     return False
 
 
@@ -85,7 +155,7 @@ def label(frame: Frame) -> str:
         return f"{module}+{frame.module_offset:#x}"
     name = frame.function if frame.kind.startswith("java") else plain(frame.function)
     text = f"{name}()"
-    if frame.file is None:
+    if frame.file is None or _is_file_of_inlined(frame):
         return text
     file = PurePosixPath(frame.file).name
     return f"{text}, {file}:{frame.line}" if frame.line else f"{text}, {file}"

@@ -81,6 +81,30 @@ def queues(report: Report) -> dict[tuple[int, int], tuple[int, ...]]:
     return {lock: tuple(members) for lock, members in grouped.items()}
 
 
+_NAMES = {"condvar": "condition variable", "futex": "lock or condition variable"}
+_SHOWN = 3
+
+
+def waiting(report: Report) -> str:
+    """ "2 of 3 threads wait for the rwlock at 0x… (in refresh(), lookup())": what most wait for, or "".
+
+    Who would end such a wait is not recorded, unlike a mutex's owner.
+    """
+    grouped: defaultdict[tuple[str, int], list[Thread]] = defaultdict(list)
+    for thread in report.threads:
+        wait = thread.wait
+        if wait is not None and wait.address is not None and wait.kind in (*LOCKS, "condvar", "semaphore", "barrier"):
+            grouped[wait.kind, wait.address].append(thread)
+    if not grouped:
+        return ""
+    (kind, address), threads = max(grouped.items(), key=lambda item: len(item[1]))
+    found = [culprit.first(thread.frames) for thread in threads]
+    places = list(dict.fromkeys(culprit.label(item[1]) for item in found if item is not None))
+    where = f" (in {', '.join(places[:_SHOWN])}{', …' if len(places) > _SHOWN else ''})" if places else ""
+    count = f"{len(threads)} of {len(report.threads)} threads {'waits' if len(threads) == 1 else 'wait'}"
+    return f"{count} for the {_NAMES.get(kind, kind)} at {address:#x}{where}"
+
+
 def name(thread: Thread) -> str:
     """ "transfer" (4711), or thread 4711 when it has no name of its own."""
     return f'"{thread.name}" ({thread.tid})' if thread.name else f"thread {thread.tid}"

@@ -61,10 +61,30 @@ def as_float(value: int) -> float | None:
     return None
 
 
+LOWEST_ERROR = (1 << 64) - 4095
+"""Pointers from here on are no addresses: what calls return instead of one, as MAP_FAILED, -1."""
+
+
+def as_error(value: int) -> str | None:
+    """A sentence on a small negative number that stands in a pointer's place."""
+    if value == (1 << 64) - 1:
+        return (
+            "All its bits are set: -1, which calls return instead of a pointer (MAP_FAILED, shmat), or memory that was"
+            " filled with 0xff."
+        )
+    if LOWEST_ERROR <= value < 1 << 64:
+        return f"It is {value - (1 << 64)} as a signed number: a negative result or error number taken for a pointer."
+    return None
+
+
 def describe(value: int) -> str | None:
     """A sentence on what the word looks like, or None."""
+    if (error := as_error(value)) is not None:
+        return error
     if found := poison(value):
-        return f"{value:#x} carries the pattern {found[0]}: {found[2]}."
+        text = as_text(value)
+        either = "" if text is None else f" It is the text {text!r}, too."
+        return f"{value:#x} carries the pattern {found[0]}: {found[2]}.{either}"
     if (text := as_text(value)) is not None:
         return f"The bytes of {value:#x} are text, {text!r}: a string was written over the pointer."
     if (text := as_wide_text(value)) is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from postmortem.model.queries.files import present
+
 if TYPE_CHECKING:
     from postmortem.model import Report
 
@@ -15,7 +17,7 @@ _SYSTEM = re.compile(r"(?:/usr)?/lib(?:32|64|x32)?/(?:[\w-]+-linux-gnu\w*/)?[^/]
 
 def foreign_libraries(report: Report) -> tuple[str, ...]:
     """Their names, in the order of the modules; () without a JVM whose home is known."""
-    paths = [module.path.removesuffix(" (deleted)") for module in report.modules]
+    paths = [present(module.path) for module in report.modules]
     homes = [match[1] for path in paths if (match := _LIBJVM.fullmatch(path))]
     if not homes:
         return ()

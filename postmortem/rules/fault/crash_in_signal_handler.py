@@ -24,11 +24,13 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+INSIDE = 59
+"""Of a fault inside a handler: below the causes that registers and memory speak for, above the plain fault."""
 FAULTS = (views.SIGSEGV, views.SIGBUS, views.SIGFPE, views.SIGILL)
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     found = views.crashing_thread(report)
     if found is None or views.java_process(report):
         return
@@ -81,14 +83,17 @@ def check(report: Report) -> Iterator[Finding]:
         or not views.raised_by_cpu(report)
     ):
         return
-    blamed = culprit.first(thread.frames[:below])
+    place = culprit.first(thread.frames[:below])
+    blamed = below - 1, thread.frames[below - 1]
     interrupted = culprit.first(thread.frames[below + 1 :])
-    handler = f" {culprit.label(blamed[1])}" if blamed else ""
+    known = blamed[1].trust != "scan" and (blamed[1].function is not None or blamed[1].module is not None)
+    handler = f" {culprit.label(blamed[1])}" if known else ""
+    where = f" in {culprit.label(place[1])}, called by" if place and place[0] != blamed[0] else " in"
     during = f", which interrupted {culprit.label(interrupted[1])}" if interrupted else ""
     name = first.name if first is not None else "A fault"
     yield Finding(
         rule=RULE.id,
-        title=f"{name} in the signal handler{handler}{during}",
+        title=f"{name}{where} {'the' if handler else 'a'} signal handler{handler}{during}",
         severity="critical",
         confidence="certain",
         claim="observation",
@@ -100,7 +105,7 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             ("crash.signal.name", "the fault"),
             (f"threads[{position}].frames[{below}].kind", "the signal frame below it"),
-            (f"threads[{position}].frames[{blamed[0]}].function" if blamed else "", "the handler"),
+            (f"threads[{position}].frames[{blamed[0]}].function" if handler else "", "the handler"),
         ),
         remedies=(
             (
@@ -108,6 +113,7 @@ def check(report: Report) -> Iterator[Finding]:
                 " write to a pipe and do the work outside."
             ),
         ),
+        specificity=INSIDE,
     )
 
 

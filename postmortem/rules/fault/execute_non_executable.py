@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -32,7 +31,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     index, mapping = found
     caller = views.caller_of(report, 0)
-    by = f", called by {culprit.label(caller[1])}" if caller else ""
+    by = f", called by {views.caller_text(report, 0)}" if caller else ""
     on_stack = mapping.kind is not None and "stack" in mapping.kind
     yield Finding(
         rule=RULE.id,

@@ -50,7 +50,10 @@ def check(report: Report) -> Iterator[Finding]:
     if views.raised_by_cpu(report) and frame is None and "unexpected signal" in text:
         return  # A fault in C code: it is reported as such.
     caller = views.caller_of(report, frame[0]) if frame else views.blamed(report)
-    where = f" in {culprit.label(caller[1])}" if caller else ""
+    where = f" in {culprit.label(caller[1])}{views.from_go(report, caller[0])}" if caller else ""
+    between = views.crashing_frames(report)[frame[0] + 1 : caller[0]] if frame and caller else ()
+    if caller is not None and any(item.trust == "scan" for item in between):
+        where = f" below {culprit.label(caller[1])}"  # who called the run-time was found by a scan
     first_line = (text.splitlines() or [""])[0][:200]
     yield Finding(
         rule=RULE.id,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, allocators, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.suspects import suspects
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -95,6 +96,8 @@ def check(report: Report) -> Iterator[Finding]:
         yield _stopped(report, musl)
         return
     inside = allocators.inside(report)
+    if inside is None and aborts.musl_reads_block(report):
+        inside = allocators.Inside("musl's malloc", 0, None)
     if inside is None or not views.raised_by_cpu(report) or _is_stack_used_up(report):
         return
     if views.signal_is(report, views.SIGSEGV, views.SIGBUS) or (
@@ -155,7 +158,7 @@ def _deed(report: Report, text: str, freeing: bool) -> str:
 
 def _stopped(report: Report, allocator: bool) -> Finding:
     caller = views.caller_of(report, 0)
-    by = f", called by {culprit.label(caller[1])}" if caller else ""
+    by = views.called_by(report, 0)
     label = culprit.label(views.crashing_frames(report)[0])
     return Finding(
         rule=RULE.id,
@@ -185,7 +188,7 @@ def _crashed(report: Report, inside: allocators.Inside) -> Finding:
     frames = views.crashing_frames(report)
     label = culprit.label(frames[0])
     caller = views.caller_of(report, inside.outermost)
-    by = f", called by {culprit.label(caller[1])}" if caller else ""
+    by = views.called_by(report, inside.outermost)
     asked = {True: "freeing", False: "allocating", None: ""}[inside.frees]
     deed = f" while {asked}" if asked else ""
     stops = not views.signal_is(report, views.SIGSEGV, views.SIGBUS)
@@ -241,7 +244,7 @@ def _remedies(report: Report) -> tuple[str, ...]:
     if not views.java_process(report):
         return _REMEDIES
     foreign = {
-        jvm_frames.file_name(module.path)
+        file_name(module.path)
         for module in report.modules
         if ".so" in module.path
         and not module.path.startswith(_SYSTEM)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import locks
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -61,6 +62,8 @@ def check(report: Report) -> Iterator[Finding]:
     user = f" of user {signal.sender_uid}" if signal.sender_uid is not None else ""
     where = "" if _is_launcher(report) else views.inside(report)
     operation = _operation(report)
+    supervised = signal.name in ("SIGABRT", "SIGQUIT") and not command
+    waiting = locks.waiting(report) if supervised and not views.java_process(report) else ""
     yield Finding(
         rule=RULE.id,
         title=f"{signal.name} sent by {sender}{guess}: not a crash of its own",
@@ -71,7 +74,8 @@ def check(report: Report) -> Iterator[Finding]:
             f"{signal.name} came from {sender}{user}. No instruction of this process faulted; its stacks show"
             " what it was doing when the signal"
             f" came{' (the first thread was' + where + ')' if where else ''}."
-            + (_SUPERVISED if signal.name in ("SIGABRT", "SIGQUIT") and not command else "")
+            + (_SUPERVISED if supervised else "")
+            + (f" {waiting}." if waiting else "")
             + (_COMMANDED if command else "")
             + (f" The VM was at a safepoint for {operation}: all Java threads stood still." if operation else "")
         ),

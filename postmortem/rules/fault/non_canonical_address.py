@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import operands
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import describe
 from postmortem.model.queries.variables import operand_evidence
@@ -23,6 +24,10 @@ from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_NO_PATTERN = "Its bytes show no known pattern."
+_POINTER = "The memory that held the pointer was overwritten, never set, or freed."
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -54,15 +59,14 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
     deed = "Call or jump to" if execute else f"{views.access_word(report).capitalize()} through"
     return Finding(
         rule=RULE.id,
-        title=f"{deed} the non-canonical pointer {address:#x}{views.at_fault(report)}",
+        title=f"{deed} the non-canonical pointer {address:#x}{views.at_fault(report)}{operands.remark(report)}",
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"{address:#x} is no address on x86-64: bits 63 to 47 must be equal. For this fault the kernel"
             " reports address 0, which does not mean a null pointer; the address is computed from the"
-            f" operand and the registers. {looks or 'Its bytes show no known pattern.'} The memory that held"
-            " the pointer was overwritten, never set, or freed."
+            f" operand and the registers. {operands.sentence(report) or f'{looks or _NO_PATTERN} {_POINTER}'}"
         ),
         evidence=proof(
             report,
@@ -87,6 +91,12 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
 def _returned(report: Report, address: Address, where: str, looks: str | None) -> Finding:
     """The function was about to return: what it took for its return address lay in its own frame's reach."""
     inside = views.inside(report)
+    guess = f"Something wrote over the frame{inside}: most often a local array was filled beyond its end."
+    if not views.on_own_stack(report):
+        guess = (
+            "The stack pointer is not in the stack that the thread was started with: the stack of a coroutine was freed"
+            " and used for something else, or was written over."
+        )
     return Finding(
         rule=RULE.id,
         title=f"Return to {address:#x}{inside}: the return address was overwritten",
@@ -95,8 +105,7 @@ def _returned(report: Report, address: Address, where: str, looks: str | None) -
         claim="observation",
         explanation=(
             f"The instruction is a return, and {address:#x}, which it took from the stack, is no address on x86-64."
-            f" {looks or 'Its bytes show no known pattern.'} Something wrote over the frame{inside}: most often a local"
-            " array was filled beyond its end. The callers can't be told any more."
+            f" {looks or _NO_PATTERN} {guess} The callers can't be told any more."
         ),
         evidence=proof(
             report,

@@ -12,10 +12,13 @@ What to do: look at who produces the pointer; -fsanitize=null names the expressi
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import pointers
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.variables import variable_path
 from postmortem.rules.rule import Rule
@@ -23,6 +26,10 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+FARTHEST_MEMBER = 0xFFF
+"""Members lie this far from the start of an object as a rule; a base register beyond held a number of its own."""
+_PRINTF = re.compile(r"_*(?:IO_)?v?\w*printf\w*")
 
 RIVALS = (
     "A small number that was taken for a pointer: an index, a handle, an error code.",
@@ -32,7 +39,7 @@ RIVALS = (
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     address = views.fault_address(report)
     if address is None or not 0 <= address < views.NEAR_NULL or views.pc_is_fault(report):
         return
@@ -44,8 +51,10 @@ def check(report: Report) -> Iterator[Finding]:
     if views.mapping_at(report, address) is not None:
         return
     found = views.faulting_operand(report)
+    if found is not None and pointers.as_error(found[1].base_value or 0) is not None:
+        return  # -1 and a member's offset
     access = views.access_word(report)
-    confidence, reading = _reading(found[1] if found else None, address)
+    confidence, reading = _reading(report, found[1] if found else None, address)
     if views.in_java_code(report):
         confidence = "possible"
         reading += (
@@ -59,11 +68,18 @@ def check(report: Report) -> Iterator[Finding]:
         target = None if found is None else found[1].target
         reading += f", and {target} was wanted." if target else "."
     at = "at address 0" if address == 0 else f"at offset {address:#x}"
+    title = f"Null pointer {access} {at}{views.at_fault(report)}{named}"
+    number = found[1].base_value if found is not None else None
+    if number and (number > FARTHEST_MEMBER or _printing(report)):
+        deed = {"read": "Read", "write": "Write"}.get(access, "Access")
+        title = f"{deed} through {number:#x}, a small number in a pointer's place,{views.at_fault(report)}"
+    if number and _printing(report):
+        reading += " A function of the printf family was at a string: the argument of its %s is not one."
     where = views.inside(report)
     operand = f"crash.operands[{found[0]}]" if found else "crash.operands[0]"
     yield Finding(
         rule=RULE.id,
-        title=f"Null pointer {access} {at}{views.at_fault(report)}{named}",
+        title=title,
         severity="critical",
         confidence=confidence,
         claim="cause",
@@ -94,8 +110,17 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-def _reading(operand: Operand | None, address: int) -> tuple[Confidence, str]:
+def _printing(report: Report) -> bool:
+    """A string function of libc works for one of the printf family."""
+    inner = views.crashing_frames(report)[:4]
+    names = [plain(frame.function or "") for frame in inner if frame.trust != "scan"]
+    return bool(names) and names[0].startswith(("str", "mem", "wcs")) and any(_PRINTF.fullmatch(n) for n in names[1:])
+
+
+def _reading(report: Report, operand: Operand | None, address: int) -> tuple[Confidence, str]:
     """How sure, and which register was null."""
+    if operand is None and report.crash.instruction is not None:
+        return "likely", "The registers at the fault are not known, so which of them was null is not, either."
     if operand is None:
         return "likely", "The instruction could not be decoded, so which register was null is not known."
     member = f", so {address:#x} is the offset of the member that was wanted" if address else ""

@@ -32,6 +32,9 @@ RIVALS = (
 """What stays open where the finding is not certain."""
 
 
+_NO_CALL = "The call instruction could not be read: a jump leaves none (a tail call)."
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     pc = report.crash.pc
@@ -41,8 +44,11 @@ def check(report: Report) -> Iterator[Finding]:
         return  # A log without siginfo still has the pc in its head.
     caller = views.caller_of(report, 0)
     site = report.crash.call_site
-    by = f" by {culprit.label(caller[1])}" if caller else ""
+    by = f" by {views.caller_text(report, 0)}" if caller else ""
     through = f" through {site}" if site else ""
+    frames = views.crashing_frames(report)
+    if len(frames) > 1 and frames[1].kind == "signal":
+        by = " in a signal handler" + (f", which interrupted {culprit.label(caller[1])}" if caller else "")
     yield Finding(
         rule=RULE.id,
         title=f"Call of a null function pointer{by}",
@@ -51,7 +57,7 @@ def check(report: Report) -> Iterator[Finding]:
         claim="cause",
         rivals=RIVALS,
         explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
-        + (f"The call{through} made it; its target was null." if site else "The call instruction could not be read.")
+        + (f"The call{through} made it; its target was null." if site else _NO_CALL)
         + (
             " A displacement in that operand is the slot of a table of functions or a vtable."
             if site and "[" in site
@@ -67,7 +73,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             (
-                f"Check the pointer that{by.replace(' by', '') or ' the caller'} calls through: a callback"
+                f"Check the pointer that{by[3:] if by.startswith(' by') else ' the caller'} calls through: a callback"
                 " never registered, a dlsym result not checked, a weak symbol that nothing defines, an"
                 " object already destroyed."
             ),

@@ -3,8 +3,9 @@
 What it finds: a function returned to where no code is: the address was taken from the stack.
 Why it matters: the function that returned is gone from the stack; who wrote over its frame is near, most often itself.
 Evidence it needs: pc in no executable memory and just below the stack pointer still, and no call there that led to it.
-False alarms: code that switches stacks or pushes an address to "return" to it.
-Rivals excluded: a call through a bad pointer: the word at the stack pointer is no return address of such a call.
+False alarms: code that switches stacks or pushes an address to "return" to it; where these stay open it is likely only.
+Rivals excluded: a call through a bad pointer: the word at the stack pointer is no return address of such a call; a
+switch to a stack that was freed: the stack pointer lies in the thread's own.
 What to do: look at the local arrays of the functions that were called last.
 """
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_SWITCHED = "A switch to a stack (a coroutine's) that was freed or never set up."
+_PUSHED = "An address that the code pushed to jump to it."
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     pc = report.crash.pc
@@ -31,6 +36,8 @@ def check(report: Report) -> Iterator[Finding]:
         return
     pattern = pointers.poison(pc) or pointers.as_text(pc)
     spread = _spread(report)
+    own = views.on_own_stack(report)
+    proven = own and (pattern or spread)
     caller = next(
         ((i, f) for i, f in enumerate(views.crashing_frames(report)[1:], 1) if not culprit.machinery(f)), None
     )
@@ -38,7 +45,7 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=f"Return to {pc:#x}, where no code is: a return address was overwritten",
         severity="critical",
-        confidence="certain" if pattern or spread else "likely",
+        confidence="certain" if proven else "likely",
         claim="cause",
         explanation=(
             f"{pc:#x} lies just below the stack pointer, where a return takes its address, and no call led there."
@@ -47,7 +54,7 @@ def check(report: Report) -> Iterator[Finding]:
             + "Something wrote over the frame of the function that returned: most often a local array was filled beyond"
             " its end by that function or by one that it passed the array to."
         ).replace("  ", " "),
-        rivals=() if pattern or spread else ("A switch of stacks, or a frame (a coroutine's) that was freed.",),
+        rivals=() if proven else (_PUSHED,) if own else (_SWITCHED, _PUSHED),
         evidence=proof(
             report,
             ("crash.pc", "where execution went"),

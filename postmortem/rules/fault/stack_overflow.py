@@ -40,7 +40,7 @@ RIVALS = ("A wild pointer that happened to hit the page below the stack.",)
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     address = views.fault_address(report)
     found = views.crashing_thread(report)
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
@@ -63,7 +63,11 @@ def check(report: Report) -> Iterator[Finding]:
         else f"Stack overflow{where}"
     )
     limit = f" of {views.size_text(size)}" if size else ""
-    text = f"The {views.access_word(report)} at {address:#x} {kind}: the stack{limit} is used up."
+    used_up = f"the stack{limit} is used up."
+    if kind == _FAR and sp is not None and size and thread.tid == report.process.pid:
+        # The first thread's stack is mapped as far as it has grown, which is not how far it may.
+        used_up = "further than the stack may grow."
+    text = f"The {views.access_word(report)} at {address:#x} {kind}: {used_up}"
     if cycle:
         deep = cycle.period * cycle.count
         text += f" The frames repeat with period {cycle.period}, {least}{cycle.count} times ({deep} frames): {names}."
@@ -143,11 +147,14 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
     )
     if above is None or not near:
         return None
+    callers = _stack_of_callers(report, thread)
+    if callers is not None and not callers.start - LARGEST_GUARD <= sp < callers.end:
+        # One frame threw the stack pointer past whatever lies below the stack: guards, arenas, other mappings.
+        return (_FAR, callers.end - callers.start) if 0 < callers.start - sp <= LARGEST_JUMP else None
     if mapped is not None and above.start == mapped[1].end:
         return _GUARD, above.end - above.start
     if "stack" in (above.kind or above.path or "") and above.start - sp <= LARGEST_JUMP:
         return (_BELOW if above.start - sp <= NEAR else _FAR), above.end - above.start
-    callers = _stack_of_callers(report, thread)
     if callers is not None and 0 < callers.start - sp <= LARGEST_JUMP:
         return _FAR, callers.end - callers.start
     return None

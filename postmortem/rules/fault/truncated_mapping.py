@@ -10,11 +10,11 @@ What to do: write a new file and rename it over the old one; never truncate a fi
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Mapping, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import DELETED, file_name
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
@@ -22,7 +22,6 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DELETED = " (deleted)"
 TMPFS = ("/dev/shm/", "/memfd:", "/run/shm/", "/SYSV")
 
 
@@ -38,8 +37,9 @@ def check(report: Report) -> Iterator[Finding]:
     if mapping.path is None or mapping.path.startswith("["):
         return
     offset = address - mapping.start + (mapping.offset or 0)
-    name = PurePosixPath(mapping.path.removesuffix(DELETED)).name
-    module = any(m.path == mapping.path for m in report.modules)
+    name = file_name(mapping.path)
+    # Any mapped file counts as a module until its file is seen, which may be gone; code makes it one.
+    module = any(m.path == mapping.path and "x" in m.permissions for m in report.mappings)
     # A write asks the file system for a page that the file does not have yet; in a tmpfs a read does, too.
     shared = mapping.path.startswith(TMPFS)
     full = not module and (shared or ("w" in mapping.permissions and views.access_word(report) != "read"))

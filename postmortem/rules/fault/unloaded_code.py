@@ -4,7 +4,7 @@ What it finds: a thread executes in a gap between mappings that its own start ro
 Why it matters: the code was there when the thread began to run it; it was unmapped under the thread, as dlclose() does.
 Evidence it needs: pc in no mapping, and words of the thread's descriptor or stack that point into the same gap.
 False alarms: generated code whose memory the program unmapped leaves the same traces; the words say so.
-Rivals excluded: an overwritten pointer: the thread's start routine, other than pc, or return addresses lie in that gap.
+Rivals excluded: none for certain: that code was there shows, whether a library's or generated does not.
 What to do: stop and join the threads of a library, and take back its handlers, before it is closed; or never unload it.
 """
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_GENERATED = "Generated code whose memory the program unmapped while it was in use."
+
+
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     pc = report.crash.pc
@@ -34,7 +37,7 @@ def check(report: Report) -> Iterator[Finding]:
     others = [i for i, item in enumerate(report.crash.code_references) if item.value != pc]
     if began is None and not others and not handler:
         return
-    proven = any(report.crash.code_references[i].place == "thread descriptor" for i in others) or len(others) > 1
+    was_code = any(report.crash.code_references[i].place == "thread descriptor" for i in others) or len(others) > 1
     thread = views.crashing_thread(report)
     name = f" {thread[1].name}" if thread is not None and thread[1].name else ""
     below, above = views.neighbours(report, pc)
@@ -42,9 +45,9 @@ def check(report: Report) -> Iterator[Finding]:
     who = "A signal handler" if handler else f"Thread{name}"
     yield Finding(
         rule=RULE.id,
-        title=f"{who} ran code that is no longer mapped: its library was unloaded (dlclose)",
+        title=f"{who} ran code that is no longer mapped: its library was unloaded (dlclose), or generated code freed",
         severity="critical",
-        confidence="certain" if proven else "likely",
+        confidence="likely",
         claim="cause",
         explanation=(
             f"{pc:#x} lies in a gap{gap}"
@@ -54,7 +57,9 @@ def check(report: Report) -> Iterator[Finding]:
             + ". The code was mapped when it began to run and was unmapped under it: a library that was closed while"
             " one of its threads or handlers lived, or generated code that the program unmapped."
         ),
-        rivals=() if proven else ("A pointer that was never valid, given to pthread_create or sigaction.",),
+        rivals=(_GENERATED,)
+        if was_code
+        else (_GENERATED, "A pointer that was never valid, given to pthread_create or sigaction."),
         evidence=proof(
             report,
             ("crash.signal.code_name", "nothing is mapped at pc"),

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit
+from postmortem.model.queries import operands
 from postmortem.model.queries.paths import proof
-from postmortem.model.queries.pointers import describe
+from postmortem.model.queries.pointers import as_error, describe
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+KERNEL = 1 << 63
+"""Addresses from here on are the kernel's: no mapping of the process is near."""
 CLOSE = 1 << 16
 """Bytes from a mapping within which an overrun or underrun of it is the first guess."""
 FAR = 1 << 30
@@ -31,23 +33,30 @@ FAR = 1 << 30
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     address = views.fault_address(report)
     if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SEGV_MAPERR:
         return
-    if address is None or address < views.NEAR_NULL:
+    if address is None or (address < views.NEAR_NULL and not _from_error(report)):
         return
     executing = views.pc_is_fault(report)
     caller = views.caller_of(report, 0) if executing else None
+    looks = describe(address)
     if executing:
         title = f"Call or jump to the unmapped address {address:#x}" + (
-            f" from {culprit.label(caller[1])}" if caller else ""
+            f" from {views.caller_text(report, 0)}" if caller else ""
         )
     else:
+        found = views.faulting_operand(report)
+        pointer = describe(found[1].base_value) if found and found[1].base_value is not None else None
+        if looks is None and pointer is not None and found is not None:
+            looks = f"Register {found[1].base} held the pointer, {found[1].base_value:#x}. {pointer}"
         word = {"read": "Read of", "write": "Write to"}.get(views.access_word(report), "Access to")
-        title = f"{word} the unmapped address {address:#x}{views.at_fault(report)}"
+        title = f"{word} the unmapped address {address:#x}{views.at_fault(report)}{operands.remark(report)}"
     below, above = views.neighbours(report, address)
     near: list[str] = []
+    if address >= KERNEL:
+        below = above = None
     if below and address - below[1].end <= FAR:
         near.append(f"{views.size_text(address - below[1].end)} past the end of {views.mapping_text(below[1])}")
     if above and above[1].start - address <= FAR:
@@ -60,6 +69,7 @@ def check(report: Report) -> Iterator[Finding]:
         guess = "The pointer was overwritten, never set, or its memory was unmapped."
         if all(distance is None or distance > FAR for distance in (behind, before)):
             guess = f"That is far from memory in use. {guess}"
+    guess = operands.sentence(report) or guess
     if executing:
         guess = "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
     yield Finding(
@@ -70,7 +80,7 @@ def check(report: Report) -> Iterator[Finding]:
         claim="observation",
         explanation=f"No mapping holds {address:#x}"
         + (f"; it lies {' and '.join(near)}" if near else "")
-        + f". {describe(address) or ''} {guess}".replace("  ", " "),
+        + f". {looks or ''} {guess}".replace("  ", " "),
         evidence=proof(
             report,
             *operand_evidence(report),
@@ -90,6 +100,12 @@ def check(report: Report) -> Iterator[Finding]:
             "Rebuild with -fsanitize=address and run the same input, or run it under valgrind.",
         ),
     )
+
+
+def _from_error(report: Report) -> bool:
+    """-1 or another negative number was the pointer, and the offset of a member turned it into a small address."""
+    found = views.faulting_operand(report)
+    return found is not None and as_error(found[1].base_value or 0) is not None
 
 
 RULE = Rule(id="unmapped-address", group="fault", specificity=40, check=check, documentation=__doc__ or "")

@@ -1,7 +1,7 @@
 """Use of freed memory.
 
-What it finds: a bad pointer whose bits are what an allocator or a pool leaves in freed memory: a safe-
-linked list pointer of glibc's tcache or fastbins, or a fill pattern.
+What it finds: a bad pointer whose bits are what an allocator or a pool leaves in freed memory: a safe-linked list
+pointer of glibc's tcache or fastbins, the word by which the tcache marks a block, or a fill pattern.
 Why it matters: the pointer itself was never wrong; the object it was read from had been freed.
 Evidence it needs: a fault with a computed address or base register, and the mappings.
 False alarms: fill patterns also mark memory never set, and other data can look like a safe-linked pointer
@@ -38,9 +38,11 @@ def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
         return
+    if report.crash.mnemonic in ("ret", "retq"):
+        return  # What a return took for its address lay on the stack.
     operand = views.faulting_operand(report)
     for where, value in _suspects(report):
-        found = _pattern(report, value) or _safe_linked(report, value)
+        found = _marked(report, value) or _pattern(report, value) or _safe_linked(report, value)
         if found is None:
             continue
         confidence, short, reading, extra = found
@@ -102,6 +104,20 @@ def _suspects(report: Report) -> Iterator[tuple[str, int]]:
         yield views.fault_address_path(report), address
 
 
+def _marked(report: Report, value: int) -> tuple[Confidence, str, str, str] | None:
+    """As _pattern, for the random word that glibc 2.34 and newer write behind the link of a freed block."""
+    mark = report.native.freed_mark
+    if mark is None or value != mark:
+        return None
+    return (
+        "likely",
+        "glibc's mark of a freed block",
+        f"{value:#x} is the random word that glibc writes into each block of its cache of freed blocks, and clears when"
+        " the block is given out again.",
+        "native.freed_mark",
+    )
+
+
 def _pattern(report: Report, value: int) -> tuple[Confidence, str, str, str] | None:
     """(confidence, what it is, sentence, path of more evidence) of a fill pattern."""
     perturb = report.process.environment.get("MALLOC_PERTURB_", "")
@@ -122,6 +138,8 @@ def _pattern(report: Report, value: int) -> tuple[Confidence, str, str, str] | N
     pattern, owner, meaning = found
     module = views.has_module(report, owner) if owner != "any" else None
     confidence: Confidence = "likely" if len(pattern) > 2 or module or value >= 1 << 47 else "possible"
+    if owner != "any" and module is None:
+        confidence = "possible"  # Its writer may be linked in, but nothing shows it.
     by = f" {module} is loaded, which writes it." if module else ""
     return (
         confidence,

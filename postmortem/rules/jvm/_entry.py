@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _threads as jvm_threads
@@ -120,7 +121,7 @@ def _without_java(report: Report, between: Sequence[Item], library: int) -> str:
         return "The thread is one that the agent started through the JVM (JVMTI's RunAgentThread)."
     program = next((frame for text, frame in names if text == "main" and frame.module is not None), None)
     if program is not None:
-        who = jvm_frames.file_name(program.module or "")
+        who = file_name(program.module or "")
         return f"The thread runs main() of {who}, and has no Java frames."
     if any(jvm_frames.is_vm(frame) for _, frame in between):
         return ""

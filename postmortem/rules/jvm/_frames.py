@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name, present
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.systems import system
 
@@ -71,11 +72,6 @@ class Site(NamedTuple):
     java: tuple[int, Frame] | None
 
 
-def file_name(path: str) -> str:
-    """Last component of a Unix or Windows path, without " (deleted)"."""
-    return path.removesuffix(" (deleted)").replace("\\", "/").rsplit("/", 1)[-1]
-
-
 def is_vm(frame: Frame) -> bool:
     """C++ code of the VM."""
     return frame.module is not None and _LIBJVM.fullmatch(file_name(frame.module)) is not None
@@ -138,7 +134,7 @@ def is_jdk_library(report: Report, path: str) -> bool:
 
 def _java_home(report: Report) -> str | None:
     for module in report.modules:
-        path = module.path.removesuffix(" (deleted)").replace("\\", "/")
+        path = present(module.path).replace("\\", "/")
         if _LIBJVM.fullmatch(file_name(path)) and "/" in path:
             for marker in ("/lib/", "/bin/"):
                 if marker in path:
@@ -146,10 +142,17 @@ def _java_home(report: Report) -> str | None:
     return None
 
 
+_WITHOUT_JVM = 256
+"""Frames that are looked at in a process without a JVM: none of a hundred thousand is Java."""
+
+
 def site(report: Report) -> Site:
     """Where the crashing thread was."""
     native: list[tuple[int, Frame]] = []
-    for index, frame in enumerate(views.crashing_frames(report)):
+    frames = views.crashing_frames(report)
+    if len(frames) > _WITHOUT_JVM and not (views.java_process(report) or views.is_log(report)):
+        frames = frames[:_WITHOUT_JVM]
+    for index, frame in enumerate(frames):
         if is_java(frame):
             return Site(tuple(native), (index, frame))
         if frame.kind != "signal":

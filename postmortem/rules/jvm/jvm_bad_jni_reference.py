@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -54,7 +55,7 @@ RIVALS = (
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     found = jvm_frames.library_frame(report)
     if not jvm_views.memory_fault(report) or jvm_views.lost_page(report) or not jvm_views.is_jvm(report):
         return
@@ -82,7 +83,7 @@ def check(report: Report) -> Iterator[Finding]:
     if entry is None and jvm_frames.site(report).java is None:
         return
     method = jvm_frames.native_method(report)
-    library = jvm_frames.file_name(frame.module)
+    library = file_name(frame.module)
     function = plain(entry[1].function or "") if entry else "a JNI function"
     address = views.fault_address(report)
     at = f" The fault is at {address:#x}" if address is not None else ""
@@ -137,7 +138,7 @@ def _unattached(report: Report) -> tuple[int, Frame] | None:
 
 def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple[int, Frame, int] | None) -> Finding:
     function = plain(called[1].function or "")
-    library = f"{culprit.label(found[1])} of {jvm_frames.file_name(found[1].module or '')}" if found else "Native code"
+    library = f"{culprit.label(found[1])} of {file_name(found[1].module or '')}" if found else "Native code"
     place = f", in {culprit.label(found[1])}" if found else ""
     crashing = views.crashing_thread(report)
     tid = crashing[1].tid if crashing is not None else None

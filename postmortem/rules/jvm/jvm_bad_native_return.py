@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -34,7 +35,7 @@ _FARTHEST = 1 << 20
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     frame = jvm_frames.top(report)
     if frame is None or not jvm_views.memory_fault(report) or jvm_views.foreign_handler(report) is not None:
         return
@@ -47,7 +48,7 @@ def check(report: Report) -> Iterator[Finding]:
     index = next(n for n, other in enumerate(views.crashing_frames(report)) if other is frame)
     known = frame.function is not None and "." in frame.function
     method = f"the native method {frame.function}()" if known else "a native method"
-    library = jvm_frames.file_name(frame.native_library) if frame.native_library else None
+    library = file_name(frame.native_library) if frame.native_library else None
     of = f" of {library}" if library else ""
     caller = jvm_frames.java_caller(report, index)
     by = f" {culprit.label(caller[1])} had called it." if caller else ""

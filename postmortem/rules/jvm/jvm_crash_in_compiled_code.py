@@ -33,7 +33,7 @@ MOST_NAMED = 5
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if (
         not jvm_views.own_fault(report)
         or jvm_stack.in_stack_guard(report)

@@ -42,7 +42,7 @@ _OWN = {
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     check_failed = jvm_views.internal_error(report)
     if not (jvm_views.own_fault(report) or check_failed is not None) or jvm_threads.role(report) != "compiler":
         return

@@ -93,7 +93,7 @@ _FLAGS = {
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     failed = jvm_views.internal_error(report)
     if not (jvm_views.own_fault(report) or failed is not None) or jvm_views.lost_page(report):
         return

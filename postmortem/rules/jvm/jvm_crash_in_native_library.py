@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Confidence, Finding, Frame, Report
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.systems import system
@@ -41,7 +42,7 @@ _FORK = "Call nothing of the JVM, and no malloc, between fork() and exec(); star
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if not jvm_views.is_jvm(report) or not (jvm_views.own_fault(report) or jvm_views.ended_by_itself(report)):
         return
     raw = unrelocated.call(report)
@@ -66,7 +67,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     if jvm_views.ended_by_itself(report) and not (aborts.aborted(report) or _raises(report, index)):
         return
-    library = jvm_frames.file_name(frame.module)
+    library = file_name(frame.module)
     agent = _agent(report, library)
     framework = jvm_frames.is_framework(report, frame.module)
     program = agent is None and not from_jdk and not framework and _is_program(report, frame.module)
@@ -225,7 +226,7 @@ def _mixed_libc(report: Report) -> str:
     if found is None:
         return ""
     return (
-        f"The process has musl as its libc and {jvm_frames.file_name(found)} mapped as well: a library that was"
+        f"The process has musl as its libc and {file_name(found)} mapped as well: a library that was"
         " built for"
         " glibc, which musl or gcompat serve in part only."
     )
@@ -247,7 +248,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     frames = views.crashing_frames(report)
     frame = frames[index]
     assert frame.module is not None
-    library = jvm_frames.file_name(frame.module)
+    library = file_name(frame.module)
     label = culprit.label(frame)
     name = jvm_views.fault_name(report)
     if jvm_views.ended_by_itself(report):
@@ -287,7 +288,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         return "Jump to nowhere in", f"{label} of {library} called {target}, where there is no code: {name}."
     inner = frames[0]
     if index and inner.kind == "native" and (inner.function is not None or inner.module is not None):
-        libc = jvm_frames.file_name(inner.module or "") or "libc"
+        libc = file_name(inner.module or "") or "libc"
         place = f"{plain(inner.function)}() of {libc}" if inner.function is not None else culprit.label(inner)
         return _within(name, inner), (
             f"{name}{at} was raised in {place}, which {label} of {library} had called.{_allocator(inner)}"
@@ -341,8 +342,8 @@ def _is_program(report: Report, module: str) -> bool:
     """The executable; a log does not tell which that is, but libraries have a suffix."""
     executable = report.process.executable
     if executable is not None:
-        return jvm_frames.file_name(executable) == jvm_frames.file_name(module)
-    return views.is_log(report) and "." not in jvm_frames.file_name(module)
+        return file_name(executable) == file_name(module)
+    return views.is_log(report) and "." not in file_name(module)
 
 
 def _kind(from_jdk: bool, agent: str | None, program: bool, framework: bool = False) -> str:
@@ -361,7 +362,7 @@ def _agent(report: Report, library: str) -> str | None:
     for argument in report.jvm.arguments if report.jvm is not None else ():
         for option in ("-agentpath:", "-agentlib:"):
             if argument.startswith(option):
-                value = jvm_frames.file_name(argument.removeprefix(option).split("=", 1)[0])
+                value = file_name(argument.removeprefix(option).split("=", 1)[0])
                 if value in (library, stem):
                     return option + value
     return None
@@ -373,7 +374,7 @@ def _called(report: Report, index: int) -> str:
         if frame.module is None or frame.kind != "native" or frame.trust == "scan":
             return ""
         if not jvm_frames.is_system(frame.module) and not jvm_frames.is_framework(report, frame.module):
-            return f", called by {culprit.label(frame)} of {jvm_frames.file_name(frame.module)}"
+            return f", called by {culprit.label(frame)} of {file_name(frame.module)}"
     return ""
 
 

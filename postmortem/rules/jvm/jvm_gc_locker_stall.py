@@ -16,6 +16,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report, Thread
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -50,7 +51,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     index, thread, (number, method) = inside[0]
     frame = thread.frames[number]
-    library = jvm_frames.file_name(frame.module or "")
+    library = file_name(frame.module or "")
     name = (thread.java.name if thread.java is not None else None) or f"thread {thread.tid}"
     java = jvm_frames.java_place(thread.frames[method])
     label = f"{plain(frame.function)}()" if frame.function else "native code"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report, VmError
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -100,7 +101,7 @@ def _named_pc(report: Report, said: str) -> str:
     module = next((m for m in report.modules if m.start <= pc < m.end), None)
     mapping = views.mapping_at(report, pc)
     if module is not None:
-        place = f"{jvm_frames.file_name(module.path)}+{pc - module.bias:#x}"
+        place = f"{file_name(module.path)}+{pc - module.bias:#x}"
     elif mapping is not None:
         place = views.mapping_text(mapping[1])
     else:
@@ -152,7 +153,7 @@ def _timeout(report: Report) -> Iterator[Finding]:
 def _place(error: VmError) -> str:
     if error.file is None:
         return ""
-    name = jvm_frames.file_name(error.file)
+    name = file_name(error.file)
     return f"{name}:{error.line}" if error.line is not None else name
 
 

@@ -52,7 +52,10 @@ RIVALS = ("Another reason for which the process was ended while its heap was ful
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding: certain where the VM said so, possible where the heap is just full."""
+    """At most one finding: certain where the VM said so, possible where the heap is just full.
+
+    Long: most of it is the text of the finding, which is read in one piece.
+    """
     heap = jvm_views.heap(report)
     array = jvm_exhaustion.ran_out_of(report, jvm_exhaustion.ARRAY)
     if array is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -42,7 +43,7 @@ def check(report: Report) -> Iterator[Finding]:
     checked = next((plain(f.function) for i, f in native if i >= index and f.function and CHECKS in f.function), None)
     by_check = name.startswith(CHECKER)
     library = jvm_frames.library_frame(report)
-    who = f"{jvm_frames.file_name(library[1].module or '')}, {culprit.label(library[1])}" if library else "native code"
+    who = f"{file_name(library[1].module or '')}, {culprit.label(library[1])}" if library else "native code"
     method = jvm_frames.native_method(report)
     caller = jvm_frames.java_caller(report, method[0] if method else -1)
     during = f" during the native method {method[1].function}()" if method and method[1].function else ""

@@ -44,7 +44,7 @@ RIVALS = (
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     jvm = report.jvm
     point = jvm.safepoint if jvm is not None else None
     if jvm is None or point is None or point.state != "synchronizing" or jvm_views.own_fault(report):

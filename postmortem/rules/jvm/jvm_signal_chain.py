@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules import advice
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -53,7 +54,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     path, handler = found
     assert handler.module is not None
-    library = jvm_frames.file_name(handler.module)
+    library = file_name(handler.module)
     frame = jvm_frames.top(report)
     name = jvm_views.fault_name(report)
     address = views.fault_address(report)
@@ -159,7 +160,7 @@ def _listed(report: Report) -> Iterator[Finding]:
         return
     index, item = next((entry for entry in foreign if entry[1].signal == jvm_views.fault_name(report)), foreign[0])
     names = ", ".join(entry.signal for _, entry in foreign)
-    who = jvm_frames.file_name(item.library) if item.library else (item.handler or "another handler")
+    who = file_name(item.library) if item.library else (item.handler or "another handler")
     yield Finding(
         rule=RULE.id,
         title=f"{who} has replaced the JVM's handler for {names}",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Cycle, Finding, Frame, Report, Thread
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.fault import stack_overflow
@@ -46,7 +47,7 @@ _GUARDS = 64 << 10
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     found = views.crashing_thread(report)
     if found is None or not jvm_views.is_jvm(report) or not jvm_views.own_fault(report):
         return
@@ -62,7 +63,7 @@ def check(report: Report) -> Iterator[Finding]:
     caller = jvm_frames.java_caller(report)
     library = jvm_frames.library_frame(report)
     names = _names(thread, cycle) if cycle else ""
-    place = jvm_frames.file_name(library[1].module or "") if library else "Java and the JVM"
+    place = file_name(library[1].module or "") if library else "Java and the JVM"
     size = jvm_stack.stack_size(report)
     room = f" of {views.size_text(size)}" if size else ""
     address = jvm_stack.touched(report)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules import advice
@@ -33,7 +34,7 @@ RECENT_FAULT = "unsafe memory access operation"
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if not jvm_views.is_jvm(report):
         return
     if not jvm_views.lost_page(report):
@@ -52,7 +53,7 @@ def check(report: Report) -> Iterator[Finding]:
     if path is None and not in_zip and not in_libc and not _by_buffer(report) and not _outside_heap(report, address):
         return
     kind, why, remedy = _kind(path, in_zip)
-    name = jvm_frames.file_name(path) if path else "A mapped file"
+    name = file_name(path) if path else "A mapped file"
     offset = address - found[1].start + (found[1].offset or 0) if found is not None and address is not None else None
     at = f" at byte {offset:#x}" if offset is not None else ""
     caller = jvm_frames.java_caller(report)
@@ -155,7 +156,7 @@ def _rivals(writable: bool) -> Iterator[str]:
 
 def _kind(path: str | None, in_zip: bool) -> tuple[str, str, str]:
     """What kind of mapping, why it fails, and what to do."""
-    name = jvm_frames.file_name(path or "").lower()
+    name = file_name(path or "").lower()
     if name.endswith(ARCHIVES) or in_zip:
         return (
             "an archive that was replaced while it was open",
@@ -200,7 +201,7 @@ def _newer(report: Report, in_zip: bool) -> str:
 
 def _by_zip(report: Report) -> bool:
     found = jvm_frames.library_frame(report)
-    return found is not None and jvm_frames.file_name(found[1].module or "").startswith(_ZIP)
+    return found is not None and file_name(found[1].module or "").startswith(_ZIP)
 
 
 def _by_buffer(report: Report) -> bool:

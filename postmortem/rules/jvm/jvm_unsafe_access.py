@@ -60,7 +60,7 @@ RIVALS = ("A damaged object that compiled code used with the same instruction.",
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if not jvm_views.memory_fault(report) or jvm_views.lost_page(report) or not jvm_views.is_jvm(report):
         return
     if jvm_stack.in_stack_guard(report) or jvm_views.foreign_handler(report) is not None:

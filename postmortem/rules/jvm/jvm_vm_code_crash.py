@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import (
@@ -63,7 +64,7 @@ _WORK = (
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if not jvm_views.own_fault(report) or not jvm_views.is_jvm(report):
         return
     found = _place(report)
@@ -165,7 +166,7 @@ def _profiler(report: Report) -> tuple[int, str] | None:
         if frame.module is None or frame.trust == "scan" or jvm_frames.is_vm(frame):
             return None
         if not jvm_frames.is_system(frame.module):
-            return index, jvm_frames.file_name(frame.module)
+            return index, file_name(frame.module)
     return None
 
 
@@ -227,7 +228,7 @@ def _called_by(report: Report) -> str:
     found = jvm_frames.library_frame(report)
     if found is None or found[1].trust == "scan":
         return ""
-    return f" {culprit.label(found[1])} of {jvm_frames.file_name(found[1].module or '')} had called the JVM there."
+    return f" {culprit.label(found[1])} of {file_name(found[1].module or '')} had called the JVM there."
 
 
 def _boot(report: Report) -> str:

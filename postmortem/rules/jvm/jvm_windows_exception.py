@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -87,7 +88,7 @@ def check(report: Report) -> Iterator[Finding]:
     if code is None or kind is None or not jvm_views.is_jvm(report):
         return
     found = _library(report)
-    by = f" in {jvm_frames.file_name(found[1].module or '')}: {culprit.label(found[1])}" if found is not None else ""
+    by = f" in {file_name(found[1].module or '')}: {culprit.label(found[1])}" if found is not None else ""
     way = jvm_entry.entry(report, found[0]) if found is not None else None
     where = "jvm.error.id" if report.crash.signal is None else "crash.signal.number"
     yield Finding(

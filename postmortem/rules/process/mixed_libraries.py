@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Module, Report
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -95,7 +96,7 @@ def _unmet(report: Report) -> Iterator[Finding]:
 
 def _file_soname(module: Module) -> str | None:
     """The file's name where it looks like a versioned library: "libfoo.so.1"."""
-    name = PurePosixPath(module.path.removesuffix(" (deleted)")).name
+    name = file_name(module.path)
     return name if name.startswith("lib") and ".so" in name else None
 
 

@@ -71,4 +71,4 @@ def check(report: Report) -> Iterator[Finding]:
         return
 
 
-RULE = Rule(id="orphaned-lock", group="process", specificity=28, check=check, documentation=__doc__ or "")
+RULE = Rule(id="orphaned-lock", group="process", specificity=32, check=check, documentation=__doc__ or "")

@@ -18,13 +18,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Module, Report
+from postmortem.model.queries.files import DELETED, file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DELETED = " (deleted)"
 SHOWN = 5
 
 
@@ -34,7 +34,7 @@ def check(report: Report) -> Iterator[Finding]:
     if not found:
         return
     deleted = [module for _, module in found if _deleted(module)]
-    names = ", ".join(PurePosixPath(module.path.removesuffix(DELETED)).name for _, module in found[:SHOWN])
+    names = ", ".join(file_name(module.path) for _, module in found[:SHOWN])
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     evidence: list[tuple[str, str]] = []
     for index, _ in found[:SHOWN]:
@@ -96,7 +96,7 @@ def _is_this_machine(report: Report) -> bool:
 
 def _was_given(module: Module) -> bool:
     """The file that differs is one that was named on the command line: nothing was found at the module's own path."""
-    tried = [candidate.path for candidate in module.candidates]
+    tried = [candidate.path for candidate in module.candidates if candidate.wanted == "module"]
     return bool(tried) and module.path not in tried
 
 

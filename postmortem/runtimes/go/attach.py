@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from postmortem.unwind.frame import CaughtFault, ReportedFault, Switch
     from postmortem.unwind.threads import ThreadWalk
 
-_PACKAGE, _VERSION = "runtime.", "runtime.buildVersion"
-"""The package that runs on every thread of a Go process, and a variable of it."""
+_PACKAGE = "runtime."
+"""The package that runs on every thread of a Go process."""
 
 
 def attach(program: Program, symbols: Symbolication) -> tuple[Go, list[Problem]]:
@@ -51,11 +51,16 @@ class Go(Runtime):
         """From a thread's own stack to its goroutine's."""
         return None if self._stacks is None else self._stacks.switch(fs_base)
 
+    @property
+    def injected(self) -> Sequence[tuple[int, int]]:
+        """sigpanic: Go's handler puts a call of it where the fault was."""
+        return () if self._stacks is None else self._stacks.injected
+
     def state(self, asked: Asked) -> State:
         """The value of the panic, or the text of the fatal error."""
         if not any((frame.function or "").startswith(_PACKAGE) for frame in asked.crashing):
             return State()
-        if self._symbol(_VERSION) is None:
+        if self._stacks is None:
             return State()
         said = panic.message(self._memory, self._symbol, asked.crashing)
         return State(RuntimeState(name=panic.NAME), last_words=(panic.NAME, said))

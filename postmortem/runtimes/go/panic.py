@@ -40,6 +40,8 @@ _BOUNDS = (
     "cannot convert slice with length {x} to array or pointer to array with length {y}",
 )
 _RUNTIME_ERRORS = ("runtime.errorString", "runtime.errorAddressString", "runtime.plainError")
+_THROWING = ("runtime.throw", "runtime.fatal")
+_LARGEST_FRAME = 1 << 10
 _FATAL = re.compile(rb"fatal error: [^\0\n]{1,500}")
 
 
@@ -51,8 +53,25 @@ def message(space: AddressSpace, symbol: Callable[[str], int | None], frames: Se
             value = None if pair is None else _value(space, symbol, pair[0], pair[1])
             return None if value is None else f"panic: {value}"
     backlog = symbol("runtime.printBacklog")
-    found = _FATAL.search(_unrolled(space, symbol, backlog)) if backlog is not None else None
+    if backlog is None:
+        return _thrown(space, frames)
+    found = _FATAL.search(_unrolled(space, symbol, backlog))
     return None if found is None else as_text(found[0])
+
+
+def _thrown(space: AddressSpace, frames: Sequence[Frame]) -> str | None:
+    """The text given to throw() or fatal(), from the closure in their frame that prints it."""
+    for frame, caller in itertools.pairwise(frames):
+        if frame.function not in _THROWING or frame.sp is None or caller.sp is None:
+            continue
+        size = caller.sp - frame.sp
+        if not 0 < size <= _LARGEST_FRAME:
+            return None
+        for at in range(frame.sp, caller.sp - 8, 8):
+            text = _string(space, at)
+            if text is not None and text.isprintable():
+                return f"fatal error: {text}"
+    return None
 
 
 def _unrolled(space: AddressSpace, symbol: Callable[[str], int | None], backlog: int) -> bytes:

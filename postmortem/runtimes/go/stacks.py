@@ -37,7 +37,11 @@ _SWITCHING = ("runtime.asmcgocall.abi0", "runtime.asmcgocall", "runtime.systemst
               "runtime.mcall", "runtime.mcall.abi0", "runtime.morestack.abi0", "runtime.morestack")  # fmt: skip
 _SIGPANIC = ("runtime.sigpanic", "runtime.sigpanic.abi0", "runtime.sigpanic0", "runtime.sigpanic0.abi0")
 _RAISING = ("runtime.raise", "runtime.tgkill", "runtime.raiseproc", "runtime.dieFromSignal")
-_SIGQUIT = 3
+_SIGQUIT, _SIGSEGV = 3, 11
+_NOTE = b"Go"
+"""Whose note .note.go.buildid is (cmd/link/internal/ld/elf.go, ELF_NOTE_GO_NAME)."""
+_OWN = ("runtime.buildVersion", "runtime.rt0_go.abi0", "runtime.rt0_go")
+"""Of every Go program: a variable, and a function that its own table still names when the symbols are stripped."""
 _CRASH_SIGNALS = frozenset((4, 5, 6, 7, 8, 11, 31))
 
 
@@ -45,10 +49,14 @@ class GoStacks:
     """What the threads of one Go process were switched from, and why it ends."""
 
     def __init__(
-        self, space: AddressSpace, name: Callable[[int], str | None], ranges: Sequence[tuple[int, int]]
+        self,
+        space: AddressSpace,
+        name: Callable[[int], str | None],
+        ranges: Sequence[tuple[int, int]],
+        injected: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """name: of the function at an address. ranges: of the functions that switch stacks."""
-        self._space, self._name, self._ranges = space, name, ranges
+        """name: of the function at an address. ranges: of the functions that switch stacks. injected: of sigpanic."""
+        self._space, self._name, self._ranges, self.injected = space, name, ranges, injected
 
     def switch(self, fs_base: int) -> Switch:
         """For a thread: registers of the goroutine that a frame with that pc has left; None where it has left none."""
@@ -72,7 +80,7 @@ class GoStacks:
         machine = self._space.word(current + _G_M) if current else None
         words = self._space.words(machine, _M_WORDS) if machine else None
         for word in (words or ())[1:]:
-            if word & 7 or word < 0x10000:
+            if word & 7 or word < 0x10000 or (words and word == words[0]):  # m.g0 is named elsewhere in m, too
                 continue
             if self._space.word(word + _G_M) == machine and self._space.word(word + _G_SCHED_G) == word:
                 return word
@@ -108,8 +116,12 @@ class GoStacks:
             name = None if following is None else self._name(following.pc)
             if following is None or _is_go(name):
                 return None
-            info = self._signal(walked.status.registers.get("fs_base", 0), following.pc)
-            return None if info is None else CaughtFault(position, info)
+            base = walked.status.registers.get("fs_base", 0)
+            info = self._signal(base, following.pc)
+            if info is not None:
+                return CaughtFault(position, info)
+            info = self._signal(base, 0)
+            return None if info is None or info.number != _SIGSEGV else CaughtFault(position, info, null_call=True)
         return None
 
     def _signal(self, fs_base: int, pc: int) -> notes.SignalInfo | None:
@@ -122,7 +134,7 @@ class GoStacks:
                 if words[index] != pc:
                     continue
                 number, code, address = words[index - 6] & 0xFFFFFFFF, words[index - 2], words[index - 1]
-                if number in _CRASH_SIGNALS and 0 < code <= 128:
+                if number in _CRASH_SIGNALS and 0 < code <= 128 and (pc or address == 0):
                     return notes.SignalInfo(number, 0, code, address, None, None, None, None)
         return None
 
@@ -136,15 +148,19 @@ def stacks(program: Program, symbols: Symbolication) -> GoStacks | None:
     """None for a process without Go's run-time."""
     owner: LoadedModule | None = None
     for module in program.modules.modules:
-        if symbols.address_of(module, "runtime.buildVersion") is not None:
+        # A library that the linker of Go made has its build-id; of the program's own symbols all are needed anyway.
+        named = module.image is not None and _NOTE in module.image.note_names
+        if not named and module is not program.modules.modules[0]:
+            continue
+        if any(symbols.address_of(module, name) is not None for name in _OWN):
             owner = module
             break
     if owner is None:
         return None
-    ranges = []
-    for name in _SWITCHING:
-        start = symbols.address_of(owner, name)
-        bounds = symbols.bounds_at(start) if start is not None else None
-        if bounds is not None and bounds[1]:
-            ranges.append((bounds[0], bounds[0] + bounds[1]))
-    return GoStacks(program.memory, symbols.function_at, ranges)
+
+    def ranges(names: Sequence[str]) -> list[tuple[int, int]]:
+        starts = (symbols.address_of(owner, name) for name in names)
+        bounds = [symbols.bounds_at(start) for start in starts if start is not None]
+        return [(found[0], found[0] + found[1]) for found in bounds if found is not None and found[1]]
+
+    return GoStacks(program.memory, symbols.function_at, ranges(_SWITCHING), ranges(_SIGPANIC))

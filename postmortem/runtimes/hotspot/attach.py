@@ -241,7 +241,7 @@ class HotSpot(Runtime):
             self._names.class_of_vtable,
             asked.options.histogram,
             {thread.address: thread.name for thread in self._threads.threads if thread.name},
-            asked.options.progress,
+            asked.options.watch.progress,
         )
         self.problems += problems
         fields["error"] = vm_error(self._vm, self._names.address)

@@ -138,7 +138,9 @@ def _nested(core: Core, space: AddressSpace, found: dict[int, int]) -> dict[int,
     while left and len(found) < _HEADERS:
         outer = left.pop()
         name = _type_name(space, space.word(outer - _HEADER)) or ""
-        if not name.startswith(_NESTED) and not _derives(space, space.word(outer - _HEADER), "St16nested_exception", 0):
+        if not name.startswith(_NESTED) and not _derives(
+            space, space.word(outer - _HEADER), "St16nested_exception", set()
+        ):
             continue
         for word in words_of(space.read_some(outer, _LARGEST_OBJECT)):
             if word & 7 or word == outer or word in holders or not writable_at(core, word):
@@ -152,13 +154,15 @@ def _nested(core: Core, space: AddressSpace, found: dict[int, int]) -> dict[int,
     return holders
 
 
-def _derives(space: AddressSpace, type_info: int | None, wanted: str, depth: int) -> bool:
-    if type_info is None or depth > _DEPTH:
+def _derives(space: AddressSpace, type_info: int | None, wanted: str, seen: set[int]) -> bool:
+    """Whether a class is the wanted one or has it for a base. seen: the classes already looked at."""
+    if type_info is None or type_info in seen or len(seen) >= _PARTS:
         return False
+    seen.add(type_info)
     name = _type_name(space, type_info)
     if name is None:
         return False
-    return name == wanted or any(_derives(space, base, wanted, depth + 1) for base in _base_types(space, type_info))
+    return name == wanted or any(_derives(space, base, wanted, seen) for base in _base_types(space, type_info))
 
 
 def _alive(space: AddressSpace, header: int) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
 from postmortem.model import Address, NativeFacts, Problem
-from postmortem.runtimes.native import messages, onstack, reporters, rust
+from postmortem.runtimes.native import freed, messages, onstack, reporters, rust
 from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
 from postmortem.runtimes.native.places import BUDGET, Places
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
 _SIGILL, _SIGTRAP, _SIGABRT = 4, 5, 6
+_FAULTS = (7, 11)
 
 
 def native_facts(
@@ -59,6 +60,7 @@ def native_facts(
     terminated = any(sign in name for name in functions for sign in _TERMINATE)
     if thrown and terminated and not living and places.exhausted:
         problems.append(_cut_short("an exception object"))
+    heaps = arenas(core, space)
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     found = NativeFacts(
         abort_message=text,
@@ -67,13 +69,14 @@ def native_facts(
         runtime_message=message,
         exceptions=living,
         exceptions_attributed=attributed,
-        arenas=arenas(core, space),
+        arenas=heaps,
+        freed_mark=_address(freed.mark(core, space, heaps)) if signal in _FAULTS else None,
         anonymous=sum(
             segment.end - segment.start
             for segment in core.segments
             if segment.flags & 2 and not _file_backed(core, segment.start)
         ),
-        stack_canary=None if canary is None else Address(canary & ~0xFF),
+        stack_canary=_address(None if canary is None else canary & ~0xFF),
         hwcap=_value(core, AT_HWCAP),
         hwcap2=_value(core, AT_HWCAP2),
     )
@@ -119,9 +122,12 @@ def _cut_short(wanted: str) -> Problem:
     )
 
 
-def _value(core: Core, key: int) -> Address | None:
-    value = core.auxv.get(key)
+def _address(value: int | None) -> Address | None:
     return None if value is None else Address(value)
+
+
+def _value(core: Core, key: int) -> Address | None:
+    return _address(core.auxv.get(key))
 
 
 def _file_backed(core: Core, address: int) -> bool:

@@ -142,4 +142,19 @@ def _rwlock(space: AddressSpace, futex: int, tids: Collection[int]) -> tuple[int
         writer = space.signed(futex - offset + 24, 4)
         if writer and writer in tids:
             return futex - offset, writer
-    return futex - 8, None
+    # Readers wait for a writer at the third word, others at the fourth; its thread may have ended.
+    for offset in (8, 12):
+        writer = _writer(space, futex - offset)
+        if writer is not None:
+            return futex - offset, writer
+    return (futex - 8) & -8, None  # the third or the fourth word: the lock is aligned
+
+
+def _writer(space: AddressSpace, lock: int) -> int | None:
+    """cur_writer, where the words around it can be those of a pthread_rwlock_t that is held for writing."""
+    data = space.read(lock, 32)
+    if data is None:
+        return None
+    _, writers, phase, writers_futex, _, _, writer, shared = struct.unpack("<IIIIIIiI", data)
+    plausible = writers < 1 << 20 and phase < 4 and writers_futex < 4 and shared < 2
+    return writer if plausible and 0 < writer < 1 << 22 else None

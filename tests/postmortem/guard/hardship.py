@@ -69,9 +69,10 @@ def end(child: subprocess.Popen[bytes]) -> tuple[int, str]:
 
 
 def _length(arguments: list[str], folder: Path) -> float:
-    """Seconds that an undisturbed run takes here and now."""
+    """Seconds that an undisturbed run takes here and now, from the first lines of its `__main__` on."""
+    child = begin(arguments, folder)
     start = time.monotonic()
-    code, errors = end(begin(arguments, folder))
+    code, errors = end(child)
     assert code == 0, errors
     return time.monotonic() - start
 
@@ -81,11 +82,16 @@ def _files(folder: Path) -> set[str]:
 
 
 def interruptions(count: int, seed: int = 0) -> collections.Counter[str]:
-    """SIGINT and SIGTERM at random moments: one line, exit 130, the old report or the whole new one, nothing else."""
+    """SIGINT and SIGTERM at random moments: one line, exit 130, the old report or the whole new one, nothing else.
+
+    `count` of them meet a process that runs; those that come too late are counted apart.
+    """
     seen: collections.Counter[str] = collections.Counter()
     chance = random.Random(seed)
     length = 1.0
-    for number in range(count):
+    number = -1
+    while sum(seen.values()) - seen["too late"] < count:
+        number += 1
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "place").mkdir()
@@ -97,15 +103,19 @@ def interruptions(count: int, seed: int = 0) -> collections.Counter[str]:
             if number % 10 == 0:
                 length = _length(arguments, folder)
                 report.write_bytes(OLD)
+                shutil.rmtree(folder / "cache")
             child = begin(arguments, folder)
             time.sleep(chance.random() * length)
+            late = child.poll() is not None
             child.send_signal(chance.choice((signal.SIGINT, signal.SIGTERM)))
             code, errors = end(child)
             assert _files(folder / "place") == {"core", "core.postmortem.html"}, _files(folder)
             assert not [file for file in _files(folder) if ".new-" in file], _files(folder)
             whole = report.read_bytes()
             assert whole == OLD or whole.rstrip().endswith(b"</html>"), whole[-80:]
-            if code == 130:
+            if late:
+                seen["too late"] += 1
+            elif code == 130:
                 assert errors == "postmortem: interrupted\n", errors
                 seen["interrupted, old report" if whole == OLD else "interrupted, new report"] += 1
             else:
@@ -276,9 +286,9 @@ def main(arguments: list[str]) -> None:
     """What the module's docstring says."""
     what, count = arguments[0], int(arguments[1]) if len(arguments) > 1 else 10
     if what == "cuts":
-        paths = [Path(path) for path in arguments[2:4]]
+        core, executable = (Path(path) for path in arguments[2:4])
         for victim in ("core", "module", "debug"):
-            _say(victim, dict(cuts(count, victim, *paths)))
+            _say(victim, dict(cuts(count, victim, core, executable)))
     elif what == "planted":
         _say(dict(planted()))
     else:

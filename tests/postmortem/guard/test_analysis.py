@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 from importlib import import_module
@@ -16,6 +17,7 @@ from postmortem.errors import AnalysisError
 from postmortem.guard import WorkerLimits, analysis
 from postmortem.guard.analysis import Request, Terminal
 from postmortem.model import Report, from_json
+from postmortem.targets.watch import Watch
 from tests.postmortem import corpus
 
 DEMO = corpus.ROOT / "fixtures" / "demo"
@@ -122,3 +124,19 @@ def test_a_terminal_that_knows_ascii_alone() -> None:
     assert made.shown.isascii()
     assert b"Null pointer read" in made.shown
     assert Path(DEMO).is_dir()
+
+
+def test_decompression_says_its_limit_before_it_starts(tmp_path: Path) -> None:
+    """And how far it is, while it runs."""
+    core = tmp_path / "core.gz"
+    core.write_bytes(gzip.compress(os.urandom(3 << 20)))
+    said: list[object] = []
+    watch = Watch(said.append, lambda done, total: said.append((done, total)))
+    with pytest.raises(AnalysisError):
+        analysis.analyze(Request(core=core), watch=watch)
+    assert isinstance(said[0], str)
+    assert said[0].startswith("decompressing 3.1 MB (gz) into ")
+    assert "GB have room" in said[0]
+    size = core.stat().st_size
+    assert len(said) > 1
+    assert all(isinstance(told, tuple) and 0 < told[0] <= told[1] == size for told in said[1:])

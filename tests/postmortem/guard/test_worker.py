@@ -74,7 +74,10 @@ def test_a_death_is_told_with_its_stage(number: signal.Signals) -> None:
 
 
 def test_a_wild_read_is_a_death() -> None:
-    outcome = _run(lambda link: ctypes.string_at(8) and None)
+    def wild(link: Link) -> None:
+        ctypes.string_at(8)
+
+    outcome = _run(wild)
     assert outcome.end is not None and outcome.end.signal == signal.SIGSEGV
 
 
@@ -89,7 +92,7 @@ def test_time_ends_a_busy_and_a_sleeping_worker() -> None:
 
 
 def test_memory_ends_it() -> None:
-    outcome = _run(lambda link: link.part("x", bytearray(3 << 30)))
+    outcome = _run(lambda link: link.part("x", bytes(3 << 30)))
     assert outcome.end is not None and outcome.end.cause == "memory"
 
 
@@ -226,3 +229,36 @@ def test_a_kernel_without_landlock_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert outcome.end is None
     assert outcome.missing[0] == "Landlock (Function not implemented)"
     assert outcome.parts == {"a": b"b"}
+
+
+def test_a_stage_has_its_own_time() -> None:
+    """Only one that a report can do without: what comes before and behind it is not counted."""
+
+    def work(link: Link) -> None:
+        link.stage("open")
+        time.sleep(0.4)
+        link.stage("symbols")
+        time.sleep(30)
+
+    limits = WorkerLimits(seconds=20, stage_seconds=0.3)
+    start = time.monotonic()
+    outcome = run(Job(prepare=_nothing, work=work, limited=frozenset(["symbols"])), limits)
+    assert time.monotonic() - start < 10
+    assert outcome.stage == "symbols"
+    assert outcome.end is not None
+    assert (outcome.end.cause, outcome.end.words) == ("time", "used up the 0.3 s of a stage")
+
+
+def test_notices_and_progress_are_passed_on() -> None:
+    told: list[object] = []
+
+    def work(link: Link) -> None:
+        link.notice("begins")
+        link.progress(1, 2)
+        link.progress(2, 2)
+
+    run(
+        Job(prepare=_nothing, work=work, notice=told.append, progress=lambda done, total: told.append((done, total))),
+        LIMITS,
+    )
+    assert told == ["begins", (1, 2), (2, 2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postmortem.machines.x86_64.constants import constants_at_call, loaded_from
+from postmortem.machines.x86_64.constants import constants_at_call, loaded_from, loaded_once
 from postmortem.program.memory import AddressSpace, Piece
 
 START = 0x401000
@@ -82,3 +82,36 @@ def test_a_pointer_is_followed_to_its_variable() -> None:
 @pytest.mark.parametrize("behind", ["4889c8", CALL, "31c0"])
 def test_what_was_overwritten_has_no_variable(behind: str) -> None:
     assert _source(_load(DATA + 8) + behind) is None
+
+
+def _once(before: str, behind: str, register: str = "rbx") -> int | None:
+    """loaded_once of code with `mov rbx, [rip + …]` in it, of the word at DATA."""
+    first = bytes.fromhex(before)
+    load = bytes.fromhex("488b1d") + (DATA - START - len(first) - 7).to_bytes(4, "little")
+    raw = first + load + bytes.fromhex(behind)
+    space = AddressSpace([Piece(START, START + len(raw), raw, 0), Piece(DATA, DATA + 8, bytes(8), 0)])
+    return loaded_once(space, START + len(raw), START, register)
+
+
+def test_a_register_that_is_written_once_has_its_variable_on_every_way() -> None:
+    labels = "85c0" + "7402" + "31c0" + CALL  # test eax, eax; je over xor; a call keeps rbx
+    assert _once("53", labels) == DATA  # push rbx first
+    assert _once("53", labels + "5b" + "c3" + "31c0") == DATA  # pop rbx; ret: an early way out
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        ("85c0" + "7409", "31c0" + "31c0"),  # je over the load
+        ("85c0" + "7509" + "31db", "31c0" + "31c0"),  # and another value there
+        ("", "31db"),  # written again
+        ("", "4889c3"),
+        ("31db", ""),
+    ],
+)
+def test_a_register_with_two_values_has_no_variable(before: str, behind: str) -> None:
+    assert _once(before, behind) is None
+
+
+def test_what_calls_change_is_not_followed_past_labels() -> None:
+    assert _once("", "31c9", "rax") is None

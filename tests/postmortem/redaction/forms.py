@@ -165,3 +165,15 @@ PIECES = (
     "-----BEGIN PRIVATE KEY-----", "Authorization: ", "eyJ", "passphrase a ", "x-a-key", " -H a:", "name=a value=", "$6$",
 )  # fmt: skip
 """What a searcher may take for the beginning of a secret again and again."""
+
+THREADS = (
+    ("tok:h8Jq2Lw9z", "h8Jq2Lw9z"), ("sk-h8Jq2Lw9zAb1", "h8Jq2Lw9z"), ("key h8Jq2Lw9z", "h8Jq2Lw9z"), ("ghp_A1b2C3d4E5f", "A1b2C3d4E5f"),
+    ("AKIAIOSFODNN7EX", "IOSFODNN7EX"), ("eyJhbGciOiJIUzI", "hbGciOiJIUzI"), ("w/glpat-x9Yz8W7", "x9Yz8W7"), ("auth=Zx81kq", "Zx81kq"),
+    ("xoxb-2847-91ab", "2847-91ab"), ("pw:Tr0ub4dor", "Tr0ub4dor"), ("bearer 9aF3kQ7z", "9aF3kQ7z"), ("npm_q8W3e5R7t9Y", "q8W3e5R7t9Y"),
+)  # fmt: skip
+"""(a thread's name, the secret in it)."""
+
+ORDINARY_THREADS = (
+    "key-expirer-1", "auth-worker-12", "token-refresh-1", "sk-worker", "pool-1-thread-2", "Session-HouseKe", "GC Thread#0", "pin-worker 1",
+    "api-1", "http-nio-8080", "key watcher", "pass 2", "C2 CompilerThre", "secret-rotator", "kworker/0:1", "sess:closer", "token bucket", "sig handler 3", "cache key: user:42",
+)  # fmt: skip

@@ -132,3 +132,32 @@ def test_values_are_counted_by_kind() -> None:
         )
     )
     assert redact(report).redacted == {"header": 1, "name": 1, "option": 1, "url": 1}
+
+
+@pytest.mark.parametrize(("name", "secret"), forms.THREADS)
+def test_names_of_threads(name: str, secret: str) -> None:
+    """Fifteen characters, in which a token is cut."""
+    masked = redact(msgspec.structs.replace(build.minimal(), threads=(Thread(tid=1, name=name),)))
+    assert secret not in (masked.threads[0].name or "")
+    assert sum(masked.redacted.values()) == 1
+
+
+@pytest.mark.parametrize("name", forms.ORDINARY_THREADS)
+def test_ordinary_names_of_threads_stay(name: str) -> None:
+    report = msgspec.structs.replace(build.minimal(), threads=(Thread(tid=1, name=name),))
+    assert redact(report) is report
+
+
+def test_text_beyond_the_limit_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has looked through may hold anything."""
+    from parsers.limits import Limits
+    from postmortem import redaction
+
+    monkeypatch.setattr(redaction, "LIMITS", Limits(searched_text=1000))
+    report = _with(Process(arguments=("x" * 900, "y" * 900, "z"), environment={"A": "key=" + "w" * 300, "B": "short"}))
+    masked = redact(report)
+    assert masked.process.arguments == ("x" * 900, MASK, "z")
+    assert masked.process.environment == {"A": MASK, "B": "short"}
+    assert masked.redacted == {"not searched": 2}
+    assert [problem.where for problem in masked.problems] == ["searched_text"]
+    assert redact(masked) == masked

@@ -61,8 +61,8 @@ def gathered() -> dict[str, evidence.Evidence]:
             silent[rule].append(place)
 
     for case in cases():
-        found = [case.get("rule"), *case.get("also", ()), STATE.get(case["name"])]
-        note(f"native/{case['name']}", tuple(filter(None, found)), tuple(case.get("near_miss_of", ())))
+        rules = [case.get("rule"), *case.get("also", ()), STATE.get(case["name"])]
+        note(f"native/{case['name']}", tuple(filter(None, rules)), tuple(case.get("near_miss_of", ())))
     used = {*corpus.LOGGED, *corpus.UNLOGGED, *corpus.ASKED, *corpus.JUDGED, *corpus.incidents()}
     for kind in corpus.recipe().KINDS:
         if kind.name in used:

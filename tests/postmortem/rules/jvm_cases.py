@@ -200,7 +200,7 @@ KILLED = msgspec.structs.replace(
 NO_JVM = crashed(address=BAD, threads=(Thread(tid=PID, crashed=True, frames=(native("parse_header"),)),))
 
 ILLEGAL: dict[str, Any] = {"number": 4, "code": 2, "address": None}
-APPLE = {
+APPLE: dict[str, Any] = {
     "core": Core(path="hs_err_pid7.log", size=1, format="hs_err"),
     "host": Host(platform="bsd-aarch64"),
     "jvm": state(

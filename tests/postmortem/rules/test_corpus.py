@@ -46,6 +46,9 @@ def test_case(corpus: Path, case: dict[str, Any]) -> None:
     verdict = report.verdict.rule if report.verdict else None
     if "rule" in case:
         assert verdict == case["rule"]
+    if "title" in case:
+        assert report.verdict is not None
+        assert case["title"] in report.verdict.title
     assert not found & set(case.get("near_miss_of", ()))
     assert set(case.get("also", ())) <= found
     if case["name"] in STATE:

@@ -416,8 +416,8 @@ def test_what_a_compressed_reference_was_overwritten_with(end: int, address: int
     heap = Heap(spaces=(HeapSpace(name="eden", start=Address(1 << 30), end=Address(end)),))
     flags = (Flag(name="UseCompressedOops", value="true"),)
     operands = (operand(address, base="rcx", base_value=address - 8),) if "text 'n" in str(expected) else ()
-    told = {"address": address, "operands": operands}
-    report = java_crash(compiled("shop.Row.get"), *MAIN, **told, jvm=state(flags=flags, heap=heap))
+    jvm = state(flags=flags, heap=heap)
+    report = java_crash(compiled("shop.Row.get"), *MAIN, address=address, operands=operands, jvm=jvm)
     assert jvm_views.overwritten_reference(report) == expected
     uncompressed = java_crash(compiled("shop.Row.get"), *MAIN, address=address, jvm=state(heap=heap))
     assert jvm_views.overwritten_reference(uncompressed) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from postmortem.model import Address, Core, Frame, Report, Thread
-from postmortem.model.jvm import Flag
+from postmortem.model.jvm import Flag, Jvm
 from postmortem.model.process import Process
 from postmortem.rules.engine import run
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -156,7 +158,7 @@ def test_what_the_checks_of_jni_stopped_is_the_verdict() -> None:
 
 
 @pytest.mark.parametrize("jvm", [CHECKING, state(arguments=("-Xcheck:jni",))])
-def test_checks_that_are_on_are_not_advised(jvm: object) -> None:
+def test_checks_that_are_on_are_not_advised(jvm: Jvm) -> None:
     called = (vm("JNIHandles::resolve"), vm("jni_GetObjectClass"), native("parse"), *NATIVE_METHOD)
     for frames in (called, (vm("Foo::bar"), *MAIN)):
         found = run(java_crash(*frames, jvm=jvm), strict=True).findings
@@ -202,7 +204,7 @@ def test_a_signal_sent_by_a_call_without_a_name() -> None:
 @pytest.mark.parametrize(
     "process", [{"process": Process(pid=PID, executable=PROGRAM)}, {"process": Process(pid=PID), "core": LOG}]
 )
-def test_the_program_is_no_library(process: dict[str, object]) -> None:
+def test_the_program_is_no_library(process: dict[str, Any]) -> None:
     text = words(java_crash(native("order_name", PROGRAM), native("main", PROGRAM), **process))
     assert "in the program embed: order_name()" in text and "embed is the program that the JVM runs in" in text
     assert "LD_PRELOAD" not in text and "Update embed" not in text

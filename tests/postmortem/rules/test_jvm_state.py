@@ -11,7 +11,7 @@ from postmortem.model.queries import jdk
 from postmortem.rules.engine import run
 from postmortem.rules.jvm import jvm_outdated
 from tests.postmortem.rules import jvm_state_cases as cases
-from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, interpreted, java_abort, operation, state, vm
+from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, from_log, interpreted, java_abort, operation, state, vm
 from tests.postmortem.rules.reports import findings, verdict
 
 
@@ -166,7 +166,7 @@ INFINITE = {"AS": "infinity/infinity"}
     ],
 )
 def test_what_was_short(host: Host | None, threads: int, asked: int, said: str) -> None:
-    report = cases.from_log(error=VmError(id=0xE0000001, detail="Chunk::new", size=asked), host=host)
+    report = from_log(error=VmError(id=0xE0000001, detail="Chunk::new", size=asked), host=host)
     others = tuple(Thread(tid=1000 + number) for number in range(threads - len(report.threads)))
     report = msgspec.structs.replace(report, threads=(*report.threads, *others))
     (finding,) = findings(report, "jvm-native-oom")
@@ -176,7 +176,7 @@ def test_what_was_short(host: Host | None, threads: int, asked: int, said: str) 
 
 def test_mappings_that_ran_out() -> None:
     error = VmError(id=0xE0000002, detail="committing reserved memory", size=65536)
-    (finding,) = findings(cases.from_log(error=error, memory=Memory(mappings=65_528)), "jvm-native-oom")
+    (finding,) = findings(from_log(error=error, memory=Memory(mappings=65_528)), "jvm-native-oom")
     assert finding.title.endswith("it had no mappings left")
 
 

@@ -128,7 +128,7 @@ def test_modules() -> None:
 
 
 def test_lists_compile_and_have_no_duplicates() -> None:
-    for name in ("skip_functions.txt", "skip_modules.txt"):
+    for name in ("skip_functions.txt", "c_library_functions.txt", "skip_modules.txt"):
         text = resources.files("postmortem.model.queries").joinpath("lists", name).read_text(encoding="utf-8")
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
         assert len(lines) == len(set(lines))
@@ -143,6 +143,49 @@ def test_culprit_prefers_trusted_frames() -> None:
     assert culprit.label(found[1]) == "total(), cart.cpp:42"
     assert culprit.first(frames[:2]) is None, "a scanned word names nobody"
     assert culprit.first(frames[:1]) is None
+
+
+def test_a_function_is_not_taken_for_the_c_library_s_by_its_name() -> None:
+    own = frame("send_reply", file="/src/shop.c", line=7)
+    assert culprit.first((frame("strlen"), own, frame("serve"))) == (1, own)
+    for stands_in in (frame("read", file="/src/shop.c", line=3), frame("strdup", module="/opt/libfast.so.1")):
+        assert culprit.first((stands_in, frame("main"))) == (0, stands_in)
+    for linked_in in (
+        frame("strlen"),
+        frame("strlen", file="./string/strlen.c"),
+        frame("read", file="/usr/include/x86_64-linux-gnu/bits/unistd.h"),
+        frame("strdup", module="/lib/libc.so.6"),
+    ):
+        assert culprit.first((linked_in, frame("main"))) == (1, frame("main"))
+
+
+def test_a_header_s_function_is_named_only_where_nothing_else_is() -> None:
+    header = frame("std::vector<int>::at(unsigned long)", file="/usr/include/c++/12/bits/stl_vector.h", line=9)
+    own = frame("total", file="/src/shop.cpp", line=3)
+    assert culprit.first((header, own)) == (1, own)
+    assert culprit.first((header, frame("guess", trust="scan"))) == (0, header)
+    rust = frame(
+        "core::ptr::read_volatile", file="/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/src/ptr/mod.rs"
+    )
+    intrinsic = frame("_mm_mul_ps", file="/usr/lib/gcc/x86_64-linux-gnu/12/include/xmmintrin.h")
+    assert culprit.first((rust, intrinsic, own)) == (2, own)
+    # Rust names the file of what was inlined last for a function's own instructions.
+    fill = frame(
+        "app::fill", file="/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/std/src/thread/lifecycle.rs"
+    )
+    assert culprit.first((fill, own)) == (0, fill)
+    assert culprit.label(fill) == "app::fill()"
+    near = frame("total", file="/src/usr/include/total.h")
+    assert culprit.first((near, own)) == (0, near)
+
+
+def test_what_left_by_a_tail_call_is_named() -> None:
+    caller = frame("main", file="/src/shop.c", line=9, tail_call="release")
+    found = culprit.first((frame("free"), caller))
+    assert found is not None
+    assert (found[0], culprit.label(found[1])) == (1, "release()")
+    passed_on = frame("main", tail_call="pthread_kill")
+    assert culprit.first((frame("raise"), passed_on)) == (1, passed_on)
 
 
 def test_words() -> None:

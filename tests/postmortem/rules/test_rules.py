@@ -19,6 +19,7 @@ from tests.postmortem.rules.reports import findings
 
 if TYPE_CHECKING:
     from postmortem.model import Report
+    from postmortem.rules.rule import Rule
 
 ALL_CASES = {**CASES, **JVM_CASES, **JVM_STATE_CASES}
 HEADINGS = ("What it finds:", "Why it matters:", "Evidence it needs:", "False alarms:", "What to do:")
@@ -122,19 +123,19 @@ def test_table_matches_folder() -> None:
 
 
 @pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.id)
-def test_documentation_has_its_headings(rule: rules.Rule) -> None:
+def test_documentation_has_its_headings(rule: Rule) -> None:
     lines = rule.documentation.splitlines()
     assert lines[0].endswith(".") and len(lines[0]) < 80
     assert [h for line in lines for h in HEADINGS if line.startswith(h)] == list(HEADINGS)
     assert 0 <= rule.specificity <= 100
 
 
-def _source(rule: rules.Rule) -> str:
+def _source(rule: Rule) -> str:
     return Path(inspect.getfile(rule.check)).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.id)
-def test_every_finding_states_its_claim(rule: rules.Rule) -> None:
+def test_every_finding_states_its_claim(rule: Rule) -> None:
     calls = [
         node
         for node in ast.walk(ast.parse(_source(rule)))
@@ -146,7 +147,7 @@ def test_every_finding_states_its_claim(rule: rules.Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.id)
-def test_certainty_is_earned(rule: rules.Rule) -> None:
+def test_certainty_is_earned(rule: Rule) -> None:
     """A rule that can say certain names the rivals that its evidence excludes, and has a near miss for each."""
     if '"certain"' not in _source(rule):
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from postmortem.model import Address, Cycle, Frame, Jvm, Module
@@ -21,7 +23,7 @@ from tests.postmortem.rules.reports import (
 )
 from tests.postmortem.rules.reports import signal as make_signal
 
-NULL = {"address": 0x40}
+NULL: dict[str, Any] = {"address": 0x40}
 
 
 def java(function: str, **rest: object) -> Frame:
@@ -29,7 +31,7 @@ def java(function: str, **rest: object) -> Frame:
     return frame(function, **({"kind": "java-interpreted", "module": None, "trust": "hotspot"} | rest))
 
 
-def of(**rest: object) -> str:
+def of(**rest: Any) -> str:
     return signature(run(crashed(**{**NULL, **rest}), strict=True)).text
 
 

@@ -64,3 +64,46 @@ def test_merged_inlines_stand_before_the_function_they_were_merged_into() -> Non
         ("free", 22, False),
     ]
     assert len(restored(direct(FREE), merged)[0]) == 1, "without a line nothing says that it was called here"
+
+
+SERVE = 0x5000
+
+
+def scanned(calls: dict[int, bytes], *trusts: Trust) -> Frame:
+    """release(), found by a scan, below serve() and main(); calls: return address → bytes of the call before it."""
+    symbols = {**SYMBOLS, SERVE: ("serve", 0x40)}
+
+    def at(address: int) -> tuple[str, int, int] | None:
+        return next(((n, address - s, size) for s, (n, size) in symbols.items() if s <= address < s + size), None)
+
+    places = (0x9000, RELEASE + 0x10, SERVE + 0x10, MAIN + 0x25)
+    raws = [
+        RawFrame(pc, 0x7000 + 16 * i, None, "native", trust, not i)
+        for i, (pc, trust) in enumerate(zip(places, ("context", "scan", *trusts), strict=True))
+    ]
+    named = [[Frame(pc=Address(raw.pc), sp=Address(raw.sp), trust=raw.trust)] for raw in raws]
+    lost = LostFrames(lambda address, size: calls.get(address + 5), at, lambda pc, line: ())
+    return lost.restored(raws, named, merged=False)[1][0]
+
+
+def call(returns_to: int, target: int) -> bytes:
+    return b"\xe8" + (target - returns_to).to_bytes(4, "little", signed=True)
+
+
+def test_a_scanned_frame_is_confirmed_by_the_calls_from_main() -> None:
+    calls = {SERVE + 0x10: call(SERVE + 0x10, RELEASE), MAIN + 0x25: call(MAIN + 0x25, SERVE)}
+    found = scanned(calls, "cfi", "cfi")
+    assert found.trust == "cfi"
+    assert found.note == "found by scanning the stack; the calls from main confirm it"
+
+
+def test_a_scanned_frame_stays_a_guess() -> None:
+    first, second = call(SERVE + 0x10, RELEASE), call(MAIN + 0x25, SERVE)
+    called = {SERVE + 0x10: first, MAIN + 0x25: second}
+    assert scanned(called, "scan", "cfi").trust == "scan"
+    assert scanned(called, "cfi", "frame-pointer").trust == "scan"
+    # main calls another function now: what serve() and release() left lies in that one's frame.
+    assert scanned({**called, MAIN + 0x25: call(MAIN + 0x25, FREE)}, "cfi", "cfi").trust == "scan"
+    assert scanned({**called, SERVE + 0x10: call(SERVE + 0x10, FREE)}, "cfi", "cfi").trust == "scan"
+    assert scanned({SERVE + 0x10: first}, "cfi", "cfi").trust == "scan"  # by a pointer
+    assert scanned({MAIN + 0x25: second}, "cfi", "cfi").trust == "scan"

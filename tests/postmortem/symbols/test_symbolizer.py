@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from postmortem.symbols.sources.source import Places
 from postmortem.symbols.symbolizer import Location, SymbolFile, open_symbols
 from tests.parsers.elf.elf_file import Symbol, elf_file
 
@@ -36,7 +37,7 @@ class Place:
         self.module.parent.mkdir(parents=True)
 
     def open(self, build_id: str | None = BUILD_ID) -> SymbolFile | None:
-        return open_symbols(self.module, build_id, debug_dirs=[self.debug], cache_dir=self.root / "cache")
+        return open_symbols(self.module, build_id, Places([self.debug]), self.root / "cache")
 
     def put(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,13 +200,13 @@ def test_from_memory() -> None:
 def test_a_damaged_cache_is_made_again(tmp_path: Path, data: st.DataObject) -> None:
     module, cache = tmp_path / "libx.so", tmp_path / "cache"
     module.write_bytes(elf_file(FULL, build_id=BUILD_ID))
-    assert open_symbols(module, BUILD_ID, debug_dirs=[], cache_dir=cache) is not None
+    assert open_symbols(module, BUILD_ID, Places([]), cache) is not None
     (kept,) = [path for path in cache.rglob("*") if path.is_file()]
     content = bytearray(kept.read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     kept.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
-    symbols = open_symbols(module, BUILD_ID, debug_dirs=[], cache_dir=cache)
+    symbols = open_symbols(module, BUILD_ID, Places([]), cache)
     assert [name_at(symbols, address) for address in (0x1000, 0x101F, 0x1020)] == [
         "exported",
         "Foo::bar()",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from postmortem.symbols.sources.source import Places
 from postmortem.symbols.symbolizer import open_symbols
 from tests.parsers.elf.elf_file import elf_file
 from tests.postmortem.symbols.test_symbolizer import BUILD_ID, FULL
@@ -25,7 +26,8 @@ def test_a_link_that_leaves_the_sysroot_is_not_followed(tmp_path: Path, outside:
     link.symlink_to(place if outside else "/elsewhere.debug")
     module = root / "bin"
     module.write_bytes(elf_file(build_id=BUILD_ID))
-    found = open_symbols(
-        module, BUILD_ID, debug_dirs=[root / "usr/lib/debug"], cache_dir=tmp_path / "cache", sysroot=root
-    )
+    looked: dict[str, str] = {}
+    places = Places([root / "usr/lib/debug"], root, looked=lambda path, outcome: looked.update({str(path): outcome}))
+    found = open_symbols(module, BUILD_ID, places, tmp_path / "cache")
     assert (found is None) == outside
+    assert looked == {str(link): "not there" if outside else "matched by build-id"}

@@ -77,7 +77,7 @@ def test_another_build_is_not_taken(crash: Path, tmp_path: Path) -> None:
     (tmp_path / "debug").mkdir()
     (crash / "other.c").write_text(SOURCE.replace("+ 1", "+ 2"))
     other = tmp_path / "debug" / "ledger.debug"
-    command = ["gcc", "-g", "-O1", "-Wl,--build-id=sha1", "-o", other, crash / "other.c"]
+    command = ["gcc", "-g", "-O1", "-Wl,--build-id=sha1", "-o", str(other), str(crash / "other.c")]
     subprocess.run(command, check=True)
     assert _innermost(crash / "core", tmp_path / "debug")[:3] == (None, None, None)
 

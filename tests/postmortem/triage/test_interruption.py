@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from postmortem.model.triage import Inputs
 from postmortem.triage import run as runs
+from postmortem.triage import store as stores
 from postmortem.triage.run import Plan, Watcher
 from tests.postmortem.triage.logs import many
 
@@ -79,8 +81,13 @@ def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path) -> None:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     await_reports(output, 12, process)
+    below = descendants(process.pid)
     process.kill()
     process.wait()
+    until = time.monotonic() + PATIENCE
+    while any(Path(f"/proc/{pid}").exists() for pid in below):
+        assert time.monotonic() < until, "processes of a run that was killed live on"
+        time.sleep(0.1)
     assert started(place, output).wait(PATIENCE) == 0
     assert told(output) == reference
 
@@ -175,7 +182,7 @@ def test_two_runs_on_one_server_that_is_restarted(server: tuple[str, Any], tmp_p
         plan = Plan(places=(str(place),), output=tmp_path / name, store=url, jobs=1)
         results[name] = runs.run(plan, watchers[name])
 
-    with runs.stores.opened(runs.stores.url_of(url, tmp_path), lambda words: None):
+    with stores.opened(stores.url_of(url, tmp_path), lambda words: None):
         pass  # alembic's context is of the whole process: only here threads stand for runs
     threads = [threading.Thread(target=work, args=(name,)) for name in watchers]
     for thread in threads:
@@ -192,7 +199,7 @@ def test_two_runs_on_one_server_that_is_restarted(server: tuple[str, Any], tmp_p
     assert set(results) == {"one", "two"}
     for done in results.values():
         assert [bucket.count for bucket in done.triage.buckets] == [COUNT]
-        assert msgspec.structs.replace(done.triage.inputs, known=0) == runs.Inputs(found=COUNT, analyzed=COUNT)
+        assert msgspec.structs.replace(done.triage.inputs, known=0) == Inputs(found=COUNT, analyzed=COUNT)
     assert sorted(len(done.change.new) for done in results.values()) == [0, 1]
     words = [line for watcher in watchers.values() for line in watcher.words]
     assert any(line.startswith("the store does not answer") for line in words), words

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jsonschema
 import msgspec
@@ -20,6 +23,9 @@ from postmortem.triage.again import judge_again
 from postmortem.triage.work import Task, analyze
 from postmortem.triage.write import write
 from tests.postmortem.corpus import ROOT
+
+if TYPE_CHECKING:
+    from postmortem.guard.limits import WorkerLimits
 
 DEMO = ROOT / "fixtures" / "demo"
 LOGS = [ROOT / "fixtures" / "logs" / name for name in ("jni-17.log", "jni-27.log")]
@@ -68,6 +74,16 @@ def test_crashes_are_found_by_content_and_the_rest_is_said(first: tuple[Triage, 
     (double,) = [item for item in triage.skipped if item.path in same]
     assert double.what == f"is the same as {(same - {double.path}).pop()}"
     jsonschema.validate(json.loads((output / "triage.json").read_bytes()), triage_schema())
+
+
+def test_a_main_script_is_not_run_again_by_the_processes_of_the_pool(tmp_path: Path) -> None:
+    script = tmp_path / "triage.py"
+    script.write_text("from postmortem.__main__ import main\nmain()\n")
+    output = tmp_path / "out"
+    command = [sys.executable, str(script), "triage", str(LOGS[0]), "-o", str(output), "--jobs", "1"]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert triage_from_json((output / "triage.json").read_bytes()).inputs.analyzed == 1
 
 
 def test_the_logs_of_one_defect_are_one_bucket_with_its_reports(first: tuple[Triage, Path]) -> None:
@@ -153,10 +169,14 @@ def test_small_inputs_share_a_worker_and_the_one_that_ends_it_is_alone(
 ) -> None:
     from postmortem.guard import analysis
 
-    real, alone = analysis.analyze, []
-    monkeypatch.setattr(
-        analysis, "analyze", lambda request, limits: alone.append(request.core.name) or real(request, limits)
-    )
+    real = analysis.analyze
+    alone: list[str] = []
+
+    def noted(request: analysis.Request, limits: WorkerLimits | None = None) -> analysis.Made:
+        alone.append(request.core.name)
+        return real(request, limits)
+
+    monkeypatch.setattr(analysis, "analyze", noted)
     work = analysis._work
 
     def fatal(request: analysis.Request, without: dict[str, str], sink: analysis.Sink) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 
-import gdb  # type: ignore[import-not-found]
+import gdb
 
 for setting in (
     "print pretty off", "print elements 80", "print repeats unlimited", "print null-stop on", "print symbol off",
@@ -60,7 +60,7 @@ def variables(frame):
 
 gdb.execute("thread 1", to_string=True)
 signals = 0
-frames = []
+frames: list[list[object]] = []
 frame = gdb.newest_frame()
 while frame is not None and len(frames) < 60:
     if frame.type() != gdb.TAILCALL_FRAME:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postmortem.machines.x86_64.machine import MACHINE
 from postmortem.values.description import CallParameter
 from postmortem.values.expression import Frame, Piece, Unavailable, evaluate, gather, passed, value_of
 
@@ -23,7 +24,7 @@ def frame(**registers: int) -> Frame:
     values: list[int | None] = [None] * 17
     for name, value in registers.items():
         values[int(name[1:])] = value
-    return Frame(registers=values, read=read, cfa=0x1010, bias=0x10000, frame_base=b"\x9c")
+    return Frame(registers=values, read=read, cfa=0x1010, bias=0x10000, frame_base=b"\x9c", names=MACHINE.names)
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,8 @@ def test_a_page_that_is_not_in_the_core_is_said_to_be() -> None:
 
 def test_entry_values_come_from_the_caller() -> None:
     where = frame()
-    where.entry = lambda register, parameter, dereferenced: {(5, None, False): 9, (5, None, True): 11}[
-        register, parameter, dereferenced
-    ]  # type: ignore[index]
+    values: dict[tuple[int | None, int | None, bool], int] = {(5, None, False): 9, (5, None, True): 11}
+    where.entry = lambda register, parameter, dereferenced: values[register, parameter, dereferenced]
     assert value_of(b"\xa3\x01\x55\x9f", where) == 9
     assert value_of(b"\xf3\x03\x75\x00\x06\x9f", where) == 11
     with pytest.raises(Unavailable, match="optimized out"):

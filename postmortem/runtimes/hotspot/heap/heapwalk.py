@@ -65,7 +65,7 @@ def walk(
 
     layout: mode, class base, class shift, mark shift, alignment, length offset, offset of a mirror's
     size, of a chunk's size, shift of its bitmap, single object (2: and never zeros), marks stay in place.
-    skipped[0] grows by the bytes of gaps.
+    skipped[0] grows by the bytes of gaps. Long: numba compiles it as one loop.
     """
     mode, base, klass_shift, mark_shift, alignment = layout[0], layout[1], layout[2], layout[3], layout[4]
     length_at, mirror_at, chunk_at, chunk_shift, single = layout[5], layout[6], layout[7], layout[8], layout[9]

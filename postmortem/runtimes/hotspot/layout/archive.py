@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS
+from postmortem.model.queries.files import present
 from postmortem.program.memory import Piece
 from postmortem.runtimes.hotspot.layout.reading import problem
-from postmortem.targets.files import DELETED, open_regular
+from postmortem.targets.files import open_regular
 
 if TYPE_CHECKING:
     from postmortem.model import Problem
@@ -29,7 +30,7 @@ def add_pages(program: Program, vm: Reading) -> list[Problem]:
     """Lay the archive's pages under the core's; what can't be is a Problem."""
     core, space, search = program.core, program.memory, program.search
     problems: list[Problem] = []
-    rows = [row for row in core.files if row.path.removesuffix(DELETED).endswith(_SUFFIX)]
+    rows = [row for row in core.files if present(row.path).endswith(_SUFFIX)]
     for path in dict.fromkeys(row.path for row in rows):
         missing = [row for row in rows if row.path == path and space.read(row.end - 8, 8) is None]
         if not missing:

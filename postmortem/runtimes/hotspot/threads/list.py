@@ -22,6 +22,8 @@ def java_threads(vm: Reading) -> Iterator[int]:
     threads = vm.static_word("ThreadsSMRSupport._java_thread_list")
     array, count = vm.field(threads, "ThreadsList._threads"), vm.u32(vm.at(threads, "ThreadsList._length"))
     if array and count is not None:
+        if count > _MAX_THREADS:
+            vm.memory.budget.miss("list_threads", count - _MAX_THREADS)
         yield from (word for word in vm.memory.words(array, min(count, _MAX_THREADS)) or () if word)
         return
     thread = vm.static_word("Threads._thread_list")
@@ -30,3 +32,5 @@ def java_threads(vm: Reading) -> Iterator[int]:
         seen.add(thread)
         yield thread
         thread = vm.field(thread, "JavaThread._next")
+    if thread and thread not in seen:
+        vm.memory.budget.miss("list_threads")

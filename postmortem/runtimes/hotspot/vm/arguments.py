@@ -119,9 +119,9 @@ def _system_props(oops: Oops) -> tuple[dict[str, str], str | None]:
     damaged = 0
     for bucket in oops.elements(table, _MAX_BUCKETS):
         node: int | None = bucket
-        seen = 0
-        while node and seen < _MAX_PROPERTIES and len(found) < _MAX_PROPERTIES:
-            seen += 1
+        seen: set[int] = set()
+        while node and node not in seen and len(found) < _MAX_PROPERTIES and oops.vm.memory.budget.take("list_items"):
+            seen.add(node)
             # A bin turned into a tree is a TreeBin whose nodes start at `first`.
             node = oops.oop_field(node, "first") or node
             key = oops.text(oops.oop_field(node, "key"))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MAX_LOGS = LIMITS.events_logs
 _MAX_RECORDS = LIMITS.events_records
 _MAX_RECORD = LIMITS.events_record
+_MAX_RING = LIMITS.events_ring
 _HEADER = 512
 _TEXT_AT = 24
 
@@ -99,7 +100,7 @@ def _events(vm: Reading, ring: _Ring, thread_names: Mapping[int, str]) -> tuple[
     if size is None or ring.in_use == 0:
         return ()
     first = ring.next_slot if ring.in_use == ring.length else 0
-    data = vm.memory.read_some(ring.records, size * ring.length)
+    data = vm.memory.read_some(ring.records, min(size * ring.length, _MAX_RING))
     events = []
     for step in range(ring.in_use):
         start = (first + step) % ring.length * size
@@ -107,7 +108,10 @@ def _events(vm: Reading, ring: _Ring, thread_names: Mapping[int, str]) -> tuple[
             continue
         seconds, thread = struct.unpack_from("<dQ", data, start)
         end = data.find(b"\0", start + _TEXT_AT, start + size)
-        text = data[start + _TEXT_AT : end if end >= 0 else start + size].decode("utf-8", "replace").strip()
+        raw = data[start + _TEXT_AT : end if end >= 0 else start + size]
+        if not vm.memory.budget.take("events") or not vm.memory.budget.take("text", len(raw)):
+            break
+        text = raw.decode("utf-8", "replace").strip()
         events.append(
             Event(
                 time=round(seconds, 3) if math.isfinite(seconds) and 0 <= seconds < 1e12 else None,

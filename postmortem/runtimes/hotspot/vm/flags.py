@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _MAX_FLAGS = LIMITS.flags_flags
+_MAX_ENTRY = LIMITS.flags_entry
 _MAX_TEXT = LIMITS.flags_text
 
 # The order of JVMFlag::TYPE_*, JDK 17 and newer.
@@ -57,10 +58,13 @@ def flags(vm: Reading) -> tuple[tuple[Flag, ...], list[Problem]]:
         return (), [problem("JVMFlag::flags", "the flags can't be located, so none are shown")]
     if count > _MAX_FLAGS:
         return (), [problem("JVMFlag::numFlags", f"{count} flags are not plausible (at most {_MAX_FLAGS})")]
-    data = vm.memory.read_some(table, count * entry_size)
+    data = b"" if entry_size > _MAX_ENTRY else vm.memory.read_some(table, count * entry_size)
     by_name = vm.type_string("JVMFlag._type") != "int"
     name_at, address_at, bits_at, type_at = (place or 0 for place in places)
-    if max(name_at + 8, address_at + 8, bits_at + 4, type_at + (8 if by_name else 4)) > entry_size:
+    if (
+        entry_size > _MAX_ENTRY
+        or max(name_at + 8, address_at + 8, bits_at + 4, type_at + (8 if by_name else 4)) > entry_size
+    ):
         return (), [problem("JVMFlag", f"fields lie beyond its {entry_size} bytes")]
     mask = vm.constant("JVMFlagOrigin::VALUE_ORIGIN_MASK", "JVMFlag::VALUE_ORIGIN_MASK") or 0xF
     set_bit = vm.constant("JVMFlag::WAS_SET_ON_COMMAND_LINE", "JVMFlag::ORIG_COMMAND_LINE") or _SET_ON_COMMAND_LINE

@@ -57,7 +57,7 @@ def counters(vm: Reading) -> tuple[dict[str, str], list[Problem]]:
             break
         end = data.find(b"\0", position + name_at, position + length)
         value = _value(data, position + data_at, position + length, kind, vector)
-        if end < 0 or value is None:
+        if end < 0 or value is None or not vm.memory.budget.take("text", len(value)):
             damaged += 1
         else:
             found[data[position + name_at : end].decode("utf-8", "replace")] = value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.runtimes.hotspot.layout.reading import Reading
@@ -82,4 +82,4 @@ class FakeVm:
 
     def reading(self) -> Reading:
         """What the functions under test take."""
-        return Reading(self.memory, self)
+        return Reading(self.memory, cast("Any", self))

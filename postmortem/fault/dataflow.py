@@ -1,0 +1,93 @@
+"""Values that registers had on the way to an instruction, as far as its function's own code tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from postmortem.machines.machine import Machine, Step
+    from postmortem.program.memory import AddressSpace
+
+_MASK = (1 << 64) - 1
+_DEEPEST = 16
+
+
+class Load(NamedTuple):
+    """address: what was read. table: the address that it was counted from, before anything was added to it."""
+
+    address: int
+    table: int
+
+
+class DataFlow:
+    """steps: what ran straight to the instruction (Machine.steps_before). registers: as they are there, by name.
+
+    Memory is taken to hold what it held when it was read: whoever uses a value holds it against what came of it.
+    """
+
+    def __init__(
+        self, space: AddressSpace, steps: Sequence[Step], registers: Mapping[str, int], machine: Machine
+    ) -> None:
+        self._space = space
+        self._steps = steps
+        self._registers = registers
+        self._pc = machine.pc_name
+
+    def load(self, register: str) -> Load | None:
+        """The load that gave a register its value; None where it was made in another way or can't be told."""
+        at, depth = len(self._steps), 0
+        while (found := self._last(register, at)) is not None and depth < _DEEPEST:
+            at, step = found
+            depth += 1
+            if step.kind == "copy" and step.base is not None:
+                register = step.base
+                continue
+            address = self._address(step, at, depth) if step.kind == "load" else None
+            return None if address is None else Load(address, self._origin(step, at, address))
+        return None
+
+    def _last(self, register: str, at: int) -> tuple[int, Step] | None:
+        """The last step before `at` that changes a register."""
+        for index in range(at - 1, -1, -1):
+            if register in self._steps[index].writes:
+                return index, self._steps[index]
+        return None
+
+    def _address(self, step: Step, at: int, depth: int) -> int | None:
+        if step.base == self._pc:
+            return step.displacement
+        base = None if step.base is None else self._value(step.base, at, depth + 1)
+        if base is None:
+            return None
+        index = 0 if step.index_register is None else self._value(step.index_register, at, depth + 1)
+        return None if index is None else base + index * step.scale + step.displacement & _MASK
+
+    def _value(self, register: str, at: int, depth: int) -> int | None:
+        """What a register holds before step `at`."""
+        if depth > _DEEPEST:
+            return None
+        if register in self._registers and not any(register in step.writes for step in self._steps[at:]):
+            return self._registers[register]
+        found = self._last(register, at)
+        if found is None:
+            return None
+        index, step = found
+        if step.kind == "load":
+            address = self._address(step, index, depth)
+            return None if address is None else self._space.word(address)
+        if step.base is None or step.kind not in ("copy", "add"):
+            return None
+        value = self._value(step.base, index, depth + 1)
+        return None if value is None else value + (step.displacement if step.kind == "add" else 0) & _MASK
+
+    def _origin(self, step: Step, at: int, address: int) -> int:
+        """The address less what was added to it on the way."""
+        address, register = address - step.displacement, step.base
+        while register is not None and step.index_register is None and (found := self._last(register, at)) is not None:
+            at, earlier = found
+            if earlier.kind not in ("add", "copy"):
+                break
+            address, register = address - (earlier.displacement if earlier.kind == "add" else 0), earlier.base
+        return address & _MASK

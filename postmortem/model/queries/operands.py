@@ -1,0 +1,95 @@
+"""Which part of a bad address is the bad one: index, frame pointer, stack pointer, or the pointer itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postmortem.model.queries import crash as views
+from postmortem.model.queries.registers import STACK_POINTERS
+
+if TYPE_CHECKING:
+    from postmortem.model import Operand, Report
+
+_FRAME_POINTERS = ("rbp", "x29", "fp")
+_LOST = ("no-rule", "unreadable")
+_ADDRESSES = 1 << 64
+
+
+def remark(report: Report) -> str:
+    """What to add to a title, as ": the index rax = 0x4c4b40 leads out of the memory at rdx"; "" for a bad pointer."""
+    operand = _operand(report)
+    if operand is None:
+        return ""
+    if operand.base in STACK_POINTERS and _outside(report, operand.base_value):
+        return ": the stack pointer itself is in no mapping"
+    if _is_frame_pointer_bad(report, operand):
+        return f": the frame pointer {operand.base} is not in the stack"
+    bad = _index(report, operand)
+    return f": the index {bad[0]} = {bad[1]:#x} leads out of the memory at {bad[2]}" if bad is not None else ""
+
+
+def sentence(report: Report) -> str | None:
+    """The same for an explanation; None for a bad pointer."""
+    operand = _operand(report)
+    if operand is None:
+        return None
+    if operand.base in STACK_POINTERS and _outside(report, operand.base_value):
+        return (
+            "The stack pointer itself is in no mapping: the thread was switched to a stack that is not there any more"
+            " (of a coroutine that was freed), or the stack pointer was loaded from damaged memory."
+        )
+    if _is_frame_pointer_bad(report, operand):
+        return (
+            f"The function reaches its variables through {operand.base}, which does not point into its stack: the frame"
+            " pointer that it had saved was overwritten, most often by a function called last that wrote past the"
+            " end of a local array."
+        )
+    bad = _index(report, operand)
+    if bad is None:
+        return None
+    return (
+        f"The register {bad[2]} points into memory of the process; the index in {bad[0]}, {bad[1]:#x} ({bad[1]}), times"
+        f" {bad[3]} leads out of it: the index is wrong, or the size that it was checked against."
+    )
+
+
+def _operand(report: Report) -> Operand | None:
+    found = views.faulting_operand(report)
+    if found is not None:
+        return found[1]
+    return next((operand for operand in report.crash.operands if not operand.canonical), None)
+
+
+def _outside(report: Report, value: int | None) -> bool:
+    return value is not None and views.mapping_at(report, value) is None
+
+
+def _is_frame_pointer_bad(report: Report, operand: Operand) -> bool:
+    """A function that keeps its frame by a register, which leads nowhere, so that its caller is not found either."""
+    found = views.crashing_thread(report)
+    if operand.base not in _FRAME_POINTERS or operand.displacement >= 0 or operand.index is not None or found is None:
+        return False
+    thread = found[1]
+    if thread.stack is None or operand.base_value is None or thread.ended not in _LOST:
+        return False
+    trusted = [frame for frame in thread.frames if frame.trust != "scan" and not frame.inlined]
+    return len(trusted) == 1 and not thread.stack.start <= operand.base_value <= thread.stack.end
+
+
+def _index(report: Report, operand: Operand) -> tuple[str, int, str, int] | None:
+    """(index register, its value as a signed number, base register, scale) where the base alone is good memory."""
+    if operand.base is None or operand.index is None or operand.base_value is None or operand.index_value is None:
+        return None
+    pairs = [(operand.index, operand.index_value, operand.base, operand.base_value, operand.scale)]
+    if operand.scale == 1:
+        pairs.append((operand.base, operand.base_value, operand.index, operand.index_value, 1))
+    good = [pair for pair in pairs if _is_data(report, pair[3]) and not _is_data(report, pair[1])]
+    if len(good) != 1 or not good[0][1]:
+        return None
+    index, value, base, _, scale = good[0]
+    return index, int(value) - _ADDRESSES if value >> 63 else int(value), base, scale
+
+
+def _is_data(report: Report, value: int) -> bool:
+    found = views.mapping_at(report, value)
+    return found is not None and found[1].permissions.startswith("r") and "x" not in found[1].permissions
