@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.suspects import foreign_libraries
@@ -54,7 +55,7 @@ def call(report: Report) -> Call | None:
         return None
     index, frame = found
     assert frame.module is not None
-    name = jvm_frames.file_name(frame.module)
+    name = file_name(frame.module)
     glibc = on.glibc and not on.musl
     if _LOADER.fullmatch(name):
         at = _at(report)
@@ -92,9 +93,9 @@ def _at(report: Report) -> str | None:
 
 
 def _extents(report: Report, path: str) -> Iterator[int]:
-    name = jvm_frames.file_name(path)
+    name = file_name(path)
     for module in report.modules:
-        if jvm_frames.file_name(module.path) == name:
+        if file_name(module.path) == name:
             yield module.end - module.start
 
 
