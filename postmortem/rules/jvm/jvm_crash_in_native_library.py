@@ -304,6 +304,10 @@ _SCANNED = (
     "That place in the library is a word found on the stack next to the native method, which a leftover of an earlier"
     " call may be."
 )
+_DEFLATER = re.compile(
+    r"fill_window|longest_match|deflate(?:_(?:stored|fast|slow|rle|huff))?|_tr_\w+|compress_block|build_tree|scan_tree"
+)
+"""Functions of zlib's deflate.c and trees.c."""
 _ALLOCATOR = re.compile(
     r"(?:_int_|__libc_)?(?:malloc|free|realloc|calloc|memalign)|cfree|get_meta|malloc_consolidate|unlink_chunk"
     r"|Rtl\w*(?:Allocate|Free)Heap|szone_\w+|tiny_\w+|small_\w+|je_\w+|mi_(?:malloc|free)\w*|tc_(?:malloc|free)\w*"
@@ -389,6 +393,12 @@ def _verdict(
         )
     if agent is not None:
         return f"{library} is an agent that {agent} loads: it is not part of the application."
+    if from_jdk and _DEFLATER.fullmatch(plain(views.crashing_frames(report)[index].function or "")):
+        return (
+            f"{library} belongs to the JDK itself. This function of zlib compresses what it is handed and reads no"
+            " archive: its state is wrong, as after two threads used one Deflater, after end(), or by a defect of this"
+            " zlib."
+        )
     if from_jdk:
         return (
             f"{library} belongs to the JDK itself; it fails when it is given damaged data (a file cut short, a"

@@ -53,14 +53,13 @@ def check(report: Report) -> Iterator[Finding]:
     inside = f" in {culprit.label(frame[1])}" if frame and frame[1].function else ""
     yield Finding(
         rule=RULE.id,
-        title=f"The JVM ended itself{f' at {place}' if place else ''}: {said[:160]}",
+        title=f"The JVM ended itself{f' at {place}' if place else ''}: {said[:160]}{_instead(report)}",
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"The JVM met {_kind(said)}{inside}{f', at {place}' if place else ''}, on"
-            f" {jvm_threads.thread_words(report)}. {words}{_named_pc(report, said)} Such a check fails because of a"
-            " defect of the JVM, or because its memory was damaged before by native code, Unsafe or hardware."
+            f" {jvm_threads.thread_words(report)}. {words}{_named_pc(report, said)}{_why(said)}"
             f"{_replaced(report)}"
         ),
         evidence=proof(
@@ -92,6 +91,24 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+_NOT_LOADED = re.compile(
+    r"[Uu]nable to load .{0,80}(?:shared )?library|cannot open shared object|cannot restore segment"
+)
+_NO_RELOCATION = re.compile(r"cannot restore segment prot after reloc|cannot enable executable stack")
+
+
+def _why(said: str) -> str:
+    if not _NOT_LOADED.search(said):
+        return (
+            " Such a check fails because of a defect of the JVM, or because its memory was damaged before by native"
+            " code, Unsafe or hardware."
+        )
+    words = " The system's loader refused a library that the JVM needs, and the JVM went no further."
+    if _NO_RELOCATION.search(said):
+        words += " SELinux refuses code that was written to (execmod, execstack); the audit log has the denial."
+    return words
+
+
 def _named_pc(report: Report, said: str) -> str:
     """Where the pc lies that the VM's words name, as of an exception outside of any code that it knows."""
     found = re.search(r"\bpc (0x[0-9a-fA-F]{4,16})", said)
@@ -107,6 +124,11 @@ def _named_pc(report: Report, said: str) -> str:
     else:
         place = "no mapping that the report knows"
     return f" The fault itself was at pc {pc:#x}, in {place}: the check failed as the VM handled it."
+
+
+def _instead(report: Report) -> str:
+    found = boot_path(report)
+    return f"; {found.partition(':')[0]} replaces the JDK's classes" if found else ""
 
 
 def _replaced(report: Report) -> str:

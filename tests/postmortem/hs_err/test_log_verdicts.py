@@ -561,6 +561,22 @@ def test_a_likely_cause_names_its_rivals(name: str) -> None:
         assert finding.rivals or (finding.claim, finding.confidence) != ("cause", "likely"), finding.title
 
 
+def test_the_deflater_reads_no_archive() -> None:
+    frames = ("C  [libzip.so+0x45be]  fill_window+0x17e", "j  java.util.zip.Deflater.deflateBytes(J[BIII)I+0")
+    verdict = analyzed(replace(ZIP, frames=frames)).verdict
+    assert verdict is not None and verdict.rule == "jvm-crash-in-native-library"
+    assert "two threads used one Deflater" in verdict.summary and "cut short" not in verdict.summary
+
+
+def test_a_library_that_the_loader_refused_is_no_damage() -> None:
+    said = "fatal error: Unable to load JVMCI shared library from /opt/x.so: cannot restore segment prot after reloc"
+    text = JVMCI.text().replace("# JRE version", f"#  {said}\n#\n# JRE version").replace("java_heap_errors=3", "")
+    data = text.encode()
+    verdict = run(from_log(hs_err.parse(data), "hs_err.log", len(data), "0"), strict=True).verdict
+    assert verdict is not None and verdict.rule == "jvm-internal-error"
+    assert "SELinux" in verdict.summary and "damaged" not in verdict.summary
+
+
 def test_the_memory_is_the_machines_where_a_container_has_less() -> None:
     """The Memory line has the container's limit, /proc/meminfo the machine."""
     meminfo = ("MemTotal:       65474708 kB", "MemAvailable:     489504 kB", "SwapTotal:             0 kB")
