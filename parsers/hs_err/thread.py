@@ -132,19 +132,30 @@ def signal_info(text: str) -> SignalInfo:
         rf"(reading|writing to|writing|execution|data execution prevention violation at) "
         rf"?(?:address|at address)? ?({HEX})"
     )
+    # JDK 8 has no words for an access other than a read or a write: the second word is the address.
+    raw = find(rf"ExceptionInformation=({HEX}) ({HEX})") if access is None else None
     return SignalInfo(
         text=text,
         number=int(number[1]) if number and number[1] else None,
         name=(number[2] or number[3]) if number else (exception[2] if exception else None),
         code=int(code[1]) if code and code[1] else None,
         code_name=(code[2] or code[3]) if code else None,
-        address=address(at[1]) if at else (address(access[2]) if access else None),
+        address=address(at[1]) if at else address(access[2]) if access else address(raw[2]) if raw else None,
         sender_pid=int(pid[1]) if pid else None,
         sender_uid=int(uid[1]) if uid else None,
         status=int(status[1]) if status else None,
         exception=address(exception[1] or exception[3]) if exception else None,
-        access=access[1].split()[0] if access else None,
+        access=_access(access[1]) if access else _ACCESSES.get(address(raw[1])) if raw else None,
     )
+
+
+_ACCESSES = {0: "reading", 1: "writing", 8: "execution"}
+"""The first of an access violation's ExceptionInformation (EXCEPTION_RECORD of winnt.h)."""
+
+
+def _access(words: str) -> str:
+    """The first word; a "data execution prevention violation" is of an execution."""
+    return words.removeprefix("data ").split()[0]
 
 
 class ThreadSection(Section):

@@ -30,6 +30,8 @@ _KINDS: dict[str, Kind] = {
 _METHODS = "jJAM"
 _GENERATED = "jJAMv"
 """Kinds of lines that both lists have."""
+_LARGEST_FUNCTION = 0x8000
+"""Offset above which a name is that of the nearest exported symbol before pc, not of the function at pc."""
 _STUB = re.compile(r"^~?(?:StubRoutines::|BufferBlob::|RuntimeStub::)?")
 
 
@@ -80,10 +82,13 @@ def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int |
         found = module.bias + line.module_offset
     kind = _KINDS.get(line.kind, "unknown")
     function = line.method or line.function
+    notes = []
+    if line.method is None and function is not None and (line.offset or 0) >= _LARGEST_FUNCTION:
+        notes.append(f"{line.offset:#x} behind the exported symbol {function}")
+        function = None
     if kind == "stub" and function is not None:
         function = _STUB.sub("", function)
     level = None if line.level is None else line.level.lower()  # JDK 8 prints C2
-    notes = []
     if line.compile_id is not None:
         notes.append(f"compile id {line.compile_id}")
     if level is not None:

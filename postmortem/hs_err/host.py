@@ -37,7 +37,7 @@ def host(told: HsErrLog) -> Host:
         kernel=system.uname,
         cpu=summary.cpu or system.cpu,
         cpus=summary.cores or system.cpu_total,
-        memory=system.physical_memory,
+        memory=known.get("MemTotal", system.physical_memory),  # the second is a container's where there is one
         memory_available=known.get("MemAvailable", system.physical_memory_free),
         swap=None if windows else known.get("SwapTotal", system.swap),
         swap_free=None if windows else known.get("SwapFree", system.swap_free),

@@ -56,6 +56,7 @@ _TID_BITS = 32
 _SCANNED = 64
 _SI_TKILL = -6
 _SI_KERNEL = 128
+_ACCESS_VIOLATION = "EXCEPTION_ACCESS_VIOLATION"
 _OF_INSTRUCTIONS = ("SIGILL", "SIGTRAP", "SIGFPE")
 """Signals with whose siginfo comes the instruction's address, not one that it touched."""
 """Words of stack to look through for a caller."""
@@ -133,7 +134,9 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     touched = None if shown is None or shown.name in _OF_INSTRUCTIONS else shown.fault_address
     if shown is not None and shown.code == _SI_KERNEL:
         touched = None  # the kernel had no address to give: 0 stands for none
-    if shown is None or info is None or info.code is None or tid is None or "rip" not in registers:
+    violation = shown is not None and shown.name == _ACCESS_VIOLATION
+    coded = info is not None and (info.code is not None or violation)
+    if shown is None or info is None or not coded or tid is None or "rip" not in registers:
         return Crash(
             signal=shown,
             tid=tid,
@@ -148,12 +151,18 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
         for thread in (*told.process.java_threads, *told.process.other_threads)
         if thread.stack is not None and thread.id is not None
     ]
-    words = _siginfo(info, shown.number)
+    # What Windows calls an access violation is a SIGSEGV, and so its instruction is read.
+    words = SignalInfo(int(signals.SIGSEGV), 0, 1, touched, None, None, None, None) if violation else None
+    words = words or _siginfo(info, shown.number)
     memory = space.memory(told)
     fault = Fault(tid, tid, words, words, None, registers, registers.get("trapno"), registers.get("err"))
     machine = machine_of("x86_64")
     describer = Describer(memory, found, ModuleMap([]), lambda address: None, stacks, machine)
-    return describe_crash(fault, memory, describer, None, machine)
+    described = describe_crash(fault, memory, describer, None, machine)
+    if not violation:
+        return described
+    access = _windows_access(info) or described.access
+    return msgspec.structs.replace(described, signal=shown, access=access, fault_address=touched)
 
 
 def _as_told(fault: Crash, told: HsErrLog) -> Crash:
@@ -218,8 +227,8 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
         native, java = told.thread.native_frames, told.thread.java_frames
         first = told.header.problematic_frame
         alone = not native and not java and first is not None
-        if first is not None and alone:
-            native = (first,)
+        if first is not None:
+            native = _with_head(first, native, java, told.header.pc)
         listed = frames.stack(native, java, modules, fault.pc, sp)
         listed = listed if sp is None else _completed(listed, fault, sp, told, modules)
         cut = told.thread.native_frames_cut or told.thread.java_frames_cut
@@ -250,6 +259,23 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
                 java=_java(thread),
             )
     return (*whose, *found.values())
+
+
+def _with_head(
+    first: log.Frame, native: tuple[log.Frame, ...], java: tuple[log.Frame, ...], pc: int | None
+) -> tuple[log.Frame, ...]:
+    """The native frames with the head's "Problematic frame", which is the frame at pc.
+
+    Windows' walk has no names for generated code: `C  0x0000019053155d8f`. Where the walk failed, the log may have
+    the Java frames alone.
+    """
+    if not native:
+        return (first,) if not java or first.kind in "CV" else native
+    inner = native[0]
+    nameless = inner.kind == "C" and inner.module is None and inner.function is None
+    if nameless and first.kind in "jJAv" and pc is not None and inner.address == pc:
+        return (first, *native[1:])
+    return native
 
 
 def _completed(

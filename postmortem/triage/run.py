@@ -40,7 +40,7 @@ _BATCH = 64
 _BATCH_SECONDS = 2.0
 _TRIES = 5
 """How often an input is tried whose executor broke: one that can't be blamed for it must not be lost."""
-_TOGETHER = 8
+_TOGETHER = 16
 _SMALL = 8 << 20
 """Bytes of an input that shares a worker with others."""
 _LISTED = 1000

@@ -31,7 +31,10 @@ PRELOAD = (
     "postmortem.symbols.symbolizer", "postmortem.symbols.mergedinlines", "elftools.elf.elffile", "pdb",
     "postmortem.machines.x86_64.machine", "postmortem.runtimes.hotspot.attach", "postmortem.runtimes.go.attach",
     "postmortem.runtimes.native.attach", "postmortem.runtimes.native.exceptions", "parsers.elf.sections",
-    "symbolic.symcache", "capstone", "pydemumble", "zstandard",
+    "symbolic.symcache", "capstone", "pydemumble", "zstandard", "parsers.containers.compressed",
+    "postmortem.targets.containers.compressed", "postmortem.targets.containers.plain",
+    "postmortem.symbols.sources.buildidtree", "postmortem.symbols.sources.debugdirs",
+    "postmortem.symbols.sources.debuglink",
 )  # fmt: skip
 """What the server process imports before it forks workers."""
 
@@ -81,8 +84,9 @@ def prepare() -> None:
 
 
 def rehearse() -> Report:
-    """A report of nothing much, with rules and signature: what they compile and load once, no worker has to."""
-    from postmortem.model import Address, Core, Crash, Frame, Report, Signal, Thread, Tool
+    """A report of nothing much: what rules, redaction and signature compile and load once, no worker has to."""
+    from postmortem.model import Address, Core, Crash, Frame, Process, Report, Signal, Thread, Tool
+    from postmortem.redaction import redact
     from postmortem.rules.engine import run
     from postmortem.signature.signature import signature
 
@@ -95,8 +99,9 @@ def rehearse() -> Report:
         core=Core(path="", size=0, format="elf-core"),
         crash=Crash(signal=Signal(number=11, name="SIGSEGV", code=1, fault_address=Address(8)), tid=1),
         threads=(Thread(tid=1, crashed=True, frames=frames),),
+        process=Process(arguments=("a", "-u", "b:c", "--name=value", "/pass:d", "password=e"), environment={"A": "b"}),
     )
-    report = run(report)
+    report = redact(run(report))
     return msgspec.structs.replace(report, signature=signature(report))
 
 

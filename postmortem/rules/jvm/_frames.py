@@ -39,6 +39,16 @@ _RAW_MEMORY = re.compile(
     r"|java\.nio\.Bits|jdk\.internal\.foreign\.\w+|java\.lang\.invoke\.VarHandle(?:Segment|ByteArray)\w*)(?:\$\w+)?"
     r"\.[\w$<>]+"
 )
+_RAW_WRAPPER = re.compile(
+    r"(?:org\.lwjgl\.system\.MemoryUtil\.mem(?:Get|Put|Set|Copy)\w*|io\.netty\.util\.internal\.PlatformDependent0?\."
+    r"(?:get|put|copy|set)\w+|org\.apache\.spark\.unsafe\.Platform\.\w+|io\.questdb\.std\.Unsafe\.\w+"
+    r"|com\.google\.protobuf\.UnsafeUtil(?:\$\w+)?\.\w+|org\.agrona\.(?:concurrent\.UnsafeBuffer|UnsafeApi)\.\w+"
+    r"|net\.openhft\.chronicle\.core\.UnsafeMemory(?:\$\w+)?\.\w+|com\.hazelcast\.internal\.memory\.impl\.\w+\.\w+"
+    r"|org\.apache\.(?:ignite\.internal\.util\.GridUnsafe|cassandra\.utils\.memory\.MemoryUtil)\.\w+"
+    r"|org\.apache\.(?:arrow\.memory\.ArrowBuf|flink\.core\.memory\.(?:Hybrid)?MemorySegment)\.(?:get|put|set)\w+"
+    r"|com\.kenai\.jffi\.MemoryIO(?:\$\w+)?\.\w+)"
+)
+"""Methods of well-known libraries that hand an address on to Unsafe."""
 _VM_ABORT = re.compile(
     r"(?:os::abort|os::die|VMError::\w+|report_(?:and_die|vm_error|fatal|unimplemented|should_not_\w+|vm_out_of_memory)"
     r"\w*|vm_exit_out_of_memory|crash_handler|JVM_handle_linux_signal|javaSignalHandler|signalHandler)"
@@ -232,8 +242,15 @@ def java_caller(report: Report, after: int = -1) -> tuple[int, Frame] | None:
 
 
 def raw_memory(frame: Frame) -> bool:
-    """A method that reads or writes an address it is given: Unsafe, direct buffers, memory segments."""
-    return frame.function is not None and _RAW_MEMORY.fullmatch(frame.function) is not None
+    """A method that reads or writes an address it is given: Unsafe, direct buffers, memory segments; libraries' own
+    that hand it on."""
+    name = frame.function
+    return name is not None and (_RAW_MEMORY.fullmatch(name) is not None or _RAW_WRAPPER.fullmatch(name) is not None)
+
+
+def of_jdk(frame: Frame) -> bool:
+    """A Java method of the JDK's own packages."""
+    return (frame.function or "").startswith(_JDK_PACKAGES)
 
 
 def activation(report: Report, start: int) -> tuple[tuple[int, Frame], ...]:

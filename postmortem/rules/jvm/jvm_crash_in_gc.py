@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PHASES = (
+    (re.compile(r"MetadataOnStackMark"), "cleaning of the metadata of classes"),
     (re.compile(r"[Vv]erif"), "verification of the heap"),
     (re.compile(r"(?<!un)[Mm]ark(?!Word)|follow_|[Cc]oncurrentMark|push_objArray"), "marking of live objects"),
     (re.compile(r"[Ee]vacuat|ParScan|copy_to_survivor|Scaveng|DefNew|Promotion|do_copy"), "evacuation of live objects"),
@@ -205,7 +206,8 @@ def _damage(report: Report) -> Damage | None:
     where = f"crash.registers[{place}].value" if place is not None else "crash.fault_address"
     inside = next((item for item in notes if "pointing into object" in item[1].text and item[1].value % 8 == 0), None)
     if inside is not None and looks is not None:
-        seen = f" {inside[1].register} = {inside[1].value:#x} was taken for an object, but it {inside[1].text}. {looks}"
+        held = f"{inside[1].register} = {inside[1].value:#x}"
+        seen = f" {held} was taken for an object; the log says of it: {inside[1].text}. {looks}"
         brief = f"a reference into the middle of an object ({inside[1].value:#x})"
         return Damage(f"crash.registers[{inside[0]}].text", seen, brief, stale=True)
     seen = f" {name} = {value:#x} leads nowhere.{f' {looks}' if looks else ''}"

@@ -28,12 +28,11 @@ from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.jvm import _unrelocated as unrelocated
 from postmortem.rules.jvm import jvm_jni_fatal_error
 from postmortem.rules.rule import Rule
 
 _GLIBC = re.compile(r"/ld-linux[^/]*\.so\.\d$|/libc\.so\.6$|/libgcompat\.so")
-_LARGEST_LIBRARY = 256 << 20
-"""Bytes above which an address is none of a library's file."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +44,10 @@ _FORK = "Call nothing of the JVM, and no malloc, between fork() and exec(); star
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if not jvm_views.is_jvm(report) or not (jvm_views.own_fault(report) or jvm_views.ended_by_itself(report)):
+        return
+    raw = unrelocated.call(report)
+    if raw is not None:
+        yield unrelocated.finding(report, raw, RULE.id)
         return
     found = jvm_frames.library_frame(report)
     if found is None:
@@ -70,9 +73,6 @@ def check(report: Report) -> Iterator[Finding]:
     program = agent is None and not from_jdk and not framework and _is_program(report, frame.module)
     what, how = _what(report, index, in_vm, entry)
     confidence: Confidence = "likely" if in_vm and entry is None else "certain"
-    if _is_unrelocated(report, frame):
-        yield _unrelocated(report, index, frame, library)
-        return
     way = jvm_entry.entry(report, index)
     leaving = jvm_entry.exit_call(report, index)
     child = _forked(report)
@@ -147,6 +147,8 @@ def _called_directly(report: Report) -> Iterator[Finding]:
     if java is None or not above or not jvm_views.memory_fault(report) or jvm_views.foreign_handler(report) is not None:
         return
     linked = any(jvm_frames.is_downcall(frame) for _, frame in above)
+    if not linked and report.crash.pc is not None and report.crash.pc < views.FIRST_PAGE:
+        return  # The native code of the method, which left no frame, called a null pointer: a rule of its own.
     method = jvm_frames.native_method(report)
     native = [(index, frame) for index, frame in above if not jvm_frames.is_downcall(frame)]
     if not (linked or method is not None) or not native or jvm_stack.in_stack_guard(report):
@@ -227,55 +229,6 @@ def _mixed_libc(report: Report) -> str:
         f"The process has musl as its libc and {file_name(found)} mapped as well: a library that was"
         " built for"
         " glibc, which musl or gcompat serve in part only."
-    )
-
-
-def _is_unrelocated(report: Report, frame: Frame) -> bool:
-    """The pc is an address as it stands in the library's file: it lies in no mapping, below the frame's own offset.
-
-    The frame shown is the caller then. A symbol that was never relocated leaves such an address in its slot.
-    """
-    pc, offset = report.crash.pc, frame.module_offset
-    if pc is None or offset is None or not views.FIRST_PAGE <= pc < _LARGEST_LIBRARY:
-        return False
-    on = system(report)
-    if on.glibc and not on.musl:
-        return False  # glibc does not start a program with a function that it can't bind
-    return on.name in ("linux", None) and views.mapping_at(report, pc) is None and pc != offset
-
-
-def _unrelocated(report: Report, index: int, frame: Frame, library: str) -> Finding:
-    pc = report.crash.pc or 0
-    musl = system(report).musl
-    return Finding(
-        rule=RULE.id,
-        title=f"{library} called a symbol that was never relocated: {culprit.label(frame)} jumped to {pc:#x}",
-        severity="critical",
-        confidence="likely",
-        claim="cause",
-        explanation=(
-            f"The pc {pc:#x} lies in no mapping and is not in {library} either (the frame shown is at its offset"
-            f" {frame.module_offset:#x}): it is an address as it stands in the file, before the loader has added where"
-            " the library lies. The slot of a function that the loader could not bind keeps such an address. glibc ends"
-            " with a message then; musl goes on, so this is what a library that was built for glibc does in an image"
-            f" with musl (Alpine){', which this one is' if musl else ''}."
-        ),
-        rivals=("A function pointer that was overwritten, or taken from a table of offsets.",),
-        evidence=proof(
-            report,
-            ("crash.pc", "where execution went"),
-            (views.frame_path(report, index), "the caller"),
-            (views.frame_path(report, index, "module"), "its library"),
-            (views.frame_path(report, index, "module_offset"), "and the offset in it"),
-            ("host.libc", "the system's libc"),
-        ),
-        remedies=(
-            f"Use a build of {library} for musl, or an image with glibc (Debian, UBI, -slim instead of -alpine).",
-            "gcompat (apk add gcompat) supplies many of glibc's functions; not all.",
-            f"readelf -d {library} shows ld-linux or libc.so.6 among what it needs; ldd in the image names the"
-            " symbols that"
-            " are not found.",
-        ),
     )
 
 

@@ -174,7 +174,7 @@ def _accessor(report: Report) -> tuple[int, Frame, Confidence, str] | None:
             inline = f"The accessor was compiled inline ({level})." if frame.kind == "java-compiled" else ""
             # The whole method is the accessor, or the position on record is that of the fault.
             exact = item is chain[-1][1] or "next recorded" not in (chain[-1][1].note or "")
-            sure: Confidence = "certain" if not number and exact else "likely"
+            sure: Confidence = "certain" if not number and exact and jvm_frames.of_jdk(first) else "likely"
             return position, item, sure, inline or "The interpreter ran it."
     if above or frame.kind != "java-compiled" or jvm_frames.is_wrapper(frame):
         return None

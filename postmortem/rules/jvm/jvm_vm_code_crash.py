@@ -31,6 +31,9 @@ from postmortem.rules.jvm import (
     _threads as jvm_threads,
 )
 from postmortem.rules.jvm import (
+    _unrelocated as unrelocated,
+)
+from postmortem.rules.jvm import (
     jvm_bad_jni_reference,
     jvm_crash_in_compiled_code,
     jvm_truncated_mapped_file,
@@ -259,6 +262,7 @@ def _explained(report: Report) -> bool:
         jvm_threads.role(report) == "compiler"
         or jvm_threads.collecting(report) is not None
         or jvm_stack.in_stack_guard(report)
+        or unrelocated.call(report) is not None
         or jvm_views.foreign_handler(report) is not None
         or jvm_views.internal_error(report) is not None
         or any(

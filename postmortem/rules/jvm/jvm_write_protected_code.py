@@ -1,6 +1,7 @@
-"""Write to generated code that is protected (macOS on Apple silicon).
+"""Write to generated code that is protected, or its execution while it is writable (macOS on Apple silicon).
 
-What it finds: SIGBUS for a write into the code cache by a thread that had not switched it to writable (W^X).
+What it finds: SIGBUS for a write into the code cache by a thread that had not switched it to writable (W^X), or for
+executing it where the thread had.
 Why it matters: the kernel words it as misalignment (BUS_ADRALN), though the address is aligned; neither the code nor
 an object is damaged.
 Evidence it needs: macOS on AArch64, SIGBUS, an aligned address inside the code cache.
@@ -41,17 +42,22 @@ def check(report: Report) -> Iterator[Finding]:
     if index is None:
         return
     frame = jvm_frames.top(report)
+    fetched = address == report.crash.pc
     where = f" in {culprit.label(frame)}" if frame is not None else ""
     yield Finding(
         rule=RULE.id,
-        title=f"Write to the JVM's generated code while it was protected (W^X){where}",
+        title=(
+            f"Generated code of the JVM executed while it was switched to writing (W^X){where}"
+            if fetched
+            else f"Write to the JVM's generated code while it was protected (W^X){where}"
+        ),
         severity="critical",
         confidence="likely",
         claim="cause",
         explanation=(
             f"{address:#x} lies in the code cache ({segments[index].name}) and is aligned, so the signal's word for it"
             " (misaligned address) is not what happened: on Apple silicon a thread may either write generated code or"
-            " execute it, and this one was not switched to writing."
+            f" execute it, and this one was not switched to {'executing (the pc)' if fetched else 'writing'}."
         ),
         rivals=("Memory of the code cache that was not committed.",),
         evidence=proof(

@@ -365,12 +365,14 @@ def test_thread_of_macos(macos: HsErrLog) -> None:
 
 def test_siginfo_forms() -> None:
     old = signal_info("ExceptionCode=0xc0000005, reading address 0x0000000000000018")
+    raw = signal_info("ExceptionCode=0xc0000005, ExceptionInformation=0x00000008 0x00000000")
+    assert (raw.access, raw.address) == ("execution", 0)
     new = signal_info("EXCEPTION_ACCESS_VIOLATION (0xc0000005), data execution prevention violation at address 0x10")
     assert (old.exception, old.access, old.address) == (0xC0000005, "reading", 0x18)
     assert (new.name, new.exception, new.access, new.address) == (
         "EXCEPTION_ACCESS_VIOLATION",
         0xC0000005,
-        "data",
+        "execution",
         0x10,
     )
 

@@ -201,6 +201,49 @@ CXX = replace(
     error="Internal Error (0xe06d7363)",
     frames=("C  [KERNELBASE.dll+0x34f99]", "C  [VCRUNTIME140.dll+0x6ba0]", "C  [mathlib.dll+0x2341]", *MAIN),
 )
+UNRELOCATED_GLIBC = replace(
+    Log(),
+    pc=0x20A6,
+    siginfo="si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x00000000000020a6",
+    libraries=(
+        f"{LIBJVM:x}-{LIBJVM + 0x1200000:x} r-xp 00000000 08:01 11 /usr/lib/jvm/java/lib/server/libjvm.so",
+        "7f1a60000000-7f1a60200000 r-xp 00000000 08:01 12 /lib/x86_64-linux-gnu/libc.so.6",
+        "7f1a60400000-7f1a60440000 r-xp 00000000 08:01 13 /lib64/ld-linux-x86-64.so.2",
+        "7f1a70000000-7f1a70009000 r-xp 00000000 08:01 14 /opt/shop/libpatchwork.so",
+    ),
+    frames=("C  [libpatchwork.so+0x3637]", *MAIN),
+)
+UNRELOCATED_AT_EXIT = replace(
+    UNRELOCATED_GLIBC,
+    thread=VM_THREAD,
+    operation="Exit",
+    frames=(
+        "C  [ld-linux-x86-64.so.2+0x10f2]  _dl_call_fini+0x42",
+        "C  [libc.so.6+0x47a76]",
+        "V  [libjvm.so+0x912390]  vm_exit(int)+0x0",
+    ),
+)
+UNRELOCATED_LOADED = replace(
+    UNRELOCATED,
+    libraries=(*UNRELOCATED.libraries, "7f1a70000000-7f1a70089000 r-xp 00000000 08:01 14 /tmp/libpatchwork.so"),
+    frames=(
+        "C  0x00000000000207d6",
+        "C  [ld-musl-x86_64.so.1+0x637dc]",
+        "C  [ld-musl-x86_64.so.1+0x65c64]  dlopen+0x738",
+        "V  [libjvm.so+0xacbefc]  os::Linux::dlopen_helper(char const*, char*, int)+0x28",
+        *MAIN,
+    ),
+)
+METADATA = replace(
+    Log(),
+    thread=VM_THREAD,
+    operation="ShenandoahFullGC",
+    frames=(
+        "V  [libjvm.so+0x8d63aa]  MetadataOnStackMark::~MetadataOnStackMark()+0xba",
+        "V  [libjvm.so+0xa5a785]  ShenandoahHeap::unload_classes_and_cleanup_tables(bool)+0x3d5",
+        "V  [libjvm.so+0xa32ce6]  ShenandoahConcurrentMark::finish_mark_from_roots(bool)+0x2b6",
+    ),
+)
 NULL_PC = replace(NO_INFO, pc=0, frames=("C  0x0000000000000000",))
 LIBC = replace(
     Log(),
@@ -388,6 +431,89 @@ TABLE = {
         "likely",
         "null function pointer",
     ),
+    # Generated code that Windows' walk has no name for; the head names it.
+    "head-names-compiled-code": Row(
+        replace(
+            CXX,
+            error=None,
+            signal="EXCEPTION_ACCESS_VIOLATION (0xc0000005)",
+            siginfo="EXCEPTION_ACCESS_VIOLATION (0xc0000005), reading address 0x0000000000000418",
+            pc=0x7F1A30001016,
+            problematic="J 145 c2 org.lwjgl.system.MemoryUtil.memGetAddress(J)J (31 bytes)"
+            " @ 0x00007f1a30001016 [0x00007f1a30001000+0x0000000000000016]",
+            frames=("C  0x00007f1a30001016",),
+        ),
+        "jvm-unsafe-access",
+        "cause",
+        "likely",
+        "Bad address 0x418 given to org.lwjgl.system.MemoryUtil.memGetAddress()",
+        "nothing is mapped",
+    ),
+    "null-pc-of-a-native-method": Row(
+        replace(
+            CXX,
+            error=None,
+            signal="EXCEPTION_ACCESS_VIOLATION (0xc0000005)",
+            siginfo="ExceptionCode=0xc0000005, ExceptionInformation=0x0000000000000008 0x0000000000000000",
+            pc=0,
+            problematic="C  0x0000000000000000",
+            frames=(),
+            java=("j  shop.Canvas.flush(JI)V+0", "j  shop.Canvas.run()V+21"),
+        ),
+        "null-function-call",
+        "cause",
+        "likely",
+        "Call of a null function pointer by shop.Canvas.flush()",
+        "overwritten before",
+    ),
+    "nearest-export": Row(
+        replace(
+            CXX,
+            error=None,
+            signal="EXCEPTION_ACCESS_VIOLATION (0xc0000005)",
+            siginfo="EXCEPTION_ACCESS_VIOLATION (0xc0000005), reading address 0x0000000000000080",
+            frames=("C  [icd64.dll+0x1291e7]  DrvSetPalette+0xabb7", *MAIN),
+        ),
+        "jvm-crash-in-native-library",
+        "observation",
+        "certain",
+        "icd64.dll+0x1291e7",
+        "DrvSetPalette()",
+    ),
+    "metadata": Row(
+        METADATA,
+        "jvm-crash-in-gc",
+        "observation",
+        "certain",
+        "during cleaning of the metadata of classes",
+        "marking of live objects",
+    ),
+    # Addresses of a file that were not relocated.
+    "unrelocated-glibc": Row(
+        UNRELOCATED_GLIBC, "jvm-crash-in-native-library", "cause", "likely", "that is not relocated", "musl"
+    ),
+    "unrelocated-at-exit": Row(
+        UNRELOCATED_AT_EXIT, "jvm-crash-in-native-library", "cause", "likely", "as its destructor", "musl"
+    ),
+    "unrelocated-as-it-is-loaded": Row(
+        UNRELOCATED_LOADED,
+        "jvm-crash-in-native-library",
+        "cause",
+        "likely",
+        "libpatchwork.so: the loader jumped to 0x207d6 as its constructor",
+    ),
+    "beyond-the-library": Row(
+        replace(
+            UNRELOCATED_GLIBC,
+            pc=0x20A6000,
+            siginfo="si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x00000000020a6000",
+        ),
+        "jvm-crash-in-native-library",
+        "observation",
+        "certain",
+        "Jump to nowhere",
+        "relocated",
+    ),
     # Libraries.
     "framework": Row(
         FRAMEWORK, "jvm-crash-in-native-library", "observation", "certain", "the macOS framework AppKit", "addr2line"
@@ -433,6 +559,14 @@ def test_what_a_log_proves(name: str) -> None:
 def test_a_likely_cause_names_its_rivals(name: str) -> None:
     for finding in analyzed(TABLE[name].log).findings:
         assert finding.rivals or (finding.claim, finding.confidence) != ("cause", "likely"), finding.title
+
+
+def test_the_memory_is_the_machines_where_a_container_has_less() -> None:
+    """The Memory line has the container's limit, /proc/meminfo the machine."""
+    meminfo = ("MemTotal:       65474708 kB", "MemAvailable:     489504 kB", "SwapTotal:             0 kB")
+    log = replace(REFUSED, meminfo=meminfo, memory="4k page, physical 8400000k(489504k free), swap 0k(0k free)")
+    verdict = analyzed(log).verdict
+    assert verdict is not None and "Of the machine's 62.44 GiB memory 478 MiB were left" in verdict.summary
 
 
 def test_a_remark_is_no_verdict_of_a_dead_process() -> None:
