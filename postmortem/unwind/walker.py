@@ -247,6 +247,12 @@ class Walker:
                     return end("unreadable", reason or f"the stack at {sp:#x} is not in the core")
                 return end("no-rule", reason or f"nothing tells how to leave {pc:#x}")
             called = not self.injected or not any(start <= pc < end for start, end in self.injected)
+            if not called:
+                # It keeps none of what a call would but the frame pointer, which it saved where that points now.
+                fp, above = registers[fp_at] or 0, caller[sp_at] or 0
+                saved = word(fp) if sp <= fp < above else None
+                known = {pc_at: caller[pc_at], sp_at: caller[sp_at], fp_at: saved}
+                caller = [known.get(index) for index in range(len(caller))]
             registers, trust, interrupted = caller, following, not called
 
     def _without_cfi(

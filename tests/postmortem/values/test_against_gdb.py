@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.corpus, pytest.mark.needs("gdb")]
 
 APART = {
+    "place-handler-deep": "frames of one function that gdb gives values to the last, cut otherwise than here",
     "mapping-exhaustion": "65,000 mappings: gdb takes minutes",
     "replaced-binary": "gdb takes the wrong file's symbols without a word",
     "null-large-core-cut": "the stack is cut off",
@@ -29,6 +30,8 @@ GDB_DIFFERS = {
     # A static program loads no libstdc++, so that gdb has no printers for its types.
     ("null-static-pie", "items"),
     ("cxx-nested-static", "caught"),
+    # gdb prints wchar_t as a number.
+    ("place-tail-printf", "the_arg"),
     # gdb shows the structure in a variant of Rust by its first byte.
     ("rust-unwrap", "self"),
     ("rust-unwrap-thread", "self"),
