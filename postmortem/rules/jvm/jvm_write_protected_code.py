@@ -1,4 +1,4 @@
-"""Write to generated code that is protected, or its execution while it is writable (macOS on Apple silicon).
+"""Generated code used against its protection (macOS on Apple silicon).
 
 What it finds: SIGBUS for a write into the code cache by a thread that had not switched it to writable (W^X), or for
 executing it where the thread had.
