@@ -176,6 +176,23 @@ def native_method(report: Report) -> tuple[int, Frame] | None:
     return java if java is not None and is_native_method(report, java[1]) else None
 
 
+def through_jni(report: Report) -> tuple[int, Frame, Frame] | None:
+    """A JNI function that a native method's code jumped to as its last deed, so that the code has no frame of its own.
+
+    Index of the JNI function's frame, the frame, and the native method's frame below it. Where libjvm has no names, a
+    touched address below 64 KiB tells: a null argument.
+    """
+    method, inner = native_method(report), vm_frames(report)
+    library = method[1].native_library if method is not None else None
+    if method is None or library is None or not inner or is_jdk_library(report, library):
+        return None
+    index, frame = inner[-1]
+    address = views.fault_address(report)
+    named = plain(frame.function or "").startswith(("jni_", "checked_jni_"))
+    null = all(item.function is None for _, item in inner) and address is not None and address < views.NEAR_NULL
+    return (index, frame, method[1]) if index == method[0] - 1 and (named or null) else None
+
+
 def library_frame(report: Report) -> tuple[int, Frame, int] | None:
     """The innermost frame in a library that is neither libc's kind nor the VM, above any Java frame.
 

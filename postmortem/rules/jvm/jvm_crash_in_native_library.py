@@ -51,7 +51,8 @@ def check(report: Report) -> Iterator[Finding]:
         return
     found = jvm_frames.library_frame(report)
     if found is None:
-        yield from _called_directly(report)
+        through = jvm_frames.through_jni(report) if jvm_views.memory_fault(report) else None
+        yield from _called_directly(report) if through is None else _through_jni(report, *through)
         return
     if jvm_views.internal_error(report) is not None or jvm_views.foreign_handler(report) is not None:
         return
@@ -138,6 +139,43 @@ def _forked(report: Report) -> str:
     return (
         f"The process is a child that fork() made of a JVM: of the VM's threads {absent} are not in it, and locks that"
         " they held stay held. Only async-signal-safe functions may be called there until exec()."
+    )
+
+
+def _through_jni(report: Report, index: int, entry: Frame, method: Frame) -> Iterator[Finding]:
+    """A fault in a JNI function which the native method's code jumped to: it left no frame."""
+    library = file_name(method.native_library or "")
+    function = f"{plain(entry.function)}()" if entry.function else "a function of the JVM"
+    native = f"native method {jvm_entry.name(method)} of {library}"
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    name = jvm_views.fault_name(report)
+    null = " So low an address is that of a null argument, such as the ID of a field or method that was not found."
+    yield Finding(
+        rule=RULE.id,
+        title=f"{name} in {function}, called by {native}",
+        severity="critical",
+        confidence="likely",
+        claim="observation",
+        rivals=("The library or other native code had damaged the JVM's memory before.",),
+        explanation=(
+            f"{function[0].upper()}{function[1:]} met {name}{at}. The {native} called it as its last deed and has no"
+            " frame of its own: an argument that it passed was bad."
+            + (null if address is not None and address < views.NEAR_NULL else "")
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the signal"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, index), "the JVM's function that was called"),
+            ("crash.instruction", "the faulting instruction"),
+            (views.frame_path(report, index + 1), "the native method"),
+            (views.frame_path(report, index + 1, "native_library"), "its library"),
+        ),
+        remedies=(
+            f"Read the {native}: look at what it passes to {function}, and whether an earlier call failed.",
+            "Run with -Xcheck:jni: it reports wrong use of JNI at the call that makes it.",
+        ),
     )
 
 
@@ -273,7 +311,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
                 " library was bad, or the library had damaged the JVM's memory before."
             ),
         )
-    if report.crash.mnemonic == "ret":
+    if report.crash.mnemonic == "ret" and jvm_views.memory_fault(report):
         found = views.faulting_operand(report)
         value = found[1].base_value if found is not None else None
         to = f" ({value:#x})" if value is not None and found is not None and found[1].base != "rsp" else ""
@@ -293,11 +331,36 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         return _within(name, inner), (
             f"{name}{at} was raised in {place}, which {label} of {library} had called.{_allocator(inner)}"
         )
+    deed = _instruction(report)
+    if deed is not None:
+        return deed[0], f"{label} of {library} {deed[1]}: {name}."
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
     if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
         how += " So low an address is that of a null pointer, or of a member or element behind one."
     return f"{name} in", how
+
+
+def _instruction(report: Report) -> tuple[str, str] | None:
+    """The title's first words and what was done, where the instruction itself is what the CPU refused."""
+    crash = report.crash
+    if views.signal_is(report, views.SIGFPE) and crash.operand_values.get("divisor") == 0:
+        return "SIGFPE by a division by zero in", "divided an integer by zero"
+    if views.signal_is(report, views.SIGTRAP) and views.code(report) == views.SI_KERNEL:
+        return (
+            "SIGTRAP by a breakpoint in",
+            "ran into a breakpoint (int3), which only a debugger continues",
+        )
+    if views.signal_is(report, views.SIGILL) and crash.mnemonic is not None:
+        if crash.mnemonic in ("ud0", "ud1", "ud2"):
+            return f"SIGILL by {crash.mnemonic} in", (
+                f"ran into {crash.mnemonic}, which a compiler puts where code can't be reached or a check failed"
+                " (__builtin_unreachable, __builtin_trap)"
+            )
+        return f"SIGILL by {crash.mnemonic} in", (
+            f"executed {crash.mnemonic}, which this processor, or what emulates it, does not execute: look at -march"
+        )
+    return None
 
 
 _SCANNED = (

@@ -46,7 +46,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SAMPLING = "sampling of stacks, for a profiler"
+_ARCHIVING = "use of the class data sharing (CDS) archive"
 _WORK = (
+    (
+        re.compile(r"_archived_|MetaspaceShared|ClassLoaderDataShared|FileMapInfo|HeapShared|ArchiveHeap|CDS"),
+        _ARCHIVING,
+    ),
     (re.compile(r"AsyncGetCallTrace|forte_"), SAMPLING),
     (re.compile(r"JFR|Jfr"), "sampling of stacks, for a profiler or JFR"),
     (re.compile(r"Jvmti|jvmti_|VM_RedefineClasses"), "work for an agent (JVMTI)"),
@@ -77,6 +82,9 @@ def check(report: Report) -> Iterator[Finding]:
         return
     work = next((words for name in names for pattern, words in _WORK if pattern.search(name)), None)
     work = SAMPLING if any(_SAMPLES.search(name) for name in names) else work
+    if frame.kind == "stub" and "unused part" in (frame.function or ""):
+        yield _freed_code(report, index)
+        return
     profiler = _profiler(report) if work == SAMPLING else None
     doing = f" during {work}" if work else ""
     operation = report.jvm.vm_operation if report.jvm is not None else None
@@ -107,6 +115,7 @@ def check(report: Report) -> Iterator[Finding]:
             + f"{java}{_called_by(report)}"
             + ("" if profiler is not None else _EITHER)
             + _boot(report)
+            + (_ARCHIVE if _starts_from_archive(report) else "")
         ),
         rivals=(
             "A defect of the JVM in this place.",
@@ -133,6 +142,7 @@ def check(report: Report) -> Iterator[Finding]:
                 else ()
             ),
             *boot_remedy(report),
+            *((_WITHOUT_ARCHIVE,) if work == _ARCHIVING or _starts_from_archive(report) else ()),
             f"Search the JDK's bug database for {label}, and update to the newest release of this version.",
             (
                 f"Run {'' if jvm_views.checks_jni(report) else 'with -Xcheck:jni and '}without agents and native"
@@ -153,6 +163,53 @@ _INTERRUPTED = (
 _EITHER = (
     " Either the JVM has a defect there, or it met memory that native code, an agent, Unsafe or hardware had damaged."
 )
+
+
+_ARCHIVE = (
+    " The JVM was starting up from a class data sharing (CDS) archive; a file that was damaged or cut after it was made"
+    " shows in this way."
+)
+_WITHOUT_ARCHIVE = "Start with -Xshare:off; if that works, make the archive anew (-Xshare:dump)."
+
+
+def _starts_from_archive(report: Report) -> bool:
+    """The thread makes the JVM, with a CDS archive mapped."""
+    return any(plain(frame.function or "") == "JNI_CreateJavaVM" for frame in views.crashing_frames(report)) and any(
+        mapping.kind == "cds archive" for mapping in report.mappings
+    )
+
+
+def _freed_code(report: Report, index: int) -> Finding:
+    """Execution led through memory of the code cache that no code uses."""
+    name = jvm_views.fault_name(report)
+    caller = jvm_frames.java_caller(report)
+    by = f" by {culprit.label(caller[1])}" if caller else ""
+    return Finding(
+        rule=RULE.id,
+        title=f"{name} after a call of code that was freed from the code cache{by}",
+        severity="critical",
+        confidence="likely",
+        claim="observation",
+        explanation=(
+            f"The stack leads through a part of the code cache in which no code is: {name}. Code that lay there was"
+            " freed while something still called it. Native code that keeps an upcall stub of java.lang.foreign after"
+            " its arena was closed does so."
+        ),
+        rivals=("A defect of the JVM, which freed code in use.", "A damaged return address or function pointer."),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "raised by the CPU"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, index), "what lies at that place of the code cache"),
+            ("crash.call_site", "the call before the return address"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code below"),
+        ),
+        remedies=(
+            "Look for upcall stubs (Linker.upcallStub) that native code may call after their arena is closed: give them"
+            " Arena.global(), or take the pointer back first.",
+            "Update the JDK; if it goes on without upcalls, report it with this file.",
+        ),
+    )
 
 
 def _profiler(report: Report) -> tuple[int, str] | None:
@@ -262,6 +319,7 @@ def _explained(report: Report) -> bool:
         jvm_threads.role(report) == "compiler"
         or jvm_threads.collecting(report) is not None
         or jvm_stack.in_stack_guard(report)
+        or jvm_frames.through_jni(report) is not None
         or unrelocated.call(report) is not None
         or jvm_views.foreign_handler(report) is not None
         or jvm_views.internal_error(report) is not None
