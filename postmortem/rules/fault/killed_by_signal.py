@@ -42,7 +42,7 @@ _LOOK_FOR_MEMORY = "Look for what used the memory up: the heap by space, the cla
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     signal = report.crash.signal
     if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
         return
