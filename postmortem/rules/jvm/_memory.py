@@ -274,6 +274,9 @@ def _guard(report: Report) -> Iterator[Cause]:
     )
 
 
+_CONTAINER = "A container's limit that the JVM took for the machine's memory: it refuses no mapping."
+
+
 def _machine(host: Host, asked: int) -> Iterator[Cause]:
     """Whether the machine itself was short of memory."""
     amount = jvm_exhaustion.amount
@@ -293,6 +296,9 @@ def _machine(host: Host, asked: int) -> Iterator[Cause]:
     if own is not None and own < host.memory / 4 and asked < host.memory / 4:
         others = f" The control group of this JVM held {amount(own)} of it: others took the rest."
     large = asked >= _LITTLE * host.memory
+    # A kernel keeps some memory to itself, so a machine's total is no whole MiB; a container's limit is.
+    limit = (host.platform or "").startswith("linux") and not host.meminfo and host.memory % (1 << 20) == 0
+    short = asked > left or tight
     yield Cause(
         f"the machine had {amount(left)} left" if large else "the machine was out of memory",
         f"{free}: too little for {amount(asked)} more.{others}" if large else f"{free}: it was out of memory.{others}",
@@ -304,8 +310,11 @@ def _machine(host: Host, asked: int) -> Iterator[Cause]:
         if large and not others
         else "See what else took the machine's memory at that time; the JVM is the one that asked last, which need not"
         " be the one that holds most.",
-        "certain" if asked > left or tight or host.memory_available < _LITTLE * host.memory / 3 else "likely",
-        () if asked > left or tight else ("Strict overcommit or a limit of the process.",),
+        "certain" if (short or host.memory_available < _LITTLE * host.memory / 3) and not limit else "likely",
+        (
+            *((_CONTAINER,) if limit else ()),
+            *(() if short else ("Strict overcommit or a limit of the process.",)),
+        ),
     )
 
 

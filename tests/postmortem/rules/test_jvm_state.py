@@ -131,7 +131,7 @@ def test_an_abort_of_the_vm_is_not_explained_by_a_full_metaspace() -> None:
     assert verdict(report) == "jvm-native-oom"
 
 
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 INFINITE = {"AS": "infinity/infinity"}
 
 
@@ -172,6 +172,15 @@ def test_what_was_short(host: Host | None, threads: int, asked: int, said: str) 
     (finding,) = findings(report, "jvm-native-oom")
     assert said in finding.title
     assert ("which, this report does not tell" in finding.explanation) == said.startswith("memory:")
+
+
+@pytest.mark.parametrize(("memory", "confidence"), [(768 * MIB, "likely"), (768 * MIB - 4096, "certain")])
+def test_a_total_that_is_a_containers_limit_proves_nothing(memory: int, confidence: str) -> None:
+    host = Host(platform="linux-amd64", memory=memory, memory_available=232 * MIB, swap=0)
+    error = VmError(id=0xE0000001, detail="Chunk::new", size=357 * MIB)
+    (finding,) = findings(from_log(error=error, host=host), "jvm-native-oom")
+    assert finding.confidence == confidence
+    assert any("container" in rival for rival in finding.rivals) == (confidence == "likely")
 
 
 def test_mappings_that_ran_out() -> None:
