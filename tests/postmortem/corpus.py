@@ -27,6 +27,11 @@ def cases() -> list[dict[str, Any]]:
     return list(tomllib.loads((NATIVE / "corpus.toml").read_text())["case"])
 
 
+FAILED: list[str] = []
+"""Cases that could not be made, with the reason; a test asserts that there are none."""
+_MOST_FAILED = 4
+
+
 @functools.cache
 def directory() -> Path:
     """Where the built corpus lies: <name>/core, exe, case.json."""
@@ -42,5 +47,11 @@ def directory() -> Path:
     with built.with_suffix(".lock").open("w") as lock:
         # Test processes run side by side; one builds, the others find it done.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        recipe.build(built, None, 2)
+        try:
+            recipe.build(built, None, 2)
+        except recipe.CorpusError as error:
+            # One case that another libc or compiler lets pass must not cost the tests of all others.
+            FAILED.extend(str(error).splitlines())
+            if len(FAILED) > _MOST_FAILED:
+                raise
     return built

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.postmortem.corpus import cases, directory
+from tests.postmortem.corpus import FAILED, cases, directory
 from tests.postmortem.rules.evidence import STATE
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ def analyzed(corpus: Path, name: str) -> Report:
     if not core.is_file():
         pytest.skip(f"no core of {name}: its compiler is missing")
     return postmortem.analyze(core, postmortem.Options(strict=True))
+
+
+def test_every_case_could_be_made() -> None:
+    directory()
+    assert not FAILED
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["name"]))
