@@ -268,6 +268,17 @@ def mapping_at(report: Report, address: int) -> tuple[int, Mapping] | None:
     return None
 
 
+def in_guard_region(report: Report, address: int) -> bool:
+    """The kernel said that nothing is mapped at an address inside a mapping of the core: its pages were made a guard.
+
+    madvise(MADV_GUARD_INSTALL) of Linux 6.13 does so without a mapping of its own; glibc 2.42 makes the guards of
+    thread stacks with it.
+    """
+    found = mapping_at(report, address)
+    inside = found is not None and found[1].permissions.startswith("rw")
+    return inside and code(report) == SEGV_MAPERR and report.core.format.startswith("elf-core")
+
+
 def neighbours(report: Report, address: int) -> tuple[tuple[int, Mapping] | None, tuple[int, Mapping] | None]:
     """The mappings nearest below and above an address that is in none."""
     below: tuple[int, Mapping] | None = None

@@ -131,6 +131,9 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
         return None
     near = abs(sp - address) <= NEAR
     stack = thread.stack
+    if near and views.in_guard_region(report, address):
+        at_its_end = stack is not None and 0 <= address - stack.start < LARGEST_GUARD
+        return _GUARD, stack.end - stack.start if stack is not None and at_its_end else None
     if stack is not None and stack.start <= sp < stack.end and _is_stack(report, stack.start):
         size = stack.end - stack.start
         if stack.guard is not None and stack.guard <= address < stack.start and stack.start - address <= LARGEST_GUARD:

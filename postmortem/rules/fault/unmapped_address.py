@@ -78,7 +78,11 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="certain",
         claim="observation",
-        explanation=f"No mapping holds {address:#x}"
+        explanation=(
+            f"{address:#x} lies in pages of a mapping that were made a guard (madvise, MADV_GUARD_INSTALL)"
+            if views.in_guard_region(report, address)
+            else f"No mapping holds {address:#x}"
+        )
         + (f"; it lies {' and '.join(near)}" if near else "")
         + f". {looks or ''} {guess}".replace("  ", " "),
         evidence=proof(

@@ -8,6 +8,7 @@ import pytest
 from postmortem.model import Address, Mapping, Module
 from postmortem.model.report import NativeFacts
 from postmortem.model.thread import StackRange
+from postmortem.rules.engine import run
 from tests.postmortem.rules.reports import (
     CODE,
     HEAP,
@@ -31,6 +32,19 @@ def title(report_rule: str, **rest: object) -> str:
     found = findings(crashed(11, 1, **rest), report_rule)  # type: ignore[arg-type]
     assert len(found) == 1
     return found[0].title
+
+
+@pytest.mark.parametrize(("sp", "rule"), [(0x7E0000000F10, "stack-overflow"), (0x7E0000800000, "unmapped-address")])
+def test_a_guard_without_a_mapping_of_its_own(sp: int, rule: str) -> None:
+    """glibc 2.42 on Linux 6.13: nothing is mapped at an address of the stack's own mapping."""
+    stack = Mapping(start=Address(0x7E0000000000), end=Address(0x7E0001000000), offset=0, permissions="rw-")
+    range_ = StackRange(start=stack.start, end=stack.end)
+    walking = thread("walk", registers={"rsp": Address(sp)}, stack=range_)
+    report = crashed(11, 1, address=0x7E0000000F18, access="write", mappings=(stack,), threads=(walking,))
+    found = run(report, strict=True)
+    assert found.verdict is not None and found.verdict.rule == rule
+    assert "No mapping holds" not in found.verdict.summary
+    assert ("made a guard" in found.verdict.summary) == (rule == "unmapped-address")
 
 
 def test_generated_code_is_the_place_and_not_its_caller() -> None:
