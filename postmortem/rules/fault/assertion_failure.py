@@ -31,6 +31,12 @@ _ASSERTION = re.compile(
     r"Assertion [`'](?P<expression>.*)' failed",
     re.DOTALL,
 )
+_GLIBC = re.compile(
+    r"Fatal glibc error: (?P<file>[^:\n]+):(?P<line>\d+) \((?P<function>[^\n)]*)\): assertion failed:"
+    r" (?P<expression>.*)",
+    re.DOTALL,
+)
+"""An assertion of glibc itself, from 2.42 on (malloc's, from 2.37)."""
 _GLIB = re.compile(
     r"(?:[^\n:]*:)?ERROR:(?P<file>[^:\n]+):(?P<line>\d+):(?:(?P<function>[^\n]*?):)? (?P<said>.+)", re.DOTALL
 )
@@ -106,7 +112,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 def _text(report: Report) -> str:
     text = aborts.message(report)
-    return text if "Assertion" in text else (report.native.assertion or "").strip()
+    return text if "Assertion" in text or _GLIBC.match(text) else (report.native.assertion or "").strip()
 
 
 def _failed(report: Report) -> _Failed | None:
@@ -125,12 +131,12 @@ def _failed(report: Report) -> _Failed | None:
             return None
     if not text:
         return None
-    parts = _ASSERTION.match(text)
+    parts = _ASSERTION.match(text) or _GLIBC.match(text)
     if parts is None and report.native.runtime == "GLib" and (parts := _GLIB.match(text)) is not None:
         failed = _GLIB_FAILED.match(parts["said"])
         said = f"{failed['expression']}{failed['values'] or ''}" if failed else parts["said"]
     else:
-        said = parts["expression"] if parts else text
+        said = parts["expression"].strip() if parts else text
     if parts is None:
         return _Failed(expression=said, where=where)
     place = f"{PurePosixPath(parts['file']).name}:{parts['line']}"

@@ -33,6 +33,13 @@ def _runtime(runtime: str, text: str) -> NativeFacts:
             "libc found a mutex damaged or misused in enter(): mutex->owner == 0",
         ),
         (
+            ("pthread_mutex_lock", "enter"),
+            _libc(
+                "Fatal glibc error: pthread_mutex_lock.c:88 (pthread_mutex_lock): assertion failed: mutex->owner == 0\n"
+            ),
+            "libc found a mutex damaged or misused in enter(): mutex->owner == 0",
+        ),
+        (
             ("__assert_fail", "take"),
             _libc("shop: mutex_pool.c:4: take: Assertion `free > 0' failed."),
             "Assertion failed in take, mutex_pool.c:4: free > 0",
