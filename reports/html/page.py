@@ -78,12 +78,8 @@ def read(name: str, home: str = _PANELS) -> str:
 
 def styles(panels: Sequence[str], home: str = _PANELS) -> str:
     """The stylesheets of the page and of those panels that have one."""
-    own = [f"{name}.css" for name in panels]
-    return "".join(read(name, home) for name in ["report.css", *own] if name == "report.css" or _there(name, home))
-
-
-def _there(name: str, home: str) -> bool:
-    return (files(home) / name).is_file()
+    own = [f"{name}.css" for name in panels if (files(home) / f"{name}.css").is_file()]
+    return "".join(read(name, home) for name in ("report.css", *own))
 
 
 def _lines(value: str) -> Markup:

@@ -193,23 +193,30 @@ def _elements_at(vm: Vm, array: int) -> tuple[int, int, int] | None:
     return array + first, wide, array + length
 
 
-@crafted
-def properties_in_a_circle(vm: Vm) -> Patches | None:
-    """65,536 buckets, each the same node, which is its own successor."""
+def _one_node_everywhere(vm: Vm) -> tuple[int, bytes, Patches] | None:
+    """The address of a node of the system properties, the reference to it, and 65,536 buckets that hold only it."""
     found = _properties(vm)
     elements = _elements_at(vm, found[0]) if found else None
     if found is None or elements is None:
         return None
-    _, node, _ = found
     first, wide, length = elements
     raw = next(
         vm.read.memory.read(first + wide * index, wide)
         for index in range(vm.read.u32(length))
         if any(vm.read.memory.read(first + wide * index, wide) or b"")
     )
-    patches = [(length, struct.pack("<I", 65_536)), (first, raw * 65_536)]
+    return found[1], raw, [(length, struct.pack("<I", 65_536)), (first, raw * 65_536)]
+
+
+@crafted
+def properties_in_a_circle(vm: Vm) -> Patches | None:
+    """65,536 buckets, each the same node, which is its own successor."""
+    made = _one_node_everywhere(vm)
+    if made is None:
+        return None
+    node, raw, patches = made
     # Whatever a word of the node says, it says the node itself: the key is no text, and the next is this one.
-    for at in range(16, 40, wide):
+    for at in range(16, 40, len(raw)):
         patches.append((node + at, raw))
     return patches
 
@@ -217,18 +224,11 @@ def properties_in_a_circle(vm: Vm) -> Patches | None:
 @crafted
 def properties_one_key_in_a_circle(vm: Vm) -> Patches | None:
     """As above, but the key is a text: what was found does not grow."""
-    found = _properties(vm)
-    elements = _elements_at(vm, found[0]) if found else None
-    if found is None or elements is None:
+    made = _one_node_everywhere(vm)
+    if made is None:
         return None
-    _, node, _ = found
-    first, wide, length = elements
-    raw = next(
-        vm.read.memory.read(first + wide * index, wide)
-        for index in range(vm.read.u32(length))
-        if any(vm.read.memory.read(first + wide * index, wide) or b"")
-    )
-    return [(length, struct.pack("<I", 65_536)), (first, raw * 65_536), (node + (24 if wide == 4 else 40), raw)]
+    node, raw, patches = made
+    return [*patches, (node + (24 if len(raw) == 4 else 40), raw)]
 
 
 def _perfdata(vm: Vm, entries: bytes, first: int, count: int) -> Patches | None:

@@ -66,11 +66,24 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+def is_trap(report: Report) -> bool:
+    """The instruction is one that no processor executes: a compiler puts it where code can't be reached."""
+    return _mnemonic(report) in TRAPS or _code(report).startswith(TRAP_BYTES)
+
+
+def _mnemonic(report: Report) -> str:
+    return (report.crash.mnemonic or (report.crash.instruction or "").split(" ", 1)[0]).casefold()
+
+
+def _code(report: Report) -> str:
+    """Its bytes in hexadecimal."""
+    return "".join((report.crash.instruction_bytes or "").casefold().split())
+
+
 def _reading(report: Report) -> tuple[str, str, Confidence, str]:
     """Title, sentence, confidence and remedy."""
-    mnemonic = (report.crash.mnemonic or (report.crash.instruction or "").split(" ", 1)[0]).casefold()
-    raw = "".join((report.crash.instruction_bytes or "").casefold().split())
-    if mnemonic in TRAPS or (raw and raw.startswith(TRAP_BYTES)):
+    mnemonic, raw = _mnemonic(report), _code(report)
+    if is_trap(report):
         return (
             "Compiler trap reached",
             (

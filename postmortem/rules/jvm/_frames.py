@@ -177,7 +177,7 @@ def native_method(report: Report) -> tuple[int, Frame] | None:
 
 
 def through_jni(report: Report) -> tuple[int, Frame, Frame] | None:
-    """A JNI function that a native method's code jumped to as its last deed, so that the code has no frame of its own.
+    """A JNI function that a native method's code reached by a tail call, so that the code has no frame of its own.
 
     Index of the JNI function's frame, the frame, and the native method's frame below it. Where libjvm has no names, a
     touched address below 64 KiB tells: a null argument.

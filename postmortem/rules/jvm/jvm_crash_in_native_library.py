@@ -24,6 +24,7 @@ from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.systems import system
 from postmortem.rules import advice
+from postmortem.rules.fault import illegal_instruction
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
@@ -143,7 +144,7 @@ def _forked(report: Report) -> str:
 
 
 def _through_jni(report: Report, index: int, entry: Frame, method: Frame) -> Iterator[Finding]:
-    """A fault in a JNI function which the native method's code jumped to: it left no frame."""
+    """A fault in a JNI function that the native method's code reached by a tail call: it left no frame."""
     library = file_name(method.native_library or "")
     function = f"{plain(entry.function)}()" if entry.function else "a function of the JVM"
     native = f"native method {jvm_entry.name(method)} of {library}"
@@ -159,7 +160,7 @@ def _through_jni(report: Report, index: int, entry: Frame, method: Frame) -> Ite
         claim="observation",
         rivals=("The library or other native code had damaged the JVM's memory before.",),
         explanation=(
-            f"{function[0].upper()}{function[1:]} met {name}{at}. The {native} called it as its last deed and has no"
+            f"{function[0].upper()}{function[1:]} met {name}{at}. The {native} reached it by a tail call and has no"
             " frame of its own: an argument that it passed was bad."
             + (null if address is not None and address < views.NEAR_NULL else "")
         ),
@@ -331,9 +332,9 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         return _within(name, inner), (
             f"{name}{at} was raised in {place}, which {label} of {library} had called.{_allocator(inner)}"
         )
-    deed = _instruction(report)
-    if deed is not None:
-        return deed[0], f"{label} of {library} {deed[1]}: {name}."
+    refused = _instruction(report)
+    if refused is not None:
+        return refused[0], f"{label} of {library} {refused[1]}: {name}."
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
     if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
@@ -352,7 +353,7 @@ def _instruction(report: Report) -> tuple[str, str] | None:
             "ran into a breakpoint (int3), which only a debugger continues",
         )
     if views.signal_is(report, views.SIGILL) and crash.mnemonic is not None:
-        if crash.mnemonic in ("ud0", "ud1", "ud2"):
+        if illegal_instruction.is_trap(report):
             return f"SIGILL by {crash.mnemonic} in", (
                 f"ran into {crash.mnemonic}, which a compiler puts where code can't be reached or a check failed"
                 " (__builtin_unreachable, __builtin_trap)"

@@ -94,6 +94,7 @@ def check(report: Report) -> Iterator[Finding]:
     java = f" The Java code below is {jvm_frames.java_place(caller[1])}." if caller else ""
     label = f"the stub {frame.function}" if frame.kind == "stub" else culprit.label(frame)
     sampling = work is not None and work.startswith("sampling")
+    archive = _starts_from_archive(report)
     by = f", called by the sampling profiler {profiler[1]}" if profiler is not None else ""
     if profiler is not None:
         label, doing = "AsyncGetCallTrace()", ""
@@ -115,7 +116,7 @@ def check(report: Report) -> Iterator[Finding]:
             + f"{java}{_called_by(report)}"
             + ("" if profiler is not None else _EITHER)
             + _boot(report)
-            + (_ARCHIVE if _starts_from_archive(report) else "")
+            + (_ARCHIVE if archive else "")
         ),
         rivals=(
             "A defect of the JVM in this place.",
@@ -142,7 +143,7 @@ def check(report: Report) -> Iterator[Finding]:
                 else ()
             ),
             *boot_remedy(report),
-            *((_WITHOUT_ARCHIVE,) if work == _ARCHIVING or _starts_from_archive(report) else ()),
+            *((_WITHOUT_ARCHIVE,) if archive or work == _ARCHIVING else ()),
             f"Search the JDK's bug database for {label}, and update to the newest release of this version.",
             (
                 f"Run {'' if jvm_views.checks_jni(report) else 'with -Xcheck:jni and '}without agents and native"
