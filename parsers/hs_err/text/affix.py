@@ -104,7 +104,9 @@ def _shapes(texts: Iterable[str], plain: int) -> list[_Shape]:
     ]
     kept = sorted(kept, key=lambda shape: (-shape.count, -len(shape.tokens)))[:_MOST_SHAPES]
     longer = {
-        id(shape) for shape in kept if any(base.count <= _SHARE * shape.count and shape.extends(base) for base in kept)
+        id(shape)
+        for shape in kept
+        if any((shape.quote or base.count <= _SHARE * shape.count) and shape.extends(base) for base in kept)
     }
     return sorted(kept, key=lambda shape: id(shape) not in longer or -len(shape.tokens))
 

@@ -36,13 +36,15 @@ _LITERAL = re.compile(r"'((?:[^'\\]|\\.){0,8192})'|\"((?:[^\"\\]|\\.){0,8192})\"
 _BLOCK = re.compile(r"(?<=[^\n])(</(?:p|div|li|tr|h[1-6]|pre)>)(?!\s*\n)", re.IGNORECASE)
 _CELLS = re.compile(r"</t[dh]>\s{0,8}<t[dh]\b", re.IGNORECASE)
 _TEAMCITY = re.compile(
-    r"##teamcity\[\w{1,40} (?:[^\n|']|'(?:[^'|\n]|\|.){0,400}'){0,400}?\btext='((?:[^'|\n]|\|.){0,8192})'[^\n]{0,400}?\]"
+    r"##teamcity\[\w{1,40} (?:[^\n|']|'(?:[^'|\n]|\|.){0,400}'){0,400}?"
+    r"\btext='((?:[^'|\n]|\|.){0,8192})'[^\n]{0,400}?\]"
 )
 _SERVICE = re.compile(r"\|(?:0x[0-9a-fA-F]{4}|.)")
 _SERVICE_CONTROLS = {"n": "\n", "r": "", "x": "\n", "l": "\n", "p": "\n"}
 _PRINTABLE = re.compile(r"=(?:[0-9A-F]{2}|[ \t]{0,8}(?:\n|$))")
 _SOFT = re.compile(r"=[ \t]{0,8}\n")
-_MOSTLY = 0.95
+_OTHERS = 2
+"""Signs of equality in the head of a mail's part."""
 _FEWEST = 3
 _SINGLE = re.compile(r'(?m)(?<![",])(?<!^)"(?![",]|\s*$)')
 """A quotation mark that no table wrote: neither doubled nor the start or end of a cell."""
@@ -123,7 +125,8 @@ def _quoted_printable(text: str) -> bool:
     if not _SOFT.search(text) or "=3D" not in text:
         return False
     escapes = sum(1 for _ in _PRINTABLE.finditer(text))
-    return escapes >= _FEWEST and escapes >= _MOSTLY * text.count("=")
+    others = text.count("=") - escapes
+    return escapes >= _FEWEST and others <= max(_OTHERS, escapes // 20)
 
 
 def _service(found: re.Match[str]) -> str:

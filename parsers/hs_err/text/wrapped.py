@@ -14,7 +14,7 @@ _OPEN = re.compile(
     r"(?:=>| {0,2})0x[0-9a-f]{8,16} (?:JavaThread|[A-Z]\w{0,40}Thread) \""
 )
 """Lines that go on with a parenthesis or a list."""
-_COMPILED = re.compile(r"#?[ \t]*J[ \t]{1,2}\d{1,9}%?[ \t]{1,2}(?:[cC][12]|jvmci|JVMCI)[ \t]")
+_COMPILED = re.compile(r"#?[ \t]*J[ \t]{1,2}\d{1,9}%?[ \t]{1,2}(?:[cC][12]|jvmci|JVMCI)(?:[ \t]|$)")
 _WHOLE = re.compile(r"@ 0x[0-9a-fA-F]{1,16} \[0x[0-9a-fA-F]{1,16}\+0x[0-9a-fA-F]{1,16}\]\s*$")
 """How a compiled frame's line ends; its signature has brackets that are not closed."""
 _INTERPRETED = re.compile(r"#?[ \t]*j[ \t]{1,2}[^\s(]{1,4096}\(")
@@ -25,15 +25,26 @@ _BEGINS = re.compile(
     r"[A-Z][A-Z0-9]{1,5} ?=0x|[0-9a-f]{6,16}-[0-9a-f]{6,16} |0x[0-9a-f]{8,16} \w{0,40}Thread|Event: )"
 )
 """What begins a line of its own."""
+_NUMBER = re.compile(r"0x[0-9a-fA-F]{0,16}$|\b\d{1,20}$")
+"""A number of which digits may be lost."""
 _MOST = 12
 _LONGEST = 4000
 _FEWEST = 3
 _NARROWEST, _WIDEST = 40, 250
 
 
-def joined(rows: list[Row]) -> tuple[list[Row], int]:
-    """The rows, and how many were joined to the one before."""
+def joined(rows: list[Row]) -> tuple[list[Row], list[str]]:
+    """The rows with those that go on in the next joined, the last word of those that were cut left out; in words."""
     width = _width(rows)
+    made, broken = _joined(rows, width)
+    words = [f"{broken} line breaks"] if broken else []
+    if width and any(len(text) == width and _broken(text, text, 0) for _, text in made):
+        made = [(number, _NUMBER.sub("", text) if len(text) == width else text) for number, text in made]
+        words.append(f"lines cut at column {width}: what stood behind it is lost")
+    return made, words
+
+
+def _joined(rows: list[Row], width: int) -> tuple[list[Row], int]:
     made: list[Row] = []
     at = 0
     while at < len(rows):
@@ -44,7 +55,7 @@ def joined(rows: list[Row]) -> tuple[list[Row], int]:
             if (
                 not more.strip()
                 or _BEGINS.match(more)
-                or not (more.lstrip()[0] == "(" and _OPEN.match(text) or _broken(text, last, width))
+                or not ((more.lstrip()[0] == "(" and _OPEN.match(text)) or _broken(text, last, width))
             ):
                 break
             # Cut at a column, the line lost nothing; at a blank, only the blank.
@@ -80,4 +91,4 @@ def _broken(text: str, last: str, width: int) -> bool:
 
 
 def _unclosed(text: str) -> bool:
-    return text.count("(") > text.count(")") or text.count("[") > text.count("]") or text.rstrip().endswith(",")
+    return text.count("(") > text.count(")") or text.count("[") > text.count("]") or text.rstrip().endswith((",", ":"))
