@@ -56,3 +56,10 @@ def test_jni_functions_have_names_in_a_libjvm_without_symbols(kind: str, functio
     frames = report["threads"][0]["frames"]
     library = next(number for number, frame in enumerate(frames) if "libcrash.so" in (frame["module"] or ""))
     assert frames[library - 1]["function"] == function
+
+
+@BOTH
+def test_a_lock_of_a_thread_that_ended_without_detaching(jdk: int) -> None:
+    found = verdict(jdk, "misuse-leave")
+    assert "whose thread is no longer in the process" in found["title"]
+    assert '"drain-' in found["title"]
