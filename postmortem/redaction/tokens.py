@@ -158,4 +158,5 @@ def active(texts: Sequence[str], joined: str) -> tuple[re.Pattern[str] | None, t
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.DOTALL)
+    # A token begins also behind a line end that is written as an escape.
+    return re.compile(pattern.replace(r"\b", r"(?:\b|(?<=\\[nrt]))"), re.DOTALL)
