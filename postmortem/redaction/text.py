@@ -57,7 +57,9 @@ _NO_SCHEME = Lazy(
     re.I,
 )
 # Go's: user:password@tcp(host:port)/database
-_BEFORE_NETWORK = Lazy(r"(?P<user>[\w.-]{1,64}):(?P<password>[^\s/\"'<>()\[\]]{1,128})@(?P<host>tcp[46]?|unix|udp)(?=\()")
+_BEFORE_NETWORK = Lazy(
+    r"(?P<user>[\w.-]{1,64}):(?P<password>[^\s/\"'<>()\[\]]{1,128})@(?P<host>tcp[46]?|unix|udp)(?=\()"
+)
 
 _HEADER = Lazy(
     r"(?:(?<![\w-])|(?<=\\[nrt]))(?P<name>(?:proxy-|x-)?authorization|(?:set-)?cookie2?|x-[\w-]{0,40}(?:key|token|auth|secret|signature|session|credential)[\w-]{0,20}"
@@ -67,7 +69,8 @@ _HEADER = Lazy(
 )
 _HEADER_END = Lazy(r"\\[rn]|\\u000[ad]|[\r\n\0]", re.I)
 _AUTH_SCHEME = Lazy(
-    _START + r"(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)",
+    _START
+    + r"(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)",
     re.I,
 )
 _AUTH_WORDS = Lazy(
@@ -110,7 +113,8 @@ _AUTH_IN_BULK = Lazy(
     rf"(?P<before>AUTH(?:{_LINE}\$\d{{1,4}}{_LINE}[^\s\\]{{1,64}})?{_LINE}\$\d{{1,4}}{_LINE})(?P<value>[^\s\\\"]{{1,512}})"
 )
 _SENTENCE = Lazy(
-    _START + r"(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
+    _START
+    + r"(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
     r"(?P<value>\\{1,3}(?P<quote>[\"'])[^\"'\\]{1,512}\\{1,3}(?P=quote)|\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
     re.I,

@@ -286,9 +286,9 @@ def main(arguments: list[str]) -> None:
     """What the module's docstring says."""
     what, count = arguments[0], int(arguments[1]) if len(arguments) > 1 else 10
     if what == "cuts":
-        files = [Path(path) for path in arguments[2:4]]
+        core, executable = [*map(Path, arguments[2:4]), None, None][:2]
         for victim in ("core", "module", "debug"):
-            _say(victim, dict(cuts(count, victim, *files)))
+            _say(victim, dict(cuts(count, victim, core, executable)))
     elif what == "planted":
         _say(dict(planted()))
     else:
