@@ -149,12 +149,13 @@ class FrameValues:
             return crash
         place = activation.place
         origins = Origins(
-            [variable for scope in place.scopes for variable in (*scope.variables, *scope.parameters)],
+            _variables(place),
             self._printer(activation),
             activation.frame,
             steps,
             self._symbol_at,
             self._machine,
+            lambda address: self._variables_at(activation, address),
         )
         operands = tuple(
             msgspec.structs.replace(
@@ -175,6 +176,13 @@ class FrameValues:
             if found is not None:
                 sources["divisor"] = found
         return msgspec.structs.replace(crash, operands=operands, operand_sources=sources)
+
+    def _variables_at(self, activation: _Activation, address: int) -> Sequence[Variable]:
+        try:
+            place = activation.store.place(address - activation.module.bias, None)
+        except Expired:
+            return ()
+        return _variables(place) if place.low == activation.place.low else ()
 
     def _store(self, module: LoadedModule) -> Store | None:
         if module.start not in self._stores:
@@ -309,6 +317,11 @@ class FrameValues:
     def _symbol(self, address: int) -> str | None:
         found = self._symbol_at(address)
         return found[0] if found is not None and found[1] == 0 else None
+
+
+def _variables(place: Place) -> list[Variable]:
+    """Innermost scope first."""
+    return [variable for scope in place.scopes for variable in (*scope.variables, *scope.parameters)]
 
 
 def _unavailable_text(reason: str) -> str:

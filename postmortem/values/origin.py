@@ -49,14 +49,19 @@ class Origins:
         steps: Sequence[Step],
         symbol: Callable[[int], tuple[str, int, int] | None],
         machine: Machine,
+        variables_at: Callable[[int], Sequence[Variable]],
     ) -> None:
-        """variables: innermost scope first. steps: what ran straight to the instruction. symbol: names a global."""
+        """variables: innermost scope first. steps: what ran straight to the instruction. symbol: names a global.
+
+        variables_at: those of the same function at another of its instructions; their types count there only.
+        """
         self._variables = variables
         self._printer = printer
         self._frame = frame
         self._steps = steps
         self._symbol = symbol
         self._machine = machine
+        self._variables_at = variables_at
         known = enumerate(machine.names[: machine.count])
         self._numbers = {name: number for number, name in known if number != machine.pc}
         self._places: list[tuple[int, int, Variable]] | None = None
@@ -96,9 +101,31 @@ class Origins:
         return value
 
     def _register(self, name: str, at: int, depth: int) -> Source | None:
+        """What a register held before step `at`."""
         number = self._numbers.get(name)
         if number is None or depth > _DEEPEST:
             return None
+        return self._followed(name, number, at, depth) or self._then(number, at)
+
+    def _then(self, number: int, at: int) -> Source | None:
+        """A variable that was in a register before step `at`, if its value can be told at the instruction as well.
+
+        A load over its own base (mov rdi, [rdi + 16]) leaves the variable to its caller's call site.
+        """
+        if at >= len(self._steps):
+            return None
+        code = bytes([0x50 + number])
+        name = next((item.name for item in self._variables_at(self._steps[at].address) if item.location == code), None)
+        variable = next((item for item in self._variables if item.name == name), None)
+        if variable is None or variable.location is None:
+            return None
+        try:
+            data = gather(evaluate(variable.location, self._frame), 8, self._frame)
+        except Unavailable:
+            return None
+        return Source(variable.name, variable.type, None, int.from_bytes(data, "little"))
+
+    def _followed(self, name: str, number: int, at: int, depth: int) -> Source | None:
         held_value = self._known(name, at)
         if held_value is not None and not any(name in step.writes for step in self._steps[at:]):
             code = bytes([0x50 + number])

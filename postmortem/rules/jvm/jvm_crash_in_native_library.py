@@ -23,6 +23,7 @@ from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.systems import system
+from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules import advice
 from postmortem.rules.fault import illegal_instruction
 from postmortem.rules.jvm import _entry as jvm_entry
@@ -98,7 +99,7 @@ def check(report: Report) -> Iterator[Finding]:
     )
     yield Finding(
         rule=RULE.id,
-        title=f"{what} {called}",
+        title=f"{what} {called}{_null(report, index)}",
         severity="critical",
         confidence=confidence,
         claim="observation",
@@ -117,6 +118,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             ("crash.instruction", "the faulting instruction"),
+            *(operand_evidence(report) if index == 0 else ()),
             (views.frame_path(report, leaving[0]) if leaving else "", "its destructors ran under it"),
             (views.frame_path(report, way.event[0]) if way.event else "", "posts the event to the agent"),
             (views.frame_path(report, way.method[0]) if way.method else "", "the native method"),
@@ -202,7 +204,7 @@ def _called_directly(report: Report) -> Iterator[Finding]:
     how = "java.lang.foreign" if linked else f"the native method {jvm_entry.name(method[1])}" if method else ""
     by = f" by {culprit.label(caller[1])}" if caller else ""
     if views.pc_is_fault(report):
-        pc = report.crash.pc
+        pc = views.fetched(report)
         target = f"{pc:#x}" if pc is not None else "an address"
         title = f"Call of {target}, where there is no code, through {how}{by}"
         words = f"{how[0].upper()}{how[1:]} led to {target}, where there is no code: {name}."
@@ -322,7 +324,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
             " its end, over the return address, or the stack was damaged through a stale pointer to it.",
         )
     if views.pc_is_fault(report):
-        pc = report.crash.pc
+        pc = views.fetched(report)
         target = f"{pc:#x}" if pc is not None else "nowhere"
         return "Jump to nowhere in", f"{label} of {library} called {target}, where there is no code: {name}."
     inner = frames[0]
@@ -338,8 +340,26 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
     if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
-        how += " So low an address is that of a null pointer, or of a member or element behind one."
+        how += _reading(report)
     return f"{name} in", how
+
+
+def _null(report: Report, index: int) -> str:
+    """For the title: which pointer of the library's function was null; "" where that is not known."""
+    found = views.faulting_operand(report) if index == 0 and jvm_views.memory_fault(report) else None
+    if found is None or not found[1].pointer or found[1].base_value != 0 or found[1].index_value:
+        return ""
+    return f": {found[1].pointer} is null"
+
+
+def _reading(report: Report) -> str:
+    """What a low address tells, in the program's own words where these are known."""
+    null = _null(report, 0)
+    if not null:
+        return " So low an address is that of a null pointer, or of a member or element behind one."
+    operand = views.faulting_operand(report)
+    wanted = operand[1].target if operand is not None else None
+    return f" {null.removeprefix(': ')}" + (f"; {wanted} was wanted." if wanted else ".")
 
 
 def _instruction(report: Report) -> tuple[str, str] | None:

@@ -133,6 +133,19 @@ def test_native_library_names_library_method_and_caller() -> None:
     assert "does not belong to the JDK" in text
 
 
+def test_native_library_names_the_null_pointer() -> None:
+    null = operand(8, base="rdi", base_value=0, displacement=8, pointer="row->next", target="row->next->size")
+    report = java_crash(native("parse_header"), *NATIVE_METHOD, address=Address(8), operands=(null,))
+    found = findings(report, "jvm-crash-in-native-library")[0]
+    assert found.title.endswith(": row->next is null")
+    assert "row->next->size was wanted" in found.explanation
+    # Not null but bad, and null in a function of another library: neither is called null here.
+    bad = msgspec.structs.replace(null, base_value=Address(BAD))
+    for frames, item in (((native("parse_header"),), bad), ((libc("strlen"), native("parse_header")), null)):
+        report = java_crash(*frames, *NATIVE_METHOD, address=Address(8), operands=(item,))
+        assert "is null" not in only(report, "jvm-crash-in-native-library")
+
+
 def test_libc_called_by_a_library_is_the_library_s() -> None:
     text = only(JVM_CASES["jvm-crash-in-native-library"].fires[1], "jvm-crash-in-native-library")
     assert "memmove() of libc.so.6, which copy_rows()" in text

@@ -25,6 +25,7 @@ NULL = {
     "null-under-asan-build": "account",
     "null-write": "counter",
     "null-inlined": "item.price",
+    "null-over-base": "route->last",
     "null-threads-30": "job",
     "null-in-library": "ledger->last",
     "null-coroutine": "message->body",
