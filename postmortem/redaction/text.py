@@ -135,6 +135,11 @@ _NUMBER = Lazy(
     r"\W{0,3}(?:is |was |= ?|: ?)?)(?P<value>\d{4,8})\b",
     re.I,
 )
+# credentials: user / password
+_BEHIND_USER = Lazy(
+    r"(?P<before>\b(?:credentials?|creds|login)\b\s?[:=]?\s?[\"']?[\w.@-]{1,64}[\"']?\s/\s[\"']?)(?P<value>(?>[^\s\"',;:=/]{5,128}))(?![:=/])",
+    re.I,
+)
 _NETRC = Lazy(r"(?P<before>(?:\b|(?<=\\[nrt]))machine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
 _OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
 _TRAILING = {")": "(", "]": "[", "}": "{"}
@@ -369,6 +374,7 @@ def mask_sentences(text: str, take: Take) -> str:
     for mark, pattern in (
         ("identified", _IDENTIFIED),
         ("password", _IDENTIFIED),
+        (" / ", _BEHIND_USER),
         ("machine", _NETRC),
         ("pass:", _OPENSSL),
     ):

@@ -47,8 +47,8 @@ def _header(
     return bytes(made)
 
 
-def _member(name: bytes, data: bytes, kind: bytes = b"0", **more: int) -> bytes:
-    return _header(name, len(data), kind, **more) + data + bytes(-len(data) % 512)
+def _member(name: bytes, data: bytes, kind: bytes = b"0", changed: int = 1_600_000_000) -> bytes:
+    return _header(name, len(data), kind, changed) + data + bytes(-len(data) % 512)
 
 
 def _attributes(record: bytes) -> bytes:

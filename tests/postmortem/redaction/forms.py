@@ -94,6 +94,7 @@ TEXTS = (
     ('"a\\nBearer abcdef123456"', "abcdef123456"), ('"x\\npassword is Hunter2a"', "Hunter2a"), ("HKLM\\\\token=zeppelin12", "zeppelin12"),
     ('"*2\\r\\n$4\\r\\nAUTH\\r\\n$9\\r\\n' + PLAIN + '\\r\\n"', PLAIN), ("*3\r\n$4\r\nAUTH\r\n$3\r\nbob\r\n$9\r\n" + PLAIN + "\r\n", PLAIN),
     ("user:" + PLAIN + "@tcp(127.0.0.1:3306)/app", PLAIN), ("root:" + PLAIN + "@/app?parseTime=true", PLAIN), ("root:" + PLAIN + "@unix(/run/db.sock)/a", PLAIN),
+    ("credentials: bob / " + PLAIN, PLAIN), ("key pair AKIA" + "IOSFODNN7EXAMPL3 / " + B64[:40], B64[:40]),
     ("--rootpw=" + PLAIN, PLAIN), ("ldap.bindpwd=" + PLAIN, PLAIN),
 )  # fmt: skip
 """(running text, the secret in it)."""
@@ -148,7 +149,7 @@ ORDINARY = (
     "com.example.Token.parse(Token.java:45)", "com.example.PasswordEncoder: encoding", "at app.Secret.run(Secret.java:12)",
     "std::map<Key, Value>::at: key not found", "Token::parse (12 bytes)", "key: name, value: 3", "sort key=id",
     "session: closed", "author=bob", "monkey=1", "stack cookie 0x7ffd12345678", "  Array cookie:            ac", "cookie=0x7ffd12345678", "max_tokens=4096",
-    "http://host:8080/a@b", "git@host:repo.git", "mailto:bob@example.com", "lib.so:foo@plt(x)", "C:\\new\\runtime=1", "cd oldpwd=here", "memcpy@GLIBC_2.14", "ssh://git@host/x",
+    "http://host:8080/a@b", "git@host:repo.git", "mailto:bob@example.com", "lib.so:foo@plt(x)", "C:\\new\\runtime=1", "cd oldpwd=here", "login page / settings", "credentials: user / password", "memcpy@GLIBC_2.14", "ssh://git@host/x",
     "https://host/path?page=2&sort=name", "signal 11 (SIGSEGV), code 1 (SEGV_MAPERR)", "Compiled method (c1) a.Token::next",
     "assertion failed: key != nullptr", "pthread_key_create", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     "build-id 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", "uuid 123e4567-e89b-12d3-a456-426614174000",
