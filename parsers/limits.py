@@ -95,8 +95,15 @@ class Limits:
     section_bytes: int = 1 << 28
     decompressed_bytes: int = 1 << 40
     """Zeros included, which take no room."""
+    fetched_bytes: int = 1 << 30
+    """Of one remote core, of which only what is read is fetched."""
     disk_reserve: int = 1 << 26
     """Bytes of the folder for temporary files that decompression leaves free."""
+    tarball_members: int = 1 << 17
+    tarball_bytes_passed: int = 1 << 34
+    """Of members that are no crash, which have to be decompressed to get past them."""
+    tarball_header_bytes: int = 1 << 20
+    """Of a member's header with its long names, attributes and map of holes."""
     ranges_listed: int = 1 << 20
     package_note: int = 1 << 16
     forensic_names: int = 4096

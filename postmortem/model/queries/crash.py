@@ -234,6 +234,12 @@ def pc_is_fault(report: Report) -> bool:
     return pc is not None and (pc == fault_address(report) or report.crash.access == "execute")
 
 
+def fetched(report: Report) -> int | None:
+    """The address whose code was to be executed. A jump to a non-canonical one faults at the jump, not there."""
+    address = fault_address(report)
+    return address if report.crash.access == "execute" and address is not None else report.crash.pc
+
+
 def faulting_operand(report: Report) -> tuple[int, Operand] | None:
     """The memory operand that covers the fault address, else the only one, else None."""
     operands = report.crash.operands

@@ -4,6 +4,7 @@ What it finds: the allocator noticed that its own data is damaged, or crashed on
 Why it matters: the call that noticed is usually innocent: the damage was done before, often elsewhere.
 Evidence it needs: libc's abort text (or an allocator's in memory); or a fault inside the allocator.
 False alarms: a fault inside malloc may be a stack overflow, which is reported instead.
+Where glibc's words fit a pointer that is no block's as well, both explanations are told and neither is the cause.
 Rivals excluded: an abort of the program's own: libc's words or the allocator's check are there; a stack overflow
 inside malloc; a fault outside of an allocator.
 What to do: do not read the crashing stack as the cause; run under AddressSanitizer or valgrind.
@@ -35,9 +36,10 @@ MEANINGS = (
     (r"never been allocated", "A pointer was freed that the allocator never gave out"),
     (r"deallocation mismatch", "A block was freed by another kind of function than allocated it (delete for malloc)"),
     (r"memory stomping", "The word before or behind a block was overwritten: a block was overrun"),
+    (r"double free detected in tcache", "The block is on the list of free blocks already: it was freed twice"),
     (
-        r"double free detected in tcache|double free or corruption",
-        "A block was freed twice, or its header was overwritten",
+        r"double free or corruption",
+        "A block was freed twice, what was freed is no block, or its header was overwritten",
     ),
     (
         r"free\(\): invalid pointer|munmap_chunk\(\): invalid pointer|realloc\(\): invalid pointer",
@@ -45,8 +47,9 @@ MEANINGS = (
     ),
     (
         r"invalid next size|invalid old size",
-        "The header behind a block was overwritten: that block was overrun",
+        "The header behind the block holds an impossible size",
     ),
+    (r"free\(\): invalid size", "What lies before the freed address is no header of a block"),
     (r"invalid size", "The header of a block holds an impossible size: the block before it was overrun"),
     (
         r"corrupted top size",
@@ -78,6 +81,18 @@ _FREEING = re.compile(
     r"|(?:je|tc|mi)_(?:c?free|delete)\w*"
 )
 
+
+_REFUSED = re.compile(
+    r"(?:free|munmap_chunk|realloc|mremap_chunk)\(\): invalid (?:pointer|size|next size|old size)"
+    r"|double free or corruption \((?:out|!prev|top)\)"
+)
+"""What glibc says (_int_free, munmap_chunk, realloc) as well where the address that it was given is no block's start:
+it reads the words before the address, and at the end of the size that they give, as headers."""
+_EITHER = (
+    "The address is not the start of a block that is in use: it lies inside of one, belongs to another allocator, or"
+    " was freed before.",
+    "The block's header, or the one behind it, was overwritten: this block or the one before it was overrun.",
+)
 
 RIVALS = ("A fault of the allocator's own, or memory of it that the system could not supply.",)
 """What stays open where the finding is not certain."""
@@ -118,19 +133,31 @@ def _said(report: Report, text: str) -> Finding:
         (words for pattern, words in MEANINGS if re.search(pattern, text)), "The allocator's data is damaged"
     )
     freeing = views.first_named(report, lambda name: _FREEING.fullmatch(name) is not None)
-    where = views.inside(report)
+    where = _inside(report)
     deed = _deed(report, text, freeing is not None)
     first_line = text.splitlines()[0].partition("; or else")[0][:120].rstrip(". ")
+    refused = _REFUSED.search(first_line) is not None
+    twice = "double free detected" in first_line
+    if refused:
+        title = f"Bad pointer or heap corruption found{deed}{where}: {first_line}"
+        who = f"Both is open: {_EITHER[0][:1].lower()}{_EITHER[0][1:-1]}; or {_EITHER[1][:1].lower()}{_EITHER[1][1:]}"
+        who += " In the first case the caller is at fault, in the second whoever wrote there, earlier."
+    else:
+        title = f"Heap corruption found{deed}{where}: {first_line}"
+        who = (
+            "This call is the second; who freed it first is not on the stack."
+            if twice
+            else "The function that made this call only met the damage; it was done earlier, and not necessarily by it."
+        )
     return Finding(
         rule=RULE.id,
-        title=f"Heap corruption found{deed}{where}: {first_line}",
+        title=title,
         severity="critical",
         confidence="certain",
-        claim="cause",
-        rivals=RIVALS,
+        claim="observation" if refused else "cause",
+        rivals=_EITHER if refused else RIVALS,
         explanation=(
-            f"The allocator aborted with {first_line!r}. {meaning}. The function that made this call only met"
-            f" the damage; it was done earlier, and not necessarily by it."
+            f"The allocator aborted with {first_line!r}. {meaning}. {who}"
             + (" It is malloc's heap, not the Java heap." if views.java_process(report) else "")
             + suspects(report)
         ),
@@ -141,8 +168,21 @@ def _said(report: Report, text: str) -> Finding:
             (views.frame_path(report, freeing[0]) if freeing else "", "the call that noticed"),
             (views.blamed_path(report), "its caller"),
         ),
-        remedies=_remedies(report),
+        remedies=_remedies(report, refused),
     )
+
+
+def _inside(report: Report) -> str:
+    """As views.inside, but past the frames of a libjvm without symbols: the VM passes its caller's block on."""
+    found = views.blamed(report)
+    if found is None or found[1].function is not None or not jvm_frames.is_vm(found[1]):
+        return views.inside(report)
+    rest = views.crashing_frames(report)[found[0] :]
+    past = next((item for item in rest if not jvm_frames.is_vm(item)), None)
+    if past is None or not (jvm_frames.is_java(past) or past.kind == "native") or past.trust == "scan":
+        return views.inside(report)
+    caller = culprit.first(rest[rest.index(past) :])
+    return f" in {culprit.label(caller[1])}" if caller is not None else views.inside(report)
 
 
 def _deed(report: Report, text: str, freeing: bool) -> str:
@@ -239,8 +279,14 @@ def _of_allocator(name: str) -> tuple[str, ...]:
     )
 
 
-def _remedies(report: Report) -> tuple[str, ...]:
+def _remedies(report: Report, refused: bool = False) -> tuple[str, ...]:
     """What to do; of a JVM's libraries those that do not come with it are suspects."""
+    if refused:
+        return (
+            "Look at what is freed here: it must be the address that malloc (Unsafe.allocateMemory, JNI's Get…) gave"
+            " out, unchanged, and freed once, by the same allocator.",
+            *_remedies(report),
+        )
     if not views.java_process(report):
         return _REMEDIES
     foreign = {

@@ -170,6 +170,34 @@ def foreign_handler(report: Report) -> tuple[str, Frame] | None:
     return None
 
 
+def unhandled(report: Report) -> bool:
+    """A fault in code that the VM generated ended the process, and no handler had it: neither the VM's nor another's.
+
+    The VM handles SIGSEGV and its like from its start to its end, also those that it can't mend: it writes a log and
+    aborts. A process without a handler's frames on any stack died of the signal's default action.
+    """
+    frame = jvm_frames.top(report)
+    if frame is None or not jvm_frames.is_generated(frame) or report.crash.unwrapped or views.is_log(report):
+        return False
+    if not own_fault(report) or report.crash.handler_tid is not None or not views.on_own_stack(report):
+        return False
+    found = views.crashing_thread(report)
+    return found is not None and not found[1].handler_frames and error(report) is None
+
+
+def unhandled_null_check(report: Report) -> bool:
+    """Java code touched the first page, as it does to check for null, and no handler had the fault."""
+    frame, address = jvm_frames.top(report), views.fault_address(report)
+    return (
+        frame is not None
+        and jvm_frames.is_java(frame)
+        and memory_fault(report)
+        and address is not None
+        and address < views.FIRST_PAGE
+        and unhandled(report)
+    )
+
+
 def flag(report: Report, name: str) -> tuple[str, str] | None:
     """(path of its value, value) of a VM flag."""
     if report.jvm is None:

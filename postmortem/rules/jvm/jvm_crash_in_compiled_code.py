@@ -38,6 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
         not jvm_views.own_fault(report)
         or jvm_stack.in_stack_guard(report)
         or jvm_views.foreign_handler(report) is not None
+        or jvm_views.unhandled_null_check(report)
         or jvm_views.fault_name(report) in jvm_illegal_instruction.ILLEGAL
     ):
         return
@@ -141,9 +142,9 @@ def _why(report: Report, root: Frame) -> str:
             " debugger reported another place, or the code was changed since."
         )
     return (
-        " Compiled Java code faults only if an object it uses was damaged before (by Unsafe, JNI or hardware), or if"
-        " the"
-        " compiler made wrong code."
+        " Compiled Java code faults only if an object it uses was damaged before (by Unsafe, JNI or hardware), if raw"
+        " memory access (Unsafe, a direct buffer, a memory segment) was compiled into it, or if the compiler made wrong"
+        " code."
     )
 
 
@@ -157,6 +158,7 @@ def _rivals(report: Report, root: Frame) -> tuple[str, ...]:
         return ("A defect of the CPU or the hypervisor.", "Code that something rewrote while it ran.")
     return (
         "An object that Unsafe, JNI code or hardware damaged before.",
+        "Raw memory access (Unsafe, a direct buffer) compiled inline, with an address that was wrong.",
         "Wrong code that the compiler made.",
     )
 

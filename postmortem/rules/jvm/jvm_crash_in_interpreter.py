@@ -51,6 +51,7 @@ def check(report: Report) -> Iterator[Finding]:
         not jvm_views.own_fault(report)
         or jvm_stack.in_stack_guard(report)
         or jvm_views.foreign_handler(report) is not None
+        or jvm_views.unhandled_null_check(report)
         or jvm_views.fault_name(report) in jvm_illegal_instruction.ILLEGAL
     ):
         return

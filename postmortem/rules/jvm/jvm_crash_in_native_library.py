@@ -204,7 +204,7 @@ def _called_directly(report: Report) -> Iterator[Finding]:
     how = "java.lang.foreign" if linked else f"the native method {jvm_entry.name(method[1])}" if method else ""
     by = f" by {culprit.label(caller[1])}" if caller else ""
     if views.pc_is_fault(report):
-        pc = report.crash.pc
+        pc = views.fetched(report)
         target = f"{pc:#x}" if pc is not None else "an address"
         title = f"Call of {target}, where there is no code, through {how}{by}"
         words = f"{how[0].upper()}{how[1:]} led to {target}, where there is no code: {name}."
@@ -324,7 +324,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
             " its end, over the return address, or the stack was damaged through a stale pointer to it.",
         )
     if views.pc_is_fault(report):
-        pc = report.crash.pc
+        pc = views.fetched(report)
         target = f"{pc:#x}" if pc is not None else "nowhere"
         return "Jump to nowhere in", f"{label} of {library} called {target}, where there is no code: {name}."
     inner = frames[0]

@@ -4,8 +4,8 @@ What it finds: a fault in Java code, or in the JVM, that was given to a foreign 
 remark, a foreign handler for a signal that the JVM needs.
 Why it matters: the JVM takes faults on purpose, for null checks, safepoint polls and stack checks, and mends them. A
 handler in its place turns each of them into a crash.
-Evidence it needs: the handler's frames above the fault, the JVM's own probe fault without a handler above it, or the
-log's list of signal handlers.
+Evidence it needs: the handler's frames above the fault, a fault in generated code (or the JVM's own probe) that no
+handler had, or the log's list of signal handlers.
 False alarms: a handler that passes the signal on to the JVM, and libjsig, are none.
 Rivals excluded: a handler that passes the signal on to the JVM; libjsig; a fault outside of code for which the JVM
 takes faults.
@@ -21,6 +21,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.suspects import suspects
 from postmortem.rules import advice
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
@@ -47,6 +48,9 @@ def check(report: Report) -> Iterator[Finding]:
         return
     if _is_probe(report):
         yield _unhandled(report)
+        return
+    if jvm_views.unhandled(report):
+        yield _not_in_place(report)
         return
     found = jvm_views.foreign_handler(report)
     if found is None:
@@ -127,6 +131,46 @@ def _unhandled(report: Report) -> Finding:
         remedies=(
             "Start without LD_PRELOAD and without agents; then add them one by one.",
             "A library that wraps sigaction() must pass on what the JVM asks for; libjsig of the JDK does it right.",
+        ),
+    )
+
+
+def _not_in_place(report: Report) -> Finding:
+    name = jvm_views.fault_name(report)
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    frame = jvm_frames.top(report)
+    java = jvm_frames.java_caller(report)
+    place = culprit.label(frame) if frame is not None else "Java code"
+    _, why = _purpose(report, address)
+    return Finding(
+        rule=RULE.id,
+        title=f"The JVM's handler for {name} did not run: {name} in {place} ended the process",
+        severity="critical",
+        confidence="certain" if jvm_views.unhandled_null_check(report) else "likely",
+        claim="cause",
+        rivals=("The handler was reset to the default action.", "The thread had the signal blocked."),
+        explanation=(
+            f"{name}{at} was raised in {place}, and ended the process by its default action: no handler is on the"
+            f" stack, and the JVM reports no error. {why} The JVM installs its handler at its start and keeps it;"
+            " native code must have reset it (signal() or sigaction() with SIG_DFL) or blocked the signal in this"
+            " thread."
+            f"{suspects(report)}"
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "raised by the CPU"),
+            ("crash.unwrapped", "the core's own signal, not one behind a handler"),
+            (views.fault_address_path(report), "the address that was touched"),
+            ("crash.instruction", "the faulting instruction"),
+            (views.frame_path(report, 0), "where it was raised"),
+            (views.frame_path(report, java[0]) if java else "", "the Java code"),
+        ),
+        remedies=(
+            "Look in the native libraries and agents for signal(), sigaction() and pthread_sigmask(): SIGSEGV, SIGBUS,"
+            " SIGFPE, SIGILL and SIGTRAP must keep the JVM's handler and stay unblocked.",
+            "Run with -Xcheck:jni: it warns when a handler of the JVM has been replaced.",
+            *advice.chained_handlers(report),
         ),
     )
 

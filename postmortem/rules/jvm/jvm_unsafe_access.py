@@ -55,7 +55,7 @@ _SAFER = (
 )
 
 
-RIVALS = ("A damaged object that compiled code used with the same instruction.",)
+RIVALS = ("A damaged reference or object that compiled code used with the same instruction.",)
 """What stays open where the finding is not certain."""
 
 
@@ -199,7 +199,7 @@ def _inlined(report: Report, index: int) -> tuple[int, Frame, Confidence, str] |
     if found is None:
         return None
     operand, only = found
-    if inlined and not only:
+    if (inlined and not only) or _no_reference(report):
         only = operand.size <= 8 and operand.index is None
     return (
         *root,
