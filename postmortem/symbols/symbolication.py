@@ -97,7 +97,7 @@ class Symbolication:
         """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
         from postmortem.symbols.supplement import find_supplement
 
-        return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
+        return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs, self._search.sysroot)
 
     def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
         """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""
