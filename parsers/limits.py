@@ -115,6 +115,8 @@ class Limits:
     java_frames_with_registers: int = 256
     frames_with_values: int = 30
     debug_section_bytes: int = 1 << 27
+    section_kept: int = 1 << 20
+    """Bytes of a compressed section of DWARF from which on a run that had no time for it keeps it decompressed."""
     units: int = 1 << 17
     dies: int = 1 << 21
     die_depth: int = 64
