@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 )
 def test_places(name: str, folder: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
-    monkeypatch.setattr(
-        "postmortem.symbols.splitfiles.open_elf",
-        lambda path, sysroot: looked.append(str(path.relative_to(tmp_path))) or "not there",
-    )
+
+    def opened(path: Path, sysroot: Path | None) -> str:
+        looked.append(str(path.relative_to(tmp_path)))
+        return "not there"
+
+    monkeypatch.setattr("postmortem.symbols.splitfiles.open_elf", opened)
     program = tmp_path / "root/bin/program"
     list(split_files([program], name, folder, [tmp_path / "debug"], tmp_path / "root"))
     assert [path for path in looked if not path.endswith(".dwp")] == expected
