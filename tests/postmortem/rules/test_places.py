@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -50,7 +52,7 @@ def test_a_guard_without_a_mapping_of_its_own(sp: int, rule: str) -> None:
 @pytest.mark.parametrize("starter", ["__libc_start_call_main", "start_thread"])
 def test_the_start_of_main_or_of_a_thread_made_no_call_of_null(starter: str) -> None:
     nowhere = frame(None, module=None, pc=Address(0), trust="context")
-    null = {"address": 0, "pc": Address(0), "access": "execute", "call_site": "0x401248: call rax"}
+    null: dict[str, Any] = {"address": 0, "pc": Address(0), "access": "execute", "call_site": "0x401248: call rax"}
     started = findings(crashed(11, 1, threads=(thread(nowhere, starter),), **null), "null-function-call")[0]
     assert started.confidence == "likely" and "call rax" not in started.explanation
     assert "tail call" in started.explanation
