@@ -191,7 +191,7 @@ class _Over(NamedTuple):
 
 
 def over_guard(report: Report, thread: Thread) -> _Over | None:
-    """A frame whose end lies below the mapping in which its caller's is: beyond a guard, or where nothing is mapped.
+    """A frame whose end lies below the mapping in which its caller's is: beyond a guard, or where no stack can be.
 
     Only where the fault itself does not tell of the stack's end.
     """
@@ -208,9 +208,15 @@ def over_guard(report: Report, thread: Thread) -> _Over | None:
             continue
         below = views.mapping_at(report, stack[1].start - 1)
         guarded = below is not None and below[1].permissions.startswith("---") and inner.sp < below[1].start
-        if stack[1].path in (None, "[stack]") and (guarded or views.mapping_at(report, inner.sp) is None):
+        if stack[1].path in (None, "[stack]") and (guarded or not _can_be_stack(report, inner.sp)):
             return _Over(index, outer.sp - inner.sp, stack[1].end - stack[1].start)
     return None
+
+
+def _can_be_stack(report: Report, address: int) -> bool:
+    """Memory that can be written and is no file's."""
+    found = views.mapping_at(report, address)
+    return found is not None and "w" in found[1].permissions and found[1].path in (None, "[stack]")
 
 
 def _one_frame(report: Report, position: int, over: _Over) -> Finding:
