@@ -184,10 +184,10 @@ def _stack_of_callers(report: Report, thread: Thread) -> Mapping | None:
 class _Over(NamedTuple):
     """A frame that begins in a stack and ends below it.
 
-    index: of the frame; size: its own, room: the stack's, in bytes.
+    frame: its index; size: its own, room: the stack's, in bytes.
     """
 
-    index: int
+    frame: int
     size: int
     room: int
 
@@ -222,7 +222,7 @@ def _can_be_stack(report: Report, address: int) -> bool:
 
 
 def _one_frame(report: Report, position: int, over: _Over) -> Finding:
-    label = culprit.label(report.threads[position].frames[over.index])
+    label = culprit.label(report.threads[position].frames[over.frame])
     size, room = views.size_text(over.size), views.size_text(over.room)
     return Finding(
         rule=RULE.id,
@@ -238,9 +238,9 @@ def _one_frame(report: Report, position: int, over: _Over) -> Finding:
         ),
         evidence=proof(
             report,
-            (f"threads[{position}].frames[{over.index}].sp", "where the frame ends"),
-            (f"threads[{position}].frames[{over.index + 1}].sp", "and where its caller's does"),
-            (f"threads[{position}].frames[{over.index}].function", "the function"),
+            (f"threads[{position}].frames[{over.frame}].sp", "where the frame ends"),
+            (f"threads[{position}].frames[{over.frame + 1}].sp", "and where its caller's does"),
+            (f"threads[{position}].frames[{over.frame}].function", "the function"),
             (views.fault_address_path(report), "the address that was touched"),
         ),
         remedies=(
