@@ -19,7 +19,11 @@ Context = Literal["code", "text", "thread"] | tuple[str, names.Strength]
 running text, or the value of something with the name of a secret."""
 
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
-_MOST_KNOWN = 512
+_LINE_END = re.compile(r"(?:\s|\\[nr])+")
+_PIECE_OF_KEY = re.compile(
+    r"(?<![A-Za-z0-9+/._-])(?=[a-z0-9+/]*[A-Z])(?=[A-Z0-9+/]*[a-z])(?=[A-Za-z+/]*[0-9])[A-Za-z0-9+/]{24,}={0,2}(?![A-Za-z0-9+/._-])"
+)
+_MOST_KNOWN, _MOST_LINES = 512, 64
 _SEED = 8
 _LONGEST = 1 << 16
 _LONG = 256
@@ -37,6 +41,8 @@ class Masker:
         self._parts: tuple[str, ...] = ()
         self._hints: tuple[str, ...] = text.HINTS
         self._plain: set[str] = set()
+        self._of_keys = False
+        """Whether there is a private key: then base64 that stands alone may be a part of it."""
 
     def expect(self, texts: Sequence[str]) -> None:
         """The texts to come: what none of them can hold is not looked for in each."""
@@ -58,12 +64,16 @@ class Masker:
         """Count a secret, remember it, give the mask. Without a kind it is only remembered."""
         if kind:
             self._counts[kind] += 1
+        self._of_keys = self._of_keys or kind == tokens.PRIVATE_KEY
         bare = value.strip("\"'` ")
         if worth_looking_for(bare):
             self._known.add(bare)
             decoded = unquote(bare)
             if decoded != bare and worth_looking_for(decoded):
                 self._known.add(decoded)
+            # A line of a key may stand alone where memory holds it from the middle on.
+            lines = _LINE_END.split(bare)[:_MOST_LINES]
+            self._known.update(line for line in lines if len(lines) > 1 and len(line) >= 16 and looks_random(line))
         return MASK
 
     def _counted(self, made: str) -> tuple[str, Counter[str]]:
@@ -83,7 +93,7 @@ class Masker:
             strength = context[1]
             if not is_nothing(made) and (
                 (strength == "strong" and not (is_place(made) and made.startswith("/")))
-                or (strength == "weak" and self._is_weak_secret(context[0], made))
+                or (strength == "weak" and self._is_weak_secret(context[0], _pointed_at(made)))
             ):
                 for held in _QUOTED.findall(made):
                     self.take("", held)  # what a pointer to characters points at, and may be elsewhere
@@ -175,7 +185,13 @@ class Masker:
             self._counts["repeated"] += 1
             return MASK
 
+        def piece(match: re.Match[str]) -> str:
+            found = match.group()
+            return repeated() if looks_random(found) and not is_place(found) else found
+
         def change(value: str, context: Context) -> tuple[str, Counter[str]]:
+            if self._of_keys and context == "text":
+                value = _PIECE_OF_KEY.sub(piece, value)
             for secret in long if len(value) > _LONG else ():
                 if secret in value:
                     self._counts["repeated"] += value.count(secret)
@@ -192,6 +208,15 @@ class Masker:
             return self._counted(value)
 
         return change
+
+
+_POINTED_AT = re.compile(r"0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?\"((?:[^\"\\]|\\.)*)\"?(?:\.\.\.)?")
+
+
+def _pointed_at(value: str) -> str:
+    """The characters that a debugger shows behind a pointer, or the value as it is."""
+    found = _POINTED_AT.fullmatch(value)
+    return value if found is None else found[1]
 
 
 def _any(values: Iterable[str]) -> str:
