@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 PACKAGES = {
-    "readelf": "binutils", "objcopy": "binutils", "addr2line": "binutils", "nm": "binutils", "strip": "binutils",
+    "readelf": "binutils", "objcopy": "binutils", "objdump": "binutils", "addr2line": "binutils", "nm": "binutils", "strip": "binutils",
     "javac": "openjdk-17-jdk-headless", "jhsdb": "openjdk-17-jdk-headless", "eu-stack": "elfutils", "go": "golang-go",
     "xz": "xz-utils",
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""What one process is made of, from bytes that the tests lay out themselves."""
