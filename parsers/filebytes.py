@@ -35,16 +35,25 @@ class FileBytes:
     """A file of `size` bytes as a buffer: len(), slices, find(). Owns its descriptor.
 
     reopen gives a descriptor of the same file once more, so that not all files stay open; without it this one does.
+    supply, asked before bytes are read for the first time, brings them where the file is a remote one's copy that is
+    filled as it is read; it gives 0, or the errno of why they can't be had.
     Reads beyond what the file still has are short and noted in `lost`. Raises nothing for a failing disk.
     """
 
     _open: ClassVar[dict[int, FileBytes]] = {}
     """Those that hold a descriptor which they can reopen, oldest first."""
 
-    def __init__(self, descriptor: int, size: int, reopen: Callable[[], int | None] | None = None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        size: int,
+        reopen: Callable[[], int | None] | None = None,
+        supply: Callable[[int, int], int] | None = None,
+    ) -> None:
         self._descriptor: int | None = descriptor
         self._size = size
         self._reopen = reopen
+        self._supply = supply
         self._blocks: dict[int, bytes] = {}
         self._latest = -2
         self._run = (0, b"")
@@ -92,10 +101,10 @@ class FileBytes:
             self._descriptor = self._reopen()
             if self._descriptor is not None:
                 self._take_turn()
-        failure = 0
+        failure = 0 if self._supply is None else self._supply(offset, size)
         parts = []
         at, left = offset, size
-        while left and self._descriptor is not None:
+        while left and self._descriptor is not None and not failure:
             try:
                 part = os.pread(self._descriptor, left, at)
             except OSError as error:

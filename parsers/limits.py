@@ -95,6 +95,8 @@ class Limits:
     section_bytes: int = 1 << 28
     decompressed_bytes: int = 1 << 40
     """Zeros included, which take no room."""
+    fetched_bytes: int = 1 << 30
+    """Of one remote core, of which only what is read is fetched."""
     disk_reserve: int = 1 << 26
     """Bytes of the folder for temporary files that decompression leaves free."""
     ranges_listed: int = 1 << 20

@@ -203,7 +203,7 @@ class FrameTable:
             if identity != cie_mark:
                 try:
                     fde = self._fde(position)
-                except (ParseError, IndexError, struct.error):
+                except (ParseError, IndexError, ValueError, struct.error):
                     fde = None
                 if fde is not None:
                     rows.append((fde.start, position))

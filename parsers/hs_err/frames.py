@@ -30,6 +30,8 @@ _INTERPRETED = re.compile(
 )
 _OLD = re.compile(r"([^\s(]{1,4096})\(([^)]{0,8192})\)(\S{1,2048})$")
 """JDK 5 to 7: J  a.B.m(I)V"""
+_CUT = re.compile(r"(?:(\d{1,9})(%)?\s+)?(c1|c2|C1|C2|jvmci|JVMCI)\s+([^\s(]{1,4096}\.[^\s(]{1,512})\([^)]{0,8192}")
+"""The start of a compiled frame's line that was cut or broken."""
 _STUB = re.compile(rf"{HEX}$")
 _LONGEST = LIMITS.frames_longest
 
@@ -114,6 +116,10 @@ def _compiled(kind: str, text: str, rest: str) -> Frame | None:
         old = _OLD.match(rest)
         if old:
             return Frame(kind=kind, text=text, method=old[1], signature=f"({old[2]}){old[3]}")
+        cut = _CUT.match(rest)
+        if cut:
+            compile_id = int(cut[1]) if cut[1] else None
+            return Frame(kind=kind, text=text, compile_id=compile_id, osr=bool(cut[2]), level=cut[3], method=cut[4])
         return None
     return Frame(
         kind=kind,

@@ -22,7 +22,7 @@ from postmortem.guard.worker import Job, Link, Outcome, run
 from postmortem.targets.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from postmortem.model import Report
 
@@ -46,12 +46,16 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """options: of pipeline.Options, by name. forms: the formats wanted. terminal: text for one is wanted, too."""
+    """options: of pipeline.Options, by name. forms: the formats wanted. terminal: text for one is wanted, too.
+
+    supply: as in targets.watch.Watch, for a core of which only a part is here.
+    """
 
     core: Path
     options: dict[str, Any] = field(default_factory=dict)
     forms: tuple[str, ...] = ("html",)
     terminal: Terminal | None = None
+    supply: Callable[[int, int], int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,10 @@ class Sink(Protocol):
 
     def part(self, name: str, content: bytes) -> None:
         """A part of the answer."""
+
+    @property
+    def supply(self) -> Callable[[int, int], int] | None:
+        """Who brings bytes of the input that are not here yet."""
 
 
 def analyze(request: Request, limits: WorkerLimits | None = None, watch: Watch | None = None) -> Made:
@@ -189,6 +197,7 @@ class _Here:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
+        self.supply = watch.supply
         self.parts: dict[str, bytes] = {}
 
     def stage(self, name: str) -> None:
@@ -224,6 +233,7 @@ def _job(request: Request, without: dict[str, str], watch: Watch) -> Job:
         limited=frozenset(_OPTIONAL),
         progress=watch.progress,
         notice=watch.notice,
+        supply=request.supply,
     )
 
 
@@ -304,7 +314,12 @@ def _work(request: Request, without: dict[str, str], sink: Sink) -> None:
 
     report = run_stages(
         request.core,
-        Options(**request.options, without=without, on_stage=sink.stage, watch=Watch(sink.notice, sink.progress)),
+        Options(
+            **request.options,
+            without=without,
+            on_stage=sink.stage,
+            watch=Watch(sink.notice, sink.progress, sink.supply),
+        ),
     )
     sink.stage("reports")
     for form in request.forms:

@@ -2,10 +2,12 @@
 
 The child is forked, gives up what it does not need, works, and sends what it made through a pipe. The parent moves
 bytes and watches the clock; it never looks into the input. On the pipe: kind u8, length u64 little-endian, content.
+The bytes of a remote input the child asks its parent for; a second pipe says by a u32 that they are there.
 """
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import os
 import select
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _HEAD = struct.Struct("<BQ")
-_STAGE, _PROGRESS, _PART, _REFUSED, _FAILED, _MEMORY, _CONFINED, _NOTICE, _DONE = range(1, 10)
+_STAGE, _PROGRESS, _PART, _REFUSED, _FAILED, _MEMORY, _CONFINED, _NOTICE, _WANTED, _DONE = range(1, 11)
 _NUMBERS = struct.Struct("<QQ")
+_REPLY = struct.Struct("<I")
 _BLOCK = 1 << 20
 _LONGEST_WORDS = 1 << 16
 
@@ -41,7 +44,8 @@ class Job:
     """prepare: what has to be imported, before confinement. work: reads the input, and hands over what it made.
 
     readable, writable: the files and folders that the work needs beside the interpreter's own. limited: the stages that
-    have limits.stage_seconds. progress, notice: told what the work tells.
+    have limits.stage_seconds. progress, notice: told what the work tells. supply: as in targets.watch.Watch; what the
+    parent needs for it is not the worker's time.
     """
 
     prepare: Callable[[], None]
@@ -51,6 +55,7 @@ class Job:
     limited: frozenset[str] = frozenset()
     progress: Callable[[int, int], None] | None = None
     notice: Callable[[str], None] | None = None
+    supply: Callable[[int, int], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,9 @@ class Outcome:
 class Link:
     """The worker's end: stages begun, progress, and the parts of the answer."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, replies: int | None = None) -> None:
         self._descriptor = descriptor
+        self._replies = replies
         self._shown = 0.0
 
     def send(self, kind: int, *contents: bytes | memoryview) -> None:
@@ -111,6 +117,17 @@ class Link:
         """Said before something long begins."""
         self.send(_NOTICE, _text(words)[:_LONGEST_WORDS])
 
+    @property
+    def supply(self) -> Callable[[int, int], int] | None:
+        """Asks the parent for bytes of the input, where it supplies them."""
+        return None if self._replies is None else self._want
+
+    def _want(self, offset: int, size: int) -> int:
+        assert self._replies is not None
+        self.send(_WANTED, _NUMBERS.pack(offset, size))
+        reply = os.read(self._replies, _REPLY.size)
+        return int(_REPLY.unpack(reply)[0]) if len(reply) == _REPLY.size else errno.EIO
+
     def part(self, name: str, content: bytes) -> None:
         """A part of the answer."""
         label = name.encode()
@@ -121,19 +138,21 @@ def run(job: Job, limits: WorkerLimits | None = None) -> Outcome:
     """Do the job in a worker. Raises OSError when none can be made; whatever happens to it is in the outcome."""
     limits = limits or WorkerLimits()
     ours, theirs = os.pipe()
+    replies = os.pipe() if job.supply is not None else None
     parent = os.getpid()
     with _signals_held(), warnings.catch_warnings():
         # That a caller has threads is its own affair: the worker uses none of what they hold.
         warnings.simplefilter("ignore", DeprecationWarning)
         worker = os.fork()
         if worker == 0:
-            _work(job, limits, parent, ours, theirs)
+            _work(job, limits, parent, (ours, theirs), replies)
         interruption.workers.add(worker)
     os.close(theirs)
     try:
-        return _attend(worker, ours, job, limits)
+        return _attend(worker, ours, job, limits, replies[1] if replies else None)
     finally:
-        os.close(ours)
+        for descriptor in (ours, *(replies or ())):
+            os.close(descriptor)
         interruption.workers.discard(worker)
 
 
@@ -147,7 +166,9 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _work(job: Job, limits: WorkerLimits, parent: int, ours: int, theirs: int) -> NoReturn:
+def _work(
+    job: Job, limits: WorkerLimits, parent: int, pipe: tuple[int, int], replies: tuple[int, int] | None
+) -> NoReturn:
     """The life of the worker."""
     code = 1
     try:
@@ -156,10 +177,12 @@ def _work(job: Job, limits: WorkerLimits, parent: int, ours: int, theirs: int) -
         signal.pthread_sigmask(signal.SIG_UNBLOCK, interruption.SIGNALS)
         interruption.workers.clear()
         interruption.temporary.clear()
-        os.close(ours)
+        os.close(pipe[0])
+        if replies is not None:
+            os.close(replies[1])
         faulthandler.disable()  # the parent tells of a death
         leave_parent(parent, limits)
-        link = Link(theirs)
+        link = Link(pipe[1], replies[0] if replies else None)
         try:
             job.prepare()
             in_force, missing = confine(job.readable, job.writable)
@@ -184,8 +207,8 @@ def _text(words: str) -> bytes:
     return words.encode("utf-8", "backslashreplace").replace(b"\0", b"\\x00")
 
 
-def _attend(worker: int, ours: int, job: Job, limits: WorkerLimits) -> Outcome:
-    """Take what the worker sends until it ends or has used up its time."""
+def _attend(worker: int, ours: int, job: Job, limits: WorkerLimits, replies: int | None) -> Outcome:
+    """Take what the worker sends, and bring what it wants, until it ends or has used up its time."""
     outcome = Outcome()
     messages = _Messages(outcome, job)
     deadline = time.monotonic() + limits.seconds
@@ -217,6 +240,13 @@ def _attend(worker: int, ours: int, job: Job, limits: WorkerLimits) -> Outcome:
             if not messages.take(data):
                 over = End("error", "sent what is no message")
                 break
+            if messages.wanted is not None and replies is not None and job.supply is not None:
+                began = time.monotonic()
+                os.write(replies, _REPLY.pack(job.supply(*messages.wanted)))
+                messages.wanted = None
+                spent = time.monotonic() - began
+                deadline += spent
+                messages.began += spent
     finally:
         if over is not None or not messages.done:
             # At the end of its output it has ended, or is about to; one that only closed the pipe must not stay.
@@ -264,6 +294,7 @@ class _Messages:
         self._pending = bytearray()
         self._wanted = _HEAD.size
         self.done = False
+        self.wanted: tuple[int, int] | None = None
         self.failure: End | None = None
 
     def take(self, data: bytes) -> bool:
@@ -296,6 +327,9 @@ class _Messages:
         elif kind == _PROGRESS:
             if self._progress is not None and len(content) == _NUMBERS.size:
                 self._progress(*_NUMBERS.unpack(content))
+        elif kind == _WANTED:
+            if len(content) == _NUMBERS.size:
+                self.wanted = _NUMBERS.unpack(content)
         elif kind == _MEMORY:
             self.failure = End("memory", "ran out of the memory that it may use")
         elif kind == _DONE:

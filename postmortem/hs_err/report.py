@@ -220,7 +220,7 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
     crashed, tid = _crashed(told), _tid(told)
     found: dict[int, Thread] = {}
     whose: list[Thread] = []
-    if tid is not None or told.thread.native_frames or told.thread.java_frames:
+    if tid is not None or told.thread.native_frames or told.thread.java_frames or told.header.problematic_frame:
         stack = told.thread.stack
         sp = registers.get("rsp", registers.get("sp", None if stack is None else stack.sp))
         modules = space.modules(told)

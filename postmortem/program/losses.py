@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.model import Problem
 
 if TYPE_CHECKING:
@@ -138,6 +140,8 @@ def unreadable(program: Program, target: Target) -> Iterator[Problem]:
             continue
         first = content.lost[0]
         why = os.strerror(first.errno) if first.errno else "the file was cut meanwhile"
+        if first.errno == errno.EFBIG:
+            why = f"its analysis reads more than the {LIMITS.fetched_bytes} bytes that may be fetched of it"
         yield Problem(
             stage="read",
             where=path,

@@ -9,7 +9,7 @@ from parsers.elf import module as image_parser
 from postmortem.model import ModuleCandidate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from parsers.elf.symbols import Sections
     from postmortem.program.modules import LoadedModule
@@ -30,6 +30,7 @@ class Symbolication:
         self._cache_dir = cache_dir
         self._search = program.search
         self._files: dict[int, SymbolFile | None] = {}
+        self._told: dict[int, Callable[[int], str | None]] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
         """The symbols of a module, or None when there are none to be had."""
@@ -78,7 +79,14 @@ class Symbolication:
     def locate(self, module: LoadedModule, address: int) -> tuple[Location, ...]:
         """Names at an address in memory, innermost inlined function first; () when none covers it."""
         symbols = self.file(module)
-        return () if symbols is None else symbols.lookup(address - module.bias)
+        found = () if symbols is None else symbols.lookup(address - module.bias)
+        told = self._told.get(module.start) if not found else None
+        name = told(address) if told is not None else None
+        return found if name is None else (_location(name),)
+
+    def tell(self, module: LoadedModule, name: Callable[[int], str | None]) -> None:
+        """Names by address in memory that a runtime knows of its own library, for where that has no symbol."""
+        self._told[module.start] = name
 
     def dwarf(self, module: LoadedModule) -> DwarfFile | None:
         """Where a module's DWARF is, if there is any."""
@@ -136,3 +144,9 @@ class Symbolication:
                 if address is not None:
                     return address
         return None
+
+
+def _location(name: str) -> Location:
+    from postmortem.symbols.symbolizer import Location
+
+    return Location(name, None, None, False)

@@ -1,4 +1,4 @@
-"""Who is told what takes long."""
+"""Who is told what takes long, and who brings what is not here yet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ def _unseen(done: int, total: int) -> None:
 
 
 class Watch(NamedTuple):
-    """notice: told in words what begins. progress: told how many bytes of how many are behind."""
+    """notice: told in words what begins. progress: told how many bytes of how many are behind.
+
+    supply: where the input is a remote one, of which only a part is here: asked to bring `size` bytes from `offset`
+    before they are read; 0, or the errno of why they can't be had.
+    """
 
     notice: Callable[[str], None] = _unsaid
     progress: Callable[[int, int], None] = _unseen
+    supply: Callable[[int, int], int] | None = None

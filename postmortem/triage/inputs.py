@@ -14,18 +14,21 @@ import re
 import stat
 import tarfile
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from parsers.containers import compressed
 from parsers.limits import LIMITS
+from postmortem.triage import remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Kind = Literal["core", "log"]
 
+SMALL = 8 << 20
+"""Bytes of an input that shares a worker with others, and is copied where it is a remote one."""
 _EDGE = 1 << 16
 _SAMPLES = 32
 _SAMPLE = 1 << 12
@@ -45,6 +48,8 @@ _REMOTE = re.compile(r"[a-z][a-z0-9+]*://")
 class Input:
     """A crash to analyze. shown: how its place is called; path: where its bytes are; id: of its content.
 
+    url: where its bytes are to be had by range, of which then none are at `path`.
+
     facts: what the store that holds it says: host, time, time_source, package.
     """
 
@@ -54,6 +59,7 @@ class Input:
     kind: Kind
     size: int
     facts: dict[str, str] = field(default_factory=dict)
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +77,16 @@ def find(
     known: Callable[[str], bool],
     host_pattern: re.Pattern[str] | None = None,
     avoid: Path | None = None,
+    say: Callable[[str], None] = lambda words: None,
 ) -> Iterator[Input | Skipped]:
     """Every file below the places, in a stable order.
 
     scratch: a folder for what has to be unpacked or fetched; nothing is unpacked whose identity is `known`.
-    avoid: a folder that is left out, that of our own output.
+    avoid: a folder that is left out, that of our own output. say: told what takes longer than one would think.
     """
     for place in places:
         if _REMOTE.match(place):
-            yield from _remote(place, scratch, known)
+            yield from _remote(place, scratch, known, say)
             continue
         paths = _matching(place)
         if not paths:
@@ -274,8 +281,10 @@ def _unpack(
     return Input(shown, place, identity, kind, member.size, facts)
 
 
-def _remote(place: str, scratch: Path, known: Callable[[str], bool]) -> Iterator[Input | Skipped]:
-    """Files of an fsspec URL. Heads, tails and samples are read by range; a file is fetched when it is analyzed."""
+def _remote(
+    place: str, scratch: Path, known: Callable[[str], bool], say: Callable[[str], None]
+) -> Iterator[Input | Skipped]:
+    """Files of an fsspec URL. Heads, tails and samples are read by range, a large core too when it is analyzed."""
     try:
         import fsspec
     except ImportError:
@@ -283,40 +292,65 @@ def _remote(place: str, scratch: Path, known: Callable[[str], bool]) -> Iterator
         return
     try:
         system, root = fsspec.core.url_to_fs(place)
-        if system.isdir(root):
-            names = sorted(system.find(root))
-        elif glob.has_magic(root):
-            names = sorted(system.glob(root))
-        else:
-            names = [root]
+        names = remote.listed(system, root)
     except Exception as error:  # what a file system raises is its own
-        yield Skipped(place, f"can't be listed: {error}", failed=True)
+        yield Skipped(place, f"can't be listed: {_first_line(error)}", failed=True)
         return
+    scratch.mkdir(parents=True, exist_ok=True)
     for name in names:
         shown = system.unstrip_protocol(name)
         try:
-            with system.open(name, "rb", block_size=1 << 16, cache_type="readahead") as opened:
-                size = int(opened.size)
-                if size == 0:
-                    yield Skipped(shown, "is empty")
-                    continue
-                head = opened.read(_HEAD)
-                base = name.rsplit("/", 1)[-1]
-                kind = _kind(opened, head, base)
-                if kind is None:
-                    yield Skipped(shown, "is neither a core nor a fatal error log")
-                    continue
-                identity = identify(opened, size)
-                scratch.mkdir(parents=True, exist_ok=True)
-                target = scratch / f"fetched-{identity}"
-                if not known(identity):
-                    opened.seek(0)
-                    with target.open("wb") as copy:
-                        while piece := opened.read(1 << 22):
-                            copy.write(piece)
-            yield Input(shown, target, identity, kind, size, _from_name(base))
+            yield _by_range(system, name, shown, scratch, known)
+            continue
+        except Exception:  # no ranges, or nothing at all: a copy will tell
+            pass
+        try:
+            yield from _streamed(system, name, shown, scratch, known, say)
         except Exception as error:
-            yield Skipped(shown, f"can't be fetched: {error}", failed=True)
+            yield Skipped(shown, f"can't be fetched: {_first_line(error)}", failed=True)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _by_range(system: Any, name: str, shown: str, scratch: Path, known: Callable[[str], bool]) -> Input | Skipped:
+    base = name.rsplit("/", 1)[-1]
+    with remote.opened(system, name) as opened:
+        size = int(getattr(opened, "size", 0))
+        if size == 0:
+            return Skipped(shown, "is empty")
+        head = opened.read(_HEAD)
+        kind = _kind(opened, head, base)
+        if kind is None:
+            return Skipped(shown, "is neither a core nor a fatal error log")
+        identity = identify(opened, size)
+        target = scratch / f"fetched-{identity}"
+        by_range = kind == "core" and compressed.compression(head) is None and size > SMALL
+        if not by_range and not known(identity):
+            remote.copy(opened, size, target)
+    facts: dict[str, str] = {}
+    with suppress(Exception):  # not every file system knows, and those that do not have their own ways to say so
+        facts = {"time": str(system.modified(name).timestamp()), "time_source": "mtime"}
+    if kind == "log" and target.exists():
+        facts |= _log_time(target)
+    facts |= _from_name(base)
+    return Input(shown, target, identity, kind, size, facts, url=shown if by_range else None)
+
+
+def _streamed(
+    system: Any, name: str, shown: str, scratch: Path, known: Callable[[str], bool], say: Callable[[str], None]
+) -> Iterator[Input | Skipped]:
+    """A file whose server gives no ranges: copied whole, whatever it is."""
+    base = name.rsplit("/", 1)[-1]
+    copied = scratch / f"copied-{hashlib.sha256(shown.encode()).hexdigest()[:24]}"
+    remote.stream(system, name, copied)
+    say(f"{shown}: its server gives no ranges, all {copied.stat().st_size} bytes are fetched")
+    for item in _examine(copied, scratch, known):
+        if isinstance(item, Input):
+            yield replace(item, shown=item.shown.replace(str(copied), shown), facts=_from_name(base))
+        else:
+            yield replace(item, shown=item.shown.replace(str(copied), shown))
 
 
 def _facts(file: Path, kind: Kind, head: bytes, status: os.stat_result) -> dict[str, str]:
@@ -386,6 +420,4 @@ def _attributed(item: Input, pattern: re.Pattern[str] | None) -> Input:
     if match is None:
         return item
     host = match[1] if match.groups() else match[0]
-    return Input(
-        item.shown, item.path, item.id, item.kind, item.size, item.facts | {"host": host, "attributed_by": "path"}
-    )
+    return replace(item, facts=item.facts | {"host": host, "attributed_by": "path"})

@@ -22,7 +22,7 @@ from postmortem.model.triage import Crash, Failure, Inputs, Triage
 from postmortem.triage import store as stores
 from postmortem.triage.buckets import assign, changes
 from postmortem.triage.executors import executor
-from postmortem.triage.inputs import Input, Skipped, find
+from postmortem.triage.inputs import SMALL, Input, Skipped, find
 from postmortem.triage.summary import summarize
 from postmortem.triage.work import Answer, Task, analyze
 
@@ -41,8 +41,6 @@ _BATCH_SECONDS = 2.0
 _TRIES = 5
 """How often an input is tried whose executor broke: one that can't be blamed for it must not be lost."""
 _TOGETHER = 16
-_SMALL = 8 << 20
-"""Bytes of an input that shares a worker with others."""
 _LISTED = 1000
 """Skipped inputs and failures that are listed; all are counted."""
 
@@ -202,7 +200,7 @@ class _Collected:
             task = self.retry.popleft() if self.retry else next(tasks, None)
             if task is None:
                 break
-            alone = task.size > _SMALL or task.id in self.tries
+            alone = task.size > SMALL or task.id in self.tries
             if alone and batch:
                 self.retry.appendleft(task)
                 break
@@ -214,7 +212,7 @@ class _Collected:
     def _tasks(self) -> Iterator[Task]:
         number = 0
         for item in find(
-            self.plan.places, self.scratch, self._is_known, self.plan.host_pattern, avoid=self.plan.output
+            self.plan.places, self.scratch, self._is_known, self.plan.host_pattern, self.plan.output, self.watcher.say
         ):
             if isinstance(item, Skipped):
                 (self.unreadable if item.failed else self.skipped).append(Failure(path=item.shown, what=item.why))
@@ -232,7 +230,7 @@ class _Collected:
             yield Task(
                 id=item.id, path=item.path.absolute(), shown=item.shown, report=f"{REPORTS}/{item.id}.json",
                 size=item.size, facts=item.facts, options=self.plan.options, seconds=self.plan.seconds,
-                memory=self.plan.memory,
+                memory=self.plan.memory, url=item.url,
             )  # fmt: skip
 
     def _is_known(self, identity: str) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +21,6 @@ from postmortem.errors import AnalysisError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from postmortem.guard.analysis import Made, Request
     from postmortem.guard.limits import WorkerLimits
@@ -41,7 +42,10 @@ PRELOAD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One input of `size` bytes. report: where its report will be kept, relative to the output folder."""
+    """One input of `size` bytes. report: where its report will be kept, relative to the output folder.
+
+    url: where its bytes are, fetched as they are read into a file in the folder of `path`.
+    """
 
     id: str
     path: Path
@@ -52,6 +56,7 @@ class Task:
     options: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 600.0
     memory: int = 4 << 30
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +151,8 @@ def _limits(task: Task) -> WorkerLimits:
 def _alone(task: Task) -> Answer:
     from postmortem.guard.analysis import analyze as guarded
 
+    if task.url is not None:
+        return _by_range(task)
     try:
         return _answer(task, guarded(_request(task), _limits(task)))
     except AnalysisError as error:
@@ -155,12 +162,53 @@ def _alone(task: Task) -> Answer:
         return Answer(id=task.id, shown=task.shown, failure=words, lost=True)
 
 
+def _by_range(task: Task) -> Answer:
+    from postmortem.guard.analysis import analyze as guarded
+    from postmortem.triage import remote
+
+    try:
+        with remote.ranges(task.url or "", task.size, task.path.parent) as (path, supply):
+            here = replace(task, path=path, url=None)
+            try:
+                return _answer(here, guarded(replace(_request(here), supply=supply), _limits(here)))
+            except AnalysisError as error:
+                return _refused(here, error)
+    except Exception as error:  # what a file system raises is its own
+        return Answer(id=task.id, shown=task.shown, failure=f"can't be fetched: {error}", lost=True)
+
+
 def _refused(task: Task, error: AnalysisError) -> Answer:
     return Answer(id=task.id, shown=task.shown, failure=str(error).replace(str(task.path), task.shown))
 
 
 def _answer(task: Task, made: Made) -> Answer:
-    return recorded(task, made.documents["json"], made.lost)
+    document = made.documents["json"]
+    if Path(task.shown).absolute() != task.path:
+        try:
+            document = _of_elsewhere(task, document)
+        except _UNUSABLE as error:
+            return Answer(id=task.id, shown=task.shown, failure=f"its report can't be used: {error}")
+    return recorded(task, document, made.lost)
+
+
+_UNUSABLE = (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError, ValueError, RecursionError)
+
+
+def _of_elsewhere(task: Task, document: bytes) -> bytes:
+    """The report of an input out of a tarball or of a URL: the file that was read is none that anybody knows."""
+    from postmortem.model import from_json, to_json
+
+    report = from_json(document.replace(_in_json(str(task.path)), _in_json(task.shown)))
+    if report.crash.time_source == "file":
+        stated = task.facts.get("time") if task.facts.get("time_source") == "mtime" else None
+        at = datetime.fromtimestamp(float(stated), UTC).replace(microsecond=0).isoformat() if stated else None
+        crash = msgspec.structs.replace(report.crash, time=at, time_source="file" if at else None)
+        report = msgspec.structs.replace(report, crash=crash)
+    return to_json(report)
+
+
+def _in_json(text: str) -> bytes:
+    return msgspec.json.encode(text.encode("utf-8", "backslashreplace").decode())[1:-1]
 
 
 def recorded(task: Task, document: bytes, lost: str | None) -> Answer:
@@ -172,5 +220,5 @@ def recorded(task: Task, document: bytes, lost: str | None) -> Answer:
         report = from_json(document)
         crash = crash_of(report, task.id, task.shown, task.report, task.facts, lost)
         return Answer(id=task.id, shown=task.shown, crash=msgspec.json.encode(crash), document=document)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError, ValueError, RecursionError) as error:
+    except _UNUSABLE as error:
         return Answer(id=task.id, shown=task.shown, failure=f"its report can't be used: {error}")

@@ -74,8 +74,7 @@ def normalised(data: bytes) -> Text:
     starts = tuple(numbers[part.start] for part in (chosen, *(part for part in parts if part != chosen)))
     lines, numbers = lines[chosen.start : chosen.end], numbers[chosen.start : chosen.end]
     rows, broken = wrapped.joined(list(zip(numbers, lines, strict=True)))
-    if broken:
-        changes.append(f"{broken} line breaks")
+    changes += broken
     numbers, (lines, lost) = [number for number, _ in rows], hashes.restored([line for _, line in rows])
     if lost:
         changes.append(f"the lost # of {lost} lines")

@@ -27,6 +27,9 @@ _LONGEST = 400
 _MOST_SHAPES = 16
 _FEW = 3
 _MOSTLY = 0.5
+_BEHIND = 3
+_SHARE = 4
+"""A longer prefix goes before its own start when it is on at least one line in so many."""
 
 
 @dataclass(slots=True)
@@ -42,6 +45,13 @@ class _Shape:
         for known, token in zip(self.tokens, tokens, strict=True):
             if len(known) < 64:
                 known.add(token)
+
+    def extends(self, base: _Shape) -> bool:
+        """Whether the other structure is the start of this one, as far as blanks and punctuation tell."""
+        return len(self.tokens) > len(base.tokens) and all(
+            bool(own & other) or all(token[0].isalnum() for token in own | other)
+            for own, other in zip(self.tokens, base.tokens, strict=False)
+        )
 
     @property
     def blank(self) -> bool:
@@ -92,7 +102,13 @@ def _shapes(texts: Iterable[str], plain: int) -> list[_Shape]:
         for shape in found.values()
         if (shape.count > 1 or total <= _FEW) and not (mostly_plain and (shape.blank or shape.count < _FEW))
     ]
-    return sorted(kept, key=lambda shape: (-shape.count, -len(shape.tokens)))[:_MOST_SHAPES]
+    kept = sorted(kept, key=lambda shape: (-shape.count, -len(shape.tokens)))[:_MOST_SHAPES]
+    longer = {
+        id(shape)
+        for shape in kept
+        if any((shape.quote or base.count <= _SHARE * shape.count) and shape.extends(base) for base in kept)
+    }
+    return sorted(kept, key=lambda shape: id(shape) not in longer or -len(shape.tokens))
 
 
 def _first_of_lines(found: Sequence[Hit]) -> list[Hit]:
@@ -126,19 +142,33 @@ def stripped(lines: list[str], found: Sequence[Hit]) -> tuple[list[str | None], 
     cut: list[str | None] = []
     columns = {} if plain > _MOSTLY * len(texts) else {hit.line: hit.column for hit in firsts}
     others = plain == 0 and len(texts) >= _FEW
+    some_quoted = any(shape.quote for shape in shapes) and not all(shape.quote for shape in shapes)
+    before = (-1, "")
     for index, line in enumerate(lines):
         for number, pattern in enumerate(patterns):
             match = pattern.match(line)
             if match:
                 counts[number] += 1
                 example = example or (match[0] if number == 0 else "")
-                cut.append(line[match.end() :])
+                text = line[match.end() :]
+                if some_quoted and shapes[number].quote and text.rstrip().endswith(shapes[number].quote):
+                    text = text.rstrip()[:-1]
+                # What one logger printed and another quotes comes twice, under two prefixes.
+                again = text.strip() and before[0] not in (-1, number) and _same(text, before[1])
+                cut.append(None if again else text)
+                before = (-1, "") if again else (number, text)
                 break
         else:
             cut.append(line[columns[index] :] if columns.get(index) else None if others and line.strip() else line)
     words = [f"the prefix {example.strip()!r} of {sum(counts.values())} lines" if example.strip()
              else f"the indentation of {sum(counts.values())} lines"]  # fmt: skip
-    return _unsuffixed(cut, shapes[0].quote, words)
+    return _unsuffixed(cut, "" if some_quoted else shapes[0].quote, words)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two lines differ by no more than what stands behind them."""
+    length = min(len(one.rstrip()), len(other.rstrip())) - _BEHIND
+    return length > 0 and one[:length] == other[:length] and abs(len(one) - len(other)) <= _BEHIND
 
 
 def _cut(lines: list[str], firsts: Sequence[Hit]) -> tuple[list[str | None], list[str]]:
@@ -181,7 +211,7 @@ def _unsuffixed(lines: Sequence[str | None], quote: str, words: list[str]) -> tu
     if closing:
         patterns.append(re.compile(rf"{re.escape(closing)}$"))
         rests.append(closing)
-    undo = bool(quote) and any(text.startswith(quote) for text in rests) and not _UNESCAPED.search(located.text)
+    undo = bool(quote) and any(quote in text for text in rests) and not _UNESCAPED.search(located.text)
     cut: list[str | None] = []
     count = 0
     example = ""

@@ -17,7 +17,12 @@ _COLOURS = re.compile(
     r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]|"
     r"(?:\^\[|\\u001[bB]|\\x1[bB]|\\033|\\e|#033)\[[0-9;]{0,32}m"
 )
-_INVISIBLE = str.maketrans({"\xa0": " ", "\u200b": None, "\ufeff": None, "\u2028": "\n", "\u0085": "\n", "\0": None})
+_INVISIBLE = str.maketrans(
+    {"\xa0": " ", "\u200b": None, "\ufeff": None, "\u2028": "\n", "\u0085": "\n", "\0": None}
+    | dict.fromkeys("\u201c\u201d\u201e", '"')
+    | dict.fromkeys("\u2018\u2019", "'")
+)
+"""Blanks and quotation marks that word processors and chats put for plain ones."""
 
 
 def encoding(data: bytes) -> tuple[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import quopri
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,23 @@ _ESCAPED = re.compile(r"\\([#_*\[\](){}<>~`|+.!\\-])")
 _CONTROL = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[nrt\"'/\\bf])")
 _CONTROLS = {"n": "\n", "r": "", "t": "\t", "b": "", "f": ""}
 _LINE_IN_ESCAPE = re.compile(r"\\n(?:\\?#)?[ \t]{0,8}$")
+_LITERAL = re.compile(r"'((?:[^'\\]|\\.){0,8192})'|\"((?:[^\"\\]|\\.){0,8192})\"")
+"""A string of a list as Python, JavaScript and Java write it."""
+_BLOCK = re.compile(r"(?<=[^\n])(</(?:p|div|li|tr|h[1-6]|pre)>)(?!\s*\n)", re.IGNORECASE)
+_CELLS = re.compile(r"</t[dh]>\s{0,8}<t[dh]\b", re.IGNORECASE)
+_TEAMCITY = re.compile(
+    r"##teamcity\[\w{1,40} (?:[^\n|']|'(?:[^'|\n]|\|.){0,400}'){0,400}?"
+    r"\btext='((?:[^'|\n]|\|.){0,8192})'[^\n]{0,400}?\]"
+)
+_SERVICE = re.compile(r"\|(?:0x[0-9a-fA-F]{4}|.)")
+_SERVICE_CONTROLS = {"n": "\n", "r": "", "x": "\n", "l": "\n", "p": "\n"}
+_PRINTABLE = re.compile(r"=(?:[0-9A-F]{2}|[ \t]{0,8}(?:\n|$))")
+_SOFT = re.compile(r"=[ \t]{0,8}\n")
+_OTHERS = 2
+"""Signs of equality in the head of a mail's part."""
+_FEWEST = 3
+_SINGLE = re.compile(r'(?m)(?<![",])(?<!^)"(?![",]|\s*$)')
+"""A quotation mark that no table wrote: neither doubled nor the start or end of a cell."""
 _LARGEST_JSON = 1 << 23
 _DEEPEST = 12
 
@@ -37,10 +55,17 @@ _DEEPEST = 12
 def unmarked(text: str) -> tuple[str, list[str]]:
     """The text without HTML's tags and entities, Markdown's fences and escapes, and what was changed, in words."""
     changes = []
+    if _quoted_printable(text):
+        text = quopri.decodestring(text.encode()).decode("utf-8", "replace")
+        changes.append("quoted-printable")
+    if "##teamcity[" in text:
+        text = _TEAMCITY.sub(lambda found: _SERVICE.sub(_service, found[1]), text)
+        changes.append("TeamCity's service messages")
     entities, tags = _ENTITY.search(text), _BREAK.search(text) or _TAG.search(text)
     if (entities or tags) and not _RAW.search(text):
         if tags:
-            text = _TAG.sub("", _BREAK.sub("\n", text))
+            text = _BLOCK.sub(r"\1\n", _BREAK.sub("\n", _CELLS.sub(" <td", text)))
+            text = _TAG.sub("", text)
             changes.append("HTML tags")
         if entities:
             text = html.unescape(text)
@@ -48,6 +73,10 @@ def unmarked(text: str) -> tuple[str, list[str]]:
                 text = html.unescape(text)
             text = text.replace("\xa0", " ")
             changes.append("HTML entities")
+    undoubled = _undoubled(text)
+    if undoubled is not text:
+        text = undoubled
+        changes.append("doubled quotation marks")
     if "```" in text or "~~~" in text or "{code" in text or "{noformat" in text:
         text = _FENCED.sub("", _FENCE.sub("", text))
         changes.append("code fences")
@@ -59,11 +88,14 @@ def unmarked(text: str) -> tuple[str, list[str]]:
 
 def unrecorded(lines: list[str]) -> tuple[list[tuple[int, str]], list[str]]:
     """(index of its line, text): the lines told in JSON records or with escaped line ends, each on its own."""
-    if not any("{" in line or "\\n" in line or line.startswith('"') for line in lines[:2000]):
+    if not any("{" in line or "\\n" in line or line.lstrip()[:1] in ('"', "[", "(") for line in lines[:2000]):
         return list(enumerate(lines)), []
     document = _document(lines)
     if document is not None:
         return document, ["a JSON document"]
+    literals = _literals(lines)
+    if literals is not None:
+        return literals, ["a list of strings"]
     records = _records(lines)
     if records is not None:
         return records, ["JSON records"]
@@ -86,6 +118,40 @@ def unescaped(text: str) -> str:
         return chr(int(what[1:], 16)) if what[0] == "u" and len(what) > 1 else _CONTROLS.get(what, what)
 
     return _CONTROL.sub(one, text)
+
+
+def _quoted_printable(text: str) -> bool:
+    """Whether (nearly) every "=" begins an escape of a mail's transfer encoding, line ends among them."""
+    if not _SOFT.search(text) or "=3D" not in text:
+        return False
+    escapes = sum(1 for _ in _PRINTABLE.finditer(text))
+    others = text.count("=") - escapes
+    return escapes >= _FEWEST and others <= max(_OTHERS, escapes // 20)
+
+
+def _service(found: re.Match[str]) -> str:
+    what = found[0][1:]
+    return chr(int(what[2:], 16)) if len(what) > 1 else _SERVICE_CONTROLS.get(what, what)
+
+
+def _undoubled(text: str) -> str:
+    """Quotation marks that a table's cell had to double, where no other kind is in the text."""
+    return text.replace('""', '"') if '""' in text and not _SINGLE.search(text) else text
+
+
+def _literals(lines: list[str]) -> list[tuple[int, str]] | None:
+    """The text is a list of string literals, one for each line of the log."""
+    first = next((line.lstrip() for line in lines if line.strip()), "")
+    if first[:1] not in ("[", "(") or sum(map(len, lines)) > _LARGEST_JSON:
+        return None
+    rows = [
+        (index, part)
+        for index, line in enumerate(lines)
+        for found in _LITERAL.finditer(line)
+        for part in unescaped(found[1] or found[2] or "").removesuffix("\n").split("\n")
+    ]
+    inside = {hit.word for hit in anchors.hits([text for _, text in rows])}
+    return rows if len(inside) >= _FEWEST and inside >= {hit.word for hit in anchors.hits(lines)} else None
 
 
 def _loaded(text: str) -> Any:

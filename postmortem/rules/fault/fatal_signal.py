@@ -121,7 +121,8 @@ def _place(report: Report) -> tuple[str, int | None]:
         pc = report.crash.pc
         if pc == 0:
             return "a call or jump through a null pointer", None
-        if pc and report.mappings and views.mapping_at(report, pc) is None:
+        # The map of a log may be an excerpt: a jump that met no code faults at its own target.
+        if pc and report.mappings and views.mapping_at(report, pc) is None and views.fault_address(report) == pc:
             return f"a jump to {pc:#x}, where nothing is mapped", None
         return (f"code at {pc:#x}, in no module" if pc else ""), None
     frame = frames[index]

@@ -24,6 +24,7 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import _threads as jvm_threads
@@ -142,6 +143,13 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
     place = f", in {culprit.label(found[1])}" if found else ""
     crashing = views.crashing_thread(report)
     tid = crashing[1].tid if crashing is not None else None
+    leaving = jvm_entry.exit_call(report, found[0]) if found is not None else None
+    ended = (
+        " It ran under exit(): the JVM was destroyed before (DestroyJavaVM detaches the thread that calls it), or is"
+        " being used while the process ends."
+        if leaving is not None
+        else ""
+    )
     return Finding(
         rule=RULE.id,
         title=f"{function} called on a thread that is not attached to the JVM{place}",
@@ -153,6 +161,7 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
             f"{library} called {function} on thread {tid}, which the JVM does not know, so that it has no JNIEnv of its"
             " own: the one that it used is another thread's, or was kept from before it was detached. A JNIEnv is valid"
             " on its own thread only; the JVM takes the caller for that thread, and faults or damages its state."
+            f"{ended}"
         ),
         evidence=proof(
             report,
@@ -160,9 +169,14 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
             (views.frame_path(report, called[0]), "the JNI function"),
             (views.frame_path(report, found[0]) if found else "", "its caller"),
             (views.frame_path(report, found[0], "module") if found else "", "the library"),
+            (views.frame_path(report, leaving[0]) if leaving else "", "atexit handlers and destructors run under it"),
             (views.fault_address_path(report), "the address that was touched"),
         ),
         remedies=(
+            *(
+                ("Use no JNI in atexit handlers and static destructors; end with the JVM still there, by _exit().",)
+                * bool(leaving)
+            ),
             "Get the JNIEnv on the thread itself: keep the JavaVM of JNI_OnLoad, call AttachCurrentThread (or"
             " AttachCurrentThreadAsDaemon), and DetachCurrentThread before the thread ends.",
             "Look where the JNIEnv was stored or captured: threads must not share it, nor local references.",

@@ -100,7 +100,19 @@ def _end(report: Report) -> tuple[int, str] | None:
         name = plain(frame.function or "")
         if jvm_frames.is_vm(frame) and (name.endswith("jni_FatalError") or name.startswith(CHECKER)):
             return index, name
-    return None
+    return _end_without_names(report)
+
+
+def _end_without_names(report: Report) -> tuple[int, str] | None:
+    """In a libjvm without symbols JNI's functions alone have names: a checked one ended in abort(), and no error of the
+    VM's own was reported."""
+    inside = jvm_frames.vm_frames(report)
+    if not inside or report.crash.unwrapped or jvm_views.error(report) is not None:
+        return None
+    index, frame = inside[-1]
+    if not plain(frame.function or "").startswith(CHECKS) or any(item.function for _, item in inside[:-1]):
+        return None
+    return index, CHECKER[0]
 
 
 RULE = Rule(id="jvm-jni-fatal-error", group="jvm", specificity=78, check=check, documentation=__doc__ or "")

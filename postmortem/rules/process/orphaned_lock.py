@@ -3,8 +3,9 @@
 What it finds: a thread that waits for a lock that a thread owns which this process does not have.
 Why it matters: nobody will ever release it: the owner ended without unlocking, or the process was forked
 while another thread held it.
-Evidence it needs: the owner recorded in the lock's memory, and the threads of the core.
-False alarms: damaged lock memory; so the finding is likely only.
+Evidence it needs: the owner recorded in the lock's memory, and the threads of the core. For a Java monitor: its owner
+is on the JVM's list of threads and has no thread in the core.
+False alarms: a core that lacks a thread; damaged lock memory; so the finding is likely only.
 What to do: robust mutexes for owners that may die; exec or posix_spawn right after fork.
 """
 
@@ -69,6 +70,58 @@ def check(report: Report) -> Iterator[Finding]:
             ),
         )
         return
+    yield from _monitor(report)
 
+
+def _monitor(report: Report) -> Iterator[Finding]:
+    """Java threads that wait for a monitor which a thread holds that ended as native code, without detaching."""
+    jvm = report.jvm
+    if jvm is None or not jvm.absent_threads or len(report.threads) <= jvm.absent_threads or report.core.truncated:
+        return
+    alive = {thread.name for thread in report.threads} | {thread.name for thread in jvm.virtual_threads}
+    alive |= {thread.java.virtual_name for thread in report.threads if thread.java is not None}
+    waiters: dict[tuple[str, str], list[int]] = {}
+    for index, thread in enumerate(report.threads):
+        java = thread.java
+        if java is None or java.wait_kind != "lock" or java.waits_for_tid is not None:
+            continue
+        if java.blocked_on and java.blocked_by and java.blocked_by not in alive:
+            waiters.setdefault((java.blocked_on, java.blocked_by), []).append(index)
+    if not waiters:
+        return
+    (lock, owner), found = max(waiters.items(), key=lambda item: len(item[1]))
+    names = ", ".join(locks.name(report.threads[index]) for index in found[:_MOST_NAMED])
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    verb = "waits" if len(found) == 1 else "wait"
+    yield Finding(
+        rule=RULE.id,
+        title=f'{names}{more} {verb} for {lock}, held by "{owner}", whose thread is no longer in the process',
+        severity="high",
+        confidence="likely",
+        claim="cause",
+        rivals=("The core lacks a thread that the process had.", RIVALS[0]),
+        explanation=(
+            f'{lock} is locked by "{owner}". The JVM has that thread on its list, and the process has none for it: it'
+            " ended without detaching from the JVM, as a thread of a native library does that attached itself and"
+            " returned or called pthread_exit(). The JVM never gives its locks back; who waits for them waits for ever."
+        ),
+        evidence=proof(
+            report,
+            (f"threads[{found[0]}].java.blocked_on", "the lock"),
+            (f"threads[{found[0]}].java.blocked_by", "its holder"),
+            ("jvm.absent_threads", "Java threads on the JVM's list that the process lacks"),
+        ),
+        remedies=(
+            "In the native library, call DetachCurrentThread at the end of every thread that was attached: from the"
+            " destructor of a pthread key it can't be forgotten.",
+            "Pair MonitorEnter and MonitorExit of JNI on every way out, before the thread ends.",
+        ),
+        specificity=MONITOR,
+    )
+
+
+MONITOR = 40
+"""Above the queue behind such a lock."""
+_MOST_NAMED = 3
 
 RULE = Rule(id="orphaned-lock", group="process", specificity=32, check=check, documentation=__doc__ or "")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from parsers.errors import ParseError
 from postmortem.machines.machine import machine_of
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, VirtualThread
@@ -30,6 +33,7 @@ from postmortem.runtimes.hotspot.threads.monitors import Wait, deadlocks, waits
 from postmortem.runtimes.hotspot.threads.pools import pools
 from postmortem.runtimes.hotspot.threads.threads import VmThread, read_threads
 from postmortem.runtimes.hotspot.threads.virtualthreads import VirtualThreads
+from postmortem.runtimes.hotspot.vm import jnitable
 from postmortem.runtimes.hotspot.vm.flags import flags
 from postmortem.runtimes.hotspot.vm.operation import SYNCHRONIZING
 from postmortem.runtimes.hotspot.vm.state import jvm_state
@@ -43,6 +47,7 @@ from postmortem.runtimes.hotspot.x86_64 import loops
 from postmortem.runtimes.hotspot.x86_64.continuationentry import ContinuationEntries
 from postmortem.runtimes.hotspot.x86_64.frames import HotSpotUnwinder, Stack
 from postmortem.runtimes.runtime import Runtime, State, Variables
+from postmortem.unwind.callframes import CallFrames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +88,9 @@ def attach(program: Program, symbolication: Symbolication) -> tuple[HotSpot | No
                 "give the libjvm.so that crashed with --sysroot or --debug-dir",
             )
         ]
-    return HotSpot(program, tables, names), []
+    vm = HotSpot(program, tables, names)
+    symbolication.tell(libjvm, vm.jni_function)
+    return vm, []
 
 
 class LibjvmSymbols:
@@ -96,6 +103,10 @@ class LibjvmSymbols:
     def address(self, name: str) -> int | None:
         """The address in memory of a symbol by its linkage name."""
         return self._symbolication.address_of(self._libjvm, name)
+
+    def covers(self, address: int) -> bool:
+        """Whether an address lies in the library."""
+        return self._libjvm.start <= address < self._libjvm.end
 
     def with_prefix(self, prefix: str) -> Iterator[tuple[str, int]]:
         """(linkage name, address in memory) of all symbols that begin so."""
@@ -121,6 +132,7 @@ class HotSpot(Runtime):
         core, is_code = program.core, program.is_code
         machine = machine_of(core.machine)
         self._names = names
+        self._frames = CallFrames(program)
         self._vm = Reading(program.memory, tables)
         self.problems: list[Problem] = archive.add_pages(program, self._vm)
         self._flags, problems = flags(self._vm)
@@ -175,6 +187,21 @@ class HotSpot(Runtime):
     def reported(self) -> ReportedFault | None:
         """What the VM was reporting when the process ended; None: not known."""
         return reported_fault(self._vm, self._names.address)
+
+    @cached_property
+    def _jni_functions(self) -> dict[int, str]:
+        checked = {flag.name: flag.value for flag in self._flags}.get("CheckJNICalls") == "true"
+        threads = (thread.address for thread in self._threads.threads if thread.is_java)
+        return jnitable.functions(self._vm.memory, threads, self._names.covers, checked)
+
+    def jni_function(self, address: int) -> str | None:
+        """The function of JNI that holds an address in a libjvm without symbols."""
+        for table in self._frames.at(address) if self._jni_functions else ():
+            with contextlib.suppress(ParseError, IndexError, struct.error):
+                entry = table.find(address)
+                if entry is not None:
+                    return self._jni_functions.get(entry.start)
+        return None
 
     @cached_property
     def _waits(self) -> dict[int, Wait]:

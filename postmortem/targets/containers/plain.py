@@ -25,5 +25,5 @@ def recognises(head: bytes, path: Path) -> bool:
 def opened(file: IO[bytes], path: Path, watch: Watch) -> Iterator[Target]:
     """The file's own bytes, read where it lies."""
     size = os.fstat(file.fileno()).st_size
-    with FileBytes(os.dup(file.fileno()), size) as content:
+    with FileBytes(os.dup(file.fileno()), size, supply=watch.supply) as content:
         yield Target(path=path, size=size, content=content)

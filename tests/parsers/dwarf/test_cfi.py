@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 from pathlib import Path
@@ -12,31 +13,15 @@ from hypothesis import strategies as st
 from parsers.dwarf import cfi
 from parsers.elf import header as elf
 from parsers.errors import ParseError
+from tests.build import callframes
+from tests.build.callframes import BASE, Function, reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BASE = 0x10000
 
-
-def eh_frame(program: bytes, start: int = 0x5000, size: int = 0x100, augmentation: bytes = b"zR\0") -> bytes:
-    """One CIE (rsp+8, return address at CFA-8) and one FDE, pc-relative 32-bit pointers."""
-    initial = bytes([0x0C, 7, 8, 0x90, 1])
-    body = struct.pack("<IB", 0, 1) + augmentation + bytes([1, 0x78, 16, 1, 0x1B]) + initial
-    body = body.ljust((len(body) + 3) // 4 * 4, b"\0")
-    cie = struct.pack("<I", len(body)) + body
-    at = BASE + len(cie)
-    fde = struct.pack("<IiI", len(cie) + 4, start - (at + 8), size) + b"\0" + program
-    fde = fde.ljust((len(fde) + 3) // 4 * 4, b"\0")
-    return cie + struct.pack("<I", len(fde)) + fde + bytes(4)
-
-
-def reader(data: bytes, base: int = BASE) -> Callable[[int, int], bytes | None]:
-    def read(address: int, size: int) -> bytes | None:
-        piece = data[address - base : address - base + size] if address >= base else b""
-        return piece if len(piece) == size else None
-
-    return read
+def eh_frame(program: bytes) -> bytes:
+    return callframes.eh_frame(Function(0x5000, 0x100, program))
 
 
 def table(data: bytes) -> cfi.FrameTable:
@@ -67,6 +52,12 @@ def test_remember_and_restore_state() -> None:
     frames = table(eh_frame(program))
     offsets = [rule.cfa_offset for rule in (frames.rule(0x5001), frames.rule(0x5002), frames.rule(0x5003)) if rule]
     assert offsets == [16, 8, 16]
+
+
+def test_a_restored_state_has_no_register_that_was_saved_later() -> None:
+    frames = table(eh_frame(bytes([0x0A, 0x86, 2, 0x41, 0x0B])))
+    saved = [rule.saved for rule in (frames.rule(0x5000), frames.rule(0x5001)) if rule]
+    assert saved == [((16, -8), (6, -16)), ((16, -8),)]
 
 
 def test_undefined_return_address_is_the_bottom() -> None:
@@ -118,11 +109,173 @@ def test_any_section_ends(data: bytes) -> None:
         assert str(error)
 
 
-@pytest.mark.needs("readelf")
-def test_every_row_of_libc_is_the_one_readelf_shows() -> None:
-    """readelf's own interpretation of .eh_frame is the oracle: CFA of every row start."""
-    libc = next(Path("/lib/x86_64-linux-gnu").glob("libc.so.6"))
-    data = libc.read_bytes()
+def test_registers_saved_moved_and_given_up() -> None:
+    program = bytes([0x86, 2, 0x14, 12, 3, 0x09, 13, 3, 0x10, 14, 2, 0x77, 8, 0x16, 15, 1, 0x30, 0x07, 3])
+    rule = table(eh_frame(program)).rule(0x5000)
+    assert rule is not None
+    assert set(rule.saved) == {(16, -8), (6, -16)}
+    assert set(rule.others) == {
+        (12, cfi.VAL_OFFSET, -24), (13, cfi.REGISTER, 3), (14, cfi.EXPRESSION, b"\x77\x08"),
+        (15, cfi.VAL_EXPRESSION, b"\x30"), (3, cfi.UNDEFINED, 0),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("program", "saved"),
+    [
+        (bytes([0x05, 6, 3]), -24),  # DW_CFA_offset_extended
+        (bytes([0x11, 6, 0x7D]), 24),  # DW_CFA_offset_extended_sf: -3 times the alignment
+        (bytes([0x2F, 6, 3]), 24),  # DW_CFA_GNU_negative_offset_extended
+    ],
+)
+def test_every_way_to_write_an_offset(program: bytes, saved: int) -> None:
+    rule = table(eh_frame(program)).rule(0x5000)
+    assert rule is not None
+    assert (6, saved) in rule.saved
+
+
+@pytest.mark.parametrize("restore", [bytes([0xC6]), bytes([0x06, 6]), bytes([0x08, 6])])
+def test_a_restored_register_is_again_what_the_cie_says(restore: bytes) -> None:
+    frames = table(eh_frame(bytes([0x86, 2, 0x41]) + restore))
+    before, after = frames.rule(0x5000), frames.rule(0x5001)
+    assert before is not None and after is not None
+    assert (6, -16) in before.saved
+    assert after.saved == ((16, -8),)
+
+
+@pytest.mark.parametrize("restore", [bytes([0xD0]), bytes([0x06, 16])])
+def test_a_restored_return_address_lies_where_the_cie_says(restore: bytes) -> None:
+    frames = table(eh_frame(bytes([0x90, 5, 0x41]) + restore))
+    assert [rule.saved for rule in (frames.rule(0x5000), frames.rule(0x5001)) if rule] == [((16, -40),), ((16, -8),)]
+
+
+@pytest.mark.parametrize(
+    ("advance", "at"),
+    [(bytes([0x7F]), 0x3F), (bytes([0x02, 0xF0]), 0xF0), (bytes([0x03, 0, 3]), 0x300), (b"\x04\0\0\1\0", 0x10000)],
+)
+def test_every_width_of_an_advance(advance: bytes, at: int) -> None:
+    frames = table(callframes.eh_frame(Function(0x5000, 0x20000, advance + bytes([0x0E, 64]))))
+    offsets = [rule.cfa_offset for rule in (frames.rule(0x5000 + at - 1), frames.rule(0x5000 + at)) if rule]
+    assert offsets == [8, 64]
+
+
+def test_a_frame_that_a_signal_made_is_marked() -> None:
+    assert [
+        rule.signal
+        for augmentation in (b"zR\0", b"zRS\0")
+        if (rule := table(callframes.eh_frame(Function(0x5000, 16, b""), augmentation=augmentation)).rule(0x5000))
+    ] == [False, True]
+
+
+def test_the_search_table_leads_to_the_entry() -> None:
+    functions = [Function(0x5000 + 0x100 * number, 0x80, bytes([0x0E, 16 + 8 * number])) for number in range(5)]
+    section = callframes.eh_frame(*functions)
+    at = BASE + 0x1000
+    data = section.ljust(0x1000, b"\0") + callframes.eh_frame_hdr(*functions, base=BASE, at=at)
+    frames = cfi.FrameTable(reader(data), header_address=at, header_size=len(data) - 0x1000)
+    found = [frames.rule(function.start + 0x7F) for function in functions]
+    assert [rule.cfa_offset for rule in found if rule] == [16, 24, 32, 40, 48]
+    assert frames.rule(0x5080) is None  # between two
+    assert frames.rule(0x5480) is None
+    assert frames.rule(0x4FFF) is None
+
+
+@pytest.mark.parametrize("version", [1, 3, 4])
+def test_debug_frame_is_moved_by_the_bias(version: int) -> None:
+    data = callframes.debug_frame(Function(0x1000, 0x40, bytes([0x0E, 48])), version=version)
+    frames = cfi.FrameTable(
+        reader(data, 0), section_address=0, section_size=len(data), debug_frame=True, bias=0x7F0000000000
+    )
+    rule = frames.rule(0x7F0000001020)
+    assert rule is not None
+    assert (rule.cfa_register, rule.cfa_offset, rule.return_register) == (7, 48, 16)
+    assert frames.rule(0x1020) is None
+
+
+def test_an_entry_that_is_damaged_costs_no_other() -> None:
+    """The second CIE's augmentation has no end; before and behind it lie sound entries."""
+    sound = callframes.debug_frame(Function(0x1000, 0x40, bytes([0x0E, 48])))
+    bad_cie = struct.pack("<IIB", 9, 0xFFFFFFFF, 4) + b"abcd"
+    bad_fde = struct.pack("<IIQQ", 20, len(sound), 0x3000, 0x40)
+    later = struct.pack("<IIQQ", 20, 0, 0x2000, 0x40)
+    data = sound + bad_cie + bad_fde + later
+    frames = cfi.FrameTable(reader(data, 0), section_address=0, section_size=len(data), debug_frame=True)
+    assert frames.rule(0x1000) is not None
+    assert frames.rule(0x2000) is not None
+    assert frames.rule(0x3000) is None
+
+
+@given(st.binary(max_size=48), st.binary(max_size=48), st.integers(0, 0x100))
+def test_any_pair_of_programs_gives_a_rule_or_the_declared_error(initial: bytes, program: bytes, at: int) -> None:
+    """Programs of CIE and FDE, run as the table would; what the rule holds is of the shapes that it declares."""
+    cie = cfi.Cie(1, -8, 16, 0x1B, True, False, initial)
+    data = callframes.eh_frame(Function(0x5000, 0x101, program))
+    frames = table(data)
+    frames._cies[BASE] = cie
+    try:
+        rule = frames.rule(0x5000 + at)
+    except ParseError:
+        return
+    assert rule is not None
+    assert all(isinstance(register, int) and isinstance(offset, int) for register, offset in rule.saved)
+    for _, kind, argument in rule.others:
+        assert isinstance(argument, bytes) is (kind in (cfi.EXPRESSION, cfi.VAL_EXPRESSION))
+
+
+_REGISTERS = (*"rax rdx rcx rbx rsi rdi rbp rsp".split(), *(f"r{number}" for number in range(8, 16)), "ra")  # noqa: SIM905
+
+
+def _column(rule: cfi.Rule, register: int) -> str:
+    """A cell of a row as readelf prints it; "u" of what has no rule, too."""
+    for number, offset in rule.saved:
+        if number == register:
+            return f"c{offset:+d}"
+    for number, kind, argument in rule.others:
+        if number == register:
+            if isinstance(argument, bytes):
+                return "exp" if kind == cfi.EXPRESSION else "vexp"
+            return {cfi.VAL_OFFSET: f"v{argument:+d}", cfi.REGISTER: f"r{argument}", cfi.UNDEFINED: "u"}[kind]
+    return "u"
+
+
+def _against_readelf(path: Path, frames: cfi.FrameTable) -> int:
+    """Every row of readelf's own interpretation compared, all columns; how many."""
+    text = subprocess.run(
+        ["readelf", "--debug-dump=frames-interp", str(path)], capture_output=True, text=True, check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    ).stdout  # fmt: skip
+    rows: dict[int, tuple[list[str], list[str]]] = {}
+    columns: list[str] = []
+    inside = False
+    for line in text.splitlines():
+        parts = line.split()
+        if " FDE " in line or " CIE" in line:
+            inside = " FDE " in line
+        elif parts[:2] == ["LOC", "CFA"]:
+            columns = parts[2:]
+        elif inside and len(parts) > 2 and len(parts[0]) == 16:
+            # A register that holds another is named twice: "r9 (r8)".
+            rows[int(parts[0], 16)] = columns, [cell for cell in parts[1:] if not cell.startswith("(")]
+    for pc, (names, cells) in rows.items():
+        rule = frames.rule(pc)
+        assert rule is not None, hex(pc)
+        cfa = "exp" if rule.cfa_expression is not None else f"{_REGISTERS[rule.cfa_register]}{rule.cfa_offset:+d}"
+        found = [_column(rule, _REGISTERS.index(name)) for name in names]
+        assert [cfa, *found] == [cells[0], *("u" if cell == "s" else cell for cell in cells[1:])], hex(pc)
+        assert rule.bottom is (cells[-1] == "u"), hex(pc)
+    return len(rows)
+
+
+def _library(name: str) -> Path:
+    for directory in ("/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib"):
+        if Path(directory, name).exists():
+            return Path(directory, name)
+    pytest.skip(f"no {name} here")
+
+
+def _file(path: Path) -> tuple[dict[bytes, elf.SectionHeader], Callable[[int, int], bytes | None], bytes]:
+    """Sections by name, a reader of link-time addresses, and the bytes of an ELF file."""
+    data = path.read_bytes()
     header = elf.read_header(data)
     sections = elf.read_section_headers(data, header)
     strings = sections[header.shstrndx]
@@ -130,33 +283,48 @@ def test_every_row_of_libc_is_the_one_readelf_shows() -> None:
     for section in sections:
         start = strings.offset + section.name
         names[data[start : data.index(b"\0", start)]] = section
-    frame_header = names[b".eh_frame_hdr"]
     headers, _ = elf.read_program_headers(data, header)
+    loads = [entry for entry in headers if entry.type == elf.PT_LOAD]
 
     def read(address: int, size: int) -> bytes | None:
-        for entry in headers:
-            if entry.type == elf.PT_LOAD and entry.vaddr <= address and address + size <= entry.vaddr + entry.filesz:
-                return data[entry.offset + address - entry.vaddr :][:size]
+        for entry in loads:
+            if entry.vaddr <= address and address + size <= entry.vaddr + entry.filesz:
+                at = entry.offset + address - entry.vaddr
+                return data[at : at + size]
         return None
 
-    frames = cfi.FrameTable(read, header_address=frame_header.addr, header_size=frame_header.size)
-    text = subprocess.run(
-        ["readelf", "--debug-dump=frames-interp", str(libc)], capture_output=True, text=True, check=False
-    ).stdout
-    order = [*"rax rdx rcx rbx rsi rdi rbp rsp".split(), *(f"r{number}" for number in range(8, 16))]  # noqa: SIM905
-    registers = {name: number for number, name in enumerate(order)}
-    checked = 0
-    inside = False
-    for line in text.splitlines():
-        parts = line.split()
-        if " FDE " in line:
-            inside = True
-        elif " CIE" in line:
-            inside = False
-        elif inside and len(parts) > 2 and len(parts[0]) == 16 and "+" in parts[1]:
-            register, offset = parts[1].split("+")
-            rule = frames.rule(int(parts[0], 16))
-            assert rule is not None, line
-            assert (rule.cfa_register, rule.cfa_offset) == (registers[register], int(offset)), line
-            checked += 1
-    assert checked > 10_000
+    return names, read, data
+
+
+@pytest.mark.needs("readelf")
+@pytest.mark.parametrize(("name", "at_least"), [("libc.so.6", 10_000), ("libstdc++.so.6", 10_000)])
+def test_every_row_of_a_library_is_the_one_readelf_shows(name: str, at_least: int) -> None:
+    path = _library(name)
+    sections, read, _ = _file(path)
+    table_at = sections[b".eh_frame_hdr"]
+    rows = _against_readelf(path, cfi.FrameTable(read, header_address=table_at.addr, header_size=table_at.size))
+    assert rows > at_least
+
+
+@pytest.mark.needs("readelf", "gcc")
+def test_every_row_of_debug_frame_is_the_one_readelf_shows(tmp_path: Path) -> None:
+    source = tmp_path / "f.c"
+    source.write_text(
+        "int use(char *, ...);\n"
+        "int plain(int a) { return a ? use(0, a) : 1; }\n"
+        "int variable(int n) { char room[n]; use(room, n); return use(room) + n; }\n"
+        "int many(int a, int b, int c, int d, int e) { int s = use(0, a, b, c, d, e);\n"
+        "  return s + use(0, a, s) * b + use(0, b, s) * c + use(0, c, s) * d + use(0, d, s) * e; }\n"
+    )
+    out = tmp_path / "f.so"
+    subprocess.run(
+        ["gcc", "-g", "-O2", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-shared", "-fPIC", "-nostdlib",
+         "-o", str(out), str(source)],
+        check=True,
+    )  # fmt: skip
+    sections, _, data = _file(out)
+    section = sections[b".debug_frame"]
+    content = data[section.offset : section.offset + section.size]
+    frames = cfi.FrameTable(reader(content, 0), section_address=0, section_size=section.size, debug_frame=True)
+    rows = _against_readelf(out, frames)
+    assert rows > 15

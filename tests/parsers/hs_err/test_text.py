@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import itertools
 import json
+import quopri
 import random
 import re
 import textwrap
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsers.hs_err import HsErrLog, parse
+from parsers.hs_err import HsErrLog, frames, parse
 from parsers.hs_err import text as stage
 from parsers.limits import Limits
 from tests.parsers.hs_err.texts import JDK8_WINDOWS, JDK17_LINUX, JDK21_MACOS, OUT_OF_MEMORY
@@ -53,6 +54,11 @@ def clock(number: int) -> str:
     return f"{10 + number // 3600 % 10}:{number // 60 % 60:02}:{number % 60:02}"
 
 
+def cell(line: str) -> str:
+    """As a spreadsheet writes it: quoted where it has to be."""
+    return '"' + line.replace('"', '""') + '"' if "," in line or '"' in line else line
+
+
 WAYS: dict[str, Callable[[str], str]] = {
     "docker compose": each(lambda n, line: f"api-1  | {line}"),
     "docker compose, ends trimmed": each(lambda n, line: f"api-1  | {line}".rstrip()),
@@ -78,6 +84,18 @@ WAYS: dict[str, Callable[[str], str]] = {
     "quote of a chat": each(lambda n, line: f"&gt; {html.escape(line, quote=False)}"),
     "indented": each(lambda n, line: f"    {line}"),
     "tab": each(lambda n, line: f"\t{line}"),
+    "kubectl --prefix": each(lambda n, line: f"[pod/shop-6f7c9d8b5-x2zq/api] {line}"),
+    "journald -o json": each(lambda n, line: json.dumps({"_HOSTNAME": "n7", "MESSAGE": line, "_PID": "42", "n": str(n)})),
+    "RFC 5424": each(lambda n, line: f'<165>1 2026-02-03T{clock(n)}Z n7 app 42 ID47 [ex@32473 iut="3"] {line}'),
+    "spring": each(lambda n, line: f"2026-02-03T{clock(n)}.{n % 1000:03}Z  WARN 42 --- [nio-80-exec-{n % 9}] c.acme.Run      : {line}"),
+    "service messages": each(lambda n, line: "##teamcity[message text='" + re.sub(r"([|'\[\]])", r"|\1", line) + "' status='NORMAL']"),
+    "a table's cells, all quoted": each(lambda n, line: '"' + line.replace('"', '""') + '"'),
+    "list of JavaScript": lambda text: json.dumps(text.split("\n")),
+    "HTML, div without line ends": lambda text: "".join(f"<div>{html.escape(line) or '<br>'}</div>" for line in text.split("\n")),
+    "HTML, table with numbers": lambda text: "".join(
+        f'<tr><td class="n">{n + 1}</td><td>{html.escape(line)}</td></tr>\n' for n, line in enumerate(text.split("\n"))
+    ),
+    "quotation marks of a word processor": lambda text: re.sub(r'"([^"\n]*)"', "\u201c\\1\u201d", text),
     "docker json-file": each(lambda n, line: json.dumps({"log": line + "\n", "stream": "stdout", "time": f"{n:09}"})),
     "JSON lines": each(lambda n, line: json.dumps({"at": clock(n), "log": {"message": line, "level": "ERROR"}})),
     "JSON lines behind a prefix": each(lambda n, line: f"api | {json.dumps({'level': 'E', 'message': line, 'n': n})}"),
@@ -110,7 +128,13 @@ def test_the_facts_survive_the_way(log: str, way: str) -> None:
     whole = parse(LOGS[log].encode())
     came = parse(WAYS[way](LOGS[log]).encode())
     assert facts(came) == facts(whole)
-    assert came.normalised or way in ("CRLF", "CR", "no-break spaces", "console around")
+    assert came.normalised or way in (
+        "CRLF",
+        "CR",
+        "no-break spaces",
+        "console around",
+        "quotation marks of a word processor",
+    )
 
 
 @pytest.mark.parametrize("log", LOGS)
@@ -229,6 +253,83 @@ def test_lines_that_a_terminal_broke() -> None:
     assert (came.header.vm, came.header.runtime) == (whole.header.vm, whole.header.runtime)
     assert came.thread.siginfo == whole.thread.siginfo
     assert any("line breaks" in words for words in came.normalised)
+
+
+REPEATED: dict[str, Callable[[str], str]] = {
+    "prefixes with and without a clock": each(
+        lambda n, line: f"api-1  | {'' if n % 2 else f'2026-02-03T{clock(n)}Z '}{line}"
+    ),
+    "journald -o export": each(lambda n, line: f"__CURSOR=s=ab;i={n:x}\n_HOSTNAME=n7\nMESSAGE={line}\n_PID=42\n"),
+    "surefire dumpstream": each(
+        lambda n, line: (
+            f"Corrupted STDOUT by directly writing to native stream in forked JVM 1. Stream '{line}'.\n"
+            f"java.lang.IllegalArgumentException: Stream stdin corrupted. Expected comma after third character in command '{line}'.\n"
+            "\tat org.example.ForkClient.consume(ForkClient.java:511)"
+        )
+    ),
+    "a table's cells": lambda text: "time,message\n" + each(lambda n, line: f"{17 * 10**11 + n},{cell(line)}")(text),
+    "a table's one cell": lambda text: 'id,text\n17,"' + text.replace('"', '""') + '"\n',
+    "list of Python": lambda text: repr(text.split("\n")),
+    "list of Python, a line each": lambda text: "[" + ",\n ".join(map(repr, text.split("\n"))) + "]",
+    "strings of Java": each(lambda n, line: json.dumps(line + "\n") + " +"),
+    "quoted-printable": lambda text: (
+        "Content-Transfer-Encoding: quoted-printable\n\n" + quopri.encodestring(text.encode()).decode()
+    ),
+}
+"""Ways that put more than a prefix around a line, or around some lines only: the crash itself survives."""
+
+
+@pytest.mark.parametrize("log", ["17", "8 windows", "jni-17"])
+@pytest.mark.parametrize("way", REPEATED)
+def test_the_crash_survives_the_way(log: str, way: str) -> None:
+    came, whole = parse(REPEATED[way](LOGS[log]).encode()), parse(LOGS[log].encode())
+    assert came.header == whole.header
+    for name in ("thread", "native_frames", "java_frames", "siginfo", "stack", "registers"):
+        assert getattr(came.thread, name) == getattr(whole.thread, name)
+    assert came.normalised
+
+
+WIDTHS = (72, 80, 100, 120)
+
+
+@pytest.mark.parametrize("log", ["17", "jni-17"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_lines_cut_at_a_column_go_on_in_the_next(log: str, width: int) -> None:
+    text = "\n".join(
+        line[at : at + width] for line in LOGS[log].split("\n") for at in range(0, max(len(line), 1), width)
+    )
+    came, whole = parse(text.encode()), parse(LOGS[log].encode())
+    assert (came.header.vm, came.header.pc, came.header.tid) == (whole.header.vm, whole.header.pc, whole.header.tid)
+    assert came.header.problematic_frame == whole.header.problematic_frame
+    assert (came.thread.native_frames, came.thread.java_frames) == (
+        whole.thread.native_frames,
+        whole.thread.java_frames,
+    )
+    assert (came.thread.siginfo, came.thread.thread, came.thread.stack) == (
+        whole.thread.siginfo,
+        whole.thread.thread,
+        whole.thread.stack,
+    )
+
+
+def test_a_number_that_was_cut_is_not_read() -> None:
+    text = "\n".join(line[:72] for line in LOGS["jni-17"].split("\n"))
+    came = parse(text.encode())
+    assert "lines cut at column 72: what stood behind it is lost" in came.normalised
+    assert came.thread.siginfo is None or came.thread.siginfo.address is None
+    assert parse(LOGS["jni-17"].encode()).thread.siginfo is not None
+
+
+def test_a_compiled_frame_that_was_cut_tells_its_method() -> None:
+    line = (
+        "J 145543 C2 shop.Accessor.invoke(Ljava/lang/Object;[Ljava/lang/Object;)Ljava/lang/Object; (61 bytes)"
+        " @ 0x00007fd154f82640 [0x00007fd154f82620+0x20]"
+    )
+    for length in range(len("J 145543 C2 shop.Accessor.invoke("), len(line)):
+        frame = frames.parse(line[:length])
+        assert frame is not None
+        assert (frame.compile_id, frame.level, frame.method) == (145543, "C2", "shop.Accessor.invoke")
+    assert frames.parse("J 145543 C2 a word") is None
 
 
 def test_markdown_escapes() -> None:

@@ -47,3 +47,19 @@ def test_a_null_check_without_the_handler_of_the_vm(jdk: int) -> None:
     assert "did not run" in found["title"]
     assert found["confidence"] == "certain"
     assert "NullPointerException" in found["summary"]
+
+
+@pytest.mark.parametrize(("kind", "function"), [("jni-fatal", "jni_FatalError"), ("jni-badref", "jni_GetObjectClass")])
+def test_jni_functions_have_names_in_a_libjvm_without_symbols(kind: str, function: str) -> None:
+    """Debian's libjvm of JDK 8 is stripped; the table that every JNIEnv points at is not."""
+    report = check.report_of(corpus.case(8, kind))
+    frames = report["threads"][0]["frames"]
+    library = next(number for number, frame in enumerate(frames) if "libcrash.so" in (frame["module"] or ""))
+    assert frames[library - 1]["function"] == function
+
+
+@BOTH
+def test_a_lock_of_a_thread_that_ended_without_detaching(jdk: int) -> None:
+    found = verdict(jdk, "misuse-leave")
+    assert "whose thread is no longer in the process" in found["title"]
+    assert '"drain-' in found["title"]

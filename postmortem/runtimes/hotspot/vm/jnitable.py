@@ -1,0 +1,61 @@
+"""Names for JNI's functions in a libjvm without symbols, by the table that every JNIEnv points at.
+
+The JNIEnv lies within its JavaThread (jni_environment); its first word is the address of a JNINativeInterface_ (jni.h):
+four reserved words, then the functions in an order that never changes. Where a function begins is told by the CFI.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from postmortem.program.memory import AddressSpace
+
+_RESERVED = 4
+_OF_JDK_8 = 229
+_IN_STUBS = 16
+"""Most functions that may lie elsewhere: GetIntField and its like are replaced by stubs (JNI_FastGetField)."""
+_WORD = 8
+_SEARCHED = 4096
+"""Bytes of a JavaThread in which its JNIEnv is looked for."""
+_THREADS = 4
+
+
+@functools.cache
+def _functions() -> tuple[str, ...]:
+    text = resources.files("postmortem.runtimes.hotspot.vm").joinpath("jni_functions.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+def functions(
+    memory: AddressSpace, threads: Iterable[int], within: Callable[[int], bool], checked: bool
+) -> dict[int, str]:
+    """Address of each function → "jni_FatalError", or "checked_jni_…" under -Xcheck:jni; {} where no table is found.
+
+    threads: addresses of JavaThreads. within: whether an address lies in libjvm.
+    """
+    prefix = "checked_jni_" if checked else "jni_"
+    for _, thread in zip(range(_THREADS), threads, strict=False):
+        seen: set[int] = set()
+        for position in range(0, _SEARCHED, _WORD):
+            table = memory.word(thread + position)
+            if table is None or table in seen or not within(table):
+                continue
+            seen.add(table)
+            found = _entries(memory, table, within)
+            if found:
+                return {address: prefix + name for address, name in zip(found, _functions(), strict=False)}
+    return {}
+
+
+def _entries(memory: AddressSpace, table: int, within: Callable[[int], bool]) -> list[int]:
+    """The functions of a table; [] when it is none."""
+    data = memory.read(table, _WORD * (_RESERVED + _OF_JDK_8))
+    if data is None or any(data[: _WORD * _RESERVED]):
+        return []
+    words = memoryview(data).cast("Q")[_RESERVED:].tolist()
+    return words if all(words) and sum(not within(word) for word in words) <= _IN_STUBS else []
