@@ -9,9 +9,9 @@ import hypothesis
 import pytest
 
 PACKAGES = {
-    "readelf": "binutils", "objcopy": "binutils", "objdump": "binutils", "addr2line": "binutils", "nm": "binutils", "strip": "binutils",
+    "readelf": "binutils", "objcopy": "binutils", "addr2line": "binutils", "nm": "binutils", "strip": "binutils",
     "javac": "openjdk-17-jdk-headless", "jhsdb": "openjdk-17-jdk-headless", "eu-stack": "elfutils", "go": "golang-go",
-    "xz": "xz-utils",
+    "xz": "xz-utils", "objdump": "binutils",
 }  # fmt: skip
 """The Debian package of a program whose name differs."""
 

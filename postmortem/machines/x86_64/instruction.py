@@ -69,7 +69,7 @@ def register(registers: dict[str, int], name: str) -> int | None:
 
 
 def registers_written(instruction: Any) -> frozenset[str]:
-    """Registers that an instruction decoded with detail changes, whole ones for parts; with those capstone 5 leaves out."""
+    """The whole registers that an instruction, decoded with detail, changes; with those that capstone 5 omits."""
     written = {str(instruction.reg_name(number)) for number in instruction.regs_access()[1]}
     written.update(_LEFT_OUT.get(instruction.mnemonic.split()[-1], ()))
     return frozenset(whole(name) or name for name in written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -178,7 +179,8 @@ _STORES = {
     "movbe": "480f38f108", "stosb": "aa",
 }  # fmt: skip
 _CHANGES = {
-    "add": "830001", "or": "830801", "rol": "c10003", "ror": "c10803", "rcl": "c11003", "shl": "d120", "shld": "480fa40802",
+    "add": "830001", "or": "830801", "rol": "c10003", "ror": "c10803", "rcl": "c11003", "shl": "d120",
+    "shld": "480fa40802",
     "inc": "ff00", "neg": "f718", "not": "f710", "bts": "0fba2802", "xadd": "480fc108", "xchg": "488708",
     "cmpxchg": "480fb108", "lock cmpxchg": "f0480fb108", "cmpxchg16b": "480fc708", "cmpxchg8b": "0fc708",
 }  # fmt: skip
@@ -188,7 +190,8 @@ _LOADS = {
     "ldmxcsr": "0fae10", "fld": "d900", "fild": "db00", "fadd": "d800", "fcomp": "d818", "fldcw": "d928",
     "fldenv": "d920", "frstor": "dd20", "fxrstor": "0fae08", "xrstor": "0fae28", "cmp": "833801", "cmp r": "483908",
     "test": "f70001000000", "test r": "488508", "bt": "0fba2002", "div": "f730", "idiv": "48f738", "mul": "f720",
-    "imul": "480faf08", "mov": "488b08", "movzx": "0fb608", "cmove": "0f4408", "push": "ff30", "call": "ff10", "jmp": "ff20",
+    "imul": "480faf08", "mov": "488b08", "movzx": "0fb608", "cmove": "0f4408", "push": "ff30",
+    "call": "ff10", "jmp": "ff20",
 }  # fmt: skip
 
 
@@ -220,8 +223,11 @@ def test_both_operands_of_a_string_instruction(code: str, write: int | None) -> 
 
 @pytest.mark.parametrize(
     ("code", "written"),
-    [("480fb111", {"rax"}), ("0f05", {"rax", "rcx", "r11"}), ("d7", {"rax"}), ("66480f7ec1", {"rcx"}), ("88d1", {"rcx"}),
-     ("f7e1", {"rax", "rdx"}), ("48ad", {"rax", "rsi"}), ("59", {"rcx", "rsp"}), ("48c1c103", {"rcx"})],
+    [
+        ("480fb111", {"rax"}), ("0f05", {"rax", "rcx", "r11"}), ("d7", {"rax"}), ("66480f7ec1", {"rcx"}),
+        ("88d1", {"rcx"}), ("f7e1", {"rax", "rdx"}), ("48ad", {"rax", "rsi"}), ("59", {"rcx", "rsp"}),
+        ("48c1c103", {"rcx"}),
+    ],
 )  # fmt: skip
 def test_which_registers_change(code: str, written: set[str]) -> None:
     """Intel SDM volume 2; flags aside."""
@@ -232,9 +238,7 @@ def test_which_registers_change(code: str, written: set[str]) -> None:
 @pytest.mark.needs("objdump")
 def test_a_return_address_is_known_by_the_call_before_it(sample: _Sample) -> None:
     calls = 0
-    followed = sum(
-        line.address + line.size == after.address for line, after in zip(sample.lines, sample.lines[1:], strict=False)
-    )
+    followed = sum(line.address + line.size == after.address for line, after in itertools.pairwise(sample.lines))
     others = wrong = 0
     for line in sample.lines:
         end = line.address + line.size
@@ -344,7 +348,7 @@ def test_a_listing_shows_objdumps_instructions(sample: _Sample) -> None:
     boundaries = {line.address: position for position, line in enumerate(sample.lines)}
     for position in range(20, len(sample.lines) - 20, 97):
         around = sample.lines[position - 8 : position + 6]
-        if any(line.address + line.size != after.address for line, after in zip(around, around[1:], strict=False)):
+        if any(line.address + line.size != after.address for line, after in itertools.pairwise(around)):
             continue  # the end of one function of the sample
         rows = instruction.listing(sample.space, sample.lines[position].address, around[0].address)
         assert [int(address) for address, _ in rows] == [line.address for line in around]
