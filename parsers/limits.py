@@ -99,6 +99,11 @@ class Limits:
     """Of one remote core, of which only what is read is fetched."""
     disk_reserve: int = 1 << 26
     """Bytes of the folder for temporary files that decompression leaves free."""
+    tarball_members: int = 1 << 17
+    tarball_bytes_passed: int = 1 << 34
+    """Of members that are no crash, which have to be decompressed to get past them."""
+    tarball_header_bytes: int = 1 << 20
+    """Of a member's header with its long names, attributes and map of holes."""
     ranges_listed: int = 1 << 20
     package_note: int = 1 << 16
     forensic_names: int = 4096
@@ -110,6 +115,8 @@ class Limits:
     java_frames_with_registers: int = 256
     frames_with_values: int = 30
     debug_section_bytes: int = 1 << 27
+    section_kept: int = 1 << 20
+    """Bytes of a compressed section of DWARF from which on a run that had no time for it keeps it decompressed."""
     units: int = 1 << 17
     dies: int = 1 << 21
     die_depth: int = 64

@@ -132,7 +132,7 @@ def _lstat(path: Path) -> os.stat_result | None:
 
 def _write_directly(data: bytes, output: Path) -> None:
     """To a device, a pipe or what /dev/fd leads to. Raises OSError for what is no place for a report."""
-    if output.is_symlink() and output.parent.resolve().parts[1:2] not in (("dev",), ("proc",)):
+    if output.is_symlink() and not _of_the_kernel(output.parent.resolve()):
         raise OSError(errno.ELOOP, "is a symbolic link; name the file itself")
     # Without O_NONBLOCK a pipe that nobody reads would hold us for good.
     descriptor = os.open(output, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -142,6 +142,11 @@ def _write_directly(data: bytes, output: Path) -> None:
             raise OSError(errno.EINVAL, "is a block device")
         os.set_blocking(descriptor, True)
         file.write(data)
+
+
+def _of_the_kernel(folder: Path) -> bool:
+    """/dev and /proc/PID/fd, where nobody but root and the kernel makes links; in /dev/shm everybody may."""
+    return folder == Path("/dev") or (folder.parts[1:2] == ("proc",) and folder.name == "fd")
 
 
 def _replace(data: bytes, target: Path, mode: int) -> None:

@@ -19,7 +19,8 @@ Context = Literal["code", "text", "thread"] | tuple[str, names.Strength]
 running text, or the value of something with the name of a secret."""
 
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
-_MOST_KNOWN = 512
+_LINE_END = re.compile(r"(?:\s|\\[nr])+")
+_MOST_KNOWN, _MOST_LINES = 512, 64
 _SEED = 8
 _LONGEST = 1 << 16
 _LONG = 256
@@ -64,6 +65,9 @@ class Masker:
             decoded = unquote(bare)
             if decoded != bare and worth_looking_for(decoded):
                 self._known.add(decoded)
+            # A line of a key may stand alone where memory holds it from the middle on.
+            lines = _LINE_END.split(bare)[:_MOST_LINES]
+            self._known.update(line for line in lines if len(lines) > 1 and len(line) >= 16 and looks_random(line))
         return MASK
 
     def _counted(self, made: str) -> tuple[str, Counter[str]]:

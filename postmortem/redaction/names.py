@@ -26,9 +26,11 @@ STRONG = frozenset(
 )
 ENDINGS = (
     "password", "passwd", "passphrase", "apikey", "secretkey", "authtoken", "accesstoken", "secret", "token", "privatekey",
-    "accesskey", "signingkey", "encryptionkey", "accountkey", "masterkey", "credentials", "sessionkey",
+    "accesskey", "signingkey", "encryptionkey", "accountkey", "masterkey", "credentials", "sessionkey", "pwd", "pw",
 )  # fmt: skip
-_NO_ENDING = frozenset("nonsecret untoken detoken subtoken retoken nexttoken stoptoken eostoken padtoken".split())
+_NO_ENDING = frozenset(
+    "nonsecret untoken detoken subtoken retoken nexttoken stoptoken eostoken padtoken oldpwd getpw setpw endpw".split()
+)
 KEYS_OF = frozenset(
     """
     api access secret private encryption encrypt signing sign master auth account shared hmac aes des rsa jwt license

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Take = Callable[[str, str], str]
     """take(kind, value): counts and remembers a secret; gives the mask."""
 
+_START = r"(?:\b|(?<=\\[nrt]))"
+"""Where a word begins: also behind a line end that is written as an escape, as debuggers write strings."""
 _SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){0,3}//)"
 # user:password@; the password may hold "@" or "/", but a port is none.
 _USER = Lazy(
@@ -51,19 +53,24 @@ _THIN = Lazy(
 )
 _NO_SCHEME = Lazy(
     r"(?<![\w:/@.-])(?!(?:mailto|sips?|xmpp|acct|user|email|from|to|cc|by|contact|owner|author|urn)\b)(?P<user>[A-Za-z][\w.-]{0,63}):"
-    r"(?!/|\d{1,5}@)(?P<password>[^\s:@/\"'<>()\[\]]{3,128})@(?P<host>(?:[\w-]{1,63}\.){0,8}[\w-]{1,63})(?=[:/\s,;)\]\"']|$)",
+    r"(?!/|\d{1,5}@)(?P<password>[^\s:@/\"'<>()\[\]]{3,128})@(?P<host>(?:[\w-]{1,63}\.){0,8}[\w-]{1,63}(?=[:/\s,;)\]\"']|$)|(?=/[\w?]))",
     re.I,
+)
+# Go's: user:password@tcp(host:port)/database
+_BEFORE_NETWORK = Lazy(
+    r"(?P<user>[\w.-]{1,64}):(?P<password>[^\s/\"'<>()\[\]]{1,128})@(?P<host>tcp[46]?|unix|udp)(?=\()"
 )
 
 _HEADER = Lazy(
-    r"(?<![\w-])(?P<name>(?:proxy-|x-)?authorization|(?:set-)?cookie2?|x-[\w-]{0,40}(?:key|token|auth|secret|signature|session|credential)[\w-]{0,20}"
+    r"(?:(?<![\w-])|(?<=\\[nrt]))(?P<name>(?:proxy-|x-)?authorization|(?:set-)?cookie2?|x-[\w-]{0,40}(?:key|token|auth|secret|signature|session|credential)[\w-]{0,20}"
     r"|api-?key|(?:private|job|deploy|auth|access|csrf|x)-token|ocp-apim-subscription-key|authentication)"
     r"(?P<join>\\{0,3}[\"']?\s{0,3}(?:[:=]|=>)\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>[^\r\n\0]+)",
     re.I,
 )
 _HEADER_END = Lazy(r"\\[rn]|\\u000[ad]|[\r\n\0]", re.I)
 _AUTH_SCHEME = Lazy(
-    r"\b(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)",
+    _START
+    + r"(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)",
     re.I,
 )
 _AUTH_WORDS = Lazy(
@@ -98,10 +105,16 @@ _CALL = Lazy(
 )
 _INSERT = Lazy(r"\((?P<columns>[^()]{1,2000})\)\s{0,4}values\s{0,4}\((?P<values>[^()]{1,8000})(?:\)|$)", re.I)
 _PASS = Lazy(
-    r"(?P<before>(?:^|[\r\n>:\]]\s{0,2})(?:PASS|AUTH(?: (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2))?)[ ]|\bAUTH (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2) )(?P<value>(?!PLAIN|LOGIN|CRAM|XOAUTH)[^\s\"']{3,512})"
+    r"(?P<before>(?:^|[\r\n>:\]\"']\s{0,2}|(?<=\\[nr]))(?:PASS|AUTH(?: (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2))?)[ ]|\bAUTH (?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2) )(?P<value>(?!PLAIN|LOGIN|CRAM|XOAUTH)(?:[^\s\"'\\]|\\(?![nrt])){3,512})"
+)
+_LINE = r"(?:\r\n|\\r\\n)"
+# Redis' AUTH, with a user before the password or without.
+_AUTH_IN_BULK = Lazy(
+    rf"(?P<before>AUTH(?:{_LINE}\$\d{{1,4}}{_LINE}[^\s\\]{{1,64}})?{_LINE}\$\d{{1,4}}{_LINE})(?P<value>[^\s\\\"]{{1,512}})"
 )
 _SENTENCE = Lazy(
-    r"\b(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
+    _START
+    + r"(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
     r"(?P<value>\\{1,3}(?P<quote>[\"'])[^\"'\\]{1,512}\\{1,3}(?P=quote)|\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
     re.I,
@@ -115,14 +128,19 @@ _PGPASS = Lazy(
     r":[\w*-]{1,64}:[\w*.-]{1,64}:)(?P<value>[^\s:]{3,256})"
 )
 _SHOUTED = Lazy(
-    r"(?P<before>\b[A-Z][A-Z0-9_]*_(?:TOKEN|PASSWORD|PASSWD|PASS|SECRET|KEY|PWD)[ \t]{1,3})(?P<value>[^\s\"'=]{6,512})"
+    r"(?P<before>(?:\b|(?<=\\[nrt]))[A-Z][A-Z0-9_]*_(?:TOKEN|PASSWORD|PASSWD|PASS|SECRET|KEY|PWD)[ \t]{1,3})(?P<value>[^\s\"'=]{6,512})"
 )
 _NUMBER = Lazy(
     r"(?P<before>\b(?:pass ?code|otp|one[- ]time (?:password|code|pin)|(?:verification|security|authentication|auth|2fa|mfa|login) code|pin code)"
     r"\W{0,3}(?:is |was |= ?|: ?)?)(?P<value>\d{4,8})\b",
     re.I,
 )
-_NETRC = Lazy(r"(?P<before>\bmachine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
+# credentials: user / password
+_BEHIND_USER = Lazy(
+    r"(?P<before>\b(?:credentials?|creds|login)\b\s?[:=]?\s?[\"']?[\w.@-]{1,64}[\"']?\s/\s[\"']?)(?P<value>(?>[^\s\"',;:=/]{5,128}))(?![:=/])",
+    re.I,
+)
+_NETRC = Lazy(r"(?P<before>(?:\b|(?<=\\[nrt]))machine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
 _OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
 _TRAILING = {")": "(", "]": "[", "}": "{"}
 
@@ -173,6 +191,8 @@ def mask_addresses(text: str, take: Take) -> str:
             return f"{match['user']}:{take('url', match['password'])}@{match['host']}"
 
         text = _NO_SCHEME.sub(bare, text)
+        if "(" in text:
+            text = _BEFORE_NETWORK.sub(bare, text)
     return text
 
 
@@ -244,6 +264,9 @@ def mask_pairs(text: str, take: Take) -> str:
         name = match["name"].removeprefix("D") if match["dashes"] == "-" else match["name"]
         name = name[-_LONGEST_NAME:]
         strength = names.strength(name, exact=True) if names.HINT.search(name) else None
+        if strength is None and name[:1] in "nrt" and match.string[match.start() - 1 : match.start()] == "\\":
+            # The letter belongs to an escape: \\nsecret=x
+            strength = names.strength(name[1:], exact=True) if names.HINT.search(name) else None
         if strength is None:
             # The value may be a pair itself: Exception: password=x
             return head + match["join"] + _nested(value)
@@ -346,9 +369,12 @@ def mask_sentences(text: str, take: Take) -> str:
         text = _NUMBER.sub(told, text)
     if "PASS " in text or "AUTH " in text:
         text = _PASS.sub(told, text)
+    if "AUTH" in text and "$" in text:
+        text = _AUTH_IN_BULK.sub(told, text)
     for mark, pattern in (
         ("identified", _IDENTIFIED),
         ("password", _IDENTIFIED),
+        (" / ", _BEHIND_USER),
         ("machine", _NETRC),
         ("pass:", _OPENSSL),
     ):

@@ -49,6 +49,7 @@ TOKENS = (
     Token(_H, "Django, LDAP", ("pbkdf2_", "bcrypt_sha", "{SSHA", "{SHA", "{CRYPT}"),
           r"\b(?:pbkdf2_\w+|bcrypt_sha\w+)\$[^\s:'\"]{12,}|\{(?:SSHA\d*|SHA\d*|CRYPT)\}[^\s'\"]{8,}"),
     Token(_T, "AWS access key ids", ("AKIA", "ASIA", "ABIA", "ACCA", "A3T"), r"\b(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{12,}"),
+    Token(_T, "AWS secret access keys behind their ids", ("AKIA", "ASIA"), r"(?<=A[KS]IA[A-Z0-9]{16})[\s/:,;|\"']{1,8}[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"),
     Token(_T, "AWS signatures", ("AWS4-HMAC", "AWS "), r"\bAWS4-HMAC-SHA256\b[^\r\n\"']{8,}|\bAWS [A-Z0-9]{16,}:[\w+/=]{8,}"),
     Token(_T, "AWS secret access keys, with a word for one before them", ("aws", "AWS", "Aws"),
           r"(?i:aws).{0,20}?(?i:key|pwd|pw|password|pass|token|secret).{0,20}?['\"=: ][0-9A-Za-z/+]{40}(?![0-9A-Za-z/+])"),
@@ -158,4 +159,5 @@ def active(texts: Sequence[str], joined: str) -> tuple[re.Pattern[str] | None, t
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.DOTALL)
+    # A token begins also behind a line end that is written as an escape.
+    return re.compile(pattern.replace(r"\b", r"(?:\b|(?<=\\[nrt]))"), re.DOTALL)

@@ -9,7 +9,7 @@ from parsers.elf import module as image_parser
 from postmortem.model import ModuleCandidate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from parsers.elf.symbols import Sections
     from postmortem.program.modules import LoadedModule
@@ -98,6 +98,13 @@ class Symbolication:
         from postmortem.symbols.supplement import find_supplement
 
         return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
+
+    def split(self, module: LoadedModule, dwarf: DwarfFile, name: str, folder: str) -> Iterator[ElfFile]:
+        """The files that may hold a unit that was split off this module's DWARF, by the name and folder of its .dwo."""
+        from postmortem.symbols.splitfiles import split_files
+
+        beside = () if self._search.closed else [path for path in (module.file, dwarf.path) if path is not None]
+        return split_files(beside, name, "" if self._search.closed else folder, self._debug_dirs, self._search.sysroot)
 
     def merged_inlines(self, address: int, line: int) -> tuple[Location, ...]:
         """Functions merged into the instruction at an address in memory whose line is `line`, innermost first."""

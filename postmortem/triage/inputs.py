@@ -12,15 +12,13 @@ import io
 import os
 import re
 import stat
-import tarfile
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from parsers.containers import compressed
-from parsers.limits import LIMITS
-from postmortem.triage import remote
+from postmortem.triage import remote, tarballs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,9 +32,8 @@ _SAMPLES = 32
 _SAMPLE = 1 << 12
 _HEAD = 1 << 12
 _ET_CORE = 4
-_TAR_AT = 257
 _SYSTEMD = re.compile(
-    r"core\.(?P<command>.+)\.(?P<uid>\d+)\.(?P<boot>[0-9a-f]{32})\.(?P<pid>\d+)\.(?P<time>\d{10,16})(\..+)?"
+    r"core\.(?P<command>.+)\.(?P<uid>[0-9]+)\.(?P<boot>[0-9a-f]{32})\.(?P<pid>[0-9]{1,10})\.(?P<time>[0-9]{10,16})(\..+)?"
 )
 _XATTR = "user.coredump."
 _LOG_TIME = re.compile(rb"^(?:Time|time): (.{8,60}?)(?: elapsed time:.*)?$", re.MULTILINE)
@@ -151,15 +148,15 @@ def _examine(file: Path | Skipped, scratch: Path, known: Callable[[str], bool]) 
             return
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
             head = opened.read(_HEAD)
-            if _is_tar(head) or (compressed.compression(head) and _is_tar(_unpacked_head(opened))):
-                yield from _tarball(file, shown, scratch, known)
+            if tarballs.is_tar(head) or (compressed.compression(head) and tarballs.is_tar(_unpacked_head(opened))):
+                yield from _from_tarball(file, shown, scratch, known)
                 return
             kind = _kind(opened, head, file.name)
             if kind is None:
                 yield Skipped(shown, "is neither a core nor a fatal error log")
                 return
             identity = identify(opened, status.st_size)
-        yield Input(shown, file, identity, kind, status.st_size, _facts(file, kind, head, status))
+        yield Input(shown, file, identity, kind, status.st_size, _facts(file, file.name, kind, status.st_mtime))
     except OSError as error:
         yield Skipped(shown, error.strerror or "can't be read", failed=True)
 
@@ -203,82 +200,33 @@ def _unpacked_head(file: IO[bytes]) -> bytes:
     return b""
 
 
-def _is_tar(head: bytes) -> bool:
-    return head[_TAR_AT : _TAR_AT + 5] == b"ustar"
-
-
-def _tarball(file: Path, shown: str, scratch: Path, known: Callable[[str], bool]) -> Iterator[Input | Skipped]:
-    """The crashes in a tarball, unpacked one by one into the scratch folder as they are found.
-
-    Members keep their order; nothing but regular members is looked at, and no member's name is used as a path.
-    """
-    total = 0
-    try:
-        with _tar(file) as archive:
-            for member in archive:
-                name = f"{shown}!{member.name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')}"
-                if member.isdir():
+def _from_tarball(file: Path, shown: str, scratch: Path, known: Callable[[str], bool]) -> Iterator[Input | Skipped]:
+    """The crashes in a tarball, unpacked one by one into the scratch folder as they are found."""
+    with file.open("rb") as opened:
+        try:
+            for number, member in enumerate(tarballs.members(opened)):
+                name = f"{shown}!{member.shown}"
+                if isinstance(member, tarballs.Left):
+                    yield Skipped(name, member.why)
                     continue
-                total += member.size
-                if not member.isreg() or member.size == 0:
-                    yield Skipped(name, "is empty" if member.isreg() else "is not a regular file")
-                    continue
-                if total > LIMITS.decompressed_bytes:
-                    yield Skipped(name, "the tarball unpacks to more than the limit", failed=True)
-                    return
-                source = archive.extractfile(member)
-                if source is None:
-                    continue
-                head = source.read(_HEAD)
-                kind = _kind(_Beginning(head), head, Path(member.name).name)
+                base = Path(member.shown).name
+                kind = _kind(io.BytesIO(member.head), member.head, base)
                 if kind is None:
+                    member.skip()
                     yield Skipped(name, "is neither a core nor a fatal error log")
                     continue
-                yield _unpack(name, Path(member.name).name, source, head, kind, member, scratch, known)
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        yield Skipped(shown, f"the tarball is damaged: {error}", failed=True)
-
-
-class _Beginning(io.BytesIO):
-    """The first bytes of something that can't be read twice."""
-
-
-def _tar(file: Path) -> tarfile.TarFile:
-    with file.open("rb") as opened:
-        kind = compressed.compression(opened.read(8))
-    if kind == "zst":
-        import zstandard
-
-        stream = zstandard.ZstdDecompressor().stream_reader(file.open("rb"), read_across_frames=True, closefd=True)
-        return tarfile.open(fileobj=stream, mode="r|")
-    if kind == "lz4":
-        import lz4.frame
-
-        return tarfile.open(fileobj=lz4.frame.open(file), mode="r|")
-    return tarfile.open(file, mode="r|*")
-
-
-def _unpack(
-    shown: str, name: str, source: IO[bytes], head: bytes, kind: Kind, member: tarfile.TarInfo, scratch: Path,
-    known: Callable[[str], bool],
-) -> Input | Skipped:  # fmt: skip
-    scratch.mkdir(parents=True, exist_ok=True)
-    place = scratch / f"unpacked-{hashlib.sha256(shown.encode()).hexdigest()[:24]}"
-    with place.open("w+b") as target:
-        target.write(head)
-        while piece := source.read(1 << 20):
-            if piece.count(0) == len(piece):
-                target.seek(len(piece), os.SEEK_CUR)
-            else:
-                target.write(piece)
-        target.truncate(member.size)
-        identity = identify(target, member.size)
-        status = os.fstat(target.fileno())
-    facts = _facts(Path(name), kind, head, status) | {"time": str(member.mtime), "time_source": "mtime"}
-    facts |= _from_name(name)
-    if known(identity):
-        place.unlink()
-    return Input(shown, place, identity, kind, member.size, facts)
+                scratch.mkdir(parents=True, exist_ok=True)
+                # Two members may have one name.
+                place = scratch / f"unpacked-{hashlib.sha256(f'{number} {shown}'.encode()).hexdigest()[:24]}"
+                with place.open("w+b") as target:
+                    member.unpack(target)
+                    identity = identify(target, member.size)
+                facts = _facts(place, base, kind, member.time)
+                if known(identity):
+                    place.unlink()
+                yield Input(name, place, identity, kind, member.size, facts)
+        except tarballs.Damaged as damage:
+            yield Skipped(shown, f"the tarball {damage}", failed=True)
 
 
 def _remote(
@@ -331,7 +279,7 @@ def _by_range(system: Any, name: str, shown: str, scratch: Path, known: Callable
             remote.copy(opened, size, target)
     facts: dict[str, str] = {}
     with suppress(Exception):  # not every file system knows, and those that do not have their own ways to say so
-        facts = {"time": str(system.modified(name).timestamp()), "time_source": "mtime"}
+        facts = _moment(system.modified(name).timestamp(), "mtime")
     if kind == "log" and target.exists():
         facts |= _log_time(target)
     facts |= _from_name(base)
@@ -353,13 +301,12 @@ def _streamed(
             yield replace(item, shown=item.shown.replace(str(copied), shown))
 
 
-def _facts(file: Path, kind: Kind, head: bytes, status: os.stat_result) -> dict[str, str]:
-    facts = {"time": str(status.st_mtime), "time_source": "mtime"}
+def _facts(file: Path, name: str, kind: Kind, changed: float) -> dict[str, str]:
+    """file: where the bytes are; name: what the file was called, which is no path of ours."""
+    facts = _moment(changed, "mtime")
     if kind == "log":
         facts |= _log_time(file)
-    facts |= _from_name(file.name)
-    facts |= _from_xattrs(file)
-    return facts
+    return facts | _from_name(name) | _from_xattrs(file)
 
 
 def _from_name(name: str) -> dict[str, str]:
@@ -367,8 +314,22 @@ def _from_name(name: str) -> dict[str, str]:
     match = _SYSTEMD.fullmatch(name)
     if match is None:
         return {}
-    digits = match["time"]
-    return {"time": str(int(digits) / (1e6 if len(digits) > 12 else 1)), "time_source": "name", "pid": match["pid"]}
+    return _moment(_seconds(match["time"]), "name") | {"pid": match["pid"]}
+
+
+_YEAR_9999 = 253_370_764_800.0
+
+
+def _moment(seconds: float, source: str) -> dict[str, str]:
+    """A time as facts; none where it is no time that a calendar has."""
+    return {"time": str(float(seconds)), "time_source": source} if 0 <= seconds < _YEAR_9999 else {}
+
+
+def _seconds(digits: str) -> float:
+    """Of seconds or microseconds since 1970; not a number where these are no digits of them."""
+    if re.fullmatch("[0-9]{1,16}", digits) is None:
+        return float("nan")
+    return int(digits) / (1e6 if len(digits) > 12 else 1)
 
 
 def _from_xattrs(file: Path) -> dict[str, str]:
@@ -381,8 +342,8 @@ def _from_xattrs(file: Path) -> dict[str, str]:
             name = attribute.removeprefix(_XATTR)
             if name == "hostname":
                 facts |= {"host": value, "attributed_by": "xattr"}
-            elif name == "timestamp" and value.isdigit():
-                facts |= {"time": str(int(value) / (1e6 if len(value) > 12 else 1)), "time_source": "xattr"}
+            elif name == "timestamp":
+                facts |= _moment(_seconds(value), "xattr")
             elif name in ("package_name", "package_version"):
                 facts[name] = value
     return facts
@@ -408,10 +369,10 @@ def _log_time(file: Path) -> dict[str, str]:
         if words[5:] in (["UTC"], ["GMT"]):
             import calendar
 
-            return {"time": str(float(calendar.timegm(stated))), "time_source": "log"}
-        return {"time": str(mktime(stated)), "time_source": "log"}
-    with suppress(ValueError, TypeError):
-        return {"time": str(parsedate_to_datetime(" ".join(words)).timestamp()), "time_source": "log"}
+            return _moment(calendar.timegm(stated), "log")
+        return _moment(mktime(stated), "log")
+    with suppress(ValueError, TypeError, OverflowError):
+        return _moment(parsedate_to_datetime(" ".join(words)).timestamp(), "log")
     return {}
 
 

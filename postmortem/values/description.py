@@ -99,8 +99,9 @@ class CallSite(msgspec.Struct, array_like=True, frozen=True):
 class Place(msgspec.Struct, array_like=True):
     """scopes: innermost inlined function first. low: the function's first address. language: DW_LANG_*.
 
-    bases: base types that expressions name, by their offset in the unit: (encoding, bytes). identities, names: offsets
-    of the function's DIE and its origins, and its linkage names. missing: why there is nothing to tell, in words.
+    bases: base types that expressions name, by their offset in the unit: (encoding, bytes). addresses: those that
+    expressions name by their number. identities, names: offsets of the function's DIE and its origins, and its linkage
+    names. missing: why there is nothing to tell, in words; passing: for want of a file that may be there another time.
     """
 
     scopes: tuple[Scope, ...] = ()
@@ -112,4 +113,6 @@ class Place(msgspec.Struct, array_like=True):
     bases: dict[int, tuple[int, int]] = {}
     identities: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
+    addresses: dict[int, int] = {}
     missing: str | None = None
+    passing: bool = False

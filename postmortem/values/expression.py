@@ -22,6 +22,8 @@ _CONSTANTS = {
     0x08: ("<B", 1), 0x09: ("<b", 1), 0x0A: ("<H", 2), 0x0B: ("<h", 2),
     0x0C: ("<I", 4), 0x0D: ("<i", 4), 0x0E: ("<Q", 8), 0x0F: ("<q", 8),
 }  # fmt: skip
+_ADDRESSES = (0xA1, 0xA2, 0xFB, 0xFC)
+"""DW_OP_addrx, DW_OP_constx and their GNU forerunners."""
 _ATE_FLOAT, _ATE_SIGNED, _ATE_SIGNED_CHAR = 4, 5, 6
 
 
@@ -55,9 +57,10 @@ class Number(NamedTuple):
 class Frame:
     """What an expression is evaluated against.
 
-    registers: by DWARF number, None where not known in this frame. bias: from link-time addresses to memory. tls:
-    the address of an offset in the module's TLS block. entry: the value that a register or a parameter's DIE had when
-    the function was called, by its caller. names: of the registers.
+    registers: by DWARF number, None where not known in this frame. bias: from link-time addresses to memory. addresses:
+    link-time ones, by the number that expressions name one with. tls: the address of an offset in the module's TLS
+    block. entry: the value that a register or a parameter's DIE had when the function was called, by its caller. names:
+    of the registers.
     """
 
     registers: list[int | None]
@@ -66,6 +69,7 @@ class Frame:
     bias: int = 0
     frame_base: bytes | None = None
     bases: dict[int, tuple[int, int]] = field(default_factory=dict)
+    addresses: dict[int, int] = field(default_factory=dict)
     tls: Callable[[int], int | None] | None = None
     entry: Callable[[int | None, int | None, bool], int] | None = None
     names: Sequence[str] = ()
@@ -231,6 +235,11 @@ class _Machine:
             self._push(opcode - 0x30)
         elif opcode == 0x03:  # DW_OP_addr
             self._push(self._fixed(8) + frame.bias)
+        elif opcode in _ADDRESSES:
+            address = frame.addresses.get(self._uleb())
+            if address is None:
+                raise Unavailable("the address that the expression names is not in .debug_addr")
+            self._push(address + (frame.bias if opcode in (0xA1, 0xFB) else 0))
         elif opcode in _CONSTANTS:
             layout, size = _CONSTANTS[opcode]
             self._push(struct.unpack_from(layout, self._code, self._at)[0])

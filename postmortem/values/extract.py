@@ -10,11 +10,15 @@ from elftools.dwarf.locationlists import BaseAddressEntry, LocationEntry, Locati
 from parsers.limits import LIMITS
 from postmortem.symbols.damage import DAMAGE
 from postmortem.values.description import CallParameter, CallSite, Member, Place, Scope, Type, Variable, Variant
+from postmortem.values.split import skeleton, split_locations, split_unit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from elftools.dwarf.compileunit import CompileUnit
     from elftools.dwarf.die import DIE
 
+    from postmortem.symbols.elffile import ElfFile
     from postmortem.values.deadline import Deadline
     from postmortem.values.description import Kind
     from postmortem.values.units import Units
@@ -44,10 +48,20 @@ _NAMED_SCOPES = ("DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_class_type
 class Extractor:
     """Descriptions of places in one file."""
 
-    def __init__(self, units: Units, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        units: Units,
+        deadline: Deadline,
+        split: Callable[[str, str], Iterable[ElfFile]] = lambda name, folder: (),
+        number: int = 0,
+    ) -> None:
+        """split: the files that may hold a unit that was split off. number: of such a unit, from 1."""
         self._units = units
         self._deadline = deadline
         self._parser = LocationParser(units.location_lists)
+        self._files = split
+        self._number = number
+        self._split: dict[int, tuple[Extractor, CompileUnit] | str] = {}
 
     def place(self, address: int, returning: int | None) -> Place:
         """What is known at a link-time address; returning: the return address, for a frame that made a call.
@@ -57,14 +71,26 @@ class Extractor:
         unit = self._units.unit_at(address)
         if unit is None:
             return Place(missing="no debug info covers this address")
-        top = unit.get_top_DIE()
-        dwo = _text(top, "DW_AT_dwo_name") or _text(top, "DW_AT_GNU_dwo_name")
-        if dwo is not None:
-            return Place(missing=f"its debug info is split off into {dwo}, which is not read")
+        kept = skeleton(unit)
+        if kept is None:
+            return self._described(unit, address, returning)
+        found = self._split.get(unit.cu_offset)
+        if found is None:
+            made = split_unit(kept, self._files(kept.name, kept.folder), self._units.content, self._deadline)
+            found = made if isinstance(made, str) else (self._of_split(made[0]), made[1])
+            self._split[unit.cu_offset] = found
+        if isinstance(found, str):
+            return Place(missing=found, passing=True)
+        return found[0]._described(found[1], address, returning)
+
+    def _of_split(self, units: Units) -> Extractor:
+        return Extractor(units, self._deadline, number=len(self._split) + 1)
+
+    def _described(self, unit: CompileUnit, address: int, returning: int | None) -> Place:
         function = self._units.function_at(unit, address)
         if function is None:
             return Place(missing="no debug info covers this address")
-        language = top.attributes.get("DW_AT_language")
+        language = unit.get_top_DIE().attributes.get("DW_AT_language")
         types = _Types(self._units, self._deadline)
         reader = _Reader(self, unit, types, address, returning)
         scopes = reader.scopes(function)
@@ -75,13 +101,19 @@ class Extractor:
             low=_low(self._units, function),
             language=language.value if language is not None and isinstance(language.value, int) else 0,
             call=reader.call,
-            identities=tuple(die.offset for die in origins if die.cu.dwarfinfo is self._units.dwarf),
+            identities=tuple(self.identity(die) for die in origins if die.cu.dwarfinfo is self._units.dwarf),
             names=tuple(name for die in origins for name in _linkage(die)),
         )
         types.fill()
         place.types = types.made
-        place.bases = self._bases(unit, place)
+        expressions = _expressions(place)
+        place.bases = self._bases(unit, expressions)
+        place.addresses = self._addresses(unit, expressions)
         return place
+
+    def identity(self, die: DIE) -> int:
+        """A number that no other DIE of the program has: its offset, above it that of the split unit that it is in."""
+        return self._number << 40 | die.offset
 
     def origins(self, die: DIE) -> list[DIE]:
         """The DIE and what it is an instance or the definition of."""
@@ -108,6 +140,8 @@ class Extractor:
             return bytes(attribute.value)
         if not LocationParser.attribute_has_location(attribute, die.cu["version"]):
             return None
+        if self._number and die.cu["version"] < 5:
+            return self._split_location(attribute.value, die, address)
         entries = self._parser.parse_from_attribute(attribute, die.cu["version"], die)
         if not isinstance(entries, list):
             return bytes(entries.loc_expr)
@@ -126,20 +160,37 @@ class Extractor:
                     return bytes(entry.loc_expr)
         return default
 
-    def _bases(self, unit: CompileUnit, place: Place) -> dict[int, tuple[int, int]]:
+    def _split_location(self, offset: int, die: DIE, address: int) -> bytes | None:
+        unit: Any = die.cu
+        low = unit.get_top_DIE().attributes["DW_AT_low_pc"].value
+        entries = split_locations(
+            self._units.content("loc") or b"", offset, lambda number: self._units.dwarf.get_addr(unit, number)
+        )
+        for start, end, expression, absolute in entries:
+            shift = 0 if absolute else low
+            if start + shift <= address < end + shift:
+                return expression
+        return None
+
+    def _bases(self, unit: CompileUnit, expressions: list[bytes]) -> dict[int, tuple[int, int]]:
         """Base types that expressions may name: those of the unit that typed operations refer to."""
-        expressions = [place.frame_base]
-        for scope in place.scopes:
-            expressions += [variable.location for variable in (*scope.parameters, *scope.variables)]
-        if place.call is not None:
-            expressions += [entry.value for entry in place.call.parameters]
         found: dict[int, tuple[int, int]] = {}
-        for offset in {offset for code in expressions if code for offset in _type_operands(code)}:
+        for offset in {offset for code in expressions for offset in _operands(code, _NAMES_TYPE)} - {0}:
             try:
                 die = unit.get_DIE_from_refaddr(unit.cu_offset + offset)
                 found[offset] = (_integer(die, "DW_AT_encoding") or 0, _integer(die, "DW_AT_byte_size") or 0)
             except DAMAGE:
                 continue  # an operand that only looked like one
+        return found
+
+    def _addresses(self, unit: CompileUnit, expressions: list[bytes]) -> dict[int, int]:
+        """Addresses that expressions may name by their number in .debug_addr."""
+        found: dict[int, int] = {}
+        for number in {number for code in expressions for number in _operands(code, _NAMES_ADDRESS)}:
+            try:
+                found[number] = self._units.dwarf.get_addr(unit, number)
+            except DAMAGE:
+                continue
         return found
 
 
@@ -291,7 +342,7 @@ class _Reader:
         names = () if origin is None else [name for item in self._extractor.origins(origin) for name in _linkage(item)]
         self.call = CallSite(
             tuple(entries),
-            None if origin is None else origin.offset,
+            None if origin is None else self._extractor.identity(origin),
             next(iter(names), None),
             _block(die, "DW_AT_call_target") or _block(die, "DW_AT_GNU_call_site_target"),
         )
@@ -561,20 +612,34 @@ def _constant_offset(expression: bytes) -> int | None:
     return uleb(expression, 1)[0]
 
 
-def _type_operands(code: bytes) -> list[int]:
-    """Offsets of base types that the typed operations of an expression may name: every byte that can be such an
-    operation is tried, since only a later look at the DIE tells."""
+def _expressions(place: Place) -> list[bytes]:
+    found = [place.frame_base]
+    for scope in place.scopes:
+        found += [variable.location for variable in (*scope.parameters, *scope.variables)]
+    if place.call is not None:
+        found += [place.call.target, *(entry.value for entry in place.call.parameters)]
+    return [code for code in found if code]
+
+
+_NAMES_TYPE = {0xA4: 0, 0xF4: 0, 0xA8: 0, 0xF7: 0, 0xA9: 0, 0xF9: 0, 0xA5: -1, 0xF5: -1, 0xA6: 1, 0xF6: 1}
+"""Operations that name a type, and what comes before its offset: bytes, or a number (-1)."""
+_NAMES_ADDRESS = {0xA1: 0, 0xFB: 0, 0xA2: 0, 0xFC: 0}
+"""DW_OP_addrx and _constx with their GNU forerunners."""
+
+
+def _operands(code: bytes, operations: dict[int, int]) -> list[int]:
+    """Operands of some operations of an expression: every byte that can be such an operation is tried, since only a
+    later look at what they name tells."""
     from postmortem.values.expression import Unavailable, uleb
 
     found = []
     for position, byte in enumerate(code[:-1]):
+        before = operations.get(byte)
+        if before is None:
+            continue
         try:
-            if byte in (0xA4, 0xF4, 0xA8, 0xF7, 0xA9, 0xF9):
-                found.append(uleb(code, position + 1)[0])
-            elif byte in (0xA5, 0xF5):
-                found.append(uleb(code, uleb(code, position + 1)[1])[0])
-            elif byte in (0xA6, 0xF6):
-                found.append(uleb(code, position + 2)[0])
+            start = position + 1 + before if before >= 0 else uleb(code, position + 1)[1]
+            found.append(uleb(code, start)[0])
         except (IndexError, Unavailable):
             continue
-    return [offset for offset in found if offset]
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from postmortem.values.store import Store
 from postmortem.values.text import Printer, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from parsers.elf.symbols import Sections
     from postmortem.machines.machine import Machine
@@ -51,6 +52,7 @@ class FrameValues:
         modules: ModuleMap,
         dwarf: Callable[[LoadedModule], DwarfFile | None],
         supplement: Callable[[DwarfFile, Sections], ElfFile | None],
+        split: Callable[[LoadedModule, DwarfFile, str, str], Iterable[ElfFile]],
         space: AddressSpace,
         symbol: Callable[[int], tuple[str, int, int] | None],
         address_of: Callable[[LoadedModule, str], int | None],
@@ -63,6 +65,7 @@ class FrameValues:
         self._modules = modules
         self._dwarf = dwarf
         self._supplement = supplement
+        self._split = split
         self._space = space
         self._symbol_at = symbol
         self._address_of = address_of
@@ -80,7 +83,8 @@ class FrameValues:
         """What could not be had and would matter."""
         found = [
             Problem(stage="values", where=path, what=f"no arguments and locals: {why}",
-                    hint="build with whole debug info (-g -gno-split-dwarf) to have them")
+                    hint="put its .dwp or .dwo files beside the program or into a --debug-dir" if ".dwo" in why
+                    else "build with whole debug info (-g) to have them")
             for path, why in list(self._missing)[:20]
         ]  # fmt: skip
         if self._expired:
@@ -188,7 +192,9 @@ class FrameValues:
         if module.start not in self._stores:
             dwarf = self._dwarf(module)
             self._stores[module.start] = (
-                None if dwarf is None else Store(dwarf, self._cache, self._deadline, self._supplement)
+                None
+                if dwarf is None
+                else Store(dwarf, self._cache, self._deadline, self._supplement, partial(self._split, module, dwarf))
             )
         return self._stores[module.start]
 
@@ -206,7 +212,7 @@ class FrameValues:
             return None
         place = store.place(lookup - module.bias, None if frame.interrupted else frame.pc - module.bias)
         if place.missing is not None:
-            if "split off" in place.missing or "damaged" in place.missing or "can't be read" in place.missing:
+            if place.passing or "damaged" in place.missing or "can't be read" in place.missing:
                 self._missing[module.path, place.missing] = None
             return None
         registers = list(frame.registers)
@@ -220,6 +226,7 @@ class FrameValues:
             bias=module.bias,
             frame_base=place.frame_base,
             bases=place.bases,
+            addresses=place.addresses,
             tls=lambda offset: self._tls(module, fs_base, offset),
             names=self._machine.names,
         )

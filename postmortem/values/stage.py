@@ -38,6 +38,7 @@ class Values:
             program.modules,
             symbols.dwarf,
             symbols.supplement,
+            symbols.split,
             program.memory,
             symbols.symbol_at,
             symbols.address_of,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from parsers.elf.sections import SHF_COMPRESSED, section_bytes
 from parsers.elf.symbols import Sections
+from parsers.errors import ParseError
 from parsers.limits import LIMITS
 from postmortem.values.description import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from parsers.elf.header import Buffer
     from postmortem.symbols.cache import Cache
     from postmortem.symbols.elffile import ElfFile
     from postmortem.symbols.symbolizer import DwarfFile
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from postmortem.values.extract import Extractor
 
 _KIND = "values"
-_VERSION = 3
+_VERSION = 4
 """Of what is stored; another one when the descriptions or what is read of DWARF change."""
 
 
@@ -40,12 +44,16 @@ class Store:
         cache: Cache,
         deadline: Deadline,
         supplement: Callable[[DwarfFile, Sections], ElfFile | None],
+        split: Callable[[str, str], Iterable[ElfFile]] = lambda name, folder: (),
     ) -> None:
-        """supplement: finds the file that .gnu_debugaltlink names."""
+        """supplement: finds the file that .gnu_debugaltlink names. split: the files that may hold a unit that was split
+        off, by the name and folder of its .dwo."""
         self._dwarf = dwarf
         self._cache = cache
         self._deadline = deadline
         self._supplement = supplement
+        self._split = split
+        self._inflated: dict[str, bytes] = {}
         self._key = dwarf.key
         self._held: dict[int, msgspec.Raw] | None = None
         self._decoded: dict[int, Place] = {}
@@ -84,7 +92,7 @@ class Store:
                 place = None
         if place is None:
             place = self._read(address, returning)
-            if self._broken is None:
+            if self._broken is None and not place.passing:
                 self._stored()[number] = msgspec.Raw(msgspec.msgpack.encode(place))
                 self._fresh = True
         self._decoded[number] = place
@@ -115,11 +123,28 @@ class Store:
         supplement = None
         other = self._supplement(dwarf, sections)
         if other is not None:
-            supplement = Units(other.sections, other.content, self._deadline)
-        return Extractor(Units(sections, dwarf.content, self._deadline, supplement), self._deadline)
+            supplement = Units(partial(_section, other.sections, other.content), self._deadline)
+        units = Units(lambda name: self._section(sections, name), self._deadline, supplement)
+        return Extractor(units, self._deadline, self._split)
+
+    def _section(self, sections: Sections, name: str) -> bytes | None:
+        """A section of the file, as a run that had no time to use it kept it, else from the file."""
+        header = sections.find(f".debug_{name}".encode())
+        packed = header is not None and header.flags & SHF_COMPRESSED
+        kept = self._cache.read(self._key, f"debug_{name}") if packed and self._key is not None else None
+        if kept is not None:
+            return bytes(kept)
+        data = _section(sections, self._dwarf.content, name)
+        if packed and data is not None and len(data) > LIMITS.section_kept:
+            self._inflated[name] = data
+        self._deadline.check()
+        return data
 
     def save(self) -> None:
-        """Keep what was read, the latest of it where it is much."""
+        """Keep what was read, the latest of it where it is much; what was decompressed, where nothing came of it."""
+        if not self._fresh and self._key is not None:
+            for name, data in self._inflated.items():
+                self._cache.write(self._key, f"debug_{name}", [data])
         if not self._fresh or self._key is None or self._held is None:
             return
         kept: dict[int, msgspec.Raw] = {}
@@ -131,3 +156,12 @@ class Store:
             kept[number] = raw
         data = msgspec.msgpack.encode(_Stored(_VERSION, dict(reversed(kept.items()))))
         self._cache.write(self._key, _KIND, [data])
+
+
+def _section(sections: Sections, content: Buffer, name: str) -> bytes | None:
+    header = sections.find(f".debug_{name}".encode())
+    if header is None:
+        return None
+    if header.size > LIMITS.debug_section_bytes:
+        raise ParseError(f".debug_{name}", header.offset, f"has {header.size} bytes")
+    return section_bytes(content, header, LIMITS.debug_section_bytes)

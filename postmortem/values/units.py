@@ -15,22 +15,22 @@ from elftools.common.exceptions import DWARFError
 from elftools.dwarf.dwarfinfo import DebugSectionDescriptor, DwarfConfig, DWARFInfo
 from elftools.dwarf.ranges import RangeEntry
 
-from parsers.elf.sections import section_bytes
-from parsers.errors import ParseError
 from parsers.limits import LIMITS
 from postmortem.symbols.damage import DAMAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from elftools.dwarf.compileunit import CompileUnit
     from elftools.dwarf.die import DIE
     from elftools.dwarf.typeunit import TypeUnit
 
-    from parsers.elf.symbols import Sections
+    from parsers.elf.header import Buffer
     from postmortem.values.deadline import Deadline
 
 _NAMES = (
-    "info", "aranges", "abbrev", "str", "loc", "ranges", "line", "addr", "str_offsets", "line_str", "loclists",
-    "rnglists", "types",
+    "info", "aranges", "abbrev", "str", "loc", "ranges", "addr", "str_offsets", "line_str", "loclists", "rnglists",
+    "types",
 )  # fmt: skip
 _ARANGE = struct.Struct("<QQ")
 _CONTAINERS = {"DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_class_type", "DW_TAG_union_type",
@@ -122,12 +122,15 @@ class Index:
 class Units:
     """The DWARF of one file. Raises one of DAMAGE where it is damaged, Expired when the time is up."""
 
-    def __init__(self, sections: Sections, data: Any, deadline: Deadline, supplement: Units | None = None) -> None:
+    def __init__(
+        self, section: Callable[[str], bytes | None], deadline: Deadline, supplement: Units | None = None
+    ) -> None:
+        """section: the content of a section by its name without .debug_, None where there is none."""
         self._deadline = deadline
         self._info = b""
         streams: dict[str, DebugSectionDescriptor | None] = {}
         for name in _NAMES:
-            content = _section(sections, data, name)
+            content = section(name)
             if name == "info":
                 self._info = content or b""
             streams[name] = (
@@ -142,7 +145,7 @@ class Units:
             config=DwarfConfig(little_endian=True, machine_arch="x64", default_address_size=8),
             debug_info_sec=streams["info"], debug_aranges_sec=None, debug_abbrev_sec=streams["abbrev"],
             debug_frame_sec=None, eh_frame_sec=None, debug_str_sec=streams["str"], debug_loc_sec=streams["loc"],
-            debug_ranges_sec=streams["ranges"], debug_line_sec=streams["line"], debug_pubtypes_sec=None,
+            debug_ranges_sec=streams["ranges"], debug_line_sec=None, debug_pubtypes_sec=None,
             debug_pubnames_sec=None, debug_addr_sec=streams["addr"], debug_str_offsets_sec=streams["str_offsets"],
             debug_line_str_sec=streams["line_str"], debug_loclists_sec=streams["loclists"],
             debug_rnglists_sec=streams["rnglists"], debug_sup_sec=None, gnu_debugaltlink_sec=None,
@@ -157,6 +160,17 @@ class Units:
         self._rest: list[tuple[int, int, int]] | None = None
         self.range_lists = self.dwarf.range_lists()
         self.location_lists = self.dwarf.location_lists()
+        self.split_ranges: int | None = None
+        """Of a unit that was split in the form of DWARF 4: what offsets into .debug_ranges are counted from."""
+
+    def content(self, name: str) -> bytes | None:
+        """A section, by its name without .debug_."""
+        found = self._streams[name]
+        return found.stream.getvalue() if found is not None and isinstance(found.stream, io.BytesIO) else None
+
+    def compile_units(self) -> Iterator[CompileUnit]:
+        """All units, in their order."""
+        return (self.dwarf.get_CU_at(offset) for offset in self._offsets)
 
     def unit_at(self, address: int) -> CompileUnit | None:
         """The unit whose code holds a link-time address."""
@@ -216,7 +230,10 @@ class Units:
             base = _base_address(die.cu)
             found = []
             unit: Any = die.cu
-            entries = self.range_lists.get_range_list_at_offset(attributes["DW_AT_ranges"].value, unit)
+            offset = attributes["DW_AT_ranges"].value
+            if self.split_ranges is not None and unit.header["version"] < 5:
+                offset += self.split_ranges
+            entries = self.range_lists.get_range_list_at_offset(offset, unit)
             for entry in entries[: LIMITS.die_ranges]:
                 if not isinstance(entry, RangeEntry):
                     base = entry.base_address
@@ -280,7 +297,7 @@ class Units:
             code = info[position]
             position += 1
             if code & 0x80:
-                code, position = _uleb(info, position - 1)
+                code, position = leb128(info, position - 1)
             if code == 0:
                 start, named = open_scopes.pop()
                 if named:
@@ -330,15 +347,6 @@ class Units:
                     raise DWARFError(f"DIEs nest deeper than {LIMITS.die_depth}")
                 open_scopes.append((offset, shape.tag in _CONTAINERS))
         return Index(functions, ranged, containers)
-
-
-def _section(sections: Sections, data: Any, name: str) -> bytes | None:
-    header = sections.find(f".debug_{name}".encode())
-    if header is None:
-        return None
-    if header.size > LIMITS.debug_section_bytes:
-        raise ParseError(f".debug_{name}", header.offset, f"has {header.size} bytes")
-    return section_bytes(data, header, LIMITS.debug_section_bytes)
 
 
 def _unit_offsets(info: bytes) -> list[int]:
@@ -395,7 +403,8 @@ def _shape(declaration: Any, wide: int) -> _Shape:
     return _Shape(tag, declaration.has_children(), whole, forms)
 
 
-def _uleb(data: bytes, position: int) -> tuple[int, int]:
+def leb128(data: Buffer, position: int) -> tuple[int, int]:
+    """(unsigned LEB128, position after it)."""
     result = shift = 0
     while True:
         byte = data[position]
@@ -414,7 +423,7 @@ def _operand(data: bytes, position: int, form: str) -> tuple[int, int]:
         return int.from_bytes(data[position : position + size], "little"), position + size
     if form == "DW_FORM_implicit_const":
         raise DWARFError("a range by DW_FORM_implicit_const")
-    return _uleb(data, position)
+    return leb128(data, position)
 
 
 def _skip(data: bytes, position: int, form: str, wide: int) -> int:
@@ -424,7 +433,7 @@ def _skip(data: bytes, position: int, form: str, wide: int) -> int:
     if form in _OFFSET_FORMS:
         return position + wide
     if form == "DW_FORM_exprloc" or form == "DW_FORM_block":
-        length, position = _uleb(data, position)
+        length, position = leb128(data, position)
         return position + length
     if form in _LEB_FORMS:
         while data[position] & 0x80:

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,15 @@ def test_full_disks() -> None:
 @pytest.mark.parametrize(("kind", "way"), [("link", "beside"), ("dangling", "file"), ("pipe", "beside")])
 def test_planted_names(kind: str, way: str, tmp_path: Path) -> None:
     hardship.plant(tmp_path, kind, "core.postmortem.html", "html", way)
+
+
+def test_a_link_planted_in_shared_memory_is_not_followed() -> None:
+    """/dev/shm is below /dev, but everybody may plant there."""
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK):
+        pytest.skip("no /dev/shm here")
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        assert hardship.plant(Path(folder), "link", "core.postmortem.html", "html", "file") == "refused"
 
 
 @pytest.mark.corpus

@@ -1,6 +1,6 @@
 """Runs under hardship: interrupted, on a full disk, among planted names, with files cut while they are read.
 
-A short run of each is a test (test_hardship.py); a long one:
+A short run of each is a test (tests/postmortem/cli/test_output.py); a long one:
 
     python -m tests.postmortem.guard.hardship interruptions 100
     python -m tests.postmortem.guard.hardship full-disks 50          (as root: mounts small tmpfs)
@@ -286,7 +286,7 @@ def main(arguments: list[str]) -> None:
     """What the module's docstring says."""
     what, count = arguments[0], int(arguments[1]) if len(arguments) > 1 else 10
     if what == "cuts":
-        core, executable = (Path(path) for path in arguments[2:4])
+        core, executable = [*map(Path, arguments[2:4]), None, None][:2]
         for victim in ("core", "module", "debug"):
             _say(victim, dict(cuts(count, victim, core, executable)))
     elif what == "planted":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from tests.postmortem import corpus
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.corpus, pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")]
+pytestmark = pytest.mark.needs("strace")
 
 _OPEN = re.compile(r'(?:openat2?|open|creat)\((?:AT_FDCWD, |[0-9]+, )?"((?:[^"\\]|\\.)*)", ([^)]*)\) += +(-?[0-9]+)')
 # What the interpreter, its libraries and libc read of themselves.

@@ -87,6 +87,15 @@ TEXTS = (
     ("conn = psycopg2.connect(host='h', user='u', password='zeppelin')","zeppelin"),("private static final String API_SECRET = \"zeppelin\";","zeppelin"),("--data '{\"secret\":\"zeppelin\"}'","zeppelin"),
     ("bearerToken=zeppelin","zeppelin"),("x-goog-api-key: zeppelin","zeppelin"),("Api-Token zeppelin77","zeppelin77"),("TWILIO_AUTH_TOKEN zeppelin77x","zeppelin77x"),("sessionid=zeppelin77","zeppelin77"),
     ("uid=5;sid=a8f7d6e5c4b3","a8f7d6"),("passcode 493021","493021"),("your OTP is 493021","493021"),("verification code: 493021","493021"),
+    # As debuggers write strings: the letter of an escape stands before the name.
+    ('"POST /x HTTP/1.1\\r\\nX-Auth-Token: ' + HEX + '\\r\\nC"...', HEX), ('{"a", "PASS ' + PLAIN + '\\r\\n"}', PLAIN),
+    ('{"a", "AUTH ' + HEX + '\\r\\n"}', HEX), ('"USER bob\\r\\nPASS ' + PLAIN + '\\r\\n"', PLAIN), ('"a\\nsecret=' + PLAIN + '"', PLAIN),
+    ('"a\\tpwd=' + PLAIN + '"', PLAIN), ('"a\\nghp_' + "A1b2C3d4E5fA1b2C3d4E5fA1b2C3d4E5f1234" + '"', "A1b2C3d4E5f"), ('"a\\nAKIA' + 'IOSFODNN7EXAMPLE"', "IOSFODNN7EXAMPLE"),
+    ('"a\\nBearer abcdef123456"', "abcdef123456"), ('"x\\npassword is Hunter2a"', "Hunter2a"), ("HKLM\\\\token=zeppelin12", "zeppelin12"),
+    ('"*2\\r\\n$4\\r\\nAUTH\\r\\n$9\\r\\n' + PLAIN + '\\r\\n"', PLAIN), ("*3\r\n$4\r\nAUTH\r\n$3\r\nbob\r\n$9\r\n" + PLAIN + "\r\n", PLAIN),
+    ("user:" + PLAIN + "@tcp(127.0.0.1:3306)/app", PLAIN), ("root:" + PLAIN + "@/app?parseTime=true", PLAIN), ("root:" + PLAIN + "@unix(/run/db.sock)/a", PLAIN),
+    ("credentials: bob / " + PLAIN, PLAIN), ("key pair AKIA" + "IOSFODNN7EXAMPL3 / " + B64[:40], B64[:40]),
+    ("--rootpw=" + PLAIN, PLAIN), ("ldap.bindpwd=" + PLAIN, PLAIN),
 )  # fmt: skip
 """(running text, the secret in it)."""
 
@@ -118,6 +127,7 @@ ARGUMENTS = (
     (("app", '{"token": "' + PLAIN + '"}'), PLAIN),
     (("app", "-Xmx1g", "--client-secret", PLAIN), PLAIN),
     (("java", "-javaagent:a.jar=key=" + HEX), HEX),
+    (("app", "--rootpw", PLAIN), PLAIN),
 )
 """(arguments, the secret among them)."""
 
@@ -139,7 +149,7 @@ ORDINARY = (
     "com.example.Token.parse(Token.java:45)", "com.example.PasswordEncoder: encoding", "at app.Secret.run(Secret.java:12)",
     "std::map<Key, Value>::at: key not found", "Token::parse (12 bytes)", "key: name, value: 3", "sort key=id",
     "session: closed", "author=bob", "monkey=1", "stack cookie 0x7ffd12345678", "  Array cookie:            ac", "cookie=0x7ffd12345678", "max_tokens=4096",
-    "http://host:8080/a@b", "git@host:repo.git", "mailto:bob@example.com", "memcpy@GLIBC_2.14", "ssh://git@host/x",
+    "http://host:8080/a@b", "git@host:repo.git", "mailto:bob@example.com", "lib.so:foo@plt(x)", "C:\\new\\runtime=1", "cd oldpwd=here", "login page / settings", "credentials: user / password", "memcpy@GLIBC_2.14", "ssh://git@host/x",
     "https://host/path?page=2&sort=name", "signal 11 (SIGSEGV), code 1 (SEGV_MAPERR)", "Compiled method (c1) a.Token::next",
     "assertion failed: key != nullptr", "pthread_key_create", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     "build-id 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", "uuid 123e4567-e89b-12d3-a456-426614174000",

@@ -99,6 +99,18 @@ def test_what_is_a_secret_in_one_place_is_masked_in_all() -> None:
     assert masked.redacted == {"name": 2, "repeated": 4}
 
 
+def test_a_line_of_a_key_is_masked_where_it_stands_alone() -> None:
+    """A register may point into the middle of it."""
+    lines = ("40rIQ/Yg898aq5aUJt5+s4CTe/mZN4tNk+cP0JaR6UfbF8u6e9sKp1XvQTBb11bw", "nTkAyRKrZK433cTNg59zqJXcLi3CfU2I")
+    key = "\\n".join(("-----BEGIN RSA " + "PRIVATE KEY-----", *lines, "-----END RSA " + "PRIVATE KEY-----"))
+    report = msgspec.structs.replace(
+        build.minimal(),
+        process=Process(environment={"PEM": key, "NOTE": f"heap, {lines[1]}", "CUT": f"heap, {lines[0][20:]}"}),
+    )
+    masked = redact(report).process.environment
+    assert masked["NOTE"] == masked["CUT"] == f"heap, {MASK}"
+
+
 def test_a_password_that_is_the_name_of_something_is_not_looked_for() -> None:
     report = msgspec.structs.replace(
         build.minimal(),
