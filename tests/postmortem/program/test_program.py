@@ -127,12 +127,17 @@ def test_two_loads_of_one_file_are_two_modules(tmp_path: Path) -> None:
     with program(built, tmp_path, SearchPath(sysroot=tmp_path / "root")) as made:
         assert [(module.start, module.bias) for module in made.modules.modules] == [(BASE, BASE), (second, second)]
         assert made.memory.read(second + 0x1000, 4) == b"\x11" * 4
+    # Of the second load only the headers are left.
+    built.notes.clear()
+    built.thread(1).files(*rows()[:1], *rows(base=second)[:1])
+    with program(built, tmp_path, SearchPath(sysroot=tmp_path / "root")) as made:
+        assert [module.start for module in made.modules.modules] == [BASE, second]
 
 
 def test_code_is_what_the_core_says_else_the_module(tmp_path: Path) -> None:
     built = builder(image())
-    # gdb's gcore leaves out what was never written: the code's segment is not in the core.
-    del built.segments[1]
+    # gdb's gcore leaves out what was never written; here the data, too, is not in the core.
+    del built.segments[1:]
     place(tmp_path / "root", image())
     with program(built, tmp_path, SearchPath(sysroot=tmp_path / "root")) as made:
         found = {at: made.is_code(BASE + at) for at in (0, 0xFFF, 0x1000, 0x1FFF, 0x2000, 0x2FFF, 0x3000)}
