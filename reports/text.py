@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-from postmortem.model.queries.crash import size_text
-from postmortem.model.queries.files import file_name
-
 # Control characters, soft hyphen, bidirectional controls, zero-width characters, line and paragraph
 # separators, lone surrogates, interlinear marks, tags and the noncharacters of the basic plane: they hide,
 # reorder or break what a reader sees. Written as codes so that this file itself can't be misread.
@@ -50,6 +47,9 @@ def visible_lines(text: str, lines: int = 60) -> str:
 
 def size(count: int | None) -> str:
     """Bytes in words: "1.5 GiB"."""
+    # Not at the top: the command line needs `visible` alone, in a process that has not loaded the model.
+    from postmortem.model.queries.crash import size_text
+
     return "unknown" if count is None else size_text(count)
 
 
@@ -70,4 +70,6 @@ def seconds(value: float) -> str:
 
 def base_name(path: str) -> str:
     """The last part of a path, without the kernel's " (deleted)"."""
+    from postmortem.model.queries.files import file_name
+
     return file_name(path.rstrip("/")) or path

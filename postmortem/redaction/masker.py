@@ -20,6 +20,9 @@ running text, or the value of something with the name of a secret."""
 
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
 _LINE_END = re.compile(r"(?:\s|\\[nr])+")
+_PIECE_OF_KEY = re.compile(
+    r"(?<![A-Za-z0-9+/._-])(?=[a-z0-9+/]*[A-Z])(?=[A-Z0-9+/]*[a-z])(?=[A-Za-z+/]*[0-9])[A-Za-z0-9+/]{24,}={0,2}(?![A-Za-z0-9+/._-])"
+)
 _MOST_KNOWN, _MOST_LINES = 512, 64
 _SEED = 8
 _LONGEST = 1 << 16
@@ -38,6 +41,8 @@ class Masker:
         self._parts: tuple[str, ...] = ()
         self._hints: tuple[str, ...] = text.HINTS
         self._plain: set[str] = set()
+        self._of_keys = False
+        """Whether there is a private key: then base64 that stands alone may be a part of it."""
 
     def expect(self, texts: Sequence[str]) -> None:
         """The texts to come: what none of them can hold is not looked for in each."""
@@ -59,6 +64,7 @@ class Masker:
         """Count a secret, remember it, give the mask. Without a kind it is only remembered."""
         if kind:
             self._counts[kind] += 1
+        self._of_keys = self._of_keys or kind == tokens.PRIVATE_KEY
         bare = value.strip("\"'` ")
         if worth_looking_for(bare):
             self._known.add(bare)
@@ -179,7 +185,13 @@ class Masker:
             self._counts["repeated"] += 1
             return MASK
 
+        def piece(match: re.Match[str]) -> str:
+            found = match.group()
+            return repeated() if looks_random(found) and not is_place(found) else found
+
         def change(value: str, context: Context) -> tuple[str, Counter[str]]:
+            if self._of_keys and context == "text":
+                value = _PIECE_OF_KEY.sub(piece, value)
             for secret in long if len(value) > _LONG else ():
                 if secret in value:
                     self._counts["repeated"] += value.count(secret)

@@ -29,7 +29,8 @@ class Token(NamedTuple):
     shortest: int = SHORTEST
 
 
-_T, _K, _H = "token", "private key", "password hash"
+PRIVATE_KEY = "private key"
+_T, _K, _H = "token", PRIVATE_KEY, "password hash"
 
 TOKENS = (
     Token(_K, "PEM private keys, whole or cut", ("PRIVATE KEY",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,17 @@ def split_files(
     for program in programs:
         packed = program.with_name(program.name.removesuffix(".debug") + ".dwp")
         paths += [packed, program.with_name(program.name + ".dwp"), *(place / packed.name for place in debug_dirs)]
+    if not name.endswith(".dwo"):
+        name = ""  # as no compiler calls it: nothing is opened by it
     named = Path(folder, name)
-    if named.is_absolute():
+    if named.is_absolute() and name:
         paths.append(named if sysroot is None else sysroot / named.relative_to("/"))
     for place in [program.parent for program in programs] + list(debug_dirs):
-        # Where what was built was moved to: with its folders, or without.
-        paths += [place / named.name] if Path(name).is_absolute() else [place / name, place / named.name]
+        # Where what was built was moved to: with its folders, or without; never above the place.
+        within = Path(os.path.normpath(place / name))
+        if name and not Path(name).is_absolute() and within.is_relative_to(os.path.normpath(place)):
+            paths.append(within)
+        paths += [place / named.name] if name else []
     for path in dict.fromkeys(paths):
         found = open_elf(path, sysroot)
         if isinstance(found, ElfFile):

@@ -97,7 +97,7 @@ class Symbolication:
         """The file that dwz moved a part of this one's DWARF to, if it did and the file is there."""
         from postmortem.symbols.supplement import find_supplement
 
-        return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs)
+        return find_supplement(dwarf.path, dwarf.content, sections, self._debug_dirs, self._search.sysroot)
 
     def split(self, module: LoadedModule, dwarf: DwarfFile, name: str, folder: str) -> Iterator[ElfFile]:
         """The files that may hold a unit that was split off this module's DWARF, by the name and folder of its .dwo."""

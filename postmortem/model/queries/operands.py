@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.registers import STACK_POINTERS
 
 if TYPE_CHECKING:
@@ -13,6 +15,14 @@ if TYPE_CHECKING:
 _FRAME_POINTERS = ("rbp", "x29", "fp")
 _LOST = ("no-rule", "unreadable")
 _ADDRESSES = 1 << 64
+_INNERMOST = 4
+_PRINTF = re.compile(r"_*(?:IO_)?v?\w*printf\w*")
+_LIBC_STRING = re.compile(r"__(?:str|mem|wcs)\w+_(?:sse|avx|evex|generic)")
+_HALF = (1 << 32) - 1
+_EXTENDED = _ADDRESSES - (1 << 31)
+"""From here on: a negative number of 32 bits, extended to 64."""
+_LOWEST_HALF = 1 << 20
+_BY_CHANCE = 1 << 26
 
 
 def remark(report: Report) -> str:
@@ -24,6 +34,9 @@ def remark(report: Report) -> str:
         return ": the stack pointer itself is in no mapping"
     if _is_frame_pointer_bad(report, operand):
         return f": the frame pointer {operand.base} is not in the stack"
+    half = halved(report, operand)
+    if half is not None and half[0] >= _EXTENDED:
+        return f": {operand.base} held a pointer that had lost its upper 32 bits"
     bad = _index(report, operand)
     return f": the index {bad[0]} = {bad[1]:#x} leads out of the memory at {bad[2]}" if bad is not None else ""
 
@@ -35,14 +48,30 @@ def sentence(report: Report) -> str | None:
         return None
     if operand.base in STACK_POINTERS and _outside(report, operand.base_value):
         return (
-            "The stack pointer itself is in no mapping: the thread was switched to a stack that is not there any more"
-            " (of a coroutine that was freed), or the stack pointer was loaded from damaged memory."
+            "The stack pointer itself is in no mapping: a local array or alloca of this function is larger than the"
+            " stack, the thread was switched to a stack that is not there any more (of a coroutine that was freed), or"
+            " the stack pointer was loaded from damaged memory."
+        )
+    conversion = printing(report)
+    if conversion is not None:
+        return (
+            f"A function of the printf family was at {conversion}: the argument does not fit the conversion, it is"
+            " missing, or text from outside was the format."
         )
     if _is_frame_pointer_bad(report, operand):
         return (
             f"The function reaches its variables through {operand.base}, which does not point into its stack: the frame"
             " pointer that it had saved was overwritten, most often by a function called last that wrote past the"
             " end of a local array."
+        )
+    half = halved(report, operand)
+    if half is not None:
+        value, whole = half
+        how = "with its upper half filled from bit 31" if value >= _EXTENDED else "with an upper half of zeros"
+        return (
+            f"{value:#x} is the lower half of {whole:#x}, an address in memory of the process, {how}: most likely a"
+            " pointer that went through a type of 32 bits, as the result of a function that was called without a"
+            " prototype or a cast to int."
         )
     bad = _index(report, operand)
     if bad is None:
@@ -88,6 +117,39 @@ def _index(report: Report, operand: Operand) -> tuple[str, int, str, int] | None
         return None
     index, value, base, _, scale = good[0]
     return index, int(value) - _ADDRESSES if value >> 63 else int(value), base, scale
+
+
+def printing(report: Report) -> str | None:
+    """The conversion whose argument a function of the printf family followed when it faulted."""
+    inner = views.crashing_frames(report)[:_INNERMOST]
+    names = [plain(frame.function or "") for frame in inner if frame.trust != "scan"]
+    if not names or not any(_PRINTF.fullmatch(name) for name in names):
+        return None
+    if names[0].startswith(("str", "mem", "wcs")) or _LIBC_STRING.match(names[0]):
+        return "a string (%s)" if views.access_word(report) == "read" else None
+    return "%n" if views.access_word(report) == "write" and _PRINTF.fullmatch(names[0]) else None
+
+
+def halved(report: Report, operand: Operand) -> tuple[int, int] | None:
+    """(base register's value, the address) where the value is an address that lost its upper 32 bits.
+
+    Half a word of zeros meets an address by chance in a process that uses much memory: at most 64 MiB may match.
+    """
+    value = operand.base_value
+    if value is None or operand.index is not None or not (value >= _EXTENDED or _LOWEST_HALF <= value <= _HALF):
+        return None
+    if views.mapping_at(report, value) is not None:
+        return None
+    low = value & _HALF
+    matching = [m for m in report.mappings if m.permissions.startswith("rw") and m.start > _HALF]
+    if sum(m.end - m.start for m in matching) > _BY_CHANCE:
+        return None
+    for mapping in matching:
+        whole = mapping.start - (mapping.start & _HALF) + low
+        whole += 0 if whole >= mapping.start else _HALF + 1
+        if whole < mapping.end:
+            return int(value), whole
+    return None
 
 
 def _is_data(report: Report, value: int) -> bool:

@@ -12,13 +12,11 @@ What to do: look at who produces the pointer; -fsanitize=null names the expressi
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import pointers
-from postmortem.model.queries.names import plain
+from postmortem.model.queries import operands, pointers
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.variables import variable_path
 from postmortem.rules.rule import Rule
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 FARTHEST_MEMBER = 0xFFF
 """Members lie this far from the start of an object as a rule; a base register beyond held a number of its own."""
-_PRINTF = re.compile(r"_*(?:IO_)?v?\w*printf\w*")
 
 RIVALS = (
     "A small number that was taken for a pointer: an index, a handle, an error code.",
@@ -70,11 +67,15 @@ def check(report: Report) -> Iterator[Finding]:
     at = "at address 0" if address == 0 else f"at offset {address:#x}"
     title = f"Null pointer {access} {at}{views.at_fault(report)}{named}"
     number = found[1].base_value if found is not None else None
-    if number and (number > FARTHEST_MEMBER or _printing(report)):
+    conversion = operands.printing(report)
+    if number and (number > FARTHEST_MEMBER or conversion is not None):
         deed = {"read": "Read", "write": "Write"}.get(access, "Access")
         title = f"{deed} through {number:#x}, a small number in a pointer's place,{views.at_fault(report)}"
-    if number and _printing(report):
-        reading += " A function of the printf family was at a string: the argument of its %s is not one."
+    if conversion is not None:
+        reading += (
+            f" A function of the printf family was at {conversion}: the argument does not fit the conversion, or text"
+            " from outside was the format."
+        )
     where = views.inside(report)
     operand = f"crash.operands[{found[0]}]" if found else "crash.operands[0]"
     yield Finding(
@@ -108,13 +109,6 @@ def check(report: Report) -> Iterator[Finding]:
             "Rebuild with -fsanitize=null,address -g and run the same input: it names the expression.",
         ),
     )
-
-
-def _printing(report: Report) -> bool:
-    """A string function of libc works for one of the printf family."""
-    inner = views.crashing_frames(report)[:4]
-    names = [plain(frame.function or "") for frame in inner if frame.trust != "scan"]
-    return bool(names) and names[0].startswith(("str", "mem", "wcs")) and any(_PRINTF.fullmatch(n) for n in names[1:])
 
 
 def _reading(report: Report, operand: Operand | None, address: int) -> tuple[Confidence, str]:

@@ -32,6 +32,8 @@ NEAR = 1 << 16
 """Bytes between stack pointer and fault address that one frame may span."""
 LARGEST_JUMP = 1 << 30
 """Bytes below the stack to which one alloca or local array may throw the stack pointer."""
+LARGEST_FRAME = 1 << 33
+"""The same where the frames above lie in the stack still: a length of 32 bits may be as wrong as it can."""
 LARGEST_GUARD = 1 << 20
 
 
@@ -153,7 +155,7 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
     callers = _stack_of_callers(report, thread)
     if callers is not None and not callers.start - LARGEST_GUARD <= sp < callers.end:
         # One frame threw the stack pointer past whatever lies below the stack: guards, arenas, other mappings.
-        return (_FAR, callers.end - callers.start) if 0 < callers.start - sp <= LARGEST_JUMP else None
+        return (_FAR, callers.end - callers.start) if 0 < callers.start - sp <= LARGEST_FRAME else None
     if mapped is not None and above.start == mapped[1].end:
         return _GUARD, above.end - above.start
     if "stack" in (above.kind or above.path or "") and above.start - sp <= LARGEST_JUMP:

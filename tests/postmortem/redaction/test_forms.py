@@ -111,6 +111,15 @@ def test_a_line_of_a_key_is_masked_where_it_stands_alone() -> None:
     assert masked["NOTE"] == masked["CUT"] == f"heap, {MASK}"
 
 
+def test_base64_that_stands_alone_may_be_a_part_of_a_key_that_is_there() -> None:
+    piece = 'heap, "dYf5WFO/0MobLYaLppEAJDgtzDywb1Fp"'
+    names = {"CLASS": "com/example/shop/CheckoutService", "PATH": "/usr/lib/X11/R6/someLongerName2", "PIECE": piece}
+    cut = "-----BEGIN RSA " + "PRIVATE KEY-----\\n40rIQ/Yg898aq5aUJt5"
+    with_key = redact(_with(Process(environment={**names, "TEXT": cut}))).process.environment
+    assert with_key == {**names, "PIECE": f'heap, "{MASK}"', "TEXT": MASK}
+    assert redact(_with(Process(environment=names))).process.environment == names
+
+
 def test_a_password_that_is_the_name_of_something_is_not_looked_for() -> None:
     report = msgspec.structs.replace(
         build.minimal(),

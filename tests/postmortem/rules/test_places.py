@@ -47,6 +47,26 @@ def test_a_guard_without_a_mapping_of_its_own(sp: int, rule: str) -> None:
     assert ("made a guard" in found.verdict.summary) == (rule == "unmapped-address")
 
 
+def test_a_pointer_that_went_through_an_int_is_told_from_other_far_addresses() -> None:
+    high = Mapping(start=Address(0x7F00E9BF4000), end=Address(0x7F00E9BF6000), permissions="rw-p")
+
+    def told(value: int, *mappings: Mapping) -> str:
+        inner = operand(value + 0x18, base="rax", base_value=value, displacement=0x18)
+        report = crashed(11, 1, address=value + 0x18, operands=(inner,), mappings=(*MAPPINGS, *mappings))
+        found = findings(report, "unmapped-address")[0]
+        return f"{found.title} {found.explanation}"
+
+    lost = "rax held a pointer that had lost its upper 32 bits"
+    assert lost in told(0xFFFFFFFFE9BF4010, high)
+    assert "0x7f00e9bf4010" in told(0xFFFFFFFFE9BF4010, high)
+    assert lost not in told(0xFFFFFFFFE9BF4010) and lost not in told(0xFFFFFFFFE9BF8010, high)
+    # Zeros in the upper half may be a small number: the title does not say so.
+    zeros = told(0xE9BF4010, high)
+    assert lost not in zeros and "0x7f00e9bf4010" in zeros
+    large = Mapping(start=Address(0x7F0000000000), end=Address(0x7F00E0000000), permissions="rw-p")
+    assert "lower half" not in told(0xE9BF4010, high, large)
+
+
 def test_generated_code_is_the_place_and_not_its_caller() -> None:
     pc = Address(JIT.start + 4)
     inner = frame(None, module=None, pc=pc, trust="context")

@@ -6,13 +6,16 @@ import itertools
 import re
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from parsers.elf import header as elf
 from postmortem.machines.x86_64 import instruction, steps
 from postmortem.program.memory import AddressSpace, Piece
+
+if TYPE_CHECKING:
+    from postmortem.machines.machine import Decoded
 
 _LIBRARIES = ("libc.so.6", "libstdc++.so.6")
 _FOLDERS = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64")
@@ -119,7 +122,7 @@ def _expected(line: _Line) -> int | None:
     return (total + (_REGISTERS[segment[1:3] + "_base"] if segment else 0)) & _MASK
 
 
-def _decoded(sample: _Sample, line: _Line) -> instruction.Decoded | None:
+def _decoded(sample: _Sample, line: _Line) -> Decoded | None:
     return instruction.decode(sample.space, line.address, _REGISTERS, lambda address: True)
 
 
@@ -278,7 +281,7 @@ def test_jumps_pushes_and_others_are_no_calls(code: str) -> None:
     assert instruction.call_before(space, 0x1000 + len(data)) is None
 
 
-def _one(code: str, stack: bytes = b"", **registers: int) -> instruction.Decoded:
+def _one(code: str, stack: bytes = b"", **registers: int) -> Decoded:
     data = bytes.fromhex(code)
     pieces = [Piece(0x1000, 0x1000 + len(data), data, 0), Piece(0x8000, 0x8000 + len(stack), stack, 0)]
     decoded = instruction.decode(AddressSpace(pieces), 0x1000, registers, lambda address: 0x8000 <= address < 0x9000)
