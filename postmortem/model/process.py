@@ -123,7 +123,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     operand_values: dict[str, int] = {}
     """Values of register and memory source operands that a rule needs (divisor, dividend)."""
     operand_sources: dict[str, str] = {}
-    """Where these came from, in the program's own words: divisor: count."""
+    """Where these came from, in the program's own words: divisor: count; callee: ops->close, the pointer that a call
+    to where no code is went through."""
     disassembly: tuple[tuple[Address, str], ...] = ()
     registers: tuple[RegisterNote, ...] = ()
     trap_number: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from parsers.elf.symbols import Sections
-    from postmortem.machines.machine import Machine
+    from postmortem.machines.machine import Machine, Step
     from postmortem.model import Crash
     from postmortem.model import Frame as NamedFrame
     from postmortem.program.memory import AddressSpace
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _Generated = Sequence[tuple[tuple[Value, ...], tuple[Value, ...]]]
 """Arguments and locals of each function of an activation, as a runtime knows them."""
+_LONGEST_CALL = 8
+"""Bytes of a call through memory: REX, opcode, ModR/M, SIB, displacement."""
 _CALLS_BACK = 8
 """How many callers an entry value may be followed through."""
 
@@ -139,7 +142,15 @@ class FrameValues:
 
     def explained(self, crash: Crash, walk: Walk, first: int, fs_base: int) -> Crash:
         """The fault with its operands in the program's own words. first: the activation of the fault."""
-        if self._expired or crash.pc is None or not (crash.operands or crash.operand_values):
+        if self._expired or crash.pc is None:
+            return crash
+        if crash.call_site is not None:
+            try:
+                called = self._called(crash, walk.frames, first, fs_base)
+            except Expired:
+                return crash
+            return crash if called is None else msgspec.structs.replace(crash, operand_sources={"callee": called})
+        if not (crash.operands or crash.operand_values):
             return crash
         try:
             activation = self._activation(walk.frames, first, fs_base, 0)
@@ -151,16 +162,7 @@ class FrameValues:
         steps = self._machine.steps_before(self._space, crash.pc - symbol[1], symbol[2], crash.pc)
         if steps is None:
             return crash
-        place = activation.place
-        origins = Origins(
-            _variables(place),
-            self._printer(activation),
-            activation.frame,
-            steps,
-            self._symbol_at,
-            self._machine,
-            lambda address: self._variables_at(activation, address),
-        )
+        origins = self._origins(activation, steps)
         operands = tuple(
             msgspec.structs.replace(
                 operand,
@@ -180,6 +182,42 @@ class FrameValues:
             if found is not None:
                 sources["divisor"] = found
         return msgspec.structs.replace(crash, operands=operands, operand_sources=sources)
+
+    def _called(self, crash: Crash, raw: Sequence[RawFrame], first: int, fs_base: int) -> str | None:
+        """The pointer that a call to where no code is went through."""
+        at = int((crash.call_site or "").partition(":")[0], 16)
+        held = raw[first].registers
+        caller = None if held is None else self._activation(raw, first + 1, fs_base, 0)
+        symbol = self._symbol_at(at)
+        if held is None or caller is None or symbol is None or not at < raw[first + 1].pc <= at + _LONGEST_CALL:
+            return None
+        # Nothing ran since the call: all registers are as it found them, but for the return address on the stack.
+        registers = list(held)
+        registers[self._machine.sp] = raw[first + 1].sp
+        named = {name: value for name, value in zip(self._machine.names, registers, strict=False) if value is not None}
+        decoded = self._machine.decode(self._space, at, named, lambda address: True)
+        steps = self._machine.steps_before(self._space, at - symbol[1], symbol[2], at)
+        if decoded is None or decoded.target != crash.pc or steps is None:
+            return None
+        caller = caller._replace(frame=dataclasses.replace(caller.frame, registers=registers))
+        origins = self._origins(caller, steps)
+        operand = next((item for item in decoded.operands if item.access == "read"), None)
+        if operand is None:
+            return origins.register(self._machine.whole(decoded.text.rpartition(" ")[2]) or "")
+        return origins.memory(
+            operand.address, operand.base, operand.displacement, operand.index_value if operand.index else None
+        )
+
+    def _origins(self, activation: _Activation, steps: Sequence[Step]) -> Origins:
+        return Origins(
+            _variables(activation.place),
+            self._printer(activation),
+            activation.frame,
+            steps,
+            self._symbol_at,
+            self._machine,
+            lambda address: self._variables_at(activation, address),
+        )
 
     def _variables_at(self, activation: _Activation, address: int) -> Sequence[Variable]:
         try:

@@ -63,8 +63,7 @@ def step_frameless(space: AddressSpace, registers: Registers) -> Registers | Non
 def follows_call(space: AddressSpace, address: int) -> bool | None:
     """Whether the bytes before `address` can be a call instruction (Intel SDM, CALL); None: no bytes.
 
-    Direct e8 rel32; indirect ff /2 with 0 to 5 bytes behind ModRM and an optional REX prefix. Without a base, by ModRM
-    or by its SIB byte (a table of functions in a program that is not relocated), a displacement has 4 bytes.
+    Direct e8 rel32; indirect ff /2 with 0 to 5 bytes of ModRM operand and an optional REX prefix.
     """
     code = space.read(address - 7, 7)
     if code is None:
@@ -76,8 +75,9 @@ def follows_call(space: AddressSpace, address: int) -> bool | None:
         if code[at] == 0xFF and code[at + 1] >> 3 & 7 == 2:
             mode, operand = code[at + 1] >> 6, code[at + 1] & 7
             size = 2 + (operand == 4 and mode != 3)
-            baseless = operand == 5 or (operand == 4 and length > 2 and code[at + 2] & 7 == 5)
-            size += 1 if mode == 1 else 4 if mode == 2 or (mode == 0 and baseless) else 0
+            if mode == 0 and operand == 4:
+                operand = code[at + 2] & 7  # the base of the SIB byte: 5 is none, with a displacement
+            size += 1 if mode == 1 else 4 if mode == 2 or (mode == 0 and operand == 5) else 0
             if size == length:
                 return True
     return False

@@ -46,12 +46,14 @@ def check(report: Report) -> Iterator[Finding]:
     site = report.crash.call_site
     by = f" by {views.caller_text(report, 0)}" if caller else ""
     through = f" through {site}" if site else ""
+    name = report.crash.operand_sources.get("callee")
+    null = f": {name} is null" if name and pc == 0 else ""
     frames = views.crashing_frames(report)
     if len(frames) > 1 and frames[1].kind == "signal":
         by = " in a signal handler" + (f", which interrupted {culprit.label(caller[1])}" if caller else "")
     yield Finding(
         rule=RULE.id,
-        title=f"Call of a null function pointer{by}",
+        title=f"Call of a null function pointer{by}{null}",
         severity="critical",
         confidence="certain" if site else "likely",
         claim="cause",
@@ -65,6 +67,7 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         evidence=proof(
             report,
+            ("crash.operand_sources.callee", "is the pointer that was called"),
             ("crash.pc", "where execution went"),
             ("crash.signal.name", "the kernel's answer"),
             ("crash.call_site", "the call before the return address"),

@@ -10,9 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import postmortem
 from postmortem.forensics.facts import Facts, facts
 from postmortem.forensics.process import examined, wanted
 from postmortem.model import Address, Core, Module, Report, Tool
+from tests.postmortem import corpus
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
@@ -158,3 +160,18 @@ def test_damaged_modules_give_facts_or_none(tmp_path: Path) -> None:
         path = tmp_path / "damaged.so"
         path.write_bytes(damaged[: chance.randrange(64, len(damaged) + 1)])
         facts(path)
+
+
+@pytest.mark.corpus
+def test_debug_packages_are_named_by_the_note_of_the_package() -> None:
+    def commands(name: str) -> list[str]:
+        (found,) = [finding for finding in of_corpus(name).findings if finding.rule == "missing-symbols"]
+        return [remedy for remedy in found.remedies if remedy.startswith("apt ")]
+
+    assert commands("null-stripped-package") == ["apt install shop-server-dbgsym=2.4-1"]
+    assert commands("null-stripped") == []
+
+
+def of_corpus(name: str) -> Report:
+    place = corpus.directory() / name
+    return postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", modules=True, strict=True))

@@ -1,1 +1,1 @@
-"""What one process is made of, from bytes that the tests lay out themselves."""
+"""Tests of postmortem.program."""

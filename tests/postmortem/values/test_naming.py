@@ -47,6 +47,12 @@ OTHERS = {
     "read-protected-page": "page",
     "unmapped-wild-index": "values",
 }
+CALLED = {
+    "null-function-field": "file->operations->close",
+    "null-function-field-optimised": "file->operations->close",
+}
+NOT_TOLD = ("null-function", "null-function-frame-pointer")
+"""The structure is in no variable any more; no debug info."""
 DIVISORS = {"divide-by-zero": "count", "divide-overflow": "right"}
 
 
@@ -78,6 +84,19 @@ def test_the_divisor_is_named(name: str, divisor: str) -> None:
     report = analyzed(name)
     assert report.crash.operand_sources == {"divisor": divisor}
     assert report.findings[0].evidence[0].value == divisor
+
+
+@pytest.mark.parametrize(("name", "called"), CALLED.items())
+def test_the_pointer_that_was_called_is_named(name: str, called: str) -> None:
+    report = analyzed(name)
+    assert report.crash.operand_sources == {"callee": called}
+    assert report.findings[0].title.endswith(f": {called} is null")
+    assert report.findings[0].evidence[0].value == called
+
+
+@pytest.mark.parametrize("name", NOT_TOLD)
+def test_a_pointer_that_can_not_be_told_is_not_named(name: str) -> None:
+    assert not analyzed(name).crash.operand_sources
 
 
 @pytest.mark.parametrize("name", OTHERS)
