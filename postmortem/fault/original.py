@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf import notes
 from postmortem.fault.fault import Fault
-from postmortem.fault.recorded import fault_at
+from postmortem.fault.recorded import fault_at, permits
 from postmortem.unwind.frame import RawFrame, SignalFrame
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _behind_handler(
         info = notes.signal_info(raw) if raw is not None else None
         if info is None or not 0 < info.number <= 64 or not -64 < (info.code or 0) <= 128:
             # The kernel writes siginfo_t for handlers with SA_SIGINFO only; the trap is always there.
-            info = machine.signal_of_trap(trap, pc)
+            info = machine.signal_of_trap(trap, pc, lambda address: permits(core, address, 0))
             decoded = machine.decode(space, pc, registers, lambda address: True)
             if info is None or not machine.could_raise(trap, decoded, pc):
                 continue

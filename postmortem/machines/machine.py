@@ -115,8 +115,11 @@ class Machine(Protocol):
         """How a page was touched, by the trap and its error code; None for other traps."""
         ...
 
-    def signal_of_trap(self, details: dict[str, int], pc: int) -> SignalInfo | None:
-        """The siginfo that the kernel makes of a trap; None for one that raises no signal of the process's own."""
+    def signal_of_trap(self, details: dict[str, int], pc: int, mapped: Callable[[int], bool]) -> SignalInfo | None:
+        """The siginfo that the kernel makes of a trap; None for one that raises no signal of the process's own.
+
+        mapped: whether an address lies in a mapping of the process.
+        """
         ...
 
     def return_step(self, space: AddressSpace, registers: Registers) -> Registers | None:

@@ -83,12 +83,18 @@ class AddressSpace:
         if index >= 0:
             piece = self._files[index]
             if address < piece.end:
-                # A core page above may begin inside this piece: never read across it.
-                following = bisect_right(self._core_starts, address)
-                if following < len(self._core) and self._core[following].start < piece.end:
-                    piece = piece._replace(end=self._core[following].start)
-                return piece
+                return self._clear_of_core(piece, address)
         return None
+
+    def _clear_of_core(self, piece: Piece, address: int) -> Piece:
+        """What of a file's piece lies around `address` between the core's: these lie over it wherever they are."""
+        following = bisect_right(self._core_starts, address)
+        if following < len(self._core) and self._core[following].start < piece.end:
+            piece = piece._replace(end=self._core[following].start)
+        if following and self._core[following - 1].end > piece.start:
+            start = self._core[following - 1].end
+            piece = piece._replace(start=start, offset=piece.offset + start - piece.start)
+        return piece
 
     def _part(self, address: int, size: int) -> bytes:
         """Up to `size` bytes at `address` out of one piece; what is small comes from a block that is kept at hand."""

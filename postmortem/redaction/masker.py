@@ -93,7 +93,7 @@ class Masker:
             strength = context[1]
             if not is_nothing(made) and (
                 (strength == "strong" and not (is_place(made) and made.startswith("/")))
-                or (strength == "weak" and self._is_weak_secret(context[0], made))
+                or (strength == "weak" and self._is_weak_secret(context[0], _pointed_at(made)))
             ):
                 for held in _QUOTED.findall(made):
                     self.take("", held)  # what a pointer to characters points at, and may be elsewhere
@@ -208,6 +208,15 @@ class Masker:
             return self._counted(value)
 
         return change
+
+
+_POINTED_AT = re.compile(r"0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?\"((?:[^\"\\]|\\.)*)\"?(?:\.\.\.)?")
+
+
+def _pointed_at(value: str) -> str:
+    """The characters that a debugger shows behind a pointer, or the value as it is."""
+    found = _POINTED_AT.fullmatch(value)
+    return value if found is None else found[1]
 
 
 def _any(values: Iterable[str]) -> str:

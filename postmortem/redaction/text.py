@@ -78,6 +78,8 @@ _AUTH_WORDS = Lazy(
     re.I,
 )
 
+# What a debugger writes before the characters that a pointer leads to.
+_POINTER = r"0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?(?=[\"'])"
 _VALUE = (
     r"\\{1,3}\"[^\"\\]*(?:\\{1,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
     r"|\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`[^`]*(?:`|$)"
@@ -88,15 +90,16 @@ _VALUE = (
 _PAIR = Lazy(
     r"(?<![\w.$-])(?P<dashes>-*)(?P<name>[\w$][\w.$-]*(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
     r"(?P<join>\]?(?:\\{0,3}[\"'`]|%22)?\]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|(?:%3D|%3A)(?:%22)?))"
-    rf"(?P<value>{_VALUE})",
+    rf"(?P<value>(?:{_POINTER})?(?:{_VALUE}))",
     re.I,
 )
 # <password>…</password> and the like.
 _ELEMENT = Lazy(r"<(?P<name>[A-Za-z][\w:.-]{1,64})(?P<attributes>[^<>]{0,200})>(?P<value>[^<>]{1,4096})(?=</|$)")
-# name="password" value="x", {"key": "password", "value": "x"}
+# name="password" value="x", {"key": "password", "value": "x"}, {first = "password", second = "x"}
 _NAMED = Lazy(
-    r"(?P<before>\b(?:name|key|id|variable)\\{0,3}[\"']?\s{0,3}[=:]\s{0,3}\\{0,3}[\"']?(?P<name>[\w.-]{1,128})\\{0,3}[\"']?[\s,;]{1,6}\\{0,3}[\"']?"
-    r"(?:value|val|content)\\{0,3}[\"']?\s{0,3}[=:]\s{0,3}\\{0,3}(?P<quote>[\"'])?)(?P<value>(?(quote)[^\"'\\]+|[^\s,;)\]}]+))",
+    rf"(?P<before>\b(?:name|key|id|variable|first)\\{{0,3}}[\"']?\s{{0,3}}[=:]\s{{0,3}}(?:{_POINTER})?\\{{0,3}}[\"']?(?P<name>[\w.-]{{1,128}})\\{{0,3}}[\"']?[\s,;]{{1,6}}\\{{0,3}}[\"']?"
+    rf"(?:value|val|content|second)\\{{0,3}}[\"']?\s{{0,3}}[=:]\s{{0,3}}(?:{_POINTER})?\\{{0,3}}"
+    r"(?P<quote>[\"'])?)(?P<value>(?(quote)[^\"'\\]+|[^\s,;)\]}]+))",
     re.I,
 )
 _CALL = Lazy(
@@ -299,7 +302,7 @@ def mask_pairs(text: str, take: Take) -> str:
     if "<" in text:
         text = _ELEMENT.sub(element, text)
     lower = text.lower()
-    if "val" in lower or "content" in lower:
+    if "val" in lower or "content" in lower or "second" in lower:
 
         def named(match: re.Match[str]) -> str:
             value = match["value"]
@@ -414,7 +417,7 @@ def mask_name(text: str, take: Take) -> str:
 
 def _unquoted(value: str) -> tuple[str, str, str]:
     """The value without the quotes or brackets around it, and those."""
-    opening = re.match(r"\\{0,3}[\"'`]|\[[\"']?", value)
+    opening = re.match(rf"(?:{_POINTER})?\\{{0,3}}[\"'`]|\[[\"']?", value)
     if opening is not None:
         start = opening.end()
         listed = "[" in opening.group()

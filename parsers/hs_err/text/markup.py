@@ -46,6 +46,7 @@ _SOFT = re.compile(r"=[ \t]{0,8}\n")
 _OTHERS = 2
 """Signs of equality in the head of a mail's part."""
 _FEWEST = 3
+_DOUBLED = re.compile(r'""[^"\n]{1,400}""')
 _SINGLE = re.compile(r'(?m)(?<![",])(?<!^)"(?![",]|\s*$)')
 """A quotation mark that no table wrote: neither doubled nor the start or end of a cell."""
 _LARGEST_JSON = 1 << 23
@@ -136,7 +137,7 @@ def _service(found: re.Match[str]) -> str:
 
 def _undoubled(text: str) -> str:
     """Quotation marks that a table's cell had to double, where no other kind is in the text."""
-    return text.replace('""', '"') if '""' in text and not _SINGLE.search(text) else text
+    return text.replace('""', '"') if _DOUBLED.search(text) and not _SINGLE.search(text) else text
 
 
 def _literals(lines: list[str]) -> list[tuple[int, str]] | None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from parsers.elf.notes import SignalInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from postmortem.machines.machine import Registers
     from postmortem.program.memory import AddressSpace
 
@@ -45,10 +47,11 @@ def restore_signal_frame(space: AddressSpace, sp: int) -> tuple[Registers, dict[
     return registers, {"eflags": values[17], "err": values[19], "trapno": values[20], "cr2": values[22]}
 
 
-def signal_of_trap(details: dict[str, int], pc: int) -> SignalInfo | None:
+def signal_of_trap(details: dict[str, int], pc: int, mapped: Callable[[int], bool]) -> SignalInfo | None:
     """The siginfo that the kernel makes of a trap (arch/x86/kernel/traps.c, mm/fault.c).
 
-    Bit 0 of a page fault's error code: the page was present, so the access was not permitted.
+    mapped: whether an address lies in a mapping. A page fault there was not permitted, whether the page was present
+    (bit 0 of the error code) or had not been touched before.
     """
     trap, error = details["trapno"], details["err"]
     number, code, address = {
@@ -56,7 +59,7 @@ def signal_of_trap(details: dict[str, int], pc: int) -> SignalInfo | None:
         3: (5, 128, 0),
         6: (4, 2, pc),
         13: (11, 128, 0),
-        14: (11, 2 if error & 1 else 1, details["cr2"]),
+        14: (11, 2 if error & 1 or mapped(details["cr2"]) else 1, details["cr2"]),
         16: (8, 0, pc),
         17: (7, 1, 0),
         19: (8, 0, pc),

@@ -75,6 +75,8 @@ def follows_call(space: AddressSpace, address: int) -> bool | None:
         if code[at] == 0xFF and code[at + 1] >> 3 & 7 == 2:
             mode, operand = code[at + 1] >> 6, code[at + 1] & 7
             size = 2 + (operand == 4 and mode != 3)
+            if mode == 0 and operand == 4:
+                operand = code[at + 2] & 7  # the base of the SIB byte: 5 is none, with a displacement
             size += 1 if mode == 1 else 4 if mode == 2 or (mode == 0 and operand == 5) else 0
             if size == length:
                 return True

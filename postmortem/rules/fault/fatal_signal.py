@@ -91,6 +91,8 @@ def _excerpt(report: Report) -> Finding:
         and (report.host.operating_system is not None or report.host.cpu is not None or report.host.memory is not None),
     }
     there = ", ".join(name for name, has in parts.items() if has) or "nothing that tells of the crash"
+    if parts["the version"] and parts["arguments"] and not parts["registers"] and report.crash.pc is None:
+        return _alive(report, there)
     return Finding(
         rule=RULE.id,
         title="Excerpt of a fatal error log: what ended the JVM is not in it",
@@ -104,6 +106,24 @@ def _excerpt(report: Report) -> Finding:
         ),
         evidence=proof(report, ("core.format", "what the file is"), ("jvm.version", "the JVM")),
         remedies=('Get the whole log, from its first line ("A fatal error has been detected") on.',),
+    )
+
+
+def _alive(report: Report, there: str) -> Finding:
+    """The version and the command line without an error and a crashing thread: VMError::print_vm_info's output."""
+    return Finding(
+        rule=RULE.id,
+        title="No crash is in this text: it is what jcmd VM.info prints of a JVM that runs",
+        severity="info",
+        confidence="likely",
+        claim="observation",
+        rivals=("A fatal error log whose head and whose section on the crashing thread were cut out.",),
+        explanation=(
+            "It has the JVM's version and command line, but neither an error nor a crashing thread, as the output of"
+            f" jcmd's VM.info. What is there: {there}."
+        ),
+        evidence=proof(report, ("core.format", "what the file is"), ("jvm.version", "the JVM")),
+        remedies=("If the JVM did crash, look for the hs_err_pid*.log that it wrote then.",),
     )
 
 

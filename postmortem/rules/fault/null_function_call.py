@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from postmortem.model import Finding, Report
+from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
@@ -32,6 +32,18 @@ RIVALS = (
 """What stays open where the finding is not certain."""
 
 
+_STARTERS = frozenset(
+    (
+        "__libc_start_call_main",
+        "__libc_start_main",
+        "libc_start_main_stage2",
+        "start_thread",
+        "start",
+        "clone",
+        "clone3",
+    )
+)
+"""What of libc calls main and threads' functions: where it is the caller, the function that it called is missing."""
 _NO_CALL = "The call instruction could not be read: a jump leaves none (a tail call)."
 
 
@@ -43,7 +55,8 @@ def check(report: Report) -> Iterator[Finding]:
     if not views.raised_by_cpu(report) and not (views.is_log(report) and views.code(report) is None):
         return  # A log without siginfo still has the pc in its head.
     caller = views.caller_of(report, 0)
-    site = report.crash.call_site
+    starter = _starter(report, caller)
+    site = None if starter else report.crash.call_site
     by = f" by {views.caller_text(report, 0)}" if caller else ""
     through = f" through {site}" if site else ""
     name = report.crash.operand_sources.get("callee")
@@ -59,7 +72,7 @@ def check(report: Report) -> Iterator[Finding]:
         claim="cause",
         rivals=RIVALS,
         explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
-        + (f"The call{through} made it; its target was null." if site else _NO_CALL)
+        + (f"The call{through} made it; its target was null." if site else starter or _NO_CALL)
         + (
             " A displacement in that operand is the slot of a table of functions or a vtable."
             if site and "[" in site
@@ -70,7 +83,7 @@ def check(report: Report) -> Iterator[Finding]:
             ("crash.operand_sources.callee", "is the pointer that was called"),
             ("crash.pc", "where execution went"),
             ("crash.signal.name", "the kernel's answer"),
-            ("crash.call_site", "the call before the return address"),
+            ("crash.call_site" if site else "", "the call before the return address"),
             (views.frame_path(report, caller[0]) if caller else "", "the caller"),
             (views.frame_path(report, caller[0], "pc") if caller else "", "the return address"),
         ),
@@ -82,6 +95,19 @@ def check(report: Report) -> Iterator[Finding]:
             ),
             "Rebuild with -fsanitize=address,undefined to see whether the object was overwritten or freed.",
         ),
+    )
+
+
+def _starter(report: Report, caller: tuple[int, Frame] | None) -> str:
+    """What is said of a call that the start of the process or of a thread seems to have made; "" for others."""
+    frames = views.crashing_frames(report)
+    name = frames[1].function if len(frames) > 1 else None
+    if name not in _STARTERS or (caller is not None and caller[1].function not in _STARTERS):
+        return ""
+    return (
+        f"The return address is in {name}() of libc, which calls main or a thread's function. That function, or one"
+        " that it called, jumped there at its end (a tail call), which leaves no frame; a thread that was started with"
+        " a null function, or a return to 0 after the stack was overwritten, would look alike."
     )
 
 

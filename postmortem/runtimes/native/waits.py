@@ -137,17 +137,15 @@ def _mutex_owner(space: AddressSpace, address: int, tids: Collection[int]) -> in
 
 
 def _rwlock(space: AddressSpace, futex: int, tids: Collection[int]) -> tuple[int, int | None]:
-    """(address of the lock, its writer): the futex is one of three words of the lock."""
-    for offset in (8, 12, 0):
+    """(address of the lock, its writer): the futex is the first, third or fourth word of the lock, which is aligned."""
+    offsets = (12,) if futex & 4 else (8, 0)
+    for offset in offsets:
         writer = space.signed(futex - offset + 24, 4)
         if writer and writer in tids:
             return futex - offset, writer
     # Readers wait for a writer at the third word, others at the fourth; its thread may have ended.
-    for offset in (8, 12):
-        writer = _writer(space, futex - offset)
-        if writer is not None:
-            return futex - offset, writer
-    return (futex - 8) & -8, None  # the third or the fourth word: the lock is aligned
+    lock = futex - offsets[0]
+    return lock, _writer(space, lock)
 
 
 def _writer(space: AddressSpace, lock: int) -> int | None:

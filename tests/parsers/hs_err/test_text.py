@@ -332,6 +332,14 @@ def test_a_compiled_frame_that_was_cut_tells_its_method() -> None:
     assert frames.parse("J 145543 C2 a word") is None
 
 
+def test_an_empty_string_is_no_doubled_quotation_mark() -> None:
+    line = (
+        'vm_info: OpenJDK 64-Bit Server VM (11.0.6+10) for windows-amd64 JRE (11.0.6+10), built on Jan 18 by "" with x'
+    )
+    came = parse(f"OS: Windows Server 2016\n\n{line}\n".encode())
+    assert came.normalised == ()
+
+
 def test_markdown_escapes() -> None:
     escaped = re.sub(r"([#_*\[\]()<>])", r"\\\1", head("jni-17"))
     assert parse(escaped.encode()).header == parse(head("jni-17").encode()).header

@@ -618,3 +618,23 @@ def test_an_error_behind_a_failed_check() -> None:
     data = text.replace("java_heap_errors=3", "class_metaspace_errors=3").encode()
     verdict = run(from_log(hs_err.parse(data), "hs_err.log", len(data), "0"), strict=True).verdict
     assert verdict is not None and verdict.rule == "jvm-internal-error"
+
+
+def test_what_a_live_jvm_says_of_itself_is_no_crash() -> None:
+    """VMError::print_vm_info of vmError.cpp: no error and no section on a thread."""
+    text = Log().text()
+    version = "\n".join(line for line in text.splitlines() if line.startswith(("# JRE version", "# Java VM")))
+    process = text[text.index("---------------  P R O C E S S") :]
+    command = "---------------  S U M M A R Y ------------\n\nCommand Line: -Xmx1g shop.Main\n\n"
+
+    def told(data: str) -> tuple[str, str]:
+        found = run(from_log(hs_err.parse(data.encode()), "vm_info.txt", len(data), "0"), strict=True).verdict
+        assert found is not None
+        return found.confidence, found.title
+
+    assert told(f"#\n{version}\n\n{command}{process}")[1].startswith("No crash is in this text")
+    assert told(f"#\n{version}\n\n{command}{process}")[0] == "likely"
+    assert "No crash" not in told(text)[1]
+    registers = "Registers:\nRAX=0x0000000000000000, RIP=0x00007f0010001000\n\n"
+    assert "No crash" not in told(f"#\n{version}\n\n{command}{registers}{process}")[1]
+    assert "No crash" not in told(f"#\n{version}\n\n")[1]

@@ -35,3 +35,16 @@ def test_secrets_by_name() -> None:
     assert "hunter2" not in copy.text
     assert session.points_to == f'{{id = 7, token = "{MASK}", next = 0x0}}'
     assert redact(made) == made
+
+
+def test_a_weak_name_is_judged_by_what_the_pointer_leads_to() -> None:
+    made = redact(
+        report(
+            Value(name="n", type="int", value="1", text="1"),
+            Value(name="sessionId", type="char *", value="0x5581", text='0x5581 "a82b2457f7e2a86cdd5f9038a7550175"'),
+            Value(name="key", type="char *", value="0x5590", text='0x5590 "color"'),
+        )
+    )
+    session, key = made.threads[0].frames[0].locals
+    assert session.text == MASK
+    assert key.text == '0x5590 "color"'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -45,6 +47,18 @@ def test_a_guard_without_a_mapping_of_its_own(sp: int, rule: str) -> None:
     assert found.verdict is not None and found.verdict.rule == rule
     assert "No mapping holds" not in found.verdict.summary
     assert ("made a guard" in found.verdict.summary) == (rule == "unmapped-address")
+
+
+@pytest.mark.parametrize("starter", ["__libc_start_call_main", "start_thread"])
+def test_the_start_of_main_or_of_a_thread_made_no_call_of_null(starter: str) -> None:
+    nowhere = frame(None, module=None, pc=Address(0), trust="context")
+    null: dict[str, Any] = {"address": 0, "pc": Address(0), "access": "execute", "call_site": "0x401248: call rax"}
+    started = findings(crashed(11, 1, threads=(thread(nowhere, starter),), **null), "null-function-call")[0]
+    assert started.confidence == "likely" and "call rax" not in started.explanation
+    assert "tail call" in started.explanation
+    # Any other function of libc does call what it was given.
+    called = findings(crashed(11, 1, threads=(thread(nowhere, "qsort", "main"),), **null), "null-function-call")[0]
+    assert called.confidence == "certain" and "call rax" in called.explanation
 
 
 def test_a_pointer_that_went_through_an_int_is_told_from_other_far_addresses() -> None:

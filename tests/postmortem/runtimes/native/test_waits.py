@@ -1,0 +1,196 @@
+"""What a thread was blocked in, by its registers and the words of the lock; layouts of glibc made by hand."""
+
+from __future__ import annotations
+
+import struct
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from postmortem.machines.x86_64.machine import MACHINE
+from postmortem.model import Frame
+from postmortem.program.memory import AddressSpace, Piece
+from postmortem.runtimes.native import waits
+
+if TYPE_CHECKING:
+    from postmortem.model import Wait
+    from postmortem.unwind.threads import ThreadWalk
+
+CODE, LOCK = 0x401000, 0x601000
+TIDS = frozenset((100, 101))
+FUTEX = 202
+
+
+def _space(lock: bytes = b"", code: bytes = b"\x0f\x05\xc3") -> AddressSpace:
+    pieces = [Piece(CODE, CODE + len(code), code, 0)] if code else []
+    if lock:
+        pieces.append(Piece(LOCK, LOCK + len(lock), lock, 0))
+    return AddressSpace(pieces)
+
+
+def _registers(number: int = FUTEX, operation: int = 0x80, address: int = LOCK, pc: int = CODE + 2) -> dict[str, int]:
+    return {"orig_rax": number, "rip": pc, "rdi": address, "rsi": operation}
+
+
+def _wait(space: AddressSpace, functions: tuple[str, ...] = (), **registers: int) -> Wait | None:
+    return waits.wait(space, _registers(**registers), functions, TIDS, MACHINE)
+
+
+def mutex(lock: int = 2, owner: int = 100, users: int = 1, kind: int = 0) -> bytes:
+    """struct __pthread_mutex_s: lock, count, owner, nusers, kind, spins, list."""
+    return struct.pack("<iIiIiiQQ", lock, 3, owner, users, kind, 0, 0, 0)
+
+
+def rwlock(writer: int, shared: int = 0, writers: int = 0, phase: int = 2) -> bytes:
+    """struct __pthread_rwlock_arch_t: readers, writers, wrphase_futex, writers_futex, two pads, cur_writer, shared."""
+    return struct.pack("<IIIIIIii", 3, writers, phase, 1, 0, 0, writer, shared).ljust(56, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("number", "pc"),
+    [
+        (0xFFFFFFFFFFFFFFFF, CODE + 2),  # -1: not in a system call
+        (FUTEX, CODE + 4),  # pc does not follow a syscall instruction
+    ],
+)
+def test_a_thread_that_ran_waited_for_nothing(number: int, pc: int) -> None:
+    space = _space(code=b"\x0f\x05\x90\x90")
+    assert _wait(space, number=number, pc=pc) is None
+
+
+def test_code_that_is_not_at_hand_is_believed() -> None:
+    found = _wait(_space(code=b""), number=0)
+    assert found is not None
+    assert (found.syscall, found.kind, found.address) == ("read", "syscall", None)
+
+
+@pytest.mark.parametrize(
+    ("number", "operation", "name"),
+    [
+        (0, 0, "read"),
+        (232, 0, "epoll_wait"),
+        (9999, 0, "system call 9999"),
+        (FUTEX, 1, "futex"),
+        (FUTEX, 0x81, "futex"),
+    ],
+)
+def test_what_waits_for_no_lock(number: int, operation: int, name: str) -> None:
+    """Futex operation 1 wakes."""
+    found = _wait(_space(mutex()), number=number, operation=operation)
+    assert found is not None
+    assert (found.syscall, found.kind, found.address, found.owner) == (name, "syscall", None, None)
+
+
+@pytest.mark.parametrize("operation", [0, 0x80, 0x180 | 9, 6, 0x86, 11, 13])
+def test_every_futex_operation_that_waits(operation: int) -> None:
+    found = _wait(_space(mutex()), ("__GI___pthread_mutex_lock",), operation=operation)
+    assert found is not None
+    assert (found.kind, found.address, found.owner, found.owner_in_core) == ("mutex", LOCK, 100, True)
+
+
+@pytest.mark.parametrize(
+    ("lock", "owner", "in_core"),
+    [
+        (mutex(owner=100), 100, True),
+        (mutex(owner=999), 999, False),  # its thread has ended
+        (mutex(lock=0), None, None),  # free
+        (mutex(owner=0), None, None),
+        (mutex(owner=-5), None, None),
+        (mutex(owner=1 << 22), None, None),  # no tid is so large
+        (mutex(kind=77), None, None),
+        (mutex(users=1 << 20), None, None),
+        (mutex(owner=-5, users=0), None, None),
+        (mutex()[:16], None, None),  # cut
+    ],
+)
+def test_the_owner_of_a_mutex(lock: bytes, owner: int | None, in_core: bool | None) -> None:
+    found = _wait(_space(lock), ("futex_wait", "__GI___pthread_mutex_lock"))
+    assert found is not None
+    assert (found.kind, found.owner, found.owner_in_core) == ("mutex", owner, in_core)
+
+
+@pytest.mark.parametrize(
+    ("lock", "kind"), [(mutex(owner=0), "mutex"), (mutex(kind=77), "futex"), (b"\1\0\0\0", "futex")]
+)
+def test_a_low_level_lock_need_not_be_a_mutex(lock: bytes, kind: str) -> None:
+    found = _wait(_space(lock), ("__lll_lock_wait_private",))
+    assert found is not None
+    assert (found.kind, found.owner) == (kind, None)
+
+
+@pytest.mark.parametrize("at", [8, 12, 0])
+def test_a_reader_writer_lock_by_whichever_word_is_waited_for(at: int) -> None:
+    found = _wait(_space(rwlock(101)), ("__GI___pthread_rwlock_wrlock",), address=LOCK + at)
+    assert found is not None
+    assert (found.kind, found.address, found.owner, found.owner_in_core) == ("rwlock", LOCK, 101, True)
+
+
+@pytest.mark.parametrize(
+    ("lock", "owner"),
+    [
+        (rwlock(999), 999),
+        (rwlock(0), None),
+        (rwlock(999, shared=5), None),
+        (rwlock(0, shared=1), None),  # readers hold one that processes share
+        (rwlock(999, writers=1 << 20), None),
+        (rwlock(999, phase=9), None),
+        (rwlock(1 << 22), None),
+    ],
+)
+@pytest.mark.parametrize("at", [8, 12])
+def test_the_writer_whose_thread_is_not_in_the_core(lock: bytes, owner: int | None, at: int) -> None:
+    found = _wait(_space(lock), ("__pthread_rwlock_rdlock",), address=LOCK + at)
+    assert found is not None
+    assert (found.address, found.owner, found.owner_in_core) == (LOCK, owner, False if owner else None)
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        ("pthread_cond_wait@@GLIBC_2.3.2", "condvar"),
+        ("__new_sem_wait_slow64", "semaphore"),
+        ("pthread_barrier_wait", "barrier"),
+        ("cnd_timedwait", "condvar"),
+        ("std::thread::park", "futex"),
+    ],
+)
+def test_what_has_no_owner(function: str, kind: str) -> None:
+    found = _wait(_space(b"\1\0\0\0"), ("futex_wait", function))
+    assert found is not None
+    assert (found.kind, found.address, found.owner, found.owner_in_core) == (kind, LOCK, None, None)
+
+
+@pytest.mark.parametrize(("word", "owner", "in_core"), [(101, 101, True), (555, 555, False), (0, None, None)])
+def test_a_join_waits_for_the_word_that_holds_the_tid(word: int, owner: int | None, in_core: bool | None) -> None:
+    found = _wait(_space(struct.pack("<i", word)), ("__pthread_clockjoin_ex",))
+    assert found is not None
+    assert (found.kind, found.owner, found.owner_in_core) == ("join", owner, in_core)
+
+
+@pytest.mark.parametrize(
+    ("lock", "kind", "owner"),
+    [(mutex(owner=101), "mutex", 101), (mutex(owner=999), "futex", None), (mutex(owner=101, kind=88), "futex", None)],
+)
+def test_without_names_a_mutex_is_one_that_a_thread_of_the_core_holds(
+    lock: bytes, kind: str, owner: int | None
+) -> None:
+    found = _wait(_space(lock), ("", ""))
+    assert found is not None
+    assert (found.kind, found.owner) == (kind, owner)
+
+
+def test_all_threads_with_their_innermost_six_activations() -> None:
+    def walked(tid: int, number: int) -> ThreadWalk:
+        status = SimpleNamespace(tid=tid, registers=_registers(number))
+        return cast("ThreadWalk", SimpleNamespace(status=status))
+
+    frames = [[Frame(pc=None, sp=None, function=name)] for name in ("futex_wait", "x", "x", "x", "x", "pthread_join")]
+    deeper = [frames[1], *frames]
+    found = waits.waits(
+        _space(struct.pack("<i", 101)),
+        [walked(100, FUTEX), walked(101, FUTEX), walked(102, (1 << 64) - 1)],
+        [frames, deeper, []],
+        MACHINE,
+    )
+    assert [wait and (wait.kind, wait.owner) for wait in found] == [("join", 101), ("futex", None), None]
