@@ -140,6 +140,8 @@ class Limits:
     map_bytes: int = 1 << 26
     """Of a perf map."""
     map_functions: int = 1 << 19
+    other_faults: int = 16
+    """Threads that had a fault of their own, beside that of the report."""
     open_files: int = 256
     """Descriptors of files that are held open at a time; others are opened again when they are read."""
     blocks_kept: int = 4096

@@ -105,7 +105,9 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     states = runtime.states_of(runtimes, runtime.Asked(options, crashing, namer.name), stages)
     uses = [use for state in states for use in state.uses]
     found_mappings = run("fault", lambda: mappings(core, program.modules, space, uses), ())
-    crash = run("fault", lambda: crash_of(fault, program, symbols, found_mappings, threads, machine), signal_only(core))
+    crash = run(
+        "fault", lambda: crash_of(fault, program, symbols, found_mappings, threads, machine, ordered), signal_only(core)
+    )
     explained = run("values", lambda: values.explained(crash, ordered, fault), crash)
     found_mappings = with_file_size(found_mappings, crash, program.search)
     process = run("process", lambda: identity.describe(core, space, program.modules), Process())

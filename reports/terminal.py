@@ -91,7 +91,7 @@ def _headline(report: Report, screen: _Screen) -> None:
     screen.line(answer.summary_text(report))
     if report.crash.signal is not None:
         screen.heading(answer.signal_text(report.crash.signal, report.process.pid))
-    for text in (answer.fault_text(report.crash), answer.handler_text(report)):
+    for text in (answer.fault_text(report.crash), answer.handler_text(report), answer.others_text(report.crash)):
         if text:
             screen.line(text)
     if report.crash.instruction:

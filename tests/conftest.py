@@ -11,7 +11,7 @@ import pytest
 PACKAGES = {
     "readelf": "binutils", "objcopy": "binutils", "addr2line": "binutils", "nm": "binutils", "strip": "binutils",
     "javac": "openjdk-17-jdk-headless", "jhsdb": "openjdk-17-jdk-headless", "eu-stack": "elfutils", "go": "golang-go",
-    "xz": "xz-utils",
+    "xz": "xz-utils", "objdump": "binutils",
 }  # fmt: skip
 """The Debian package of a program whose name differs."""
 

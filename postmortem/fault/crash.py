@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from postmortem.fault.describe import Describer
 from postmortem.fault.nowhere import Nowhere, nowhere, table_call
+from postmortem.fault.others import other_faults
 from postmortem.fault.siginfo import describe
 from postmortem.model import Address, Crash, RegisterNote
 from postmortem.model.process import PointerSource
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
     from postmortem.program.program import Program
     from postmortem.symbols.symbolication import Symbolication
+    from postmortem.unwind.threads import ThreadWalk
 
 SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP = 11, 7, 8, 4, 5
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
@@ -40,8 +44,9 @@ def crash_of(
     mappings: Sequence[Mapping],
     threads: Sequence[Thread],
     machine: Machine,
+    walks: Sequence[ThreadWalk] = (),
 ) -> Crash:
-    """The fault of the report; one that is empty when the core has no thread."""
+    """The fault of the report; one that is empty when the core has no thread. walks: of all threads."""
     if fault is None:
         return Crash()
     stacks = [
@@ -52,7 +57,14 @@ def crash_of(
     describer = Describer(program.memory, mappings, program.modules, symbols.symbol_at, stacks, machine)
     pc = fault.registers.get(machine.pc_name, 0)
     at = symbols.symbol_at(pc)
-    return crash(fault, program.memory, describer, None if at is None else pc - at[1], machine)
+    made = crash(fault, program.memory, describer, None if at is None else pc - at[1], machine)
+
+    def name(address: int) -> str | None:
+        found = symbols.symbol_at(address)
+        return None if found is None else found[0]
+
+    others = other_faults(walks, fault, program.core, program.memory, machine, name)
+    return msgspec.structs.replace(made, others=others)
 
 
 def crash(

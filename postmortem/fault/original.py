@@ -50,15 +50,15 @@ def choose_fault(
         for walked in walks:
             if walked.status.tid == reported.tid:
                 # Other signals may have reached it since: a reporter that takes too long is interrupted by some.
-                behind = _behind_handler(walked, core, space, machine, reported.context) if reported.context else None
+                behind = behind_handler(walked, core, space, machine, reported.context) if reported.context else None
                 return behind or _own(walked, core)
-    fault = _behind_handler(walks[0], core, space, machine)
+    fault = behind_handler(walks[0], core, space, machine)
     if fault is None and reported is None and _is_abort(core):
         # A handler that is at work may be about to mend what it was called for.
         waiting = [
-            walked for walked in walks[1:] if walked.walk.signal_frames and _in_system_call(walked, space, machine)
+            walked for walked in walks[1:] if walked.walk.signal_frames and in_system_call(walked, space, machine)
         ]
-        others = [other for walked in waiting if (other := _behind_handler(walked, core, space, machine)) is not None]
+        others = [other for walked in waiting if (other := behind_handler(walked, core, space, machine)) is not None]
         if len(others) == 1 and not _is_own_doing(others[0], core):
             return others[0]
     return fault or _raised_again(walks[0], core, space, machine) or _own(walks[0], core)
@@ -89,7 +89,7 @@ def _raised_again(walked: ThreadWalk, core: Core, space: AddressSpace, machine: 
     signal, status = core.signal, walked.status
     if signal is None or signal.number not in (_SIGSEGV, _SIGBUS) or not _is_own(core):
         return None
-    if _in_system_call(walked, space, machine):
+    if in_system_call(walked, space, machine):
         return None
     info = fault_at(core, space, status.registers, signal.number, machine)
     return (
@@ -119,7 +119,8 @@ def _is_own(core: Core) -> bool:
     )
 
 
-def _in_system_call(walked: ThreadWalk, space: AddressSpace, machine: Machine) -> bool:
+def in_system_call(walked: ThreadWalk, space: AddressSpace, machine: Machine) -> bool:
+    """Whether a thread waits in the kernel, or has just come back from there."""
     call = machine.system_call_instruction
     return space.read(walked.status.registers.get(machine.pc_name, 0) - len(call), len(call)) == call
 
@@ -130,7 +131,7 @@ def _is_own_doing(fault: Fault, core: Core) -> bool:
     return info is None or ((info.code or 0) <= 0 and (process is None or info.pid in (None, process.pid)))
 
 
-def _behind_handler(
+def behind_handler(
     walked: ThreadWalk, core: Core, space: AddressSpace, machine: Machine, context: int = 0
 ) -> Fault | None:
     """The fault behind the oldest signal frame of a crash signal in a thread's stack, or that with the ucontext_t."""

@@ -247,7 +247,10 @@ def _temporary() -> Path:
 
 def warm() -> None:
     """Import what every analysis needs into this process, so that its workers begin with it."""
+    from postmortem.rules import rules
+
     import_module("postmortem.pipeline")
+    rules(jvm=True)
     import_module("reports")
 
 
@@ -298,6 +301,10 @@ def _prepare(request: Request) -> None:
         # Confined, the worker could not keep what it compiles, and would compile it anew each time.
         if not sys.dont_write_bytecode and not _is_compiled(name):
             import_module(name)
+    from postmortem.rules import ROWS, rules
+
+    of_jvm = next(row for row in ROWS if row.startswith("jvm."))
+    rules(jvm=not sys.dont_write_bytecode and not _is_compiled(f"postmortem.rules.{of_jvm}"))
     from reports import load
 
     for form in request.forms:

@@ -73,6 +73,19 @@ class PointerSource(msgspec.Struct, frozen=True, kw_only=True):
     module: str
 
 
+class OtherFault(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault of another thread than the one that the report is about, at the time when that ended the process.
+
+    handled: the thread was in the handler of the signal; else it stands at the instruction, which must fault.
+    """
+
+    tid: int
+    signal: Signal
+    pc: Address
+    function: str | None = None
+    handled: bool
+
+
 class TableCall(msgspec.Struct, frozen=True, kw_only=True):
     """The table of functions through which a call went to nowhere, as registers and symbols have it.
 
@@ -135,6 +148,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     """The variable that the bad pointer was read from, where the code before the fault names it."""
     table_call: TableCall | None = None
     """For a call to nowhere through a register: the table that the register points into."""
+    others: tuple[OtherFault, ...] = ()
+    """Faults of other threads at the same time."""
     returned: bool = False
     """pc, where no code is, was taken from the stack as a return address: it still lies just below the stack pointer,
     and no call there led to it."""

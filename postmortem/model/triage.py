@@ -52,6 +52,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     confidence: str | None = None
     signature: Signature
     steps: tuple[Step, ...] = ()
+    others: tuple[str, ...] = ()
+    """Faults of other threads at the same time, each as its signal and function."""
     partial: str | None = None
     """Why the report is partial: what killed the worker."""
 
@@ -132,6 +134,8 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     hosts: dict[str, int] = {}
     versions: dict[str, int] = {}
     build_ids: dict[str, int] = {}
+    other_faults: dict[str, int] = {}
+    """Faults of other threads at the same time, with the number of crashes that had them."""
     packages: dict[str, int] = {}
     signatures: tuple[str, ...] = ()
     incomplete: str | None = None

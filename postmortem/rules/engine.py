@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem.model import Finding, Problem, Report
+from postmortem.model.queries.crash import is_log, java_process
 from postmortem.model.queries.systems import system
-from postmortem.rules import ALL, advice, external, ranking
+from postmortem.rules import ROWS, advice, external, ranking
+from postmortem.rules import rules as our_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +18,16 @@ if TYPE_CHECKING:
     from postmortem.rules.rule import Rule
 
 
-def every_rule() -> tuple[tuple[Rule, ...], tuple[Problem, ...]]:
-    """Our own rules and those of other distributions, and what is wrong with the latter."""
-    others, problems = external.load(frozenset(rule.id for rule in ALL))
-    return (*ALL, *others), problems
+def every_rule(*, jvm: bool = True) -> tuple[tuple[Rule, ...], tuple[Problem, ...]]:
+    """Our own rules and those of other distributions, and what is wrong with the latter. jvm: with those about JVMs."""
+    others, problems = external.load(frozenset(row.rpartition(".")[2].replace("_", "-") for row in ROWS))
+    return (*our_rules(jvm=jvm), *others), problems
 
 
 def run(report: Report, rules: Sequence[Rule] | None = None, strict: bool = False) -> Report:
-    """The report with its findings, ranked, and its verdict; those it had before are replaced. rules: default all.
+    """The report with its findings, ranked, and its verdict; those it had before are replaced.
+
+    rules: default all that can be about it; those about JVMs need one in the process, or its log.
 
     A rule that raises costs its own findings only: it becomes a Problem of stage "rules". With `strict`
     it raises instead, which is how tests run.
@@ -31,7 +35,7 @@ def run(report: Report, rules: Sequence[Rule] | None = None, strict: bool = Fals
     findings: list[Finding] = []
     problems = [problem for problem in report.problems if problem.stage != "rules"]
     if rules is None:
-        rules, unusable = every_rule()
+        rules, unusable = every_rule(jvm=java_process(report) or is_log(report))
         problems += unusable
     for rule in rules:
         try:

@@ -85,7 +85,7 @@ class Runtime(Protocol):
         """A fault of the first thread that the runtime turned into a call of its own; None: there is none."""
         return None
 
-    def switch(self, fs_base: int) -> Switch | None:
+    def switch(self, thread_pointer: int) -> Switch | None:
         """How a thread's stack goes on where the runtime has left another one for it; None: it does not do so."""
         return None
 
@@ -195,9 +195,9 @@ def caught_by(runtimes: Sequence[Runtime], walks: Sequence[ThreadWalk]) -> Caugh
     return next((found for runtime in runtimes if (found := runtime.caught(walks)) is not None), None)
 
 
-def switch_of(runtimes: Sequence[Runtime], fs_base: int) -> Switch | None:
+def switch_of(runtimes: Sequence[Runtime], thread_pointer: int) -> Switch | None:
     """How the stack of a thread goes on where a runtime has left another one."""
-    return next((found for runtime in runtimes if (found := runtime.switch(fs_base)) is not None), None)
+    return next((found for runtime in runtimes if (found := runtime.switch(thread_pointer)) is not None), None)
 
 
 def variables_of(runtimes: Sequence[Runtime], raw: RawFrame) -> Variables | None:

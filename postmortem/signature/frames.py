@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import re
-from importlib import resources
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import entries, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,23 +27,14 @@ if TYPE_CHECKING:
 Class = Literal["machinery", "entry", "library", "own"]
 
 _LAMBDA = re.compile(r"(?:.*::)?\{lambda\}(?:::operator ?\(\))?(?:::_FUN)?")
+_LISTS = "postmortem.signature"
 _LONGEST = 160
 """Characters of a function's name in a signature."""
 
 
-def _entries(name: str) -> list[str]:
-    text = resources.files("postmortem.signature").joinpath("lists", name).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-
-
-@functools.cache
-def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{line.strip()})" for line in _entries(name)))
-
-
 @functools.cache
 def _replacements() -> tuple[tuple[re.Pattern[str], str], ...]:
-    rows = (line.partition("\t") for line in _entries("java_names.txt"))
+    rows = (line.partition("\t") for line in entries(_LISTS, "java_names.txt"))
     return tuple((re.compile(pattern), replacement) for pattern, _, replacement in rows)
 
 
@@ -76,8 +67,8 @@ def classify(frame: Frame) -> Class:
 
 @functools.lru_cache(maxsize=1 << 14)
 def _matches(list_name: str, text: str, whole: bool = True) -> bool:
-    pattern = _pattern(list_name)
-    return (pattern.fullmatch(text) if whole else pattern.match(text)) is not None
+    patterns = listed(_LISTS, list_name)
+    return patterns.fullmatch(text) if whole else patterns.match(text)
 
 
 @functools.lru_cache(maxsize=1 << 14)

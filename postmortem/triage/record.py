@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from postmortem.model import Frame, Module, Report
+    from postmortem.model.process import OtherFault
 
 STEPS = 16
 _LOOKED_AT = 200
@@ -52,8 +53,13 @@ def crash_of(
         confidence=verdict.confidence if verdict is not None else None,
         signature=report.signature or signature(report),
         steps=tuple(_steps(report)),
+        others=tuple(dict.fromkeys(f"{other.signal.name} in {_place(other)}" for other in report.crash.others)),
         partial=partial,
     )
+
+
+def _place(other: OtherFault) -> str:
+    return stack.native_name(other.function) if other.function else "a function that is not known"
 
 
 def _number(text: str | None) -> int | None:

@@ -105,6 +105,7 @@ def _bucket(
         versions=_counts(crash.version for crash in crashes),
         build_ids=_counts(crash.build_id for crash in crashes),
         packages=_counts(crash.package for crash in crashes),
+        other_faults=_counts(other for crash in crashes for other in crash.others),
         signatures=tuple(sorted({crash.signature.id for crash in crashes})),
         incomplete=best.signature.incomplete,
         periodicity=epidemiology.periodicity(epidemiology.events(crashes)),

@@ -35,7 +35,9 @@ PRELOAD = (
     "symbolic.symcache", "capstone", "pydemumble", "zstandard", "parsers.containers.compressed",
     "postmortem.targets.containers.compressed", "postmortem.targets.containers.plain",
     "postmortem.symbols.sources.buildidtree", "postmortem.symbols.sources.debugdirs",
-    "postmortem.symbols.sources.debuglink",
+    "postmortem.symbols.sources.debuglink", "postmortem.symbols.damage", "postmortem.symbols.supplement",
+    "postmortem.hs_err.beside", "postmortem.values.extract", "postmortem.values.units", "postmortem.values.printers",
+    "reports.json", "postmortem.triage.remote",
 )  # fmt: skip
 """What the server process imports before it forks workers."""
 

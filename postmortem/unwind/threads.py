@@ -33,7 +33,7 @@ def walk_threads(
     """Every thread walked, the one that took the signal first.
 
     All together have the frames that the budget allows; when these are spent, each has its innermost few. switch: by
-    fs_base, what Walker.walk is given.
+    thread_pointer, what Walker.walk is given.
     """
     walks = []
     for index, status in enumerate(core.threads):

@@ -231,6 +231,7 @@ class _Page:
             signal=answer.signal_text(report.crash.signal, report.process.pid) if report.crash.signal else "",
             fault=answer.fault_text(report.crash),
             handler=answer.handler_text(report),
+            others=answer.others_text(report.crash),
             why=answer.why(report)[:24],
             rivals=answer.rivals(report)[:6],
             steps=answer.next_steps(report)[:24],

@@ -12,6 +12,8 @@ CONFIDENCE = {"certain": "Certain", "likely": "Likely", "possible": "Possible"}
 CLAIM = {"observation": "observation", "cause": "cause"}
 """What the confidence is of."""
 _SERIOUS = ("critical", "high")
+_OTHERS = 4
+"""Faults of other threads that are told one by one."""
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
@@ -104,6 +106,20 @@ def handler_text(report: Report) -> str:
             f"{crash.handler_tid} ended the process.{own}"
         )
     return f"This is the original fault: a signal handler ran after it and ended the process.{own}"
+
+
+def others_text(crash: Crash) -> str:
+    """Faults of other threads at the same time; "" when there are none."""
+    told = [
+        f"thread {other.tid} ({other.signal.name}"
+        f"{f' in {other.function}' if other.function else ''} at pc {other.pc}"
+        f"{', in its handler' if other.handled else ''})"
+        for other in crash.others[:_OTHERS]
+    ]
+    if not told:
+        return ""
+    more = len(crash.others) - len(told)
+    return f"Faults of other threads at the same time: {'; '.join(told)}{f'; {more} more' if more else ''}."
 
 
 def title_text(report: Report) -> str:

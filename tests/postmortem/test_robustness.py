@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -236,3 +237,59 @@ def test_the_original_fault_is_found_behind_a_handler(name: str, address: int, h
     assert report.threads[0].handler_frames
     assert report.threads[0].tid == crash.tid
     assert (crash.handler_tid is not None) == (name == "handler-thread")
+
+
+@pytest.mark.corpus
+def test_a_second_thread_that_faulted_is_told() -> None:
+    told = {}
+    for name in ("second-fault", "second-fault-sent", "handler-mends", "handler-thread"):
+        place = corpus.directory() / name
+        report = postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", strict=True))
+        told[name] = report.crash.others
+        assert ("Faults of other threads" in FORMATS["html"](report)) == bool(report.crash.others)
+        assert ("Faults of other threads" in FORMATS["markdown"](report)) == bool(report.crash.others)
+    (other,) = told.pop("second-fault")
+    assert (other.signal.name, other.signal.code_name, other.signal.fault_address) == ("SIGSEGV", "SEGV_MAPERR", 0x60)
+    assert (other.function, other.handled) == ("cancel", True)
+    assert told == dict.fromkeys(told, ())
+
+
+_BARRIER = r"""
+#include <pthread.h>
+static volatile int go;
+__attribute__((noinline)) static void second_fault(volatile int *place) { *place = 2; }
+static void *one(void *place) { while (!go); second_fault(place); return 0; }
+int main(void) {
+  pthread_t threads[2];
+  for (long i = 0; i < 2; i++) pthread_create(threads + i, 0, one, (void *)(16 + 16 * i));
+  for (volatile int i = 0; i < 3000000; i++);
+  go = 1;
+  pthread_join(threads[0], 0);
+}
+"""
+
+
+@pytest.mark.corpus
+def test_two_threads_that_fault_at_once(tmp_path: Path) -> None:
+    """Which of them the kernel catches in time is chance: of those that it does not, nothing is told."""
+    (tmp_path / "two.c").write_text(_BARRIER)
+    exe = tmp_path / "two"
+    subprocess.run(["gcc", "-O1", "-g", "-pthread", "-o", exe, tmp_path / "two.c"], check=True)
+    alone = both = 0
+    for number in range(60):
+        place = tmp_path / str(number)
+        place.mkdir()
+        limit = lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)  # noqa: E731
+        subprocess.run([exe], cwd=place, check=False, preexec_fn=limit)
+        (core,) = place.glob("core*")
+        crash = postmortem.analyze(core, postmortem.Options(executable=exe, strict=True)).crash
+        shutil.rmtree(place)
+        assert crash.signal is not None and len(crash.others) < 2
+        for other in crash.others:
+            assert {crash.signal.fault_address, other.signal.fault_address} == {16, 32}
+            assert (other.tid != crash.tid, other.function, other.handled) == (True, "second_fault", False)
+        alone, both = alone + (not crash.others), both + len(crash.others)
+        if alone and both:
+            return
+    if not both:
+        pytest.skip("no two threads faulted at once in 60 tries")

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS
-from postmortem.machines.x86_64.instruction import engine, whole
+from postmortem.machines.x86_64.instruction import engine, registers_written, whole
 
 if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
@@ -75,8 +75,8 @@ def loaded_from(space: AddressSpace, pc: int, start: int | None, register: str) 
                 pointer = reached if base == "rip" else space.word(sources[base]) if base in sources else None
                 if pointer is not None:
                     loaded = target, (pointer + memory.disp) & _MASK
-        for item in instruction.regs_access()[1]:
-            sources.pop(whole(instruction.reg_name(item)) or "", None)
+        for name in registers_written(instruction):
+            sources.pop(name, None)
         if loaded is not None:
             sources[loaded[0]] = loaded[1]
     return sources.get(register) if reached == pc else None
@@ -103,8 +103,7 @@ def loaded_once(space: AddressSpace, pc: int, start: int | None, register: str) 
         if found is None and instruction.mnemonic.startswith("j"):
             target = instruction.op_str
             past = max(past, int(target, 16)) if re.fullmatch(r"0x[0-9a-f]+", target) else pc
-        written = {whole(instruction.reg_name(item)) for item in instruction.regs_access()[1]}
-        if register not in written or instruction.mnemonic == "pop":
+        if register not in registers_written(instruction) or instruction.mnemonic == "pop":
             continue
         operands = instruction.operands
         memory = operands[1].mem if len(operands) == 2 and operands[1].type == X86_OP_MEM else None
@@ -162,8 +161,8 @@ def _run(code: bytes, start: int, end: int, targets: frozenset[int] | None) -> d
                 memory = source.mem
                 if instruction.reg_name(memory.base) == "rip" and not memory.index:
                     value = (reached + memory.disp) & _MASK
-        for register in instruction.regs_access()[1]:
-            known.pop(whole(instruction.reg_name(register)) or "", None)
+        for register in registers_written(instruction):
+            known.pop(register, None)
         if target is not None and value is not None:
             known[target] = value
     return None

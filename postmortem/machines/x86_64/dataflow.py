@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS
 from postmortem.machines.machine import Step
-from postmortem.machines.x86_64.instruction import engine, whole
+from postmortem.machines.x86_64.instruction import engine, registers_written, whole
 
 if TYPE_CHECKING:
     from postmortem.program.memory import AddressSpace
@@ -65,9 +65,7 @@ def _step(instruction: object) -> Step:
         return Step(address, frozenset(), "leave")
     if CS_GRP_CALL in instruction.groups:  # type: ignore[attr-defined]
         return Step(address, _CALL_WRITES, "other")
-    _, written = instruction.regs_access()  # type: ignore[attr-defined]
-    changed = [str(name(register)) for register in written]
-    writes = frozenset(whole(register) or register for register in changed)
+    writes = registers_written(instruction)
     if len(operands) != 2 or operands[0].type != X86_OP_REG:
         return Step(address, writes, "other")
     source = operands[1]

@@ -22,14 +22,19 @@ _LONGEST = 15
 _BEFORE, _AFTER = 8, 5
 _ALIGNED = re.compile(r"^v?(movaps|movapd|movdqa\w*|movntps|movntpd|movntdqa?)$")
 _UNALIGNED_SSE = re.compile(
-    r"^(movups|movupd|movdqu|lddqu|movss|movsd|movhps|movlps|movhpd|movlpd|movq|movd|cvt\w+|ucomis[sd]|comis[sd]|pinsr\w|pextr\w|\w+s[sd])$"
+    r"^(movups|movupd|movdqu|lddqu|movss|movsd|movhps|movlps|movhpd|movlpd|movq|movd|cvt\w+|ucomis[sd]|comis[sd]|pinsr\w|pextr\w|pcmp[ei]str[im]|\w+s[sd])$"
 )
+_CHANGES = re.compile(r"^(ro[lr]|rc[lr]|cmpxchg\w*)$")
+_STORES = re.compile(r"^(v?stmxcsr|fi?stt?p?|fbstp|fnst\w+|fnsave)$")
+_COMPARES = re.compile(r"^(cmp[bwdqs]?|cmps[bwdq]|scas[bwdq]|lods[bwdq]|outs[bwd]|test|bt)$")
+_MEMORY = re.compile(r"(?:\w+ )*(?:ptr )?(?:[fg]s:)?\[[^]]*\]")
 _SUB = {
     "rax": ("eax", "ax", "al", "ah"), "rbx": ("ebx", "bx", "bl", "bh"), "rcx": ("ecx", "cx", "cl", "ch"),
     "rdx": ("edx", "dx", "dl", "dh"), "rsi": ("esi", "si", "sil"), "rdi": ("edi", "di", "dil"),
     "rbp": ("ebp", "bp", "bpl"), "rsp": ("esp", "sp", "spl"),
 } | {f"r{n}": (f"r{n}d", f"r{n}w", f"r{n}b") for n in range(8, 16)}  # fmt: skip
 _WHOLE = {part: whole for whole, parts in _SUB.items() for part in parts}
+_LEFT_OUT = {"cmpxchg": ("rax",), "xlatb": ("rax",), "syscall": ("rax", "rcx", "r11")}
 
 Access = Literal["read", "write", "read-write", "execute"]
 
@@ -63,6 +68,13 @@ def register(registers: dict[str, int], name: str) -> int | None:
     return value >> 8 & 0xFF if name.endswith("h") else value & 0xFF
 
 
+def registers_written(instruction: Any) -> frozenset[str]:
+    """The whole registers that an instruction, decoded with detail, changes; with those that capstone 5 omits."""
+    written = {str(instruction.reg_name(number)) for number in instruction.regs_access()[1]}
+    written.update(_LEFT_OUT.get(instruction.mnemonic.split()[-1], ()))
+    return frozenset(whole(name) or name for name in written)
+
+
 def canonical(address: int) -> bool:
     """Whether bits 47 to 63 are equal: what x86-64 with 4-level paging takes for an address."""
     return address >> 47 in (0, 0x1FFFF)
@@ -81,9 +93,9 @@ def decode(space: AddressSpace, pc: int, registers: dict[str, int], mapped: Call
 
     operands: list[Operand] = []
     mnemonic = instruction.mnemonic.split()[-1]
-    for operand in instruction.operands:
+    for position, operand in enumerate(instruction.operands):
         if operand.type == X86_OP_MEM:
-            evaluated = _memory(instruction, operand, registers, mnemonic, mapped)
+            evaluated = _memory(instruction, position, registers, mnemonic, mapped)
             if evaluated is not None:
                 operands.append(evaluated)
     operands.extend(_implicit(mnemonic, instruction, registers, mapped))
@@ -105,10 +117,11 @@ _PRIVILEGED = frozenset(
 
 
 def _memory(
-    instruction: Any, operand: Any, registers: dict[str, int], mnemonic: str, mapped: Callable[[int], bool]
+    instruction: Any, position: int, registers: dict[str, int], mnemonic: str, mapped: Callable[[int], bool]
 ) -> Operand | None:
     if mnemonic in ("lea", "nop"):
         return None
+    operand = instruction.operands[position]
     memory = operand.mem
     base = instruction.reg_name(memory.base) if memory.base else None
     index = instruction.reg_name(memory.index) if memory.index else None
@@ -132,10 +145,10 @@ def _memory(
         total += registers.get(f"{segment}_base", 0)
     address = total & _MASK
     return Operand(
-        text=_operand_text(instruction.op_str),
+        text=_operand_text(instruction.op_str, position),
         address=Address(address),
         size=operand.size,
-        access=_kind(operand.access, mnemonic),
+        access=_kind(operand.access, mnemonic, destination=position == 0 and len(instruction.operands) > 1),
         base=base,
         base_value=None if base_value is None else Address(base_value),
         index=index,
@@ -148,14 +161,23 @@ def _memory(
     )
 
 
-def _operand_text(operands: str) -> str:
-    match = re.search(r"(?:\w+ )*(?:ptr )?(?:[fg]s:)?\[[^]]*\]", operands)
-    return match[0] if match else operands
+def _operand_text(operands: str, position: int) -> str:
+    """The memory operand as the instruction's text has it; string moves have two."""
+    found = _MEMORY.findall(operands)
+    return found[min(position, len(found) - 1)] if found else operands
 
 
-def _kind(access: int, mnemonic: str) -> Access:
-    if mnemonic.startswith(("call", "jmp")):
+def _kind(access: int, mnemonic: str, destination: bool) -> Access:
+    """By the operand's place: capstone 5 calls most stores of SSE, AVX and the x87 reads, and frstor a write.
+
+    access: capstone's. destination: whether it is the first of several operands.
+    """
+    if mnemonic.startswith(("call", "jmp")) or mnemonic == "frstor":
         return "read"
+    if _CHANGES.match(mnemonic):
+        return "read-write"
+    if access == 1 and (_STORES.match(mnemonic) or (destination and not _COMPARES.match(mnemonic))):
+        return "write"
     return "read-write" if access == 3 else "write" if access == 2 else "read"
 
 

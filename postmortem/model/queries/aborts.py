@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def musl_crash(report: Report) -> bool | None:
     name, module = frames[0].function, frames[0].module
     if name is not None and _MUSL_ALLOCATOR.fullmatch(plain(name)):
         return True
-    return False if module is not None and _MUSL.fullmatch(PurePosixPath(module).name) else None
+    return False if module is not None and _MUSL.fullmatch(file_name(module)) else None
 
 
 def musl_reads_block(report: Report) -> bool:
@@ -48,7 +48,7 @@ def musl_reads_block(report: Report) -> bool:
         return False
     code = [text for at, text in report.crash.disassembly if pc is not None and at >= pc]
     checks = [at for at, (jump, stop) in enumerate(pairwise(code)) if jump.startswith("j") and stop == "hlt"]
-    named = _MUSL.fullmatch(PurePosixPath(frames[0].module).name) is not None
+    named = _MUSL.fullmatch(file_name(frames[0].module)) is not None
     return bool(checks) and checks[0] in (1, 2) and (named or len(checks) > 1)
 
 

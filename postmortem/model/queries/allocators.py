@@ -7,10 +7,10 @@ its helpers' names alone (arena_get, unbin) may be a program's own.
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
@@ -111,13 +111,13 @@ def _of(frame: Frame) -> tuple[str | None, bool]:
     if frame.function is None or frame.kind == "signal":
         return None, False
     of = next((allocator for allocator, pattern in _NAMED if pattern.fullmatch(name)), None)
-    if of is not None and frame.module is not None and _GLIBC.fullmatch(PurePosixPath(frame.module).name):
+    if of is not None and frame.module is not None and _GLIBC.fullmatch(file_name(frame.module)):
         of = "glibc's malloc"
     return of, is_entry
 
 
 def _library(frame: Frame) -> str | None:
-    name = PurePosixPath(frame.module).name if frame.module else ""
+    name = file_name(frame.module) if frame.module else ""
     return next((allocator for allocator, pattern in _LIBRARIES if pattern.fullmatch(name)), None)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def caller_of(report: Report, index: int) -> tuple[int, Frame] | None:
 
 
 def _is_python(frame: Frame) -> bool:
-    return frame.module is not None and _PYTHON.fullmatch(PurePosixPath(frame.module).name) is not None
+    return frame.module is not None and _PYTHON.fullmatch(file_name(frame.module)) is not None
 
 
 def _extension(report: Report) -> str:
@@ -299,14 +299,14 @@ def neighbours(report: Report, address: int) -> tuple[tuple[int, Mapping] | None
 
 def mapping_text(mapping: Mapping) -> str:
     """ "libcart.so (r-xp)", "heap (rw-p)", "anonymous memory (rw-p)"."""
-    name = PurePosixPath(mapping.path).name if mapping.path else None
+    name = file_name(mapping.path) if mapping.path else None
     return f"{name or mapping.kind or 'anonymous memory'} ({mapping.permissions})"
 
 
 def has_module(report: Report, *parts: str) -> str | None:
     """File name of the first module whose file name starts with one of `parts`."""
     for module in report.modules:
-        name = PurePosixPath(module.path).name
+        name = file_name(module.path)
         if name.startswith(parts):
             return name
     return None

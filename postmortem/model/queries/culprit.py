@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import functools
 import re
-from importlib import resources
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from postmortem.model import Frame
+    from postmortem.model.queries.patterns import Patterns
 
 
 _PLUMBING = re.compile(
@@ -37,11 +37,8 @@ _C_LIBRARY_SOURCE = re.compile(
 _SHARED_LIBRARY = re.compile(r".*\.so(?:\.[\w.]+)?")
 
 
-@functools.cache
-def _patterns(name: str) -> re.Pattern[str]:
-    text = resources.files("postmortem.model.queries").joinpath("lists", name).read_text(encoding="utf-8")
-    lines = (line.strip() for line in text.splitlines())
-    return re.compile("|".join(f"(?:{line})" for line in lines if line and not line.startswith("#")))
+def _patterns(name: str) -> Patterns:
+    return listed("postmortem.model.queries", name)
 
 
 def skipped_function(function: str) -> bool:
@@ -51,12 +48,12 @@ def skipped_function(function: str) -> bool:
 
 @functools.lru_cache(maxsize=1 << 14)
 def _reporting_function(function: str) -> bool:
-    return _patterns("skip_functions.txt").fullmatch(plain(function)) is not None
+    return _patterns("skip_functions.txt").fullmatch(plain(function))
 
 
 @functools.lru_cache(maxsize=1 << 14)
 def _c_library_function(function: str) -> bool:
-    return _patterns("c_library_functions.txt").fullmatch(plain(function)) is not None
+    return _patterns("c_library_functions.txt").fullmatch(plain(function))
 
 
 def installed_source(frame: Frame) -> bool:
@@ -84,14 +81,13 @@ def _of_c_library(frame: Frame) -> bool:
         return False
     if frame.file is not None and not installed_source(frame) and not _C_LIBRARY_SOURCE.fullmatch(frame.file):
         return False
-    return frame.module is None or _SHARED_LIBRARY.fullmatch(PurePosixPath(frame.module).name) is None
+    return frame.module is None or _SHARED_LIBRARY.fullmatch(file_name(frame.module)) is None
 
 
 @functools.lru_cache(maxsize=1 << 12)
 def skipped_module(path: str) -> bool:
     """True for the modules of triage/lists/skip_modules.txt, by their file name."""
-    name = file_name(path)
-    return _patterns("skip_modules.txt").fullmatch(name) is not None
+    return _patterns("skip_modules.txt").fullmatch(file_name(path))
 
 
 def machinery(frame: Frame) -> bool:
@@ -149,7 +145,7 @@ def _is_within_machinery(frames: tuple[Frame, ...], index: int) -> bool:
 def label(frame: Frame) -> str:
     """ "Cart::total(), checkout.cpp:42" as far as it is known, else "libcart.so+0x1f30"."""
     if frame.function is None:
-        module = PurePosixPath(frame.module).name if frame.module else None
+        module = file_name(frame.module) if frame.module else None
         if module is None or frame.module_offset is None:
             return module or (hex(frame.pc) if frame.pc is not None else "a frame that is not known")
         return f"{module}+{frame.module_offset:#x}"
@@ -157,5 +153,5 @@ def label(frame: Frame) -> str:
     text = f"{name}()"
     if frame.file is None or _is_file_of_inlined(frame):
         return text
-    file = PurePosixPath(frame.file).name
+    file = file_name(frame.file)
     return f"{text}, {file}:{frame.line}" if frame.line else f"{text}, {file}"

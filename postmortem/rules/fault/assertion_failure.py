@@ -13,12 +13,12 @@ What to do: ask which caller broke the condition, not how to silence it.
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
@@ -124,7 +124,7 @@ def _failed(report: Report) -> _Failed | None:
         said = logged["said"] if logged else text
         checked = _CHECK.match(said)
         if checked:
-            place = f"{PurePosixPath(logged['file']).name}:{logged['line']}" if logged else ""
+            place = f"{file_name(logged['file'])}:{logged['line']}" if logged else ""
             stated = f"{checked['what'] or ''}{said[checked.end() :]}"
             return _Failed(" ".join(stated.split())[:300], "", place, where, checked=True)
         if logged or (report.native.runtime in ("Qt", "V8", "glog", "Abseil") and not _ASSERTION.match(text)):
@@ -139,7 +139,7 @@ def _failed(report: Report) -> _Failed | None:
         said = parts["expression"].strip() if parts else text
     if parts is None:
         return _Failed(expression=said, where=where)
-    place = f"{PurePosixPath(parts['file']).name}:{parts['line']}"
+    place = f"{file_name(parts['file'])}:{parts['line']}"
     function = parts["function"] or ""
     return _Failed(said, plain(function) if report.native.runtime == "libstdc++" else function, place, where)
 

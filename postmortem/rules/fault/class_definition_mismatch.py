@@ -11,12 +11,12 @@ What to do: rebuild both sides with the same headers; look at which header each 
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -32,7 +32,7 @@ def check(report: Report) -> Iterator[Finding]:
     if not call.table.startswith(("vtable for ", "construction vtable for ")):
         return
     name = call.table.partition(" for ")[2]
-    library = PurePosixPath(call.module).name
+    library = file_name(call.module)
     at_call = report.crash.mnemonic == "call"
     caller = views.blamed(report) if at_call else views.caller_of(report, 0)
     by = f" by {culprit.label(caller[1])}" if caller else ""

@@ -11,12 +11,12 @@ What to do: hold the GIL around the call: PyGILState_Ensure, or outside of Py_BE
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
@@ -83,7 +83,7 @@ def _reads_no_state(report: Report) -> bool:
 
 
 def _is_interpreter(frame: Frame) -> bool:
-    return frame.module is not None and _INTERPRETER.fullmatch(PurePosixPath(frame.module).name) is not None
+    return frame.module is not None and _INTERPRETER.fullmatch(file_name(frame.module)) is not None
 
 
 RULE = Rule(id="python-without-gil", group="fault", specificity=80, check=check, documentation=__doc__ or "")

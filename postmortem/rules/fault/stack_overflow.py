@@ -5,7 +5,8 @@ pointer outside any mapping just below one.
 Why it matters: the faulting instruction is innocent; unbounded recursion or a huge local array is the
 cause.
 Evidence it needs: the fault address, the stack pointer, and the thread's stack range or the mappings. A
-cycle of frames makes it a recursion.
+cycle of frames makes it a recursion; a frame that begins in the stack and ends below it has leapt over the
+guard.
 False alarms: coroutine stacks lie in the heap and have no guard known here; a wild pointer that happens to
 hit a guard page is told apart by the stack pointer, which must be near.
 Rivals excluded: a wild pointer into a guard page: the stack pointer is near, or the frames repeat; a fault far from
@@ -15,7 +16,8 @@ What to do: bound the recursion or move the large object to the heap; a larger s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model import Cycle, Finding, Frame, Mapping, Report, Thread
 from postmortem.model.queries import crash as views
@@ -47,12 +49,15 @@ def check(report: Report) -> Iterator[Finding]:
     found = views.crashing_thread(report)
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
         return
-    if address is None or found is None:
+    if found is None:
         return
     position, thread = found
     sp = _stack_pointer(thread)
-    how = _how(report, thread, address, sp)
-    if how is None:
+    how = None if address is None else _how(report, thread, address, sp)
+    if how is None or address is None:
+        over = over_guard(report, thread)
+        if over is not None:
+            yield _one_frame(report, position, over)
         return
     kind, size = how
     cycle = _cycle(thread)
@@ -174,6 +179,80 @@ def _stack_of_callers(report: Report, thread: Thread) -> Mapping | None:
             anonymous = mapping.path is None and not (mapping.kind or "").startswith(("heap", "arena", "malloc"))
             return mapping if anonymous and mapping.permissions.startswith("rw") else None
     return None
+
+
+class _Over(NamedTuple):
+    """A frame that begins in a stack and ends below it.
+
+    frame: its index; size: its own, room: the stack's, in bytes.
+    """
+
+    frame: int
+    size: int
+    room: int
+
+
+def over_guard(report: Report, thread: Thread) -> _Over | None:
+    """A frame whose end lies below the mapping in which its caller's is: beyond a guard, or where no stack can be.
+
+    Only where the fault itself does not tell of the stack's end.
+    """
+    address = views.fault_address(report)
+    if address is not None and _how(report, thread, address, _stack_pointer(thread)) is not None:
+        return None
+    frames = [(n, f) for n, f in enumerate(thread.frames[:_INNERMOST]) if f.sp is not None and not f.inlined]
+    for (index, inner), (_, outer) in itertools.pairwise(frames):
+        if "signal" in (inner.kind, outer.kind) or outer.trust not in ("cfi", "frame-pointer"):
+            return None
+        assert inner.sp is not None and outer.sp is not None
+        stack = views.mapping_at(report, outer.sp)
+        if stack is None or inner.sp >= stack[1].start or not NEAR < outer.sp - inner.sp < LARGEST_JUMP:
+            continue
+        below = views.mapping_at(report, stack[1].start - 1)
+        guarded = below is not None and below[1].permissions.startswith("---") and inner.sp < below[1].start
+        if stack[1].path in (None, "[stack]") and (guarded or not _can_be_stack(report, inner.sp)):
+            return _Over(index, outer.sp - inner.sp, stack[1].end - stack[1].start)
+    return None
+
+
+def _can_be_stack(report: Report, address: int) -> bool:
+    """Memory that can be written and is no file's."""
+    found = views.mapping_at(report, address)
+    return found is not None and "w" in found[1].permissions and found[1].path in (None, "[stack]")
+
+
+def _one_frame(report: Report, position: int, over: _Over) -> Finding:
+    label = culprit.label(report.threads[position].frames[over.frame])
+    size, room = views.size_text(over.size), views.size_text(over.room)
+    return Finding(
+        rule=RULE.id,
+        title=f"Stack overflow: {label} takes {size} on a stack of {room}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=("A stack pointer that was spoiled, or moved to a stack of the program's own.",),
+        explanation=(
+            f"The frame of {label} is {size}: its caller's lies in a stack of {room}, and its own end below that, in"
+            " memory that is no stack of this thread. A large local array, a variable-length array or alloca leapt over"
+            " the end of the stack."
+        ),
+        evidence=proof(
+            report,
+            (f"threads[{position}].frames[{over.frame}].sp", "where the frame ends"),
+            (f"threads[{position}].frames[{over.frame + 1}].sp", "and where its caller's does"),
+            (f"threads[{position}].frames[{over.frame}].function", "the function"),
+            (views.fault_address_path(report), "the address that was touched"),
+        ),
+        remedies=(
+            f"Put the large variables of {label} on the heap, and bound what alloca or the array is given.",
+            "If the size is right, give the thread a larger stack: pthread_attr_setstacksize, ulimit -s for the first"
+            " thread (musl gives threads 128 KiB).",
+            "Compile with -fstack-clash-protection: it touches every page, so that the guard is met.",
+        ),
+    )
+
+
+_INNERMOST = 8
 
 
 def _start(mapping: Mapping) -> int:

@@ -11,11 +11,11 @@ What to do: find the const that was cast away, or copy the data before changing 
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Mapping, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
@@ -81,7 +81,7 @@ def _whose(mapping: Mapping) -> str:
     if mapping.path is None:
         return "the Java heap, made read-only," if mapping.kind == "java heap" else "read-only memory"
     kind = "code" if "x" in mapping.permissions else "read-only data"
-    return f"{kind} of {PurePosixPath(mapping.path).name}"
+    return f"{kind} of {file_name(mapping.path)}"
 
 
 RULE = Rule(id="write-to-read-only", group="fault", specificity=66, check=check, documentation=__doc__ or "")

@@ -200,7 +200,7 @@ def _damage(report: Report) -> Damage | None:
     if value is None or value < views.NEAR_NULL:
         return None
     looks = pointers.describe(value)
-    nowhere = not operand.canonical or views.code(report) == views.SEGV_MAPERR
+    nowhere = not operand.canonical or views.code(report) == views.SEGV_MAPERR or _reserved(report)
     if looks is None and (not nowhere or operand.index is not None):
         return None
     where = f"crash.registers[{place}].value" if place is not None else "crash.fault_address"
@@ -212,6 +212,13 @@ def _damage(report: Report) -> Damage | None:
         return Damage(f"crash.registers[{inside[0]}].text", seen, brief, stale=True)
     seen = f" {name} = {value:#x} leads nowhere.{f' {looks}' if looks else ''}"
     return Damage(where, seen, f"a pointer that leads nowhere ({value:#x})")
+
+
+def _reserved(report: Report) -> bool:
+    """Address space that was only reserved: no object and no class lies there."""
+    address = views.fault_address(report)
+    found = views.mapping_at(report, address) if address is not None else None
+    return found is not None and found[1].permissions.startswith("---") and views.code(report) == views.SEGV_ACCERR
 
 
 def _protected(report: Report) -> bool:

@@ -25,7 +25,7 @@ from postmortem.model.queries.paths import proof
 from postmortem.model.queries.systems import system
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules import advice
-from postmortem.rules.fault import illegal_instruction
+from postmortem.rules.fault import illegal_instruction, misaligned_access, write_to_read_only
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
@@ -339,6 +339,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         return refused[0], f"{label} of {library} {refused[1]}: {name}."
     access = views.an_access(report).capitalize()
     how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
+    how += _nature(report)
     if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
         how += _reading(report)
     return f"{name} in", how
@@ -360,6 +361,15 @@ def _reading(report: Report) -> str:
     operand = views.faulting_operand(report)
     wanted = operand[1].target if operand is not None else None
     return f" {null.removeprefix(': ')}" + (f"; {wanted} was wanted." if wanted else ".")
+
+
+def _nature(report: Report) -> str:
+    """A sentence on what was wrong with the address, by the rule that knows this kind of fault."""
+    for rule in (misaligned_access, write_to_read_only):
+        found = next(rule.check(report), None)
+        if found is not None and found.confidence == "certain":
+            return f" {found.title}."
+    return ""
 
 
 def _instruction(report: Report) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.systems import system
 from postmortem.rules import advice
+from postmortem.rules.fault import illegal_instruction
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.rule import Rule
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from postmortem.model import Claim, Confidence
 
 ILLEGAL = ("SIGILL", "EXCEPTION_ILLEGAL_INSTRUCTION", "EXCEPTION_PRIV_INSTRUCTION")
-_TRAPS = ("0f0b", "0fb9")
-"""ud2 and ud1: HotSpot's stop() and hlt() on x86 (assembler_x86.cpp)."""
 
 
 class _Reading(NamedTuple):
@@ -118,7 +117,7 @@ def _reading(report: Report) -> _Reading:
     raw = "".join((report.crash.instruction_bytes or "").casefold().split())
     platform = (report.host.platform if report.host is not None else None) or report.core.machine or ""
     arm = "aarch64" in platform
-    if raw and not arm and raw.startswith(_TRAPS):
+    if raw and not arm and raw.startswith(illegal_instruction.TRAP_BYTES):
         return _Reading(
             "a trap that the JVM placed itself",
             "The bytes are ud2, which the JVM places where execution must not come: a check in the generated code"

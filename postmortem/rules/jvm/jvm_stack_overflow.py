@@ -203,6 +203,9 @@ def _counted(report: Report) -> str:
 
 def _elsewhere(report: Report) -> bool:
     """True when the fault is not at the end of a stack."""
+    found = views.crashing_thread(report)
+    if found is not None and stack_overflow.over_guard(report, found[1]) is not None:
+        return True
     return not jvm_stack.in_stack_guard(report) and next(stack_overflow.check(report), None) is None
 
 

@@ -82,8 +82,9 @@ def check(report: Report) -> Iterator[Finding]:
         return
     work = next((words for name in names for pattern, words in _WORK if pattern.search(name)), None)
     work = SAMPLING if any(_SAMPLES.search(name) for name in names) else work
-    if frame.kind == "stub" and "unused part" in (frame.function or ""):
-        yield _freed_code(report, index)
+    freed = _freed(report, index)
+    if freed is not None:
+        yield _freed_code(report, freed)
         return
     profiler = _profiler(report) if work == SAMPLING else None
     doing = f" during {work}" if work else ""
@@ -178,6 +179,16 @@ def _starts_from_archive(report: Report) -> bool:
     return any(plain(frame.function or "") == "JNI_CreateJavaVM" for frame in views.crashing_frames(report)) and any(
         mapping.kind == "cds archive" for mapping in report.mappings
     )
+
+
+def _freed(report: Report, index: int) -> int | None:
+    """The frame in a part of the code cache that no code uses: the one at `index`, or what had called its stub."""
+    for number, frame in enumerate(views.crashing_frames(report)[index:], index):
+        if frame.kind != "stub":
+            return None
+        if "unused part" in (frame.function or ""):
+            return number
+    return None
 
 
 def _freed_code(report: Report, index: int) -> Finding:

@@ -11,11 +11,11 @@ What to do: install the debug packages, or let debuginfod fetch them by build-id
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Module, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -38,7 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
     if not nameless:
         return
     modules = {module.path: index for index, module in enumerate(report.modules)}
-    names = ", ".join(PurePosixPath(path).name for path in list(nameless)[:SHOWN])
+    names = ", ".join(file_name(path) for path in list(nameless)[:SHOWN])
     places: list[tuple[str, str]] = []
     commands: list[str] = []
     for path, position in list(nameless.items())[:SHOWN]:
@@ -55,7 +55,7 @@ def check(report: Report) -> Iterator[Finding]:
             places.append((f"modules[{index}].package.name", "the package that it is of"))
             commands.append(command)
         if module.build_id:
-            commands.append(f"debuginfod-find debuginfo {module.build_id}  # {PurePosixPath(path).name}")
+            commands.append(f"debuginfod-find debuginfo {module.build_id}  # {file_name(path)}")
     yield Finding(
         rule=RULE.id,
         title=f"No symbols for {names} on the crashing stack",

@@ -11,7 +11,6 @@ What to do: load one build: fix rpath, LD_LIBRARY_PATH or the bundle.
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Module, Report
@@ -68,7 +67,7 @@ def _unmet(report: Report) -> Iterator[Finding]:
     for index, module in enumerate(report.modules):
         if not module.missing_libraries and not module.missing_versions:
             continue
-        name = PurePosixPath(module.path).name
+        name = file_name(module.path)
         lacks = [*module.missing_versions, *(f"the library {library}" for library in module.missing_libraries)]
         listed = ", ".join(lacks[:4]) + (f" and {len(lacks) - 4} more" if len(lacks) > 4 else "")
         yield Finding(

@@ -14,7 +14,6 @@ What to do: restart services after an upgrade; fetch the old binary by its build
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Module, Report
@@ -89,7 +88,7 @@ def _replaced(report: Report, module: Module) -> bool:
 def _is_this_machine(report: Report) -> bool:
     """The C library here is the one that was mapped, and in its own place; else other builds prove no replacement."""
     return any(
-        module.status == "matched" and module.file == module.path and _LIBC.fullmatch(PurePosixPath(module.path).name)
+        module.status == "matched" and module.file == module.path and _LIBC.fullmatch(file_name(module.path))
         for module in report.modules
     )
 

@@ -47,9 +47,9 @@ class Go(Runtime):
         """A fault in C code, which Go's handler turned into a call of sigpanic."""
         return None if self._stacks is None or not walks else self._stacks.caught(walks[0])
 
-    def switch(self, fs_base: int) -> Switch | None:
+    def switch(self, thread_pointer: int) -> Switch | None:
         """From a thread's own stack to its goroutine's."""
-        return None if self._stacks is None else self._stacks.switch(fs_base)
+        return None if self._stacks is None else self._stacks.switch(thread_pointer)
 
     @property
     def injected(self) -> Sequence[tuple[int, int]]:

@@ -58,13 +58,13 @@ class GoStacks:
         """name: of the function at an address. ranges: of the functions that switch stacks. injected: of sigpanic."""
         self._space, self._name, self._ranges, self.injected = space, name, ranges, injected
 
-    def switch(self, fs_base: int) -> Switch:
+    def switch(self, thread_pointer: int) -> Switch:
         """For a thread: registers of the goroutine that a frame with that pc has left; None where it has left none."""
 
         def switched(pc: int) -> Registers | None:
             if not any(start <= pc < end for start, end in self._ranges):
                 return None
-            goroutine = self._goroutine(fs_base)
+            goroutine = self._goroutine(thread_pointer)
             fields = None if goroutine is None else self._space.words(goroutine + _G_SCHED_SP, 2)
             if fields is None or not fields[0] or not fields[1]:
                 return None
@@ -74,9 +74,9 @@ class GoStacks:
 
         return switched
 
-    def _goroutine(self, fs_base: int) -> int | None:
+    def _goroutine(self, thread_pointer: int) -> int | None:
         """The goroutine of a thread that runs on its own stack, or on that of its signal handlers."""
-        current = self._space.word(fs_base - _G) if fs_base else None
+        current = self._space.word(thread_pointer - _G) if thread_pointer else None
         machine = self._space.word(current + _G_M) if current else None
         words = self._space.words(machine, _M_WORDS) if machine else None
         for word in (words or ())[1:]:
@@ -124,10 +124,10 @@ class GoStacks:
             return None if info is None or info.number != _SIGSEGV else CaughtFault(position, info, null_call=True)
         return None
 
-    def _signal(self, fs_base: int, pc: int) -> notes.SignalInfo | None:
+    def _signal(self, thread_pointer: int, pc: int) -> notes.SignalInfo | None:
         """g.sig … g.sigpc, of the g whose sigpc is where the fault was."""
-        current = self._space.word(fs_base - _G) if fs_base else None
-        for goroutine in (current, self._goroutine(fs_base)):
+        current = self._space.word(thread_pointer - _G) if thread_pointer else None
+        for goroutine in (current, self._goroutine(thread_pointer)):
             words = self._space.words(goroutine, _G_WORDS) if goroutine else None
             for index in range(8, len(words or ())):
                 assert words is not None

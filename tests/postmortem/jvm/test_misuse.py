@@ -63,3 +63,16 @@ def test_a_lock_of_a_thread_that_ended_without_detaching(jdk: int) -> None:
     found = verdict(jdk, "misuse-leave")
     assert "whose thread is no longer in the process" in found["title"]
     assert '"drain-' in found["title"]
+
+
+@BOTH
+def test_a_local_array_larger_than_the_stack_of_a_native_thread(jdk: int) -> None:
+    found = verdict(jdk, "misuse-array")
+    assert "outline(), misuse.c" in found["title"]
+    assert "takes 900 KiB on a stack of 1" in found["title"]
+
+
+@BOTH
+def test_what_the_address_was_refused_for_is_in_the_verdict(jdk: int) -> None:
+    assert "Write to read-only data of libmisuse.so" in verdict(jdk, "misuse-literal")["summary"]
+    assert "read-only" not in verdict(jdk, "misuse-record")["summary"]

@@ -71,6 +71,22 @@ def test_numbers_are_little_endian() -> None:
         assert space.unsigned(0x1017, 2) is None
 
 
+def test_many_words_are_read_as_few() -> None:
+    space = AddressSpace([_piece(0x1000, b"".join(number.to_bytes(8, "little") for number in range(40)))])
+    assert space.words(0x1000, 40) == tuple(range(40))
+    assert space.words(0x1000, 41) is None
+
+
+def test_a_piece_that_claims_more_than_its_bytes() -> None:
+    space = AddressSpace([Piece(0x1000, 0x1020, bytes(12), 0)])
+    for _ in range(2):
+        assert space.word(0x1000) == 0
+        assert space.word(0x1008) is None
+        assert space.words(0x1000, 2) is None
+        assert space.read(0x1008, 8) is None
+        assert space.read(0x1008, 4) == bytes(4)
+
+
 @pytest.mark.parametrize(
     ("content", "limit", "found"),
     [

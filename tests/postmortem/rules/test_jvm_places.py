@@ -80,6 +80,13 @@ def test_freed_code_is_no_place_of_the_jvm() -> None:
     assert "unused part" not in text and "arena" in text
 
 
+def test_a_stub_that_freed_code_had_called_is_no_place_of_the_jvm_either() -> None:
+    freed = words(java_crash(stub("upcall_stub_load_target"), stub("code cache, unused part"), *MAIN), VM_RULE)
+    assert "after a call of code that was freed from the code cache" in freed and "arena" in freed
+    whole = words(java_crash(stub("upcall_stub_load_target"), stub("upcall_stub_apply"), *MAIN), VM_RULE)
+    assert "freed" not in whole
+
+
 def test_a_start_from_a_class_data_archive_is_told() -> None:
     starting = (vm("Symbol::increment_refcount"), vm("ModuleEntryTable::load_archived_entries"), vm("JNI_CreateJavaVM"))
     start, end = Address(0x7000), Address(0x9000)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 import postmortem
 from tests.postmortem import corpus
 from tests.postmortem.values.gdb_oracle import Compared, compare, gdb_values
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.corpus, pytest.mark.needs("gdb")]
 
@@ -59,7 +56,8 @@ def test_that_there_is_much_to_compare() -> None:
     both = sum(one.both for one in found.values())
     lost = sum(len(one.gdbs_alone) for one in found.values())
     assert len(with_values) >= 60
-    assert both >= 1000
+    # A third of them lie in frames of the C library, where its debug info is installed.
+    assert both >= (1000 if any(Path("/usr/lib/debug/.build-id").glob("*/*.debug")) else 700)
     # What gdb alone prints comes by chains of tail calls, which are not followed here.
     assert lost < both // 10
 

@@ -38,6 +38,7 @@ def triage(text: str = "null+0x40 | total", count: int = 12) -> Triage:
         id="ab" * 20, title=text, signature=text, cause=text, rule="null-dereference", severity="critical", count=count,
         grew=3, first_seen=0.0, last_seen=9900.0, status="regressed", fixed_in=text, ticket=text, notes=text,
         programs={text: count}, hosts={text: count}, versions={text: count}, packages={text: count}, incomplete=text,
+        other_faults={"SIGSEGV in cancel": 2},
         periodicity=Period(seconds=900.0, p=1e-7, events=14, test="rayleigh"),
         over_represented=(Excess(attribute="host", value=text, inside=9, bucket=12, outside=3, others=90, p=1e-8),),
         similar=(Near(id="cd" * 20, score=0.8, text=text), Near(id="ef" * 20, score=0.7, text=text)),
@@ -62,6 +63,8 @@ def test_the_page_says_what_there_is() -> None:
         'href="reports/0.html"',
         'href="#b-' + "cd" * 20,
         "<svg",
+        "Faults of other threads at the same time",
+        "SIGSEGV in cancel",
     ):
         assert words in shown, words
 

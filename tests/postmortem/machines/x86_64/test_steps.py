@@ -83,6 +83,7 @@ def test_only_a_direct_call_proves_a_function_without_frame(code: str) -> None:
         "e811223344",  # call rel32
         "ffd0",  # call rax
         "41ffd3",  # call r11
+        "41ffd4",  # call r12
         "ff10",  # call [rax]
         "ff5508",  # call [rbp + 8]
         "ff542408",  # call [rsp + 8]
@@ -120,6 +121,11 @@ def test_a_scan_takes_the_nearest_word_that_returns_to_behind_a_call() -> None:
     space = _space(code, (1, CODE + 8, STACK, CODE + 10, CODE + 10))
     caller = steps.scan(space, _registers(rsp=STACK, rbp=STACK + 64, rbx=1), _is_code, 10)
     assert caller == _registers(rip=CODE + 10, rsp=STACK + 32, rbp=STACK + 64)
+
+
+def test_a_stack_pointer_that_is_not_aligned_is_none() -> None:
+    stack = (0x55551234 << 32, 0)
+    assert steps.scan(_space(stack=stack), _registers(rsp=STACK + 4), _is_code, 1) is None
 
 
 def test_code_that_is_not_at_hand_is_believed() -> None:

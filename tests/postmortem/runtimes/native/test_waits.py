@@ -39,7 +39,7 @@ def _wait(space: AddressSpace, functions: tuple[str, ...] = (), **registers: int
 
 def mutex(lock: int = 2, owner: int = 100, users: int = 1, kind: int = 0) -> bytes:
     """struct __pthread_mutex_s: lock, count, owner, nusers, kind, spins, list."""
-    return struct.pack("<iIiIiiQQ", lock, 0, owner, users, kind, 0, 0, 0)
+    return struct.pack("<iIiIiiQQ", lock, 3, owner, users, kind, 0, 0, 0)
 
 
 def rwlock(writer: int, shared: int = 0, writers: int = 0, phase: int = 2) -> bytes:
@@ -100,6 +100,7 @@ def test_every_futex_operation_that_waits(operation: int) -> None:
         (mutex(owner=1 << 22), None, None),  # no tid is so large
         (mutex(kind=77), None, None),
         (mutex(users=1 << 20), None, None),
+        (mutex(owner=-5, users=0), None, None),
         (mutex()[:16], None, None),  # cut
     ],
 )
