@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 
 from postmortem.guard import syscalls
@@ -68,7 +67,7 @@ def restrict() -> str:
 
     Needs no_new_privs. Raises OSError where the kernel or this program knows no filter for the machine.
     """
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in _AUDIT:
         raise OSError(f"no table of system calls for {machine}")
     code = _filter(machine)

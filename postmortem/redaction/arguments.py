@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from postmortem.model.queries.patterns import Lazy
 from postmortem.redaction import names
-from postmortem.redaction.lazy import Lazy
 from postmortem.redaction.values import is_nothing, is_number, is_place, looks_made_up
 
 if TYPE_CHECKING:

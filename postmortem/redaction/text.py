@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from postmortem.model.queries.patterns import Lazy
 from postmortem.redaction import names
-from postmortem.redaction.lazy import Lazy
 from postmortem.redaction.values import (
     is_nothing,
     is_number,

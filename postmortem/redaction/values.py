@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from postmortem.redaction.lazy import Lazy
+from postmortem.model.queries.patterns import Lazy
 
 MASK = "[redacted]"
 

@@ -6,9 +6,9 @@ leaves out (`fits`).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.systems import system
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ _LINUX_ONLY = (
 _UNIX_ONLY = r"\bulimit\b|RLIMIT_|\bdmesg\b|\bfuser\b|\blsof\b|\bsetrlimit\b|libasan|libjsig\.so|\bdf\b|\bgdb\b"
 _GLIBC_ONLY = r"GLIBC_TUNABLES|libc_malloc_debug|MALLOC_ARENA_MAX|MALLOC_PERTURB_"
 _FOREIGN = {
-    "windows": re.compile(f"{_LINUX_ONLY}|{_UNIX_ONLY}"),
-    "macos": re.compile(f"{_LINUX_ONLY}|libjsig\\.so"),
-    "solaris": re.compile(_LINUX_ONLY.replace("|LD_PRELOAD", "")),
-    "aix": re.compile(_LINUX_ONLY),
-    "bsd": re.compile(_LINUX_ONLY.replace("|LD_PRELOAD|addr2line", "")),
+    "windows": Lazy(f"{_LINUX_ONLY}|{_UNIX_ONLY}"),
+    "macos": Lazy(f"{_LINUX_ONLY}|libjsig\\.so"),
+    "solaris": Lazy(_LINUX_ONLY.replace("|LD_PRELOAD", "")),
+    "aix": Lazy(_LINUX_ONLY),
+    "bsd": Lazy(_LINUX_ONLY.replace("|LD_PRELOAD|addr2line", "")),
 }
-_NOT_ON_MUSL = re.compile(_GLIBC_ONLY)
+_NOT_ON_MUSL = Lazy(_GLIBC_ONLY)
 
 
 def fits(report: Report, text: str) -> bool:

@@ -6,25 +6,25 @@ its helpers' names alone (arena_get, unbin) may be a program's own.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import Lazy
 
 if TYPE_CHECKING:
     from postmortem.model import Frame, Report
 
 _LIBRARIES = (
-    ("jemalloc", re.compile(r"libjemalloc[^/]*\.so.*")),
-    ("tcmalloc", re.compile(r"libtcmalloc[^/]*\.so.*")),
-    ("mimalloc", re.compile(r"libmimalloc[^/]*\.so.*")),
-    ("Scudo", re.compile(r"lib(?:clang_rt\.)?scudo[^/]*\.so.*")),
-    ("hardened_malloc", re.compile(r"libhardened_malloc[^/]*\.so.*")),
-    ("snmalloc", re.compile(r"libsnmalloc[^/]*\.so.*")),
-    ("Hoard", re.compile(r"libhoard[^/]*\.so.*")),
-    ("rpmalloc", re.compile(r"librpmalloc[^/]*\.so.*")),
+    ("jemalloc", Lazy(r"libjemalloc[^/]*\.so.*")),
+    ("tcmalloc", Lazy(r"libtcmalloc[^/]*\.so.*")),
+    ("mimalloc", Lazy(r"libmimalloc[^/]*\.so.*")),
+    ("Scudo", Lazy(r"lib(?:clang_rt\.)?scudo[^/]*\.so.*")),
+    ("hardened_malloc", Lazy(r"libhardened_malloc[^/]*\.so.*")),
+    ("snmalloc", Lazy(r"libsnmalloc[^/]*\.so.*")),
+    ("Hoard", Lazy(r"libhoard[^/]*\.so.*")),
+    ("rpmalloc", Lazy(r"librpmalloc[^/]*\.so.*")),
 )
 _FUNCTIONS = (
     (
@@ -52,14 +52,14 @@ _FUNCTIONS = (
         r"systrim|_mid_memalign|munmap_chunk|mremap_chunk|arena_get\w*|new_heap|heap_trim|ptmalloc_\w+|__malloc_\w+",
     ),
 )
-_GLIBC = re.compile(r"libc(?:-2\.\d+\.so|\.so\.6)")
+_GLIBC = Lazy(r"libc(?:-2\.\d+\.so|\.so\.6)")
 """Helpers of several allocators have the same names (arena_for_chunk); here they are glibc's."""
-_NAMED = tuple((name, re.compile(pattern)) for name, pattern in _FUNCTIONS)
-_FREES = re.compile(
+_NAMED = tuple((name, Lazy(pattern)) for name, pattern in _FUNCTIONS)
+_FREES = Lazy(
     r"_*(?:libc_|tc_|je_|mi_|rjem_|_rjem_je_)?(?:c?free|[sn]dallocx|dallocx|free_sized|free_aligned_sized|sdallocx)"
     r"|operator delete(?:\[\])?|tc_delete\w*|__rust_dealloc|_?Py(?:Object|Mem)_(?:Raw)?Free"
 )
-_TAKES = re.compile(
+_TAKES = Lazy(
     r"_*(?:libc_|tc_|je_|mi_|rjem_|_rjem_je_)?(?:malloc|calloc|realloc|reallocarray|memalign|posix_memalign|aligned_alloc"
     r"|valloc|pvalloc|[mr]allocx|xallocx|usable_size|malloc_usable_size)|operator new(?:\[\])?|tc_new\w*"
     r"|__rust_(?:re)?alloc|_?Py(?:Object|Mem)_(?:Raw)?(?:Malloc|Calloc|Realloc)"

@@ -1,12 +1,38 @@
-"""Lists of names, one regular expression a line, of which a report meets few: each is compiled when it may fit."""
+"""Regular expressions of which a report needs few: each is compiled when it may fit, for compiling takes its time."""
 
 from __future__ import annotations
 
 import functools
 import re
 from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _LITERAL = re.compile(r"(?:[\w:/ ~-]|\\[^\w\s])*")
+
+
+class Lazy:
+    """An expression with the methods of a compiled one, which is compiled when the first of them is called."""
+
+    sub: Callable[..., str]
+    search: Callable[..., re.Match[str] | None]
+    match: Callable[..., re.Match[str] | None]
+    fullmatch: Callable[..., re.Match[str] | None]
+    findall: Callable[..., list[Any]]
+    finditer: Callable[..., Iterator[re.Match[str]]]
+
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self.pattern = pattern
+        self.flags = flags
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked for what is not there yet.
+        compiled = re.compile(self.pattern, self.flags)
+        for method in Lazy.__annotations__:
+            setattr(self, method, getattr(compiled, method))
+        return getattr(compiled, name)
 
 
 class Patterns:

@@ -21,31 +21,30 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ASSERTION = re.compile(
+_ASSERTION = Lazy(
     r"(?:.*?: )??(?P<file>[^:\n]+):(?P<line>\d+): (?:(?P<function>[^\n]*?): )?"
     r"Assertion [`'](?P<expression>.*)' failed",
     re.DOTALL,
 )
-_GLIBC = re.compile(
+_GLIBC = Lazy(
     r"Fatal glibc error: (?P<file>[^:\n]+):(?P<line>\d+) \((?P<function>[^\n)]*)\): assertion failed:"
     r" (?P<expression>.*)",
     re.DOTALL,
 )
 """An assertion of glibc itself, from 2.42 on (malloc's, from 2.37)."""
-_GLIB = re.compile(
-    r"(?:[^\n:]*:)?ERROR:(?P<file>[^:\n]+):(?P<line>\d+):(?:(?P<function>[^\n]*?):)? (?P<said>.+)", re.DOTALL
-)
-_GLIB_FAILED = re.compile(r"assertion failed:? \((?P<expression>.*?)\)(?::(?P<values> .*))?$", re.DOTALL)
-_LOGGED = re.compile(r"F\d{4,8} [\d:.]+ +\d+ (?P<file>[^:\n]+):(?P<line>\d+)\] (?P<said>.*)", re.DOTALL)
+_GLIB = Lazy(r"(?:[^\n:]*:)?ERROR:(?P<file>[^:\n]+):(?P<line>\d+):(?:(?P<function>[^\n]*?):)? (?P<said>.+)", re.DOTALL)
+_GLIB_FAILED = Lazy(r"assertion failed:? \((?P<expression>.*?)\)(?::(?P<values> .*))?$", re.DOTALL)
+_LOGGED = Lazy(r"F\d{4,8} [\d:.]+ +\d+ (?P<file>[^:\n]+):(?P<line>\d+)\] (?P<said>.*)", re.DOTALL)
 """A line of glog or Abseil."""
-_CHECK = re.compile(r"(?:[^\n:]+:\d+: )?(?:(?:Debug )?[Cc]heck failed(?::|\b) ?|Check (?P<what>.{1,300}) failed(?=:))")
+_CHECK = Lazy(r"(?:[^\n:]+:\d+: )?(?:(?:Debug )?[Cc]heck failed(?::|\b) ?|Check (?P<what>.{1,300}) failed(?=:))")
 _STATED = ("libstdc++", "GLib", "assert", "Qt", "V8", "glog", "Abseil")
-_MUTEX = re.compile(r"(?:pthread_)?(?:mutex|rwlock|tpp)[\w-]*\.[ch]:")
+_MUTEX = Lazy(r"(?:pthread_)?(?:mutex|rwlock|tpp)[\w-]*\.[ch]:")
 _FAILING = (
     "__assert",
     "__libc_assert",
@@ -55,7 +54,7 @@ _FAILING = (
     "qt_assert",
     "boost::assertion_failed",
 )
-_LOG = re.compile(r"google::(?:LogMessage|Check).*|absl::.*(?:LogMessage|RawLog).*|V8_Fatal.*|v8::base::.*Check.*")
+_LOG = Lazy(r"google::(?:LogMessage|Check).*|absl::.*(?:LogMessage|RawLog).*|V8_Fatal.*|v8::base::.*Check.*")
 """Functions of logs, which report failed checks among others."""
 
 

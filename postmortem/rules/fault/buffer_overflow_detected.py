@@ -20,6 +20,7 @@ from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class _Check(NamedTuple):
     title, explanation: with {what}, the function that is checked, and {by}, its caller.
     """
 
-    text: re.Pattern[str]
-    function: re.Pattern[str]
+    text: Lazy
+    function: Lazy
     title: str
     explanation: str
     remedies: tuple[str, ...]
@@ -41,8 +42,8 @@ class _Check(NamedTuple):
 
 _CHECKS = (
     _Check(
-        re.compile(r"FD_SETSIZE on fd_set"),
-        re.compile(r"__fdelt_(?:chk|warn)"),
+        Lazy(r"FD_SETSIZE on fd_set"),
+        Lazy(r"__fdelt_(?:chk|warn)"),
         "A file descriptor of 1024 or more, or a negative one, was put into an fd_set by {by}",
         "FD_SET, FD_CLR and FD_ISSET take descriptors from 0 to 1023 (FD_SETSIZE); {by} used one beyond, and libc"
         " (_FORTIFY_SOURCE) aborted before memory behind the set was overwritten.",
@@ -53,8 +54,8 @@ _CHECKS = (
         ),
     ),
     _Check(
-        re.compile(r"longjmp causes uninitialized stack frame"),
-        re.compile(r"_*longjmp_chk"),
+        Lazy(r"longjmp causes uninitialized stack frame"),
+        Lazy(r"_*longjmp_chk"),
         "longjmp() into a function that has returned, by {by}",
         "{by} called longjmp with a jmp_buf whose setjmp was called by a function that has returned since, or on"
         " another stack; libc (_FORTIFY_SOURCE) aborted before the jump.",
@@ -65,8 +66,8 @@ _CHECKS = (
         ),
     ),
     _Check(
-        re.compile(r"%n in writable segment"),
-        re.compile(r"__v?\w*printf_chk"),
+        Lazy(r"%n in writable segment"),
+        Lazy(r"__v?\w*printf_chk"),
         "Format string with %n in writable memory, printed by {by}",
         "{by} printed with a format string that has %n and lies in writable memory: a format string that came from"
         " input is how such bugs are attacked. libc (_FORTIFY_SOURCE=2) aborted before it was obeyed.",
@@ -76,8 +77,8 @@ _CHECKS = (
         ),
     ),
     _Check(
-        re.compile(r"invalid %N\$ use detected"),
-        re.compile(r"__v?\w*printf_chk"),
+        Lazy(r"invalid %N\$ use detected"),
+        Lazy(r"__v?\w*printf_chk"),
         "Format string whose numbered arguments leave gaps, printed by {by}",
         "{by} printed with a format string that uses some of its arguments by number (%2$s) and not all before them;"
         " libc (_FORTIFY_SOURCE=2) refuses that, as attacks on format strings do so.",
@@ -87,8 +88,8 @@ _CHECKS = (
         ),
     ),
     _Check(
-        re.compile(r"buffer overflow detected"),
-        re.compile(r"\w+_chk(_\w+)?|__chk_fail"),
+        Lazy(r"buffer overflow detected"),
+        Lazy(r"\w+_chk(_\w+)?|__chk_fail"),
         "{what} would have overrun its destination in {by}",
         "The program is built with _FORTIFY_SOURCE: libc knew the size of the destination, saw that the call would"
         " write past it, and aborted before writing. The call is in {by}.",
@@ -98,12 +99,10 @@ _CHECKS = (
         ),
     ),
 )
-_HEADER = re.compile(
+_HEADER = Lazy(
     r"(?:(?:stdio|socket|poll|wchar|select|fcntl|setjmp|mqueue|unistd|syslog)2?|strings?_fortified|stdlib|error)\.h"
 )
-_READING = re.compile(
-    r"__(p?read(64)?|recv(from)?|fgets(_unlocked)?|fread(_unlocked)?|getcwd|readlink(at)?|getgroups)_chk"
-)
+_READING = Lazy(r"__(p?read(64)?|recv(from)?|fgets(_unlocked)?|fread(_unlocked)?|getcwd|readlink(at)?|getgroups)_chk")
 RIVALS = ("Another abort of libc from the same function.",)
 """What stays open where the finding is not certain."""
 

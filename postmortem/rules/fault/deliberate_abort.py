@@ -18,6 +18,7 @@ from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _is_lost(report: Report) -> bool:
     return len({frame.module for frame in found[1].frames}) <= 1
 
 
-_OF_V8 = re.compile(r"(?:v8|node)::|Builtins_|std::__shared|.* v8::internal::")
+_OF_V8 = Lazy(r"(?:v8|node)::|Builtins_|std::__shared|.* v8::internal::")
 _LOGS = ("glog", "Abseil", "Qt", "V8", "Python")
 
 RULE = Rule(id="deliberate-abort", group="fault", specificity=20, check=check, documentation=__doc__ or "")

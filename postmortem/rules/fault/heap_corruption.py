@@ -20,6 +20,7 @@ from postmortem.model.queries import aborts, allocators, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.suspects import suspects
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.rule import Rule
@@ -69,20 +70,20 @@ MEANINGS = (
     (r"unsorted|largebin|smallbin|memory corruption|corrupt", "A list of free blocks is damaged"),
     (r"sysmalloc|\bmalloc\.c:", "A consistency check of malloc failed: the end of the heap was overwritten"),
 )
-_TEXT = re.compile(
+_TEXT = Lazy(
     r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk)\(\): |double free|corrupted"
     r" (?:size|double|top|unsorted)"
     r"|\bmalloc\.c:|\bsysmalloc\b|invalid fastbin entry|tcache_thread_shutdown|Attempt to free invalid"
     r" pointer|<jemalloc>: |Scudo ERROR: (?!internal|.*memory)|mimalloc: error: |fatal allocator error"
     r"|memory (?:allocation|stomping) bug|allocation/deallocation mismatch"
 )
-_FREEING = re.compile(
+_FREEING = Lazy(
     r"(?:__libc_)?(?:free|cfree|realloc)|operator delete(?:\[\])?|munmap_chunk|_int_free.*"
     r"|(?:je|tc|mi)_(?:c?free|delete)\w*"
 )
 
 
-_REFUSED = re.compile(
+_REFUSED = Lazy(
     r"(?:free|munmap_chunk|realloc|mremap_chunk)\(\): invalid (?:pointer|size|next size|old size)"
     r"|double free or corruption \((?:out|!prev|top)\)"
 )

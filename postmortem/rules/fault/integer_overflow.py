@@ -11,19 +11,19 @@ What to do: check the operands before the operation, or use a wider type.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CHECKED = re.compile(r"__(add|sub|mul|neg|abs)v([sdt])i[23]")
+_CHECKED = Lazy(r"__(add|sub|mul|neg|abs)v([sdt])i[23]")
 _OPERATIONS = {
     "add": "an addition",
     "sub": "a subtraction",

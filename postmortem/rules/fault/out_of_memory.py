@@ -18,6 +18,7 @@ from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.rule import Rule
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BAD_ALLOC = ("std::bad_alloc", "std::bad_array_new_length")
-_TEXT = re.compile(
+_TEXT = Lazy(
     r"out of memory|cannot allocate memory|memory exhausted|memory allocation of \d+ bytes failed"
     r"|virtual memory exhausted|failed to allocate|reached heap limit|invalid table size|invalid array length"
     r"|(?:ineffective|scavenger|mark-compact)[^\n]* heap limit|heap out of memory",

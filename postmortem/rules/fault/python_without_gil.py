@@ -19,14 +19,15 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_STATE = re.compile(r"_?PyThreadState_(?:GET|Get)|_?PyInterpreterState_(?:GET|Get)|_Py_EnsureFuncTstateNotNULL")
-_INTERPRETER = re.compile(r"libpython[\d.]+[^/]*\.so.*|python[\d.]*")
-_WORDS = re.compile(r"GIL (?:held|is released)|no thread state|current thread state is NULL", re.IGNORECASE)
+_STATE = Lazy(r"_?PyThreadState_(?:GET|Get)|_?PyInterpreterState_(?:GET|Get)|_Py_EnsureFuncTstateNotNULL")
+_INTERPRETER = Lazy(r"libpython[\d.]+[^/]*\.so.*|python[\d.]*")
+_WORDS = Lazy(r"GIL (?:held|is released)|no thread state|current thread state is NULL", re.IGNORECASE)
 
 
 def check(report: Report) -> Iterator[Finding]:

@@ -17,12 +17,13 @@ from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PANIC = re.compile(
+_PANIC = Lazy(
     r"(?:rust_begin_unwind|rust_panic\w*|core::panicking::.*|std::panicking::.*|core::option::(?:unwrap|expect)_failed"
     r"|core::result::unwrap_failed|core::slice::index::slice_\w+_fail\w*|__rust_start_panic|__rustc?::rust_panic.*)"
 )

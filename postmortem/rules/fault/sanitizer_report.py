@@ -11,7 +11,6 @@ What to do: read the report; the first frame after the sanitizer's own is the pl
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Frame, Report
@@ -19,12 +18,13 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FRAMES = re.compile(
+_FRAMES = Lazy(
     r"__(?P<a>asan|ubsan|tsan|msan|lsan|hwasan|sanitizer)(?:_report\w*|_handle\w*|::.*|_on_error|_die.*|_abort.*)"
 )
 _NAMES = {
@@ -35,13 +35,13 @@ _NAMES = {
     "lsan": "LeakSanitizer",
     "hwasan": "HWAddressSanitizer",
 }
-_ERROR = re.compile(
+_ERROR = Lazy(
     r"(?:ERROR|WARNING): (?P<tool>\w+Sanitizer): "
     r"(?P<kind>(?:attempting )?[\w-]+(?:(?: (?!on\b|at\b|in\b|\(|0x)[\w-]+){0,5}))"
 )
-_ACCESS = re.compile(r"\b(?P<access>READ|WRITE) of size (?P<size>\d+)")
-_UNDEFINED = re.compile(r"runtime error: (?P<what>[^\n]+)")
-_SUMMARY = re.compile(r"(?:SUMMARY: |ERROR: |WARNING: )?(\w+Sanitizer: [^\n]+|[^\n]*runtime error: [^\n]+)")
+_ACCESS = Lazy(r"\b(?P<access>READ|WRITE) of size (?P<size>\d+)")
+_UNDEFINED = Lazy(r"runtime error: (?P<what>[^\n]+)")
+_SUMMARY = Lazy(r"(?:SUMMARY: |ERROR: |WARNING: )?(\w+Sanitizer: [^\n]+|[^\n]*runtime error: [^\n]+)")
 
 
 def check(report: Report) -> Iterator[Finding]:

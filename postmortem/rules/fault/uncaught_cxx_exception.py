@@ -14,7 +14,6 @@ What to do: catch it where it can be handled, or remove the noexcept that stoppe
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Frame, Report
@@ -22,6 +21,7 @@ from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ TERMINATE = (
     "__gxx_personality_v0",
 )
 _SEARCH = ("__cxa_throw", "__cxa_rethrow", "__cxa_call_", "__gxx_personality", "_Unwind_", "std::rethrow_exception")
-_WRAPPED = re.compile(r"std::_Nested_exception<(.*)>")
+_WRAPPED = Lazy(r"std::_Nested_exception<(.*)>")
 _THREAD = ("std::thread::~thread", "std::thread::operator=")
 
 

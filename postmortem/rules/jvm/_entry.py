@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _threads as jvm_threads
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Item = tuple[int, "Frame"]
 
 _LINKAGE = ("java.lang.invoke.", "jdk.internal.foreign.", "java.lang.foreign.")
-_POST = re.compile(r"JvmtiExport::post_(\w+)")
+_POST = Lazy(r"JvmtiExport::post_(\w+)")
 _EVENTS = {
     "exception_throw": "Exception",
     "vm_initialized": "VMInit",
@@ -31,9 +31,9 @@ _EVENTS = {
     "data_dump": "DataDumpRequest",
 }
 """Events whose name in JVMTI is not that of the function which posts them."""
-_LOADED = re.compile(r"Agent_On(?:Load|Attach|Unload)\w*")
-_AGENT_THREAD = re.compile(r"JvmtiAgentThread::\w+")
-_EXIT = re.compile(r"exit|__run_exit_handlers")
+_LOADED = Lazy(r"Agent_On(?:Load|Attach|Unload)\w*")
+_AGENT_THREAD = Lazy(r"JvmtiAgentThread::\w+")
+_EXIT = Lazy(r"exit|__run_exit_handlers")
 
 
 class Entry(NamedTuple):

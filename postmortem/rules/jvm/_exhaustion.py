@@ -6,12 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries.crash import crashing_frames, frame_path, size_text
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _state as jvm_views
 
 if TYPE_CHECKING:
     from postmortem.model import Report
 
-_OUT_OF_MEMORY = re.compile(r"OutOfMemory(?:Error)?(?: encountered)?:? ?(.*)", re.IGNORECASE | re.DOTALL)
+_OUT_OF_MEMORY = Lazy(r"OutOfMemory(?:Error)?(?: encountered)?:? ?(.*)", re.IGNORECASE | re.DOTALL)
 RECENT = 60.0
 """Seconds before the crash from which an error that was thrown may have to do with it."""
 HEAP = ("java heap space", "gc overhead limit exceeded")

@@ -9,6 +9,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name, present
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.systems import system
 
 if TYPE_CHECKING:
@@ -16,30 +17,30 @@ if TYPE_CHECKING:
 
     from postmortem.model import Frame, Report
 
-_LIBJVM = re.compile(r"(?:libjvm\.(?:so|dylib)|jvm\.dll)")
-_LIBJSIG = re.compile(r"libjsig\.(?:so|dylib)")
-_JDK_NAMES = re.compile(
+_LIBJVM = Lazy(r"(?:libjvm\.(?:so|dylib)|jvm\.dll)")
+_LIBJSIG = Lazy(r"libjsig\.(?:so|dylib)")
+_JDK_NAMES = Lazy(
     r"(?:lib)?(?:java|zip|nio|extnet|net|jimage|jli|verify|management(?:_\w+)?|instrument|jdwp|awt(?:_\w+)?|jawt"
     r"|fontmanager|javajpeg|lcms|mlib_image|j2pkcs11|j2gss|j2pcsc|j2ucrypt|jaas\w*|saproc|prefs|rmi|attach"
     r"|dt_socket|dt_shmem|jsound\w*|sctp|syslookup|jsvml|jsig|sunec|npt|unpack|hprof|java_crw_demo|splashscreen"
     r"|freetype|w2k_lsa_auth|sunmscapi|le|simdsort|jabswitch|jpackage)\.(?:so|dylib|dll)"
 )
 """Libraries that a JDK brings, for frames of logs that have no directory."""
-_FRAMEWORK = re.compile(r"/System/Library/|\.framework/")
-_FRAMEWORK_NAME = re.compile(r"[A-Z][A-Za-z0-9]{2,40}")
+_FRAMEWORK = Lazy(r"/System/Library/|\.framework/")
+_FRAMEWORK_NAME = Lazy(r"[A-Z][A-Za-z0-9]{2,40}")
 """macOS names the library of a framework as the framework, without a suffix: AppKit, CoreFoundation, QuartzCore."""
-_SYSTEM_LIBRARY = re.compile(
+_SYSTEM_LIBRARY = Lazy(
     r"libsystem_\w+\.dylib|libobjc\.A\.dylib|libdispatch\.dylib|libswift\w+\.dylib|libdyld\.dylib|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
     re.IGNORECASE,
 )
 """What libc's kind is called on macOS and Windows."""
 _JDK_PACKAGES = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
-_RAW_MEMORY = re.compile(
+_RAW_MEMORY = Lazy(
     r"(?:sun\.misc\.Unsafe|jdk\.internal\.misc\.(?:Unsafe|ScopedMemoryAccess)|java\.nio\.Direct\w+"
     r"|java\.nio\.Bits|jdk\.internal\.foreign\.\w+|java\.lang\.invoke\.VarHandle(?:Segment|ByteArray)\w*)(?:\$\w+)?"
     r"\.[\w$<>]+"
 )
-_RAW_WRAPPER = re.compile(
+_RAW_WRAPPER = Lazy(
     r"(?:org\.lwjgl\.system\.MemoryUtil\.mem(?:Get|Put|Set|Copy)\w*|io\.netty\.util\.internal\.PlatformDependent0?\."
     r"(?:get|put|copy|set)\w+|org\.apache\.spark\.unsafe\.Platform\.\w+|io\.questdb\.std\.Unsafe\.\w+"
     r"|com\.google\.protobuf\.UnsafeUtil(?:\$\w+)?\.\w+|org\.agrona\.(?:concurrent\.UnsafeBuffer|UnsafeApi)\.\w+"
@@ -49,13 +50,13 @@ _RAW_WRAPPER = re.compile(
     r"|com\.kenai\.jffi\.MemoryIO(?:\$\w+)?\.\w+)"
 )
 """Methods of well-known libraries that hand an address on to Unsafe."""
-_VM_ABORT = re.compile(
+_VM_ABORT = Lazy(
     r"(?:os::abort|os::die|VMError::\w+|report_(?:and_die|vm_error|fatal|unimplemented|should_not_\w+|vm_out_of_memory)"
     r"\w*|vm_exit_out_of_memory|crash_handler|JVM_handle_linux_signal|javaSignalHandler|signalHandler)"
 )
-_JNI_INLINE = re.compile(r"_?(?:JNIEnv|JavaVM|jvmtiEnv)_?::\w+")
+_JNI_INLINE = Lazy(r"_?(?:JNIEnv|JavaVM|jvmtiEnv)_?::\w+")
 """The C++ wrappers of jni.h and jvmti.h, compiled into every library that uses them."""
-_DOWNCALL = re.compile(r"nep_invoker\w*")
+_DOWNCALL = Lazy(r"nep_invoker\w*")
 """The stub of java.lang.foreign's downcalls (downcallLinker of the CPU's folder)."""
 NATIVE_WRAPPER = "native wrapper"
 """In the note of a compiled frame that is the stub around a native method."""
@@ -237,7 +238,7 @@ def ends_process(frame: Frame) -> bool:
     return is_vm(frame) and frame.function is not None and _VM_ABORT.fullmatch(plain(frame.function)) is not None
 
 
-def named_vm_frame(report: Report, test: re.Pattern[str]) -> tuple[int, Frame] | None:
+def named_vm_frame(report: Report, test: Lazy) -> tuple[int, Frame] | None:
     """The innermost of the VM's frames above library and Java whose plain name matches from its start."""
     for index, frame in vm_frames(report):
         if frame.function is not None and test.match(plain(frame.function)):

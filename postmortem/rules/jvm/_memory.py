@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model import Host
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _threads as jvm_threads
@@ -34,8 +35,8 @@ _RUNAWAY = 16 << 20
 """Bytes of one request that no healthy compilation makes: its arenas grow by chunks of at most a few MiB."""
 _BREAK_GAP = 256 << 20
 _NARROW_SPACE = 4 << 30
-_GUARDED = re.compile(r"guard(?:ing)? stack pages|protect stack guard pages failed|stack guard pages")
-_STEM = re.compile(r"[\W\d_]+$|\d+.*$")
+_GUARDED = Lazy(r"guard(?:ing)? stack pages|protect stack guard pages failed|stack guard pages")
+_STEM = Lazy(r"[\W\d_]+$|\d+.*$")
 
 LESS = "Lower -Xmx (or -XX:MaxRAMPercentage), or give the machine or container more memory."
 START = "Lower -Xms and -Xmx to what the machine has to spare, or free memory before the start."

@@ -9,6 +9,7 @@ from postmortem.model import VmError
 from postmortem.model.queries import aborts, jdk
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.registers import PROGRAM_COUNTERS, STACK_POINTERS
 from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -27,7 +28,7 @@ ARENA_LIMIT = 0xE0000005
 _LEAST_WIDE = 1 << 24
 _FIELD_OFFSETS = (0, 8, 12, 16, 20, 24)
 """Of what is read first of an object: its header, its class, an array's length, its first fields."""
-_REPORTS = re.compile(r"report_(?:vm_error|fatal|should_not_\w+|unimplemented|untested)")
+_REPORTS = Lazy(r"report_(?:vm_error|fatal|should_not_\w+|unimplemented|untested)")
 """Where a failed check of the VM begins to end the process (debug.cpp); not for allocations."""
 
 

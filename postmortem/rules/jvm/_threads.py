@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 
@@ -14,31 +15,31 @@ if TYPE_CHECKING:
     from postmortem.model import Frame, Report, Thread
 
 Role = Literal["java", "compiler", "gc", "vm", "other"]
-_GC_THREAD = re.compile(
+_GC_THREAD = Lazy(
     r"GC |GC_|G1 |Gang worker|ParGC|GCTask|GC task|Concurrent Mark-Sweep|CMS |Shenandoah|[ZX](?:Worker|Driver|Director"
     r"|Stat|Unmapper|Uncommitter|Mark|Reloc)|Concurrent(?:G1)?Refine|StringDedup|ParallelGC"
 )
-_GC_KIND = re.compile(
+_GC_KIND = Lazy(
     r"(?:GC ?worker|GCTaskThread|(?:Abstract|YieldingFlexible)?GangWorker|WorkerThread|GC Thread|ConcurrentGCThread"
     r"|ConcurrentMarkSweepThread|G1\w+Thread|ConcurrentG1RefineThread|ConcurrentMarkThread|Shenandoah\w*Thread"
     r"|[ZX](?:Driver|Director|Stat|Thread|RuntimeWorker|Worker)\w*|StringDedupThread)",
     re.IGNORECASE,
 )
-_GC_OPERATION = re.compile(
+_GC_OPERATION = Lazy(
     r"Collect|GC|CMS|Pause|Verify|Shenandoah|^[ZX](?:Mark|Operation|Verify|Rendezvous)|MarkStart|RelocateStart"
     r"|G1Concurrent|HeapInspection|HeapWalk|HeapDump|InitMark|FinalMark"
 )
-_GC_FUNCTION = re.compile(
+_GC_FUNCTION = Lazy(
     r"(?:G1\w*|PS\w*(?:Promotion|Scavenge|Mark|Compact)\w*|Par(?:Compaction|MarkBitMap|allelScavenge)\w*|MarkSweep"
     r"|SerialFullGC|GenMarkSweep|DefNew\w*|Tenured\w*|Serial\w*Heap|CMS\w*|Shenandoah\w+|[ZX](?:Mark|Heap|Relocat\w*"
     r"|Barrier|Driver|Verify|Generation\w*|Page\w*|RootsIterator)\w*|Verify\w*Closure|\w*HeapVerifier"
     r"|\w*MarkAndPush\w*|GCTaskThread|ReferenceProcessor)(?:::|$)"
 )
-_DUMP = re.compile(
+_DUMP = Lazy(
     r"Threads::print_on|(?:Named|Java|NonJava)?Thread::print_on\b|\w+::print_(?:gc_)?threads_on|VM_PrintThreads::doit"
     r"|VM_ThreadDump::doit|VM_PrintAllThreads|os::thread_cpu_time"
 )
-_COMPILER_THREAD = re.compile(r"(?:C1|C2|JVMCI|Graal)[- ]?Compiler ?Thre\w*|CompilerThread\d+")
+_COMPILER_THREAD = Lazy(r"(?:C1|C2|JVMCI|Graal)[- ]?Compiler ?Thre\w*|CompilerThread\d+")
 
 
 def role(report: Report) -> Role | None:

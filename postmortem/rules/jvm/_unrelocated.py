@@ -7,7 +7,6 @@ them, so where it was overwritten in place they are read anew, not relocated.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model import Finding, Frame, Report
@@ -16,6 +15,7 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.suspects import foreign_libraries
 from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 _LARGEST = 256 << 20
 """Bytes above which an address is none of a library's file."""
-_LOADER = re.compile(r"ld-musl-[\w.-]+|ld-linux[\w.-]*|ld-2\.\d+\.so|libc\.musl-[\w.-]+")
-_LOADS = re.compile(r"dlopen\w*|_?_?dl_open\w*|os::(?:Linux::)?(?:dlopen_helper|dll_load)\w*|JVM_LoadLibrary")
-_EXITS = re.compile(r"exit|__run_exit_handlers|_dl_fini|dlclose|vm_exit|vm_direct_exit|VM_Exit::\w+")
+_LOADER = Lazy(r"ld-musl-[\w.-]+|ld-linux[\w.-]*|ld-2\.\d+\.so|libc\.musl-[\w.-]+")
+_LOADS = Lazy(r"dlopen\w*|_?_?dl_open\w*|os::(?:Linux::)?(?:dlopen_helper|dll_load)\w*|JVM_LoadLibrary")
+_EXITS = Lazy(r"exit|__run_exit_handlers|_dl_fini|dlclose|vm_exit|vm_direct_exit|VM_Exit::\w+")
 
 
 class Call(NamedTuple):

@@ -15,7 +15,6 @@ What to do: -Xcheck:jni names the wrong call; look for references kept across ca
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
@@ -24,6 +23,7 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -39,13 +39,11 @@ MOST_FRAMES = 6
 """Frames of the VM between the fault and the library; a longer stack has gone on to other work."""
 UNATTACHED = 80
 """Above the crash of the library: that is proved by the list of threads."""
-_INVOCATION = re.compile(r"jni_(?:(?:At|De)tachCurrentThread\w*|DestroyJavaVM|GetEnv)")
+_INVOCATION = Lazy(r"jni_(?:(?:At|De)tachCurrentThread\w*|DestroyJavaVM|GetEnv)")
 """What a thread may call that is not attached: the functions of JavaVM."""
-_ELSEWHERE = re.compile(r"(?:JavaCalls|SystemDictionary|ClassFileParser|ClassLoader|(?:Interpreter|Shared)Runtime)::")
-_STRINGS = re.compile(r"NewString|FindClass|DefineClass|Get(?:Static)?(?:Method|Field)ID|ThrowNew|RegisterNatives")
-_MEMBERS = re.compile(
-    r"Call\w*Method|(?:Get|Set)(?:Static)?(?:Object|Boolean|Byte|Char|Short|Int|Long|Float|Double)Field"
-)
+_ELSEWHERE = Lazy(r"(?:JavaCalls|SystemDictionary|ClassFileParser|ClassLoader|(?:Interpreter|Shared)Runtime)::")
+_STRINGS = Lazy(r"NewString|FindClass|DefineClass|Get(?:Static)?(?:Method|Field)ID|ThrowNew|RegisterNatives")
+_MEMBERS = Lazy(r"Call\w*Method|(?:Get|Set)(?:Static)?(?:Object|Boolean|Byte|Char|Short|Int|Long|Float|Double)Field")
 
 
 RIVALS = (

@@ -10,13 +10,13 @@ What to do: exclude the method, keep the replay file, update the JDK, report wit
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Compilation, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 
 _OWN = {
-    "C1": re.compile(r"(?:Compilation|GraphBuilder|LinearScan|LIR\w*|IR|Canonicalizer|ValueMap|BlockBegin|C1\w*)::"),
-    "C2": re.compile(r"(?:Compile|C2Compiler|Phase\w+|Parse|Matcher|\w*Node|GraphKit|ConnectionGraph|Type\w*)::"),
+    "C1": Lazy(r"(?:Compilation|GraphBuilder|LinearScan|LIR\w*|IR|Canonicalizer|ValueMap|BlockBegin|C1\w*)::"),
+    "C2": Lazy(r"(?:Compile|C2Compiler|Phase\w+|Parse|Matcher|\w*Node|GraphKit|ConnectionGraph|Type\w*)::"),
 }
 
 

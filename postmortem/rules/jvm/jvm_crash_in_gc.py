@@ -12,7 +12,6 @@ What to do: verify the heap around each collection to find when the damage is do
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model import Finding, Frame, Report
@@ -20,6 +19,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit, pointers
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.suspects import suspects
 from postmortem.rules import advice
 from postmortem.rules.jvm import (
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PHASES = (
-    (re.compile(r"MetadataOnStackMark"), "cleaning of the metadata of classes"),
-    (re.compile(r"[Vv]erif"), "verification of the heap"),
-    (re.compile(r"(?<!un)[Mm]ark(?!Word)|follow_|[Cc]oncurrentMark|push_objArray"), "marking of live objects"),
-    (re.compile(r"[Ee]vacuat|ParScan|copy_to_survivor|Scaveng|DefNew|Promotion|do_copy"), "evacuation of live objects"),
-    (re.compile(r"[Cc]ompact|[Aa]djust|Prepare|[Ff]orward|Relocat"), "compaction"),
-    (re.compile(r"[Rr]efine|RemSet|Card"), "work on remembered sets"),
-    (re.compile(r"Reference(?:Processor|s)|WeakProcessor"), "work on references"),
-    (re.compile(r"ClassUnload|[Uu]nloading|CodeCache"), "class and code unloading"),
-    (re.compile(r"HeapDump|HeapInspection|object_iterate"), "a walk through the heap"),
+    (Lazy(r"MetadataOnStackMark"), "cleaning of the metadata of classes"),
+    (Lazy(r"[Vv]erif"), "verification of the heap"),
+    (Lazy(r"(?<!un)[Mm]ark(?!Word)|follow_|[Cc]oncurrentMark|push_objArray"), "marking of live objects"),
+    (Lazy(r"[Ee]vacuat|ParScan|copy_to_survivor|Scaveng|DefNew|Promotion|do_copy"), "evacuation of live objects"),
+    (Lazy(r"[Cc]ompact|[Aa]djust|Prepare|[Ff]orward|Relocat"), "compaction"),
+    (Lazy(r"[Rr]efine|RemSet|Card"), "work on remembered sets"),
+    (Lazy(r"Reference(?:Processor|s)|WeakProcessor"), "work on references"),
+    (Lazy(r"ClassUnload|[Uu]nloading|CodeCache"), "class and code unloading"),
+    (Lazy(r"HeapDump|HeapInspection|object_iterate"), "a walk through the heap"),
 )
-_VERIFICATION = re.compile(r"[Vv]erif(?:y|ier|ication)|there should not have been any failures")
+_VERIFICATION = Lazy(r"[Vv]erif(?:y|ier|ication)|there should not have been any failures")
 """The VM's own walk over all objects says so (g1HeapVerifier.cpp, shenandoahVerifier.cpp, zVerify.cpp, …)."""
 _UNSEEN = (
     " The collector follows every reference, so it is the first to meet one that is bad; whether one was, this report"
@@ -162,12 +162,12 @@ def check(report: Report) -> Iterator[Finding]:
 
 
 _BY_NAME = (
-    (re.compile(r"G1"), "G1"),
-    (re.compile(r"PS[A-Z]|ParCompaction|ParallelScavenge"), "Parallel"),
-    (re.compile(r"CMS|ConcurrentMarkSweep|ParNew"), "CMS"),
-    (re.compile(r"Shenandoah"), "Shenandoah"),
-    (re.compile(r"[ZX](?:Mark|Heap|Relocat|Barrier|Driver|Page)"), "Z"),
-    (re.compile(r"GenMarkSweep|DefNew|SerialFullGC|TenuredGen"), "Serial"),
+    (Lazy(r"G1"), "G1"),
+    (Lazy(r"PS[A-Z]|ParCompaction|ParallelScavenge"), "Parallel"),
+    (Lazy(r"CMS|ConcurrentMarkSweep|ParNew"), "CMS"),
+    (Lazy(r"Shenandoah"), "Shenandoah"),
+    (Lazy(r"[ZX](?:Mark|Heap|Relocat|Barrier|Driver|Page)"), "Z"),
+    (Lazy(r"GenMarkSweep|DefNew|SerialFullGC|TenuredGen"), "Serial"),
 )
 """The collector by the names of its classes, where the log names it nowhere else (JDK 5 to 7)."""
 

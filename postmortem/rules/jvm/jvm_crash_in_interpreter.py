@@ -12,13 +12,13 @@ What to do: find who damaged the object: Unsafe, JNI, an agent that rewrites cla
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
@@ -28,7 +28,7 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_BYTECODE = re.compile(r"codelet (\w+(?: \w+)*)")
+_BYTECODE = Lazy(r"codelet (\w+(?: \w+)*)")
 _MEANS = {
     "getfield": "reads a field: the object reference on the operand stack was bad",
     "fast_": "reads or writes a field: the object reference was bad",

@@ -13,7 +13,6 @@ What to do: read the named function, update or replace the library, run its test
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
@@ -22,6 +21,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.systems import system
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules import advice
@@ -34,7 +34,7 @@ from postmortem.rules.jvm import _unrelocated as unrelocated
 from postmortem.rules.jvm import jvm_jni_fatal_error
 from postmortem.rules.rule import Rule
 
-_GLIBC = re.compile(r"/ld-linux[^/]*\.so\.\d$|/libc\.so\.6$|/libgcompat\.so")
+_GLIBC = Lazy(r"/ld-linux[^/]*\.so\.\d$|/libc\.so\.6$|/libgcompat\.so")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -398,11 +398,11 @@ _SCANNED = (
     "That place in the library is a word found on the stack next to the native method, which a leftover of an earlier"
     " call may be."
 )
-_DEFLATER = re.compile(
+_DEFLATER = Lazy(
     r"fill_window|longest_match|deflate(?:_(?:stored|fast|slow|rle|huff))?|_tr_\w+|compress_block|build_tree|scan_tree"
 )
 """Functions of zlib's deflate.c and trees.c."""
-_ALLOCATOR = re.compile(
+_ALLOCATOR = Lazy(
     r"(?:_int_|__libc_)?(?:malloc|free|realloc|calloc|memalign)|cfree|get_meta|malloc_consolidate|unlink_chunk"
     r"|Rtl\w*(?:Allocate|Free)Heap|szone_\w+|tiny_\w+|small_\w+|je_\w+|mi_(?:malloc|free)\w*|tc_(?:malloc|free)\w*"
 )

@@ -12,13 +12,13 @@ What to do: release the array before anything that may block.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report, Thread
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.rule import Rule
@@ -26,7 +26,7 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WAITS = re.compile(r"GC_?[Ll]ocker::(?:stall_until_clear|block|jni_lock)")
+_WAITS = Lazy(r"GC_?[Ll]ocker::(?:stall_until_clear|block|jni_lock)")
 _LEAST = 2
 _TOP = 24
 

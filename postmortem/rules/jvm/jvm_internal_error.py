@@ -20,6 +20,7 @@ from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import _threads as jvm_threads
@@ -91,10 +92,8 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-_NOT_LOADED = re.compile(
-    r"[Uu]nable to load .{0,80}(?:shared )?library|cannot open shared object|cannot restore segment"
-)
-_NO_RELOCATION = re.compile(r"cannot restore segment prot after reloc|cannot enable executable stack")
+_NOT_LOADED = Lazy(r"[Uu]nable to load .{0,80}(?:shared )?library|cannot open shared object|cannot restore segment")
+_NO_RELOCATION = Lazy(r"cannot restore segment prot after reloc|cannot enable executable stack")
 
 
 def _why(said: str) -> str:

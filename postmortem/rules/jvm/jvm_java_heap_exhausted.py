@@ -14,12 +14,12 @@ What to do: see which classes hold the memory, then whether they leak or the hea
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import _threads as jvm_threads
@@ -42,9 +42,7 @@ _JUST = 2.0
 _IN_PIECES = 0.8
 _WHEN_SHOT = 34
 """Specificity where the VM did not end itself for it: above a signal from outside, below whatever else ended it."""
-_STALL = re.compile(
-    r"ZPageAllocator::\w*stall|ShenandoahControlThread::\w*alloc\w*failure|ShenandoahController::\w*alloc"
-)
+_STALL = Lazy(r"ZPageAllocator::\w*stall|ShenandoahControlThread::\w*alloc\w*failure|ShenandoahController::\w*alloc")
 
 
 RIVALS = ("Another reason for which the process was ended while its heap was full.",)

@@ -11,11 +11,11 @@ What to do: take the flag away and see whether the crash stays.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _RISKY: dict[tuple[str, str], str] = {
     ("MaxGCPauseMillis", "0"): "no collector can meet it",
 }
 _HARMLESS = frozenset(("BytecodeVerificationLocal", "UsePerfData", "DisableAttachMechanism"))
-_SWITCH = re.compile(r"-XX:([+-])(\w+)")
+_SWITCH = Lazy(r"-XX:([+-])(\w+)")
 _SHORT = {
     "-Xverify:none": ("BytecodeVerificationRemote", "false"),
     "-noverify": ("BytecodeVerificationRemote", "false"),

@@ -10,7 +10,6 @@ What to do: replace files by rename, never in place; deploy to a new directory.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Frame, Report
@@ -19,6 +18,7 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules import advice
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -101,7 +101,7 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-_DIRECTORY = re.compile(r"ZIP_(?:Get|Find)Entry\d?|ZIP_GetNextEntry|newEntry|getCEN|(?:read|check)CEN|ZIP_Lock")
+_DIRECTORY = Lazy(r"ZIP_(?:Get|Find)Entry\d?|ZIP_GetNextEntry|newEntry|getCEN|(?:read|check)CEN|ZIP_Lock")
 """Functions of JDK 8's zip_util.c that read the mapped directory of an archive."""
 
 

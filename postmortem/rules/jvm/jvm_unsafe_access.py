@@ -12,7 +12,6 @@ What to do: look at the Java caller: an address freed, never set, or computed be
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
@@ -20,6 +19,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
@@ -28,7 +28,7 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UNSAFE = re.compile(r"Unsafe_\w+")
+UNSAFE = Lazy(r"Unsafe_\w+")
 LARGEST_OFFSET = 1 << 16
 LARGEST_ADDRESS = 1 << 47
 
@@ -45,9 +45,9 @@ _THROUGH = {
 }
 """What checks an access before it is made, by the start of its methods' names."""
 
-_INLINES = re.compile(r"inlines ([\w.$]+)")
-_INLINED_BY = re.compile(r"inlines ([\w.$]+) called by ([\w.$<>]+):(\w+)")
-_DIRECT = re.compile(r"java\.nio\.Direct(\w+?)Buffer\w*\.")
+_INLINES = Lazy(r"inlines ([\w.$]+)")
+_INLINED_BY = Lazy(r"inlines ([\w.$]+) called by ([\w.$<>]+):(\w+)")
+_DIRECT = Lazy(r"java\.nio\.Direct(\w+?)Buffer\w*\.")
 
 _SAFER = (
     "Java 22 and newer: java.lang.foreign.MemorySegment checks bounds and life;"

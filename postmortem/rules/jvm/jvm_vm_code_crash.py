@@ -18,6 +18,7 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
@@ -49,22 +50,22 @@ SAMPLING = "sampling of stacks, for a profiler"
 _ARCHIVING = "use of the class data sharing (CDS) archive"
 _WORK = (
     (
-        re.compile(r"_archived_|MetaspaceShared|ClassLoaderDataShared|FileMapInfo|HeapShared|ArchiveHeap|CDS"),
+        Lazy(r"_archived_|MetaspaceShared|ClassLoaderDataShared|FileMapInfo|HeapShared|ArchiveHeap|CDS"),
         _ARCHIVING,
     ),
-    (re.compile(r"AsyncGetCallTrace|forte_"), SAMPLING),
-    (re.compile(r"JFR|Jfr"), "sampling of stacks, for a profiler or JFR"),
-    (re.compile(r"Jvmti|jvmti_|VM_RedefineClasses"), "work for an agent (JVMTI)"),
-    (re.compile(r"ClassFileParser|SystemDictionary|ClassLoader|KlassFactory|Verifier|Rewriter"), "loading of a class"),
-    (re.compile(r"LinkResolver|ConstantPool|InterpreterRuntime::resolve|Bytecode"), "resolution of a call or field"),
-    (re.compile(r"Deoptimiz|vframe|frame::|StackWalk|RegisterMap"), "a walk of Java stacks or deoptimization"),
-    (re.compile(r"ObjectSynchronizer|ObjectMonitor|Lightweight"), "locking of an object"),
-    (re.compile(r"CodeCache|nmethod|CompiledIC|SharedRuntime::resolve"), "work on compiled code"),
-    (re.compile(r"Exceptions|java_lang_Throwable"), "making of an exception"),
-    (re.compile(r"HeapDumper|VM_HeapDump"), "a heap dump"),
-    (re.compile(r"[ZX]Barrier|Shenandoah(?:Barrier|Runtime)|G1BarrierSet|oop_iterate"), "a barrier of the collector"),
-    (re.compile(r"CollectedHeap|MemAllocator|TLAB|OptoRuntime::new|Runtime1::new"), "allocation"),
-    (re.compile(r"before_exit|VM_Exit|destroy_vm|exit_globals"), "the end of the JVM"),
+    (Lazy(r"AsyncGetCallTrace|forte_"), SAMPLING),
+    (Lazy(r"JFR|Jfr"), "sampling of stacks, for a profiler or JFR"),
+    (Lazy(r"Jvmti|jvmti_|VM_RedefineClasses"), "work for an agent (JVMTI)"),
+    (Lazy(r"ClassFileParser|SystemDictionary|ClassLoader|KlassFactory|Verifier|Rewriter"), "loading of a class"),
+    (Lazy(r"LinkResolver|ConstantPool|InterpreterRuntime::resolve|Bytecode"), "resolution of a call or field"),
+    (Lazy(r"Deoptimiz|vframe|frame::|StackWalk|RegisterMap"), "a walk of Java stacks or deoptimization"),
+    (Lazy(r"ObjectSynchronizer|ObjectMonitor|Lightweight"), "locking of an object"),
+    (Lazy(r"CodeCache|nmethod|CompiledIC|SharedRuntime::resolve"), "work on compiled code"),
+    (Lazy(r"Exceptions|java_lang_Throwable"), "making of an exception"),
+    (Lazy(r"HeapDumper|VM_HeapDump"), "a heap dump"),
+    (Lazy(r"[ZX]Barrier|Shenandoah(?:Barrier|Runtime)|G1BarrierSet|oop_iterate"), "a barrier of the collector"),
+    (Lazy(r"CollectedHeap|MemAllocator|TLAB|OptoRuntime::new|Runtime1::new"), "allocation"),
+    (Lazy(r"before_exit|VM_Exit|destroy_vm|exit_globals"), "the end of the JVM"),
 )
 
 
@@ -156,7 +157,7 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
-_SAMPLES = re.compile(r"AsyncGetCallTrace|forte_fill_call_trace")
+_SAMPLES = Lazy(r"AsyncGetCallTrace|forte_fill_call_trace")
 _INTERRUPTED = (
     " The profiler's signal handler interrupts a thread anywhere and asks the JVM to walk a stack that need not be"
     " whole"

@@ -10,13 +10,13 @@ What to do: install the debug packages, or let debuginfod fetch them by build-id
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Module, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -91,6 +91,6 @@ def _debug_package(module: Module) -> str | None:
     return None
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9.+~:_-]{1,128}")
+_PLAIN = Lazy(r"[A-Za-z0-9.+~:_-]{1,128}")
 
 RULE = Rule(id="missing-symbols", group="process", specificity=2, check=check, documentation=__doc__ or "")

@@ -13,12 +13,12 @@ What to do: restart services after an upgrade; fetch the old binary by its build
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Module, Report
 from postmortem.model.queries.files import DELETED, file_name
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _was_given(module: Module) -> bool:
     return bool(tried) and module.path not in tried
 
 
-_LIBC = re.compile(r"libc[.-].*so.*|ld-(?:linux|musl)[\w.-]*\.so.*")
+_LIBC = Lazy(r"libc[.-].*so.*|ld-(?:linux|musl)[\w.-]*\.so.*")
 
 
 RULE = Rule(id="replaced-binary", group="process", specificity=15, check=check, documentation=__doc__ or "")

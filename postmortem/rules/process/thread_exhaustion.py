@@ -12,7 +12,6 @@ What to do: look at the largest group of identical idle stacks.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from postmortem.model import Finding, Report, Thread
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.rules import advice
 from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
@@ -36,7 +36,7 @@ CAUSE = 94
 """Specificity when the failure itself is seen: above the exception that carries it."""
 THROWN = 32
 """Where the JVM threw it to the program: above the signal that ended a service which could not go on."""
-_REFUSED = re.compile(
+_REFUSED = Lazy(
     r"[Cc]annot create (?:\w+ )?(?:GC )?(?:worker |GC )*thread|[Ff]ailed to start thread|pthread_create failed"
 )
 """HotSpot's words where a thread of its own was refused (workgroup.cpp, gcTaskThread.cpp, concurrentGCThread)."""
