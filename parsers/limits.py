@@ -108,6 +108,9 @@ class Limits:
     package_note: int = 1 << 16
     forensic_names: int = 4096
     forensic_file: int = 1 << 29
+    forensic_section: int = 1 << 24
+    """Bytes of a compressed section of debug information that is read for the compiler's options."""
+    forensic_units: int = 64
     const_method_words: int = 1 << 20
     source_files: int = 64
     source_bytes: int = 1 << 22

@@ -11,7 +11,11 @@ import struct
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parsers.elf.header import SectionHeader
+from parsers.elf.sections import SHF_COMPRESSED, section_bytes
+from parsers.errors import ParseError
 from parsers.limits import LIMITS
+from postmortem.forensics import producer
 from postmortem.model import Hardening
 
 if TYPE_CHECKING:
@@ -86,7 +90,7 @@ def _facts(binary: Any) -> Facts:
         provides=tuple(provides),
         interpreter=_name(binary.interpreter) if binary.has_interpreter else None,
         compilers=tuple(_strings(binary, ".comment")[:8]),
-        flags=(" ".join(_strings(binary, ".GCC.command.line"))[: LIMITS.string] or None),
+        flags=_flags(binary),
         hardening=_hardening(binary, tags),
     )
 
@@ -103,6 +107,27 @@ def _strings(binary: Any, section: str) -> list[str]:
         return []
     parts = bytes(found.content).split(b"\0")
     return list(dict.fromkeys(part.decode("utf-8", "backslashreplace") for part in parts if part))
+
+
+def _flags(binary: Any) -> str | None:
+    """Of -frecord-gcc-switches, else of the debug information."""
+    text = " ".join(_strings(binary, ".GCC.command.line")) or producer.flags(lambda name: _debug(binary, name))
+    return text[: LIMITS.string] if text else None
+
+
+def _debug(binary: Any, name: str) -> memoryview | None:
+    """The content of .debug_<name>; a view of what lief holds unless it is compressed."""
+    found = binary.get_section(f".debug_{name}") if binary.has_section(f".debug_{name}") else None
+    if found is None:
+        return None
+    content = memoryview(found.content).cast("B")
+    if not int(found.flags) & SHF_COMPRESSED:
+        return content
+    header = SectionHeader(0, 0, SHF_COMPRESSED, 0, 0, len(content), 0, 0, 0, 0)
+    try:
+        return memoryview(section_bytes(content, header, LIMITS.forensic_section))
+    except ParseError:
+        return None
 
 
 def _hardening(binary: Any, tags: dict[int, int]) -> Hardening:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from postmortem.forensics.facts import facts
+from postmortem.model.queries.crash import mapping_at
 from postmortem.model.queries.files import file_name
+from postmortem.model.queries.systems import system
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 _TRIGGERS = frozenset(("mixed-libraries", "stack-smashing"))
 """Rules whose findings the modules' own files say more of."""
+
+_OF_MUSL = re.compile(r"lib(?:c|pthread|rt|m|dl|util|xnet)\..*")
+"""Libraries in whose place musl puts itself, of whatever version (ldso/dynlink.c, load_library)."""
 
 
 def with_forensics(report: Report, everything: bool) -> Report:
@@ -30,7 +36,7 @@ def wanted(report: Report, everything: bool) -> set[int]:
     if everything:
         return set(range(len(report.modules)))
     rules = [finding for finding in report.findings if finding.rule in _TRIGGERS]
-    if not rules and not _loading(report):
+    if not rules and not _loading(report) and not _unbound(report):
         return set()
     stack = {frame.module for thread in report.threads[:1] for frame in thread.frames[:30]}
     named = {evidence.value for finding in rules for evidence in finding.evidence}
@@ -43,6 +49,12 @@ def _loading(report: Report) -> bool:
     return any(file_name(frame.module or "").startswith(("ld-linux", "ld-musl")) for frame in frames[:12])
 
 
+def _unbound(report: Report) -> bool:
+    """Whether musl may have left a function unbound: it ignores versions and binds lazily what it does not find."""
+    pc = report.crash.pc
+    return pc is not None and mapping_at(report, pc) is None and system(report).musl
+
+
 def examined(report: Report, indices: Collection[int]) -> Report:
     """The report with facts of these modules, as far as their files are here."""
     found = {index: known for index in sorted(indices) if (known := _of(report.modules[index])) is not None}
@@ -52,6 +64,7 @@ def examined(report: Report, indices: Collection[int]) -> Report:
     for index, module in enumerate(report.modules):
         for name in {module.soname or "", file_name(module.path)} - {""}:
             by_name.setdefault(name, []).append(index)
+    musl = system(report).musl
     provided: dict[int, frozenset[str] | None] = {}
 
     def provides(index: int) -> frozenset[str] | None:
@@ -62,11 +75,14 @@ def examined(report: Report, indices: Collection[int]) -> Report:
 
     modules = list(report.modules)
     for index, known in found.items():
-        missing = tuple(name for name in known.needed if name not in by_name)
+        missing = tuple(
+            name for name in known.needed if name not in by_name and not (musl and _OF_MUSL.fullmatch(name))
+        )
         lacking = tuple(
             f"{version} of {library}"
             for library, version in known.versions
-            if library in by_name and _lacks([provides(at) for at in by_name[library]], version)
+            if (library in by_name and _lacks([provides(at) for at in by_name[library]], version))
+            or (library not in by_name and musl and _OF_MUSL.fullmatch(library))
         )
         modules[index] = msgspec.structs.replace(
             modules[index],
@@ -74,7 +90,7 @@ def examined(report: Report, indices: Collection[int]) -> Report:
             missing_libraries=missing,
             missing_versions=lacking,
             interpreter=known.interpreter,
-            libc=_libc(known),
+            libc=_libc(known, musl),
             compilers=known.compilers,
             build_flags=known.flags,
             hardening=known.hardening,
@@ -91,10 +107,10 @@ def _lacks(provided: list[frozenset[str] | None], version: str) -> bool:
     return all(known is not None and version not in known for known in provided)
 
 
-def _libc(known: Facts) -> str | None:
-    """The libc that a module was built for, by what it needs."""
+def _libc(known: Facts, musl: bool) -> str | None:
+    """The libc that a module was built for, by what it needs. libc.so is musl's own soname, and that of others."""
     names = (*known.needed, known.interpreter or "")
-    if any("musl" in name for name in names):
+    if any("musl" in name for name in names) or (musl and "libc.so" in names):
         return "musl"
     if any(name == "libc.so.6" or "ld-linux" in name for name in names):
         return "glibc"

@@ -33,7 +33,7 @@ _SUFFIXES: tuple[tuple[str, Name], ...] = (
     (".so", "linux"),
 )
 _NARROW = re.compile(r"-(?:x86|i386|i486|i586|i686|arm|ppc|sparc|s390|mips)(?:-|$)")
-_MUSL = re.compile(r"ld-musl-|libc\.musl-")
+_MUSL = re.compile(r"ld-musl-|libc\.musl-|-linux-musl/libc\.so$")
 _GLIBC = re.compile(r"/libc\.so\.6$|/libc-2\.\d+\.so$")
 _EMULATORS = (("qemu", "qemu"), ("rosetta", "Rosetta"), ("fex-emu", "FEX"), ("box64", "box64"))
 _MODULES_SEEN = 4096

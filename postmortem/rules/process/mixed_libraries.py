@@ -1,7 +1,8 @@
 """Two builds of one library in the process.
 
 What it finds: two modules with the same soname and different builds, or different releases of libraries
-that belong together (libc and its threads library, libstdc++ copies).
+that belong together (libc and its threads library, libstdc++ copies); a module that needs what nothing mapped
+provides, or that was built for glibc in a process whose libc is musl.
 Why it matters: data of one build reaches code of the other; layouts and global state differ.
 Evidence it needs: soname and build-id of the mapped modules.
 False alarms: plug-ins that carry private copies and never pass data across; hence likely only.
@@ -14,8 +15,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Module, Report
+from postmortem.model.queries import crash
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.systems import system
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 def check(report: Report) -> Iterator[Finding]:
     """One finding for each soname, and for each module that needs what is not there."""
     yield from _unmet(report)
+    yield from _of_other_libc(report)
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, module in enumerate(report.modules):
         name = module.soname or _file_soname(module)
@@ -65,11 +69,10 @@ def check(report: Report) -> Iterator[Finding]:
 def _unmet(report: Report) -> Iterator[Finding]:
     """One finding for each module that was examined and needs what is not there."""
     for index, module in enumerate(report.modules):
-        if not module.missing_libraries and not module.missing_versions:
+        listed = _lacks(module)
+        if not listed or (module.libc == "glibc" and system(report).musl):
             continue
         name = file_name(module.path)
-        lacks = [*module.missing_versions, *(f"the library {library}" for library in module.missing_libraries)]
-        listed = ", ".join(lacks[:4]) + (f" and {len(lacks) - 4} more" if len(lacks) > 4 else "")
         yield Finding(
             rule=RULE.id,
             title=f"{name} needs {listed}, which nothing that is mapped provides",
@@ -91,6 +94,68 @@ def _unmet(report: Report) -> Iterator[Finding]:
                 f"readelf --version-info {module.path} lists what it needs; ldd -v says where each comes from.",
             ),
         )
+
+
+def _lacks(module: Module) -> str:
+    lacks = [*module.missing_versions, *(f"the library {library}" for library in module.missing_libraries)]
+    return ", ".join(lacks[:4]) + (f" and {len(lacks) - 4} more" if len(lacks) > 4 else "")
+
+
+def _of_other_libc(report: Report) -> Iterator[Finding]:
+    """One finding for each module that was examined and was built for glibc, where the process has musl."""
+    if not system(report).musl:
+        return
+    for index, module in enumerate(report.modules):
+        if module.libc != "glibc":
+            continue
+        name = file_name(module.path)
+        caller = _unbound_in(report, module)
+        listed = _lacks(module)
+        called = "" if caller is None else f" {_CALLED.format(pc=report.crash.pc or 0, name=name)}"
+        yield Finding(
+            rule=RULE.id,
+            title=f"{name} was built for glibc, and the libc of the process is musl"
+            + (": it called a function that was not bound" if called else ""),
+            severity="critical" if called else "medium",
+            confidence="likely",
+            claim="cause" if called else "observation",
+            specificity=74 if called else None,
+            explanation=(
+                f"{name} needs libraries of glibc{f' ({listed})' if listed else ''}. musl puts itself in their place,"
+                " whatever the version, and goes on where it has no function of that name; others take other"
+                f" structures or behave differently.{called}"
+            ),
+            rivals=("A function pointer that was overwritten, or taken from a table of offsets.",) if called else (),
+            evidence=proof(
+                report,
+                (f"modules[{index}].libc", f"what {name} was built for"),
+                (f"modules[{index}].missing_versions[0]" if module.missing_versions else "", "is not defined there"),
+                (f"modules[{index}].missing_libraries[0]" if module.missing_libraries else "", "is not mapped"),
+                ("crash.pc" if called else "", "an address of its file, in no mapping"),
+                ("" if caller is None else crash.frame_path(report, caller, "module"), "the caller"),
+            ),
+            remedies=(
+                f"Use a build of {name} for musl, or run the program in an image with glibc.",
+                f"ldd {module.path}, by musl's loader, lists the symbols that it does not find.",
+            ),
+        )
+
+
+_CALLED = (
+    "The pc {pc:#x} lies in no mapping: the slot of a function that could not be bound still holds an address as it"
+    " stands in {name}, before the loader adds where it lies."
+)
+
+
+def _unbound_in(report: Report, module: Module) -> int | None:
+    """The frame of the module that jumped to an address of its own file. A JVM's rules say more of that."""
+    pc = report.crash.pc
+    frames = crash.crashing_frames(report)
+    if report.jvm is not None or pc is None or not crash.FIRST_PAGE <= pc < module.end - module.start:
+        return None
+    if not crash.pc_is_fault(report) or crash.mapping_at(report, pc) is not None or len(frames) < 2:
+        return None
+    return 1 if frames[1].module == module.path and frames[1].trust != "scan" else None
 
 
 def _file_soname(module: Module) -> str | None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 import postmortem
+from postmortem.forensics import producer
 from postmortem.forensics.facts import Facts, facts
 from postmortem.forensics.process import examined, wanted
 from postmortem.model import Address, Core, Module, Report, Tool
@@ -86,6 +87,136 @@ def test_compiler_flags_and_interpreter(tmp_path: Path) -> None:
     bare = known(build(tmp_path, "bare.so", "-shared", "-fPIC", "-nostdlib", source=source))
     assert bare.interpreter is None
     assert bare.flags is None
+
+
+OPTIMIZED = ("-shared", "-fPIC", "-O2", "-fno-stack-protector")
+ONE = "int one(int value) { return value + 1; }"
+
+
+@pytest.mark.parametrize(
+    "debug", [("-g",), ("-gdwarf-3",), ("-gdwarf-4",), ("-gdwarf-5",), ("-g", "-gdwarf64"), ("-g", "-gz=zlib")]
+)
+def test_flags_of_debug_information(tmp_path: Path, debug: tuple[str, ...]) -> None:
+    made = known(build(tmp_path, "made.so", *OPTIMIZED, *debug, source=ONE))
+    assert made.flags is not None
+    assert made.flags.startswith("GNU C")
+    assert {"-O2", "-fno-stack-protector"} <= set(made.flags.split())
+
+
+def test_flags_of_units_that_were_compiled_apart(tmp_path: Path) -> None:
+    """As where a run-time's object (AddressSanitizer's) is linked in before the program's."""
+    objects = []
+    for name, option in (("first", "-O1"), ("second", "-O2"), ("third", "-O2")):
+        objects.append(build(tmp_path, name, "-c", "-fPIC", "-g", option, source=ONE.replace("one", name)).name)
+    subprocess.run(["gcc", "-shared", *objects, "-o", "made.so"], cwd=tmp_path, check=True)
+    made = known(tmp_path / "made.so").flags
+    assert made is not None
+    assert [set(line.split()) & {"-O1", "-O2"} for line in made.split("; ")] == [{"-O1"}, {"-O2"}]
+
+
+@pytest.mark.parametrize("debug", [("-g0",), ("-g", "-gno-record-gcc-switches"), ("-g", "-gsplit-dwarf")])
+def test_no_flags_are_recorded(tmp_path: Path, debug: tuple[str, ...]) -> None:
+    assert known(build(tmp_path, "made.so", *OPTIMIZED, *debug, source=ONE)).flags is None
+
+
+def test_flags_are_those_of_a_compiler_though_an_assembler_comes_first(tmp_path: Path) -> None:
+    (tmp_path / "first.s").write_text('.globl first\nfirst: ret\n.section .note.GNU-stack,"",@progbits\n')
+    (tmp_path / "made.so.c").write_text(ONE)
+    subprocess.run(["gcc", "-c", "-Wa,-g", "first.s", "made.so.c", "-g", *OPTIMIZED[1:]], cwd=tmp_path, check=True)
+    subprocess.run(["gcc", "-shared", "first.o", "made.so.o", "-o", "made.so"], cwd=tmp_path, check=True)
+    made = known(tmp_path / "made.so")
+    assert made.flags is not None
+    assert "-fno-stack-protector" in made.flags.split()
+
+
+CLANG = """
+    .section .debug_abbrev,"",%progbits
+    .byte 1, 0x11, 0
+    .byte 0x25, 0x25, 0x13, 0x05, 0x03, 0x25, 0x72, 0x17, {attribute}
+    .byte 0, 0, 0
+    .section .debug_info,"",%progbits
+    .long end - begin
+begin:
+    .short 5
+    .byte 1, 8
+    .long .debug_abbrev
+    .byte 1, 0
+    .short 12
+    .byte 1
+    .long base
+    {value}
+end:
+    .section .debug_str_offsets,"",%progbits
+    .long 16
+    .short 5, 0
+base:
+    .long producer, file, flags
+    .section .debug_str,"MS",%progbits,1
+producer: .string "clang version 14.0.6"
+file: .string "one.c"
+flags: .string "/usr/lib/llvm-14/bin/clang -g -O2 one.c"
+    .section .note.GNU-stack,"",%progbits
+"""
+"""The first DIE as clang -gdwarf-5 -grecord-command-line writes it: DW_FORM_strx1, DW_AT_APPLE_flags."""
+
+
+def test_flags_that_clang_records(tmp_path: Path) -> None:
+    def flags(name: str, attribute: str, value: str) -> str | None:
+        (tmp_path / f"{name}.s").write_text(CLANG.format(attribute=attribute, value=value))
+        subprocess.run(["gcc", "-shared", "-nostdlib", f"{name}.s", "-o", name], cwd=tmp_path, check=True)
+        return known(tmp_path / name).flags
+
+    recorded = "clang version 14.0.6 /usr/lib/llvm-14/bin/clang -g -O2 one.c"
+    assert flags("with.so", "0xe2, 0x7f, 0x25", ".byte 2") == recorded
+    assert flags("without.so", "0x1b, 0x25", ".byte 1") is None
+
+
+def test_damaged_debug_information_has_flags_or_none(tmp_path: Path) -> None:
+    sections = {}
+    made = build(tmp_path, "made.so", *OPTIMIZED, "-g", source=ONE)
+    for name in ("info", "abbrev", "str", "line_str"):
+        command = ["objcopy", "-O", "binary", "--only-section", f".debug_{name}"]
+        command += ["--set-section-flags", f".debug_{name}=alloc", made.name, name]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        sections[name] = (tmp_path / name).read_bytes()
+    whole = producer.flags({name: memoryview(content) for name, content in sections.items()}.get)
+    assert whole == known(made).flags
+    chance = random.Random(11)
+    for _ in range(2000):
+        damaged = {name: bytearray(content) for name, content in sections.items()}
+        for content in (damaged["info"], damaged["abbrev"]):
+            for _ in range(chance.randrange(1, 6)):
+                content[chance.randrange(min(len(content), 48))] = chance.randrange(256)
+            del content[chance.randrange(1, len(content) + 1) :]
+        producer.flags({name: memoryview(content) for name, content in damaged.items()}.get)
+
+
+BRANCHES = """
+    .text
+    .globl one
+one:
+    hint 34
+    ret
+    .section .note.GNU-stack,"",%progbits
+    .section .note.gnu.property,"a"
+    .align 3
+    .word 4, 16, 5
+    .string "GNU"
+    .word 0xc0000000, 4, {features}, 0
+"""
+"""As gcc -mbranch-protection writes it."""
+
+
+@pytest.mark.needs("aarch64-linux-gnu-as", "aarch64-linux-gnu-ld")
+@pytest.mark.parametrize(("features", "protected"), [(3, True), (1, True), (2, False), (None, False)])
+def test_branch_target_identification(tmp_path: Path, features: int | None, protected: bool) -> None:
+    text = BRANCHES.format(features=features)
+    (tmp_path / "one.s").write_text(text if features is not None else text.partition("    .section .note.gnu")[0])
+    for command in (("as", "one.s", "-o", "one.o"), ("ld", "-shared", "one.o", "-o", "one.so")):
+        subprocess.run([f"aarch64-linux-gnu-{command[0]}", *command[1:]], cwd=tmp_path, check=True)
+    hardening = known(tmp_path / "one.so").hardening
+    assert hardening.branch_target_identification is protected
+    assert (hardening.indirect_branch_tracking, hardening.shadow_stack) == (None, None)
 
 
 def module(path: Path, start: int, soname: str | None = None) -> Module:
