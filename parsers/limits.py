@@ -152,6 +152,32 @@ class Limits:
     losses_listed: int = 64
     """Ranges of one file that could not be read, of which the offsets are kept."""
 
+    # parsers.dwarf.cfi
+    cfi_record: int = 1 << 20
+    """Bytes of a CIE or FDE."""
+    cfi_remembered_states: int = 256
+    """Rows that DW_CFA_remember_state keeps at a time."""
+
+    # parsers.elf.foreign
+    foreign_headers: int = 1 << 16
+    """Program headers of a core of another system or machine in which notes are looked for."""
+    foreign_notes: int = 4096
+    """Notes of it whose owners are looked at."""
+    foreign_owner: int = 64
+    """Bytes of a note's owner."""
+
+    # parsers.elf.module, postmortem.program.modules
+    module_headers: int = 1024
+    """Program headers of an ELF image in memory; more make it none."""
+    module_note_segments: int = 16
+    """PT_NOTE segments of it that are read."""
+    module_notes: int = 1 << 16
+    """Bytes of one PT_NOTE segment of an image or its file."""
+    module_dynamic: int = 1 << 16
+    """Bytes of the dynamic section."""
+    module_soname: int = 256
+    """Bytes of DT_SONAME's string."""
+
     # parsers.elf.symbols
     symbols_mini_limit: int = 1 << 26
     symbols_names_limit: int = 1 << 29
@@ -169,11 +195,41 @@ class Limits:
     splitter_unknown: int = 10_000
     splitter_largest_excerpt: int = 1 << 20
 
+    # parsers.hs_err.text
+    affix_line: int = 400
+    """Characters of a line's prefix, or of a line above, that are matched with the prefixes of others."""
+    affix_shapes: int = 16
+    """Shapes of prefixes that are tried on each line, the most frequent first."""
+    anchors_hits: int = 4000
+    """Hits of one word that are looked at: a prefix is known by then."""
+    markup_json: int = 1 << 23
+    """Characters of a text that is parsed as JSON or as a literal of Python."""
+    markup_depth: int = 12
+    """Levels of objects and lists in which a log's text is looked for."""
+    streams_prefix: int = 400
+    """Characters of a prefix that are compared to tell writers apart."""
+    streams_writers: int = 8
+    """Writers whose lines lie between one another."""
+    wrapped_pieces: int = 12
+    """Lines that are joined to the one before them."""
+    wrapped_line: int = 4000
+    """Characters of a joined line from which on nothing is joined to it."""
+
     # parsers.perfmap
     perfmap_longest_line: int = 8192
 
+    # postmortem.cli.output
+    output_older_report: int = 1 << 26
+    """Bytes of a report already there, of which is asked whether it is of the same core."""
+
     # postmortem.fault.nowhere
     nowhere_largest_table: int = 1 << 16
+    nowhere_largest_gap: int = 1 << 26
+    """Bytes between two mappings that one library or region of generated code can have left."""
+    nowhere_stack: int = 1 << 14
+    """Bytes of the stack in which addresses of that gap are looked for."""
+    nowhere_references: int = 16
+    """Words that are told as such addresses."""
 
     # postmortem.machines.x86_64.constants
     constants_longest_function: int = 1 << 17
@@ -181,12 +237,24 @@ class Limits:
     # postmortem.machines.x86_64.dataflow
     dataflow_largest: int = 1 << 16
 
+    # postmortem.machines.x86_64.instruction
+    instruction_function: int = 1 << 16
+    """Bytes from a function's first instruction to the pc that are disassembled for the listing."""
+
     # postmortem.machines.x86_64.prologue
     prologue_longest: int = 1 << 15
     prologue_instructions: int = 4096
 
     # postmortem.program.identity
     identity_search: int = 1 << 17
+
+    # postmortem.redaction.masker
+    masker_secrets: int = 512
+    """Secrets of a report that are looked for in all of its texts, the longest first."""
+    masker_lines: int = 64
+    """Lines of a secret of several lines that are looked for by themselves."""
+    masker_piece: int = 1 << 16
+    """Characters of a text that are searched at a time, each piece by itself."""
 
     # postmortem.runtimes.go.panic
     panic_longest: int = 1024
@@ -324,6 +392,8 @@ class Limits:
     # postmortem.runtimes.native.messages
     messages_longest: int = 4096
     messages_words: int = 1 << 16
+    messages_mapping: int = 1 << 20
+    """Bytes of the mapping that glibc's abort message is in, as its first word tells."""
 
     # postmortem.runtimes.native.onstack
     onstack_lines: int = 1 << 20
@@ -333,6 +403,22 @@ class Limits:
 
     # postmortem.runtimes.native.reporters
     reporters_lines: int = 1 << 24
+
+    # postmortem.runtimes.native.rust
+    rust_text: int = 4096
+    """Bytes of a panic's message."""
+    rust_capacity: int = 1 << 20
+    """Bytes that a String of the message may have room for."""
+    rust_frame: int = 1 << 13
+    """Bytes of the frames of the panic handler, in which the payload is looked for."""
+    rust_file: int = 512
+    """Bytes of the path of a Location."""
+    rust_stack: int = 1 << 16
+    """Bytes of the stack in which the exception of a former panic is looked for."""
+
+    # postmortem.targets.target
+    target_log: int = 1 << 26
+    """Bytes of a file that is no core, in which a log is looked for."""
 
     # postmortem.symbols.cache
     cache_longest_key: int = 128
@@ -347,6 +433,14 @@ class Limits:
 
     # postmortem.symbols.table
     table_nesting: int = 4096
+
+    # postmortem.unwind.walker
+    walker_damaged: int = 100
+    """Places with damaged CFI whose damage is kept in words."""
+    walker_scan_near: int = 40
+    walker_scan_far: int = 160
+    """Words of the stack that are scanned for a return address: more when the callee was reached by a sound rule
+    (rust-minidump's experience)."""
 
 
 LIMITS = Limits()

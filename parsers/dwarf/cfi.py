@@ -243,7 +243,7 @@ class FrameTable:
                 return None
             length = int.from_bytes(wide, "little")
             start, width = address + 12, 8
-        if length < width or length > 1 << 20:
+        if length < width or length > LIMITS.cfi_record:
             return None
         body = self._read(start, length)
         return None if body is None else (body, start, width)
@@ -426,7 +426,7 @@ class _State:
                 self.cfa_expression = program[position : position + length]
                 position += length
             elif low == 0x0A:
-                if len(self._stack) < 256:
+                if len(self._stack) < LIMITS.cfi_remembered_states:
                     self._stack.append((self.cfa_register, self.cfa_offset, self.cfa_expression, dict(rules)))
             elif low == 0x0B:
                 if self._stack:

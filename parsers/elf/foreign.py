@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,7 +36,6 @@ _MACHINES = {
 }  # fmt: skip
 _X86_64 = 62
 _CORE, _PT_NOTE = 4, 4
-_MOST_HEADERS, _MOST_NOTES, _LONGEST_NAME = 1 << 16, 4096, 64
 READS = "cores of 64-bit x86-64 Linux processes"
 
 
@@ -89,8 +90,8 @@ def _owners(data: Buffer, order: str, wide: bool) -> Iterator[tuple[bytes, int]]
         size, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
         if size != (56 if wide else 32):
             return
-        left = _MOST_NOTES
-        for index in range(min(count, _MOST_HEADERS)):
+        left = LIMITS.foreign_notes
+        for index in range(min(count, LIMITS.foreign_headers)):
             entry = bytes(data[table + index * size : table + (index + 1) * size])
             if wide:
                 kind, _, offset, _, _, length = struct.unpack_from(f"{order}IIQQQQ", entry)
@@ -100,7 +101,7 @@ def _owners(data: Buffer, order: str, wide: bool) -> Iterator[tuple[bytes, int]]
             while kind == _PT_NOTE and offset + 12 <= end and left > 0:
                 left -= 1
                 name, descriptor, number = struct.unpack(f"{order}III", data[offset : offset + 12])
-                owner = bytes(data[offset + 12 : offset + 12 + min(name, _LONGEST_NAME)])
+                owner = bytes(data[offset + 12 : offset + 12 + min(name, LIMITS.foreign_owner)])
                 yield owner.split(b"\0")[0].split(b"@")[0], number
                 offset += 12 + (name + 3 & ~3) + (descriptor + 3 & ~3)
     except struct.error:

@@ -21,8 +21,6 @@ DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SONAME, DT_HASH, DT_GNU_HASH, DT_DEBUG = 5, 6
 _DYN = struct.Struct("<qQ")
 _SYM = struct.Struct("<IBBHQQ")
 _PAGE = 4096
-_SONAME = 256
-_NOTE_SEGMENTS = 16
 
 
 class Image(NamedTuple):
@@ -71,7 +69,7 @@ def read_image(read: Read, start: int) -> Image | None:
         header = elf.read_header(head)
     except ParseError:
         return None
-    if header.type not in (elf.ET_EXEC, elf.ET_DYN) or header.phentsize != 56 or header.phnum > 1024:
+    if header.type not in (elf.ET_EXEC, elf.ET_DYN) or header.phentsize != 56 or header.phnum > LIMITS.module_headers:
         return None
     table = read(start + header.phoff, 56 * header.phnum)
     if table is None:
@@ -88,7 +86,7 @@ def read_image(read: Read, start: int) -> Image | None:
     segments = 0
     for entry in headers:
         address = bias + entry.vaddr
-        if entry.type == elf.PT_NOTE and segments < _NOTE_SEGMENTS and entry.filesz <= 1 << 16:
+        if entry.type == elf.PT_NOTE and segments < LIMITS.module_note_segments and entry.filesz <= LIMITS.module_notes:
             segments += 1
             content = read(address, entry.filesz)
             if content is not None:
@@ -109,7 +107,7 @@ def read_image(read: Read, start: int) -> Image | None:
 def dynamic_entries(read: Read, dynamic: tuple[int, int]) -> dict[int, int]:
     """The dynamic section as tag → value; the first of each tag."""
     address, size = dynamic
-    size = min(size, 1 << 16)
+    size = min(size, LIMITS.module_dynamic)
     data = read(address, size // 16 * 16)
     entries: dict[int, int] = {}
     if data is None:
@@ -133,7 +131,7 @@ def soname(read: Read, image: Image) -> str | None:
     entries = dynamic_entries(read, image.dynamic)
     if DT_SONAME not in entries or DT_STRTAB not in entries:
         return None
-    name = _string(read, _pointer(image, entries[DT_STRTAB]) + entries[DT_SONAME], _SONAME)
+    name = _string(read, _pointer(image, entries[DT_STRTAB]) + entries[DT_SONAME], LIMITS.module_soname)
     return notes.text(name) or None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parsers.limits import LIMITS
 from postmortem import interruption
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ EXISTING = click.Path(exists=True, path_type=Path)
 FORMATS = ("html", "json", "markdown", "text")
 _ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".txt": "text"}
 _LONGEST_NAME = 255
-_LARGEST_REPORT = 1 << 26
 # What a terminal gets: text, line ends, and colours; no other control sequence, whoever made the text.
 _CONTROL = re.compile(rb"\x1b(?!\[[0-9;]{0,32}m)|[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f]|\xc2[\x80-\x9f]")
 
@@ -216,6 +216,6 @@ def _is_about(report: Path, core: Path) -> bool:
     """Whether a report that lies there is an older one of this core."""
     try:
         with report.open("rb") as file:
-            return os.fsencode(core) in file.read(_LARGEST_REPORT)
+            return os.fsencode(core) in file.read(LIMITS.output_older_report)
     except OSError:
         return False

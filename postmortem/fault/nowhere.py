@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from postmortem.machines.machine import Decoded, Machine
     from postmortem.program.memory import AddressSpace
 
-_LARGEST_GAP = 1 << 26
-"""A gap that one library or region of generated code can have left."""
+_LARGEST_GAP = LIMITS.nowhere_largest_gap
 _LARGEST_TABLE = LIMITS.nowhere_largest_table
-_STACK, _MOST_REFERENCES = 1 << 14, 16
+_STACK, _MOST_REFERENCES = LIMITS.nowhere_stack, LIMITS.nowhere_references
 _DESCRIPTOR = (0x300, 0x900)
 """Where struct pthread has, behind the TCB, what belongs to the thread (nptl/descr.h); start_routine is in it."""
 _MASK = (1 << 64) - 1

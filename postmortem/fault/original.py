@@ -77,7 +77,7 @@ def _caught_by_runtime(walked: ThreadWalk, core: Core, caught: CaughtFault, mach
         walked.walk.frames[position] = frame
         position -= 1
     registers = {machine.pc_name: frame.pc, machine.sp_name: frame.sp}
-    for name in ("fs_base", "gs_base"):
+    for name in machine.thread_registers:
         registers[name] = walked.status.registers.get(name, 0)
     signal = SignalFrame(position, 0, 0, machine.registers(registers))
     return Fault(walked.status.tid, core.threads[0].tid, core.signal, info, signal, registers, None, None)
@@ -143,7 +143,7 @@ def behind_handler(
             continue
         trap = restored.trap
         registers = restored.named
-        for name in ("fs_base", "gs_base"):
+        for name in machine.thread_registers:
             if name in status.registers:
                 registers[name] = status.registers[name]
         pc = registers.get(machine.pc_name, 0)

@@ -81,7 +81,8 @@ def examined(report: Report, indices: Collection[int]) -> Report:
         lacking = tuple(
             f"{version} of {library}"
             for library, version in known.versions
-            if library in by_name and _lacks([provides(at) for at in by_name[library]], version)
+            if (library in by_name and _lacks([provides(at) for at in by_name[library]], version))
+            or (library not in by_name and musl and _OF_MUSL.fullmatch(library))
         )
         modules[index] = msgspec.structs.replace(
             modules[index],

@@ -44,25 +44,26 @@ class _Unit(NamedTuple):
 
 
 def flags(section: Section) -> str | None:
-    """The producer's line with its options, of the first unit that has some; None without.
+    """The lines of producers with options, each once, of the first units; None without.
 
-    section: the content of a section by its name without .debug_. Damaged sections say nothing.
+    section: the content of a section by its name without .debug_. Damaged sections say as much as is whole.
     """
     info, abbrev = section("info"), section("abbrev")
     if info is None or abbrev is None:
         return None
+    lines: dict[str, None] = {}
     try:
         for unit in _units(info):
             found = _of(unit, abbrev, section)
             if found is not None and _OPTION.search(found):
-                return found
+                lines[found] = None
     except (struct.error, IndexError, ValueError):
-        pass
-    return None
+        pass  # what came before it counts
+    return "; ".join(lines) or None
 
 
 def _units(info: memoryview) -> Iterator[_Unit]:
-    """The first ones: an assembler's and dwz's come before those of compilers."""
+    """The first ones: an assembler's, dwz's and those of run-times that are linked in come before the program's."""
     position = 0
     for _ in range(LIMITS.forensic_units):
         if position + 12 > len(info):

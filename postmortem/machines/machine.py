@@ -75,7 +75,7 @@ class Machine(Protocol):
     address that no process has.
     pc_name, sp_name, thread_pointer, system_call: registers of NT_PRSTATUS by role. call_arguments: those of a system
     call's arguments. shown: registers that a report explains. trampoline: the instructions at which a signal handler
-    returns.
+    returns. thread_registers: those that no signal frame holds; in a handler they are what they were before it.
     """
 
     pc: int
@@ -88,6 +88,7 @@ class Machine(Protocol):
     pc_name: str
     sp_name: str
     thread_pointer: str
+    thread_registers: tuple[str, ...]
     system_call: str
     call_arguments: tuple[str, ...]
     system_call_names: dict[int, str]

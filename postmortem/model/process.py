@@ -222,7 +222,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     compilers: tuple[str, ...] = ()
     """.comment."""
     build_flags: str | None = None
-    """.GCC.command.line, else the first DW_AT_producer that has options."""
+    """.GCC.command.line, else DW_AT_producer with its options, of the first units."""
     hardening: Hardening | None = None
 
 

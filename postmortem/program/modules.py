@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from parsers.elf import module as image_parser
 from parsers.elf.notes import AT_PHDR, AT_SYSINFO_EHDR
 from parsers.elf.package import package
+from parsers.limits import LIMITS
 from postmortem.model import Address, Module, ModuleCandidate
 from postmortem.model.queries.files import DELETED, file_name
 from postmortem.program.memory import AddressSpace, Piece
@@ -304,7 +305,7 @@ def _file_build_id(content: FileBytes, image: Image) -> str | None:
         return image.build_id
     for entry in headers:
         if entry.type == elf.PT_NOTE:
-            identity = notes.build_id(content, entry.offset, min(entry.filesz, 1 << 16), entry.align)
+            identity = notes.build_id(content, entry.offset, min(entry.filesz, LIMITS.module_notes), entry.align)
             if identity:
                 return identity
     return None

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
+from parsers.limits import LIMITS
 from postmortem.redaction import names, text, tokens
 from postmortem.redaction.arguments import mask_arguments
 from postmortem.redaction.values import MASK, is_nothing, is_number, is_place, looks_random, worth_looking_for
@@ -23,9 +24,9 @@ _LINE_END = re.compile(r"(?:\s|\\[nr])+")
 _PIECE_OF_KEY = re.compile(
     r"(?<![A-Za-z0-9+/._-])(?=[a-z0-9+/]*[A-Z])(?=[A-Z0-9+/]*[a-z])(?=[A-Za-z+/]*[0-9])[A-Za-z0-9+/]{24,}={0,2}(?![A-Za-z0-9+/._-])"
 )
-_MOST_KNOWN, _MOST_LINES = 512, 64
+_MOST_KNOWN, _MOST_LINES = LIMITS.masker_secrets, LIMITS.masker_lines
 _SEED = 8
-_LONGEST = 1 << 16
+_LONGEST = LIMITS.masker_piece
 _LONG = 256
 """Characters from which on a secret is looked for as it stands, not by a pattern."""
 

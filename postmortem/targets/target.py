@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError, Unsupported
 from parsers.foreign import identify
+from parsers.limits import LIMITS
 from postmortem import model
 from postmortem.errors import AnalysisError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from postmortem.model import Problem
 
 _LOG_HEAD = 4096
-_LOG_BYTES = 1 << 26
 _ELF = b"\x7fELF"
 
 
@@ -55,7 +55,7 @@ def log_in(target: Target) -> HsErrLog | None:
     from parsers.hs_err import parse
 
     try:
-        return parse(target.content[:_LOG_BYTES], excerpt=kind is None)
+        return parse(target.content[: LIMITS.target_log], excerpt=kind is None)
     except ParseError:
         return None
 

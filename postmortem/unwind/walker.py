@@ -26,12 +26,10 @@ if TYPE_CHECKING:
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _LONGEST_PLAN = 15 * 8
-_MOST_DAMAGED = 100
-"""Places with damaged CFI whose damage is kept in words."""
+_MOST_DAMAGED = LIMITS.walker_damaged
 _BLANK = 256
 """Bytes of zeros at a stack pointer that no running thread has: gdb's gcore writes them for what it can't read."""
-_SCAN_NEAR, _SCAN_FAR = 40, 160
-"""Words to scan: more when the callee was reached by a sound rule (rust-minidump's experience)."""
+_SCAN_NEAR, _SCAN_FAR = LIMITS.walker_scan_near, LIMITS.walker_scan_far
 
 
 class Walker:

@@ -112,11 +112,14 @@ class FrameValues:
         walk: Walk,
         named: list[list[NamedFrame]],
         first: int,
-        fs_base: int,
+        thread_pointer: int,
         generated: Callable[[RawFrame], _Generated | None] = lambda raw: None,
         most: int = LIMITS.frames_with_values,
     ) -> list[list[NamedFrame]]:
-        """The named activations with values, `most` frames from the activation `first` on. fs_base: of the thread."""
+        """The named activations with values, `most` frames from the activation `first` on.
+
+        thread_pointer: its value in this thread.
+        """
         result = list(named)
         raw = walk.frames
         count = 0
@@ -133,27 +136,27 @@ class FrameValues:
                     ]
                 continue
             try:
-                activation = self._activation(raw, index, fs_base, 0)
+                activation = self._activation(raw, index, thread_pointer, 0)
                 if activation is not None:
                     result[index] = self._filled(named[index], activation)
             except Expired:
                 self._expired = True
         return result
 
-    def explained(self, crash: Crash, walk: Walk, first: int, fs_base: int) -> Crash:
+    def explained(self, crash: Crash, walk: Walk, first: int, thread_pointer: int) -> Crash:
         """The fault with its operands in the program's own words. first: the activation of the fault."""
         if self._expired or crash.pc is None:
             return crash
         if crash.call_site is not None:
             try:
-                called = self._called(crash, walk.frames, first, fs_base)
+                called = self._called(crash, walk.frames, first, thread_pointer)
             except Expired:
                 return crash
             return crash if called is None else msgspec.structs.replace(crash, operand_sources={"callee": called})
         if not (crash.operands or crash.operand_values):
             return crash
         try:
-            activation = self._activation(walk.frames, first, fs_base, 0)
+            activation = self._activation(walk.frames, first, thread_pointer, 0)
         except Expired:
             return crash
         symbol = self._symbol_at(crash.pc)
@@ -183,11 +186,11 @@ class FrameValues:
                 sources["divisor"] = found
         return msgspec.structs.replace(crash, operands=operands, operand_sources=sources)
 
-    def _called(self, crash: Crash, raw: Sequence[RawFrame], first: int, fs_base: int) -> str | None:
+    def _called(self, crash: Crash, raw: Sequence[RawFrame], first: int, thread_pointer: int) -> str | None:
         """The pointer that a call to where no code is went through."""
         at = int((crash.call_site or "").partition(":")[0], 16)
         held = raw[first].registers
-        caller = None if held is None else self._activation(raw, first + 1, fs_base, 0)
+        caller = None if held is None else self._activation(raw, first + 1, thread_pointer, 0)
         symbol = self._symbol_at(at)
         if held is None or caller is None or symbol is None or not at < raw[first + 1].pc <= at + _LONGEST_CALL:
             return None
@@ -236,7 +239,7 @@ class FrameValues:
             )
         return self._stores[module.start]
 
-    def _activation(self, raw: Sequence[RawFrame], index: int, fs_base: int, depth: int) -> _Activation | None:
+    def _activation(self, raw: Sequence[RawFrame], index: int, thread_pointer: int, depth: int) -> _Activation | None:
         """What is known of an activation; None for one without DWARF or without registers."""
         if index >= len(raw):
             return None
@@ -265,25 +268,25 @@ class FrameValues:
             frame_base=place.frame_base,
             bases=place.bases,
             addresses=place.addresses,
-            tls=lambda offset: self._tls(module, fs_base, offset),
+            tls=lambda offset: self._tls(module, thread_pointer, offset),
             names=self._machine.names,
         )
         activation = _Activation(module, store, place, evaluated)
 
         def entry(register: int | None, parameter: int | None, dereferenced: bool) -> int:
-            return self._entry_value(raw, index, fs_base, depth, activation, register, parameter, dereferenced)
+            return self._entry_value(raw, index, thread_pointer, depth, activation, register, parameter, dereferenced)
 
         evaluated.entry = entry
         return activation
 
     def _entry_value(
-        self, raw: Sequence[RawFrame], index: int, fs_base: int, depth: int, callee: _Activation,
+        self, raw: Sequence[RawFrame], index: int, thread_pointer: int, depth: int, callee: _Activation,
         register: int | None, parameter: int | None, dereferenced: bool,
     ) -> int:  # fmt: skip
         """What the caller passed, by its call site. Raises Unavailable."""
         if depth >= _CALLS_BACK or index + 1 >= len(raw) or raw[index + 1].trust not in ("cfi", "frame-pointer"):
             raise Unavailable(OPTIMIZED_OUT)
-        caller = self._activation(raw, index + 1, fs_base, depth + 1)
+        caller = self._activation(raw, index + 1, thread_pointer, depth + 1)
         call = None if caller is None else caller.place.call
         if caller is None or call is None or not self._calls(caller, call, callee):
             # A tail call may lie between: then the call that is seen passed its values to another function.
@@ -313,13 +316,18 @@ class FrameValues:
                 return False
         return False
 
-    def _tls(self, module: LoadedModule, fs_base: int, offset: int) -> int | None:
+    def _tls(self, module: LoadedModule, thread_pointer: int, offset: int) -> int | None:
         """Thread-local storage of the executable lies right below the thread pointer (ELF TLS, variant II)."""
         image = module.image
-        if image is None or image.tls is None or not fs_base or not module.start <= self._executable < module.end:
+        if (
+            image is None
+            or image.tls is None
+            or not thread_pointer
+            or not module.start <= self._executable < module.end
+        ):
             return None
         alignment = max(1, image.tls.align)
-        return fs_base - (image.tls.memsz + alignment - 1) // alignment * alignment + offset
+        return thread_pointer - (image.tls.memsz + alignment - 1) // alignment * alignment + offset
 
     def _filled(self, named: list[NamedFrame], activation: _Activation) -> list[NamedFrame]:
         made = list(named)

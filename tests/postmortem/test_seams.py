@@ -89,6 +89,7 @@ class _ToyMachine:
 
     pc, sp, fp, count, top = 3, 1, 2, 4, 1 << 47
     pc_name, sp_name, thread_pointer, system_call = "pc", "sp", "tp", "x8"
+    thread_registers = ("tp",)
     trampoline = b"\xff" * 8
 
     def registers(self, status: dict[str, int]) -> Registers:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from parsers.hs_err.text import anchors
 from parsers.hs_err.text.markup import unescaped
 from parsers.hs_err.text.streams import TOKEN
+from parsers.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 _UNESCAPED = re.compile(r"(?<!\\)(?:\\\\){0,64}\\(?:(?![nrtbfu\"'\\/])|u(?![0-9a-fA-F]{4}))")
 """A backslash that begins no escape: the text has its quotation marks but was not escaped."""
-_LONGEST = 400
-_MOST_SHAPES = 16
+_LONGEST = LIMITS.affix_line
+_MOST_SHAPES = LIMITS.affix_shapes
 _FEW = 3
 _MOSTLY = 0.5
 _BEHIND = 3

@@ -10,6 +10,8 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -89,8 +91,7 @@ WHOLE = (
 )
 """Lines that end where these words do."""
 _HASH = re.compile(r"\\?#[ \t\xa0]{0,8}$")
-_MOST = 4000
-"""Hits of one word that are looked at: a prefix is known by then."""
+_MOST = LIMITS.anchors_hits
 
 
 class Hit(NamedTuple):

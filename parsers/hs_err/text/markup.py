@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from parsers.hs_err.text import anchors
+from parsers.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,8 +50,8 @@ _FEWEST = 3
 _DOUBLED = re.compile(r'""[^"\n]{1,400}""')
 _SINGLE = re.compile(r'(?m)(?<![",])(?<!^)"(?![",]|\s*$)')
 """A quotation mark that no table wrote: neither doubled nor the start or end of a cell."""
-_LARGEST_JSON = 1 << 23
-_DEEPEST = 12
+_LARGEST_JSON = LIMITS.markup_json
+_DEEPEST = LIMITS.markup_depth
 
 
 def unmarked(text: str) -> tuple[str, list[str]]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from parsers.hs_err.text import anchors
+from parsers.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from parsers.hs_err.text.order import Row
 
 TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
-_LONGEST = 400
-_MOST_WRITERS = 8
+_LONGEST = LIMITS.streams_prefix
+_MOST_WRITERS = LIMITS.streams_writers
 
 
 def first_writer(rows: list[Row], found: Sequence[Hit]) -> tuple[list[Row], str | None]:

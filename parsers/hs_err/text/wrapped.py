@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
+
 if TYPE_CHECKING:
     from parsers.hs_err.text.order import Row
 
@@ -27,8 +29,8 @@ _BEGINS = re.compile(
 """What begins a line of its own."""
 _NUMBER = re.compile(r"0x[0-9a-fA-F]{0,16}$|\b\d{1,20}$")
 """A number of which digits may be lost."""
-_MOST = 12
-_LONGEST = 4000
+_MOST = LIMITS.wrapped_pieces
+_LONGEST = LIMITS.wrapped_line
 _FEWEST = 3
 _NARROWEST, _WIDEST = 40, 250
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
+from parsers.limits import LIMITS
 from postmortem.machines.machine import Decoded
 from postmortem.model import Address, Operand
 
@@ -282,7 +283,7 @@ def listing(space: AddressSpace, pc: int, start: int | None) -> tuple[tuple[Addr
     """Instructions around pc. `start`: a known instruction boundary at or below pc (the function's first)."""
     decoder = engine(False)
     rows: list[tuple[Address, str]] = []
-    if start is not None and 0 < pc - start <= 1 << 16:
+    if start is not None and 0 < pc - start <= LIMITS.instruction_function:
         before = _lines(decoder, space.read_some(start, pc - start), start, pc)
         rows = before[-_BEFORE:] if before is not None else []
     if not rows:

@@ -39,6 +39,7 @@ class X86_64:
     not_preserved: tuple[int, ...] = NOT_PRESERVED
     top = 1 << 47
     pc_name, sp_name, thread_pointer, system_call = "rip", "rsp", "fs_base", "orig_rax"
+    thread_registers: tuple[str, ...] = ("fs_base", "gs_base")
     call_arguments: tuple[str, ...] = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
     system_call_names = NAMES
     system_call_instruction = b"\x0f\x05"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.registers import THREAD_POINTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -326,8 +327,8 @@ def in_java_code(report: Report) -> bool:
 def on_own_stack(report: Report) -> bool:
     """The stack pointer is in the stack that the thread was started with.
 
-    Of the first thread that is the topmost writable mapping; of others libc puts the thread's descriptor, to which fs
-    points, at the end of it.
+    Of the first thread that is the topmost writable mapping; of others libc puts the thread's descriptor, to which the
+    thread pointer points, at the end of it.
     """
     found = crashing_thread(report)
     if found is None or found[1].stack is None:
@@ -336,8 +337,8 @@ def on_own_stack(report: Report) -> bool:
     if thread.tid == report.process.pid:
         above = (m for m in report.mappings if m.start >= stack.end and "w" in m.permissions)
         return next(above, None) is None
-    descriptor = thread.registers.get("fs_base")
-    return descriptor is not None and stack.start <= descriptor < stack.end
+    descriptors = [thread.registers[name] for name in THREAD_POINTERS if name in thread.registers]
+    return any(stack.start <= descriptor < stack.end for descriptor in descriptors)
 
 
 def size_text(size: int) -> str:

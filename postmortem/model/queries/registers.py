@@ -5,3 +5,4 @@ from __future__ import annotations
 STACK_POINTERS = ("rsp", "sp", "esp")
 FRAME_POINTERS = ("rbp", "ebp")
 PROGRAM_COUNTERS = ("rip", "pc")
+THREAD_POINTERS = ("fs_base",)

@@ -69,11 +69,10 @@ def check(report: Report) -> Iterator[Finding]:
 def _unmet(report: Report) -> Iterator[Finding]:
     """One finding for each module that was examined and needs what is not there."""
     for index, module in enumerate(report.modules):
-        if not module.missing_libraries and not module.missing_versions:
+        listed = _lacks(module)
+        if not listed or (module.libc == "glibc" and system(report).musl):
             continue
         name = file_name(module.path)
-        lacks = [*module.missing_versions, *(f"the library {library}" for library in module.missing_libraries)]
-        listed = ", ".join(lacks[:4]) + (f" and {len(lacks) - 4} more" if len(lacks) > 4 else "")
         yield Finding(
             rule=RULE.id,
             title=f"{name} needs {listed}, which nothing that is mapped provides",
@@ -97,6 +96,11 @@ def _unmet(report: Report) -> Iterator[Finding]:
         )
 
 
+def _lacks(module: Module) -> str:
+    lacks = [*module.missing_versions, *(f"the library {library}" for library in module.missing_libraries)]
+    return ", ".join(lacks[:4]) + (f" and {len(lacks) - 4} more" if len(lacks) > 4 else "")
+
+
 def _of_other_libc(report: Report) -> Iterator[Finding]:
     """One finding for each module that was examined and was built for glibc, where the process has musl."""
     if not system(report).musl:
@@ -106,6 +110,7 @@ def _of_other_libc(report: Report) -> Iterator[Finding]:
             continue
         name = file_name(module.path)
         caller = _unbound_in(report, module)
+        listed = _lacks(module)
         called = "" if caller is None else f" {_CALLED.format(pc=report.crash.pc or 0, name=name)}"
         yield Finding(
             rule=RULE.id,
@@ -116,14 +121,16 @@ def _of_other_libc(report: Report) -> Iterator[Finding]:
             claim="cause" if called else "observation",
             specificity=74 if called else None,
             explanation=(
-                f"{name} needs libraries of glibc. musl takes itself for them, whatever the version, and goes on where"
-                f" it has no function of that name; others have another layout or behave differently.{called}"
+                f"{name} needs libraries of glibc{f' ({listed})' if listed else ''}. musl puts itself in their place,"
+                " whatever the version, and goes on where it has no function of that name; others take other"
+                f" structures or behave differently.{called}"
             ),
             rivals=("A function pointer that was overwritten, or taken from a table of offsets.",) if called else (),
             evidence=proof(
                 report,
                 (f"modules[{index}].libc", f"what {name} was built for"),
-                (f"modules[{index}].needed[0]", "what it needs"),
+                (f"modules[{index}].missing_versions[0]" if module.missing_versions else "", "is not defined there"),
+                (f"modules[{index}].missing_libraries[0]" if module.missing_libraries else "", "is not mapped"),
                 ("crash.pc" if called else "", "an address of its file, in no mapping"),
                 ("" if caller is None else crash.frame_path(report, caller, "module"), "the caller"),
             ),

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from parsers.elf import notes
+from postmortem.machines.machine import machine_of
 from postmortem.machines.x86_64.registers import PC, REGISTER_COUNT, RSP
 from postmortem.unwind.frame import CaughtFault, ReportedFault
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from postmortem.unwind.threads import ThreadWalk
 
 _G = 8
-"""Bytes below fs that have the current g."""
+"""Bytes below the thread pointer that have the current g (x86-64)."""
 _G_M, _G_SCHED_SP, _G_SCHED_PC, _G_SCHED_G = 48, 56, 64, 72
 _M_WORDS, _G_WORDS = 64, 64
 _SWITCHING = ("runtime.asmcgocall.abi0", "runtime.asmcgocall", "runtime.systemstack.abi0", "runtime.systemstack",
@@ -53,9 +54,14 @@ class GoStacks:
         space: AddressSpace,
         name: Callable[[int], str | None],
         ranges: Sequence[tuple[int, int]],
-        injected: Sequence[tuple[int, int]] = (),
+        injected: Sequence[tuple[int, int]],
+        thread_pointer: str,
     ) -> None:
-        """name: of the function at an address. ranges: of the functions that switch stacks. injected: of sigpanic."""
+        """name: of the function at an address. ranges: of the functions that switch stacks. injected: of sigpanic.
+
+        thread_pointer: the machine's name of the register.
+        """
+        self._thread_pointer = thread_pointer
         self._space, self._name, self._ranges, self.injected = space, name, ranges, injected
 
     def switch(self, thread_pointer: int) -> Switch:
@@ -116,7 +122,7 @@ class GoStacks:
             name = None if following is None else self._name(following.pc)
             if following is None or _is_go(name):
                 return None
-            base = walked.status.registers.get("fs_base", 0)
+            base = walked.status.registers.get(self._thread_pointer, 0)
             info = self._signal(base, following.pc)
             if info is not None:
                 return CaughtFault(position, info)
@@ -163,4 +169,5 @@ def stacks(program: Program, symbols: Symbolication) -> GoStacks | None:
         bounds = [symbols.bounds_at(start) for start in starts if start is not None]
         return [(found[0], found[0] + found[1]) for found in bounds if found is not None and found[1]]
 
-    return GoStacks(program.memory, symbols.function_at, ranges(_SWITCHING), ranges(_SIGPANIC))
+    machine = machine_of(program.core.machine)
+    return GoStacks(program.memory, symbols.function_at, ranges(_SWITCHING), ranges(_SIGPANIC), machine.thread_pointer)

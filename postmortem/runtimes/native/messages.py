@@ -112,7 +112,7 @@ def abort_message(space: AddressSpace, variable: int | None) -> str | None:
     if not pointer:
         return None
     size = space.unsigned(pointer, 4)
-    if size is None or not 8 < size <= 1 << 20:
+    if size is None or not 8 < size <= LIMITS.messages_mapping:
         return None
     raw = space.read_some(pointer + 4, min(size - 4, _LONGEST)).split(b"\0", 1)[0]
     return as_text(raw).rstrip("\n") or None
@@ -140,7 +140,7 @@ def abort_message_by_form(core: Core, space: AddressSpace, ranges: Sequence[tupl
                 if word & (_PAGE - 1) or not 0x10000 <= word < 1 << 47 or not writable_at(core, word):
                     continue
                 size = space.unsigned(word, 4)
-                if not size or size & (_PAGE - 1) or size > 1 << 20:
+                if not size or size & (_PAGE - 1) or size > LIMITS.messages_mapping:
                     continue
                 text = space.cstring(word + 4, _LONGEST)
                 if text and len(text) > 7 and _LIBC_SAID.search(text):

@@ -13,6 +13,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
+from parsers.limits import LIMITS
 from postmortem.machines.x86_64.constants import constants_at_call
 from postmortem.runtimes.native.places import words_of, writable_at
 
@@ -29,7 +30,7 @@ _BEGIN = re.compile(r"(?:.*::)?rust_begin_unwind|(?:.*::)?begin_panic_handler")
 _PANICS = re.compile(r"core::(?:panicking|option|result|slice|str|cell|num)::.*|std::panicking::begin_panic.*")
 _CLASS = b"MOZ\0RUST"
 _CLASSES = (_CLASS, _CLASS[::-1])
-_LONGEST, _LONGEST_FRAME, _LONGEST_FILE = 4096, 1 << 13, 512
+_LONGEST, _LONGEST_FRAME, _LONGEST_FILE = LIMITS.rust_text, LIMITS.rust_frame, LIMITS.rust_file
 _FIRST, _FRAMES = 8, 64
 """The exception that a landing pad resumes is looked for so many frames above the panic."""
 
@@ -54,7 +55,7 @@ def unwound(core: Core, space: AddressSpace, places: Places, frames: Sequence[Fr
     first, last = frames[begin].sp, frames[min(begin + _FRAMES, len(frames) - 1)].sp
     if first is None or last is None:
         return None
-    for word in words_of(space.read_some(first & ~7, min(max(last - first, 0) + 256, 1 << 16))):
+    for word in words_of(space.read_some(first & ~7, min(max(last - first, 0) + 256, LIMITS.rust_stack))):
         if word & 7 or not writable_at(core, word) or space.read(word, len(_CLASS)) not in _CLASSES:
             continue
         for offset in (40, 32):
@@ -91,7 +92,7 @@ def _string(core: Core, space: AddressSpace, fields: Sequence[int]) -> str | Non
         if not 0x10000 < pointer < 1 << 47 or not writable_at(core, pointer):
             continue
         low, high = sorted(value for at, value in enumerate(fields) if at != index)
-        if 0 < low <= _LONGEST and high <= 1 << 20:
+        if 0 < low <= _LONGEST and high <= LIMITS.rust_capacity:
             return _utf8(space, pointer, low)
     return None
 

@@ -103,6 +103,17 @@ def test_flags_of_debug_information(tmp_path: Path, debug: tuple[str, ...]) -> N
     assert {"-O2", "-fno-stack-protector"} <= set(made.flags.split())
 
 
+def test_flags_of_units_that_were_compiled_apart(tmp_path: Path) -> None:
+    """As where a run-time's object (AddressSanitizer's) is linked in before the program's."""
+    objects = []
+    for name, option in (("first", "-O1"), ("second", "-O2"), ("third", "-O2")):
+        objects.append(build(tmp_path, name, "-c", "-fPIC", "-g", option, source=ONE.replace("one", name)).name)
+    subprocess.run(["gcc", "-shared", *objects, "-o", "made.so"], cwd=tmp_path, check=True)
+    made = known(tmp_path / "made.so").flags
+    assert made is not None
+    assert [set(line.split()) & {"-O1", "-O2"} for line in made.split("; ")] == [{"-O1"}, {"-O2"}]
+
+
 @pytest.mark.parametrize("debug", [("-g0",), ("-g", "-gno-record-gcc-switches"), ("-g", "-gsplit-dwarf")])
 def test_no_flags_are_recorded(tmp_path: Path, debug: tuple[str, ...]) -> None:
     assert known(build(tmp_path, "made.so", *OPTIMIZED, *debug, source=ONE)).flags is None

@@ -31,6 +31,8 @@ PRICED = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <pthread.h>
+int begin(pthread_t *thread, void *(*work)(void *)) { return pthread_create(thread, 0, work, 0); }
 int total(const char *text)
 {
     char *copy = strdup(text);
@@ -99,6 +101,7 @@ def test_a_library_for_glibc_calls_what_musl_has_not(tmp_path: Path) -> None:
         "plugin.so was built for glibc, and the libc of the process is musl: it called a function that was not bound"
     ]
     assert (plugin(report).libc, plugin(report).missing_libraries) == ("glibc", ())
+    assert "GLIBC_2.34 of libc.so.6" in plugin(report).missing_versions  # pthread_create's
     assert report.modules[0].libc == "musl"
     assert report.modules[0].interpreter == "/lib/ld-musl-x86_64.so.1"
 
@@ -119,7 +122,7 @@ def test_a_library_for_the_libc_of_its_process(tmp_path: Path, compiler: str) ->
     assert verdict(report) == "null-dereference"
     assert mixed(report) == []
     assert plugin(report).libc == {"musl-gcc": "musl", "gcc": "glibc"}[compiler]
-    assert all(module.missing_libraries == () for module in report.modules)
+    assert all((module.missing_libraries, module.missing_versions) == ((), ()) for module in report.modules)
 
 
 def test_a_jump_to_such_an_address_in_a_process_with_one_libc(tmp_path: Path) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from postmortem.program.modules import LoadedModule, ModuleMap
 from postmortem.targets.files import SearchPath
 from tests.postmortem.program.process import BASE, BUILD_ID, OTHER, PATH, SIZE, builder, image, place, program, rows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from postmortem.program.program import Program
 
 CODE = BASE + 0x1000
@@ -37,61 +36,11 @@ def test_the_files_pages_lie_below_the_cores(tmp_path: Path) -> None:
         assert made.memory.read_some(BASE + SIZE - 8, 16) == b"\xdd" * 8
 
 
-def test_a_file_of_another_build_gives_nothing(tmp_path: Path) -> None:
-    with _of(tmp_path, image(), image(OTHER)) as made:
-        (module,) = made.modules.modules
-        assert (module.status, module.content, module.file_build_id) == ("mismatched", None, OTHER)
-        assert BUILD_ID in module.candidates[0].outcome and OTHER in module.candidates[0].outcome
-        assert made.memory.read(CODE, 16) is None
-
-
-@pytest.mark.parametrize(("fill", "status"), [(0x11, "matched"), (0x12, "mismatched")])
-def test_without_a_build_id_the_first_page_decides(tmp_path: Path, fill: int, status: str) -> None:
-    other = bytearray(image(None, fill))
-    other[0x800] = fill
-    mine = bytearray(image(None))
-    mine[0x800] = 0x11
-    with _of(tmp_path, bytes(mine), bytes(other)) as made:
-        assert made.modules.modules[0].status == status
-        assert (made.memory.read(CODE, 1) is not None) is (status == "matched")
-
-
-def test_a_deleted_file_may_be_there_again(tmp_path: Path) -> None:
-    with _of(tmp_path, image(), image(), f"{PATH} (deleted)") as made:
-        assert made.modules.modules[0].status == "matched"
-
-
-@pytest.mark.parametrize(("in_file", "status"), [(image(OTHER), "deleted"), (None, "deleted")])
-def test_a_deleted_file_that_is_another_or_gone(tmp_path: Path, in_file: bytes | None, status: str) -> None:
-    with _of(tmp_path, image(), in_file, f"{PATH} (deleted)") as made:
-        assert made.modules.modules[0].status == status
-
-
 def test_nothing_is_looked_for_where_the_search_is_closed(tmp_path: Path) -> None:
     with _of(tmp_path, image(), image(), closed=True) as made:
         (module,) = made.modules.modules
         assert (module.status, module.candidates) == ("missing", [])
         assert module.build_id == BUILD_ID, "the core says it by itself"
-
-
-def test_a_link_out_of_the_root_is_not_followed(tmp_path: Path) -> None:
-    outside = place(tmp_path / "outside", image())
-    (tmp_path / "root/opt/shop/lib").mkdir(parents=True)
-    (tmp_path / "root" / PATH.lstrip("/")).symlink_to(outside)
-    with _of(tmp_path, image(), None) as made:
-        (module,) = made.modules.modules
-        assert (module.status, module.content) == ("missing", None)
-        assert made.memory.read(CODE, 16) is None
-
-
-def test_a_link_within_the_root_is_taken_from_the_root(tmp_path: Path) -> None:
-    place(tmp_path / "root", image(), "/usr/lib/libcart.so.2.1")
-    (tmp_path / "root/opt/shop/lib").mkdir(parents=True)
-    (tmp_path / "root" / PATH.lstrip("/")).symlink_to("/usr/lib/libcart.so.2.1")
-    with _of(tmp_path, image(), None) as made:
-        (module,) = made.modules.modules
-        assert module.status == "matched"
-        assert module.file == tmp_path / "root/usr/lib/libcart.so.2.1"
 
 
 def test_a_pipe_in_the_place_of_the_file_does_not_hold_the_run(tmp_path: Path) -> None:
@@ -113,11 +62,6 @@ def test_a_debug_directory_is_asked_by_build_id(tmp_path: Path) -> None:
         assert module.file == stored
 
 
-def test_a_data_file_is_no_module(tmp_path: Path) -> None:
-    with _of(tmp_path, b"PK\x03\x04".ljust(SIZE, b"\0"), None) as made:
-        assert made.modules.modules == []
-
-
 def test_two_loads_of_one_file_are_two_modules(tmp_path: Path) -> None:
     place(tmp_path / "root", image())
     second = BASE + 0x10_0000
@@ -132,34 +76,6 @@ def test_two_loads_of_one_file_are_two_modules(tmp_path: Path) -> None:
     built.thread(1).files(*rows()[:1], *rows(base=second)[:1])
     with program(built, tmp_path, SearchPath(sysroot=tmp_path / "root")) as made:
         assert [module.start for module in made.modules.modules] == [BASE, second]
-
-
-def test_code_is_what_the_core_says_else_the_module(tmp_path: Path) -> None:
-    built = builder(image())
-    # gdb's gcore leaves out what was never written; here the data, too, is not in the core.
-    del built.segments[1:]
-    place(tmp_path / "root", image())
-    with program(built, tmp_path, SearchPath(sysroot=tmp_path / "root")) as made:
-        found = {at: made.is_code(BASE + at) for at in (0, 0xFFF, 0x1000, 0x1FFF, 0x2000, 0x2FFF, 0x3000)}
-    assert found == {0: False, 0xFFF: False, 0x1000: True, 0x1FFF: True, 0x2000: False, 0x2FFF: False, 0x3000: False}
-    # Where the core has the segment its flags count, whatever the file says.
-    built = builder(image())
-    built.segments[1] = (CODE, 0x1000, 6, b"")
-    with program(built, tmp_path, SearchPath(sysroot=tmp_path / "root")) as made:
-        assert not made.is_code(CODE)
-
-
-def _open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def test_the_files_are_closed_at_the_end(tmp_path: Path) -> None:
-    before = _open_files()
-    with _of(tmp_path, image(), image()) as made:
-        made.memory.read(CODE, 16)
-        assert _open_files() > before
-    made.content.close()
-    assert _open_files() == before
 
 
 def test_the_module_at_an_address_and_by_name() -> None:

@@ -74,14 +74,6 @@ def test_without_modules_no_file_is_opened(tmp_path: Path) -> None:
             assert program.memory.read(BASE, 4) == b"\x7fELF"
 
 
-def test_pages_of_the_file_lie_below_those_of_the_core(tmp_path: Path) -> None:
-    builder, search = _program(tmp_path)
-    builder.memory(BASE + 0x2000, b"changed!")
-    with _written(tmp_path, builder) as content, Program(parse(content), content, search) as program:
-        assert program.memory.read(BASE + 0x1000, 4) == b"code"
-        assert program.memory.read(BASE + 0x2000, 12) == b"changed!data"
-
-
 def test_what_is_code_is_said_by_the_core_and_else_by_the_module(tmp_path: Path) -> None:
     """Segments of the core decide where there is one; lib1's code has none."""
     builder, search = _program(tmp_path)

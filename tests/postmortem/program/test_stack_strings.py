@@ -22,9 +22,7 @@ _NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_c
 _VALUES = st.text(st.characters(min_codepoint=1, max_codepoint=0x2FFF), max_size=40)
 
 
-def _stack(
-    arguments: list[bytes], environment: list[bytes], argc: int | None = None, gap: int = 0
-) -> tuple[int, bytes, bytes]:
+def _stack(arguments: list[bytes], environment: list[bytes], gap: int = 0) -> tuple[int, bytes, bytes]:
     """(address, bytes of the stack up to TOP, the auxiliary vector). gap: bytes of strings that end the stack early."""
     strings = b"".join(text + b"\0" for text in (*arguments, *environment))
     area = bytes(16) + strings + b"/opt/shop/bin/checkout\0" + bytes(8)
@@ -37,16 +35,16 @@ def _stack(
         position += len(text) + 1
     vector = struct.pack("<10Q", AT_PAGESZ, 4096, AT_PHDR, 0x400040, AT_RANDOM, at, AT_EXECFN, position, 0, 0)
     count = len(arguments)
-    words = [count if argc is None else argc, *places[:count], 0, *places[count:], 0]
+    words = [count, *places[:count], 0, *places[count:], 0]
     below = struct.pack(f"<{len(words)}Q", *words)
     content = bytes(4096) + below + vector + bytes(-(len(below) + len(vector)) % 16) + area
     return TOP - len(content), content[: len(content) - gap], vector
 
 
 def _described(
-    arguments: list[bytes], environment: list[bytes], argc: int | None = None, gap: int = 0
+    arguments: list[bytes], environment: list[bytes], gap: int = 0
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    start, content, vector = _stack(arguments, environment, argc, gap)
+    start, content, vector = _stack(arguments, environment, gap)
     core = core_parser.parse(
         CoreBuilder().thread(1).process(77, b"checkout", b"as ps shows").note(6, vector).memory(start, content).bytes()
     )
@@ -67,24 +65,9 @@ def test_an_environment_string_without_a_name_is_left_out() -> None:
     assert _described([b"a"], [b"HOME=/", b"nonsense", b"=x=y"]) == (("a",), {"HOME": "/", "": "x=y"})
 
 
-def test_a_count_that_does_not_fit_leaves_what_ps_shows() -> None:
-    """A word that is no argc: the pointers were overwritten, and NT_PRPSINFO's text is what is left."""
-    arguments, environment = _described([b"checkout", b"--port"], [b"A=1"], argc=9)
-    assert arguments == ("as", "ps", "shows")
-    assert environment == {"A": "1"}
-
-
 def test_strings_that_were_not_dumped_are_said_to_be_absent() -> None:
     arguments, environment = _described([b"checkout", b"x" * 300], [b"LAST=" + b"y" * 300], gap=400)
     assert (arguments, environment) == (("checkout", "(not in the core)"), {})
-
-
-def test_a_stack_that_begins_just_below_is_found() -> None:
-    start, content, vector = _stack([b"a"], [b"B=c"])
-    core = core_parser.parse(CoreBuilder().thread(1).note(6, vector).memory(start, content).bytes())
-    cut = 4096 - 64
-    space = AddressSpace([Piece(start + cut, start + len(content), content, cut)])
-    assert identity.describe(core, space, ModuleMap([])).arguments == ("a",)
 
 
 def test_arguments_are_bounded_together() -> None:

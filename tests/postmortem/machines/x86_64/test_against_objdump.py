@@ -29,6 +29,7 @@ _LOW |= {f"r{number}d": f"r{number}" for number in range(8, 16)}
 
 _OPERAND = re.compile(r"(%[fg]s:)?(-?0x[0-9a-f]+)?\(([^)]*)\)")
 _ABSOLUTE = re.compile(r"(?<![$\w])(%[fg]s:)(-?0x[0-9a-f]+)(?![(\w])")
+_FLOW = re.compile(r"(?:(?:bnd|notrack|rex\S*|data16|cs|ds|repz?) )*(call|jmp|ret|loop|j[a-z]{1,4}(?= ))")
 _DIRECT = re.compile(r"^(?:bnd |notrack |rex\S* |data16 )*(call|jmp)q? +([0-9a-f]+)( |$)")
 
 
@@ -135,6 +136,8 @@ def test_length_operand_and_target_are_objdumps(sample: _Sample) -> None:
         assert decoded is not None, line
         assert len(decoded.code) == line.size, (line, decoded.text)
         direct = _DIRECT.match(line.text)
+        flows = [_FLOW.match(text) for text in (line.text, decoded.text)]
+        assert len({flow and flow[1] for flow in flows}) == 1, (line, decoded.text)
         if direct:
             assert decoded.target == int(direct[2], 16), line
             targets += 1
@@ -242,19 +245,23 @@ def test_which_registers_change(code: str, written: set[str]) -> None:
 def test_a_return_address_is_known_by_the_call_before_it(sample: _Sample) -> None:
     calls = 0
     followed = sum(line.address + line.size == after.address for line, after in itertools.pairwise(sample.lines))
-    others = wrong = 0
+    others = wrong = same = 0
     for line in sample.lines:
         end = line.address + line.size
         if re.match(r"(\w+ )*call", line.text):
             assert steps.follows_call(sample.space, end) is True, line
             shown = instruction.call_before(sample.space, end)
             assert shown is not None
-            assert int(shown.split(":")[0], 16) >= line.address
+            assert ": call" in shown
+            at = int(shown.split(":")[0], 16)
+            assert at >= line.address
+            same += at == line.address
             calls += 1
         else:
             others += 1
             wrong += steps.follows_call(sample.space, end) is True
     assert calls > 150
+    assert same >= 0.99 * calls  # a call's last bytes can read as a shorter one
     assert followed > 3000
     assert wrong < others // 50, "the check lets nearly everything pass"
 
@@ -289,65 +296,9 @@ def _one(code: str, stack: bytes = b"", **registers: int) -> Decoded:
     return decoded
 
 
-def test_what_an_instruction_touches_without_showing_it() -> None:
-    push = _one("50", rsp=0x8010)
-    assert [(operand.address, operand.access) for operand in push.operands] == [(0x8008, "write")]
-    pop = _one("58", rsp=0x8010)
-    assert [(operand.address, operand.access) for operand in pop.operands] == [(0x8010, "read")]
-    leave = _one("c9", rsp=0x8010, rbp=0x8020)
-    assert [(operand.address, operand.access) for operand in leave.operands] == [(0x8020, "read")]
-
-
-def test_where_a_return_and_a_call_through_memory_go() -> None:
-    stack = (0x401234).to_bytes(8, "little") + (0x405678).to_bytes(8, "little")
-    assert _one("c3", stack, rsp=0x8000).target == 0x401234
-    assert _one("ff5308", stack, rbx=0x8000, rsp=0x8800).target == 0x405678
-    assert _one("ffd3", rbx=0x405678).target == 0x405678
-    assert _one("ffd3").target is None
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("f7fb", {"divisor": 0x44332211, "dividend": 0x8877_6655, "dividend_high": 0x10, "quotient_bits": 32}),
-        ("48f7fb", {"divisor": 0x44332211, "dividend": 0x1_8877_6655, "dividend_high": 0x10, "quotient_bits": 64}),
-        ("f6f3", {"divisor": 0x11, "dividend": 0x55, "dividend_high": 0x66, "quotient_bits": 8}),
-        ("66f7f3", {"divisor": 0x2211, "dividend": 0x6655, "dividend_high": 0x10, "quotient_bits": 16}),
-        ("f733", {"divisor": 0x04030201, "dividend": 0x8877_6655, "dividend_high": 0x10, "quotient_bits": 32}),
-    ],
-)
-def test_the_numbers_of_a_division(code: str, expected: dict[str, int]) -> None:
-    stack = bytes(range(1, 17))
-    rbx = 0x8000 if code == "f733" else 0x44332211
-    assert _one(code, stack, rax=0x1_8877_6655, rbx=rbx, rdx=0x10, rsp=0x8800).values == expected
-
-
-@pytest.mark.parametrize(
-    ("code", "alignment"),
-    [
-        ("0f2800", 16), ("0f1000", None), ("0f5800", 16), ("f30f5800", None), ("c5fc2800", 32), ("c5fc1000", None),
-        ("c5f85800", None), ("660fef00", 16), ("480fc708", 16), ("0fae00", 16), ("0fae20", 64), ("f20f7c00", 16),
-        ("f20ff000", None), ("66480f6e00", None), ("660f3a630000", None),
-    ],
-)  # fmt: skip
-def test_which_forms_need_an_aligned_operand(code: str, alignment: int | None) -> None:
-    """Intel SDM volume 1, 14.9; the instructions' own pages in volume 2."""
-    (operand,) = _one(code, rax=0x8000).operands
-    assert operand.alignment == alignment
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [(0, True), (0x7FFF_FFFF_FFFF, True), (0x8000_0000_0000, False), (0xFFFF_7FFF_FFFF_FFFF, False),
-     (0xFFFF_8000_0000_0000, True), (_MASK, True)],
-)  # fmt: skip
-def test_canonical_addresses(address: int, expected: bool) -> None:
-    assert instruction.canonical(address) is expected
-
-
 @pytest.mark.needs("objdump")
 def test_a_listing_shows_objdumps_instructions(sample: _Sample) -> None:
-    """From a known boundary: the eight before and the five after, every one where objdump has one."""
+    """From a known boundary: the eight before and the five after, every one where objdump has one; else those after."""
     boundaries = {line.address: position for position, line in enumerate(sample.lines)}
     for position in range(20, len(sample.lines) - 20, 97):
         around = sample.lines[position - 8 : position + 6]
@@ -356,19 +307,6 @@ def test_a_listing_shows_objdumps_instructions(sample: _Sample) -> None:
         rows = instruction.listing(sample.space, sample.lines[position].address, around[0].address)
         assert [int(address) for address, _ in rows] == [line.address for line in around]
         assert all(int(address) in boundaries for address, _ in rows)
-
-
-def test_parts_of_registers() -> None:
-    values = {"rax": 0x1122_3344_5566_7788, "r9": 0xAABB_CCDD_EEFF_0011}
-    read = {name: instruction.register(values, name) for name in ("eax", "ax", "al", "ah", "r9d", "r9w", "r9b", "ebx")}
-    assert read == {
-        "eax": 0x5566_7788, "ax": 0x7788, "al": 0x88, "ah": 0x77, "r9d": 0xEEFF_0011, "r9w": 0x11, "r9b": 0x11,
-        "ebx": None,
-    }  # fmt: skip
-    assert [instruction.whole(name) for name in ("ah", "r12d", "rsp", "xmm0", None)] == [
-        "rax",
-        "r12",
-        "rsp",
-        None,
-        None,
-    ]
+        guessed = [int(address) for address, _ in instruction.listing(sample.space, around[8].address, None)]
+        assert guessed[guessed.index(around[8].address) :] == [line.address for line in around[8:]]
+        assert len(guessed) > 6
