@@ -6,6 +6,7 @@ double nothing. Counts are never stored. A lost connection is waited for, and th
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -226,8 +227,12 @@ def opened(url: str, away: Callable[[str], None]) -> Iterator[Store]:
 
 def _sqlite_settings(connection: Any, record: Any) -> None:
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.Error:
+        connection.close()  # the pool does not know it yet
+        raise
 
 
 def _upgrade(connection: Connection) -> None:

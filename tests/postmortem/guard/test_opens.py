@@ -87,8 +87,8 @@ def test_only_what_the_core_maps_inside_the_root(with_sysroot: bool, tmp_path: P
             continue
         path = os.path.normpath(str(corpus.ROOT / found[1]))
         seen.add(path)
-        if path.startswith(allowed) or _LOADED.fullmatch(path):
-            continue
+        if path.startswith(allowed) or _LOADED.fullmatch(path) or path == f"/proc/{line.split(maxsplit=1)[0]}/maps":
+            continue  # its own map: glibc tells the interpreter the bounds of the stack from it
         if with_sysroot and path.startswith(str(root)):
             assert path not in (str(root / "pipe"), str(root / "link")), line
             continue
