@@ -74,7 +74,7 @@ class LostFrames:
                 if merged and frames[0].line is not None and not skipped_module(frames[0].module or ""):
                     found = self._merged(raw.pc, frames[0].line)
                     result[index] = [*(_merged_frame(frames[0], location) for location in found), *frames]
-            elif index and raws[index - 1].kind == "native":
+            elif index and raws[index - 1].kind in ("native", "unknown"):
                 called = self._tail_call(raw, raws[index - 1])
                 if called is not None:
                     note = frames[0].note or f"it called {called}, which left by a tail call"
@@ -106,8 +106,11 @@ class LostFrames:
         if target is None:
             return None
         symbol, above = self._symbol_at(target), self._symbol_at(callee)
-        if symbol is None or above is None or symbol[1] != 0 or not symbol[2]:
+        if symbol is None or symbol[1] != 0 or not symbol[2]:
             return None  # through the PLT, or into the middle of something
+        if above is None:
+            # Where it went has no name, and may be no code at all.
+            return None if target <= callee < target + symbol[2] else symbol[0]
         if callee - above[1] == target or plain(above[0]) == plain(symbol[0]):
             return None
         return symbol[0]

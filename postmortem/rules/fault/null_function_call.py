@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -55,13 +58,16 @@ def check(report: Report) -> Iterator[Finding]:
     if not views.raised_by_cpu(report) and not (views.is_log(report) and views.code(report) is None):
         return  # A log without siginfo still has the pc in its head.
     caller = views.caller_of(report, 0)
-    starter = _starter(report, caller)
-    site = None if starter else report.crash.call_site
+    jumper = _jumper(report)
+    starter = "" if jumper else _starter(report, caller)
+    site = None if starter or jumper else report.crash.call_site
     by = f" by {views.caller_text(report, 0)}" if caller else ""
     through = f" through {site}" if site else ""
     name = report.crash.operand_sources.get("callee")
     null = f": {name} is null" if name and pc == 0 else ""
     frames = views.crashing_frames(report)
+    if jumper:
+        by = f" by {plain(jumper)}() at its end (a tail call)"
     if len(frames) > 1 and frames[1].kind == "signal":
         by = " in a signal handler" + (f", which interrupted {culprit.label(caller[1])}" if caller else "")
     yield Finding(
@@ -72,7 +78,11 @@ def check(report: Report) -> Iterator[Finding]:
         claim="cause",
         rivals=RIVALS,
         explanation=f"The processor was to execute at {pc:#x}, where no code can be. "
-        + (f"The call{through} made it; its target was null." if site else starter or _NO_CALL)
+        + (
+            f"The call{through} made it; its target was null."
+            if site
+            else _jumped(report, jumper) or starter or _NO_CALL
+        )
         + (
             " A displacement in that operand is the slot of a table of functions or a vtable."
             if site and "[" in site
@@ -84,17 +94,41 @@ def check(report: Report) -> Iterator[Finding]:
             ("crash.pc", "where execution went"),
             ("crash.signal.name", "the kernel's answer"),
             ("crash.call_site" if site else "", "the call before the return address"),
+            ("threads[0].frames[1].tail_call" if jumper else "", "was called and left by a jump"),
             (views.frame_path(report, caller[0]) if caller else "", "the caller"),
             (views.frame_path(report, caller[0], "pc") if caller else "", "the return address"),
         ),
         remedies=(
             (
-                f"Check the pointer that{by[3:] if by.startswith(' by') else ' the caller'} calls through: a callback"
+                f"Check the pointer that {_who(by, jumper)} calls through: a callback"
                 " never registered, a dlsym result not checked, a weak symbol that nothing defines, an"
                 " object already destroyed."
             ),
             "Rebuild with -fsanitize=address,undefined to see whether the object was overwritten or freed.",
         ),
+    )
+
+
+def _who(by: str, jumper: str) -> str:
+    if jumper:
+        return f"{plain(jumper)}()"
+    return by.removeprefix(" by ") if by.startswith(" by ") else "the caller"
+
+
+def _jumper(report: Report) -> str:
+    """The function that was called, by the call before the return address, and left by a jump."""
+    frames = views.crashing_frames(report)
+    return (frames[1].tail_call or "") if len(frames) > 1 else ""
+
+
+def _jumped(report: Report, jumper: str) -> str:
+    if not jumper:
+        return ""
+    caller = msgspec.structs.replace(views.crashing_frames(report)[1], tail_call=None)
+    return (
+        f"The return address that is still on the stack is that of a call of {plain(jumper)}(), by"
+        f" {culprit.label(caller)}: that function, or one that it called at its end in the same way, jumped there; it"
+        " has no frame."
     )
 
 

@@ -38,6 +38,8 @@ def check(report: Report) -> Iterator[Finding]:
     spread = _spread(report)
     own = views.on_own_stack(report)
     proven = own and (pattern or spread)
+    if _left_by_jump(report) or (pc < views.FIRST_PAGE and not spread):
+        return  # A return address that is still there was not taken; unused stack is full of zeros.
     caller = next(
         ((i, f) for i, f in enumerate(views.crashing_frames(report)[1:], 1) if not culprit.machinery(f)), None
     )
@@ -70,6 +72,12 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+def _left_by_jump(report: Report) -> bool:
+    """The word at the stack pointer is the return address of a direct call, whose function ended in a jump."""
+    frames = views.crashing_frames(report)
+    return len(frames) > 1 and frames[1].tail_call is not None
+
+
 def _next(report: Report) -> tuple[int, Frame] | None:
     """The next function of the program on the stack, found by a scan as a rule: a lead, no more."""
     frames = enumerate(views.crashing_frames(report))
@@ -78,8 +86,12 @@ def _next(report: Report) -> tuple[int, Frame] | None:
 
 def _spread(report: Report) -> bool:
     """The words behind the return address hold it as well, or text: no frame has that by chance."""
-    words = report.crash.return_neighbours
-    return any(word != 0 and (word == report.crash.pc or pointers.as_text(word)) for word in words)
+    pc = report.crash.pc
+    return any(
+        # An address of the process is none, though it may read as text: 0x555555555068 is "hPUUUU".
+        word != 0 and (word == pc or (pointers.as_text(word) and views.mapping_at(report, word) is None))
+        for word in report.crash.return_neighbours
+    )
 
 
 RULE = Rule(id="return-address-overwritten", group="fault", specificity=77, check=check, documentation=__doc__ or "")
