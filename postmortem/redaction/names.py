@@ -107,6 +107,8 @@ def strength(name: str, *, exact: bool = False) -> Strength | None:
         if not exact or other == last or last == "id"
     ):
         return "strong"
+    if ("pin", "code") in pairs[-1:]:
+        return "strong"
     if ("shared", "signature") in pairs or ("access", "signature") in pairs or ("seed", "phrase") in pairs:
         return "strong"
     if last in WEAK and not (last in ("key", "keys") and len(words) > 1 and words[-2] in _NO_KEYS):

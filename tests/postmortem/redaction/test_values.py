@@ -48,3 +48,19 @@ def test_a_weak_name_is_judged_by_what_the_pointer_leads_to() -> None:
     session, key = made.threads[0].frames[0].locals
     assert session.text == MASK
     assert key.text == '0x5590 "color"'
+
+
+def test_short_values_of_secrets() -> None:
+    made = redact(
+        report(
+            Value(name="wpassword", type="wchar_t *", value="0x5581", text="0x5581", points_to="87"),
+            Value(name="pin_code", type="int *", value="0x5590", text="0x5590", points_to="4711"),
+            Value(name="pins", type="int", value="12", text="12"),
+            Value(name="password_length", type="int", value="12", text="12"),
+        )
+    )
+    frame = made.threads[0].frames[0]
+    assert frame.arguments[0].points_to == MASK
+    code, pins, length = frame.locals
+    assert code.points_to == MASK
+    assert pins.text == length.text == "12"
