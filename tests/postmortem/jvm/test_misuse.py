@@ -65,9 +65,8 @@ def test_a_lock_of_a_thread_that_ended_without_detaching(jdk: int) -> None:
     assert '"drain-' in found["title"]
 
 
-@BOTH
-def test_a_local_array_larger_than_the_stack_of_a_native_thread(jdk: int) -> None:
-    found = verdict(jdk, "misuse-array")
+def test_a_local_array_larger_than_the_stack_of_a_native_thread() -> None:
+    found = verdict(8, "misuse-array")
     assert "outline(), misuse.c" in found["title"]
     assert "takes 900 KiB on a stack of 1" in found["title"]
 
