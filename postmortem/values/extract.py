@@ -140,7 +140,7 @@ class Extractor:
             return bytes(attribute.value)
         if not LocationParser.attribute_has_location(attribute, die.cu["version"]):
             return None
-        if self._number and die.cu["version"] < 5:
+        if self._number and die.cu["version"] < 5 and isinstance(attribute.value, int):
             return self._split_location(attribute.value, die, address)
         entries = self._parser.parse_from_attribute(attribute, die.cu["version"], die)
         if not isinstance(entries, list):
