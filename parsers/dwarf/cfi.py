@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
+from parsers.dwarf.leb128 import sleb, uleb
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
 
@@ -64,26 +65,6 @@ class Fde(NamedTuple):
     encoding_base: int
 
 
-def _uleb(data: bytes, position: int) -> tuple[int, int]:
-    result = shift = 0
-    while shift < 70:
-        byte = data[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, position
-        shift += 7
-    raise ParseError("ULEB128", position, "is longer than 10 bytes")
-
-
-def _sleb(data: bytes, position: int) -> tuple[int, int]:
-    value, after = _uleb(data, position)
-    bits = 7 * (after - position)
-    if value & (1 << (bits - 1)):
-        value -= 1 << bits
-    return value, after
-
-
 _FIXED = {
     0x00: ("<Q", 8),
     0x02: ("<H", 2),
@@ -102,9 +83,9 @@ def _encoded(data: bytes, position: int, encoding: int, here: int, data_base: in
     form = encoding & 0x0F
     start = position
     if form == 0x01:
-        value, position = _uleb(data, position)
+        value, position = uleb(data, position)
     elif form == 0x09:
-        value, position = _sleb(data, position)
+        value, position = sleb(data, position)
     elif form in _FIXED:
         layout, size = _FIXED[form]
         (value,) = struct.unpack_from(layout, data, position)
@@ -267,7 +248,7 @@ class FrameTable:
         begin, position = _encoded(body, width, cie.pointer_encoding, start, base)
         size, position = _encoded(body, position, cie.pointer_encoding & 0x0F, start, base)
         if cie.augmented:
-            augmentation, position = _uleb(body, position)
+            augmentation, position = uleb(body, position)
             position += augmentation
         if self._debug_frame:
             begin += self._bias
@@ -290,18 +271,18 @@ class FrameTable:
         position = end + 1
         if version >= 4 and self._debug_frame:
             position += 2
-        code, position = _uleb(body, position)
-        data, position = _sleb(body, position)
+        code, position = uleb(body, position)
+        data, position = sleb(body, position)
         if version == 1:
             return_register = body[position]
             position += 1
         else:
-            return_register, position = _uleb(body, position)
+            return_register, position = uleb(body, position)
         encoding = 0
         signal = augmented = False
         if augmentation.startswith("z"):
             augmented = True
-            size, position = _uleb(body, position)
+            size, position = uleb(body, position)
             after = position + size
             for letter in augmentation[1:]:
                 if letter == "R":
@@ -397,7 +378,7 @@ class _State:
                 if pc is not None and location > pc:
                     return
             elif high == 0x80:
-                value, position = _uleb(program, position)
+                value, position = uleb(program, position)
                 rules[low] = (OFFSET, value * data_alignment)
             elif high == 0xC0:
                 self._restore(low, initial)
@@ -413,16 +394,16 @@ class _State:
             elif low == 0x01:
                 raise ParseError("CFA program", position, "DW_CFA_set_loc is not used by 64-bit Linux compilers")
             elif low == 0x0C:
-                self.cfa_register, position = _uleb(program, position)
-                self.cfa_offset, position = _uleb(program, position)
+                self.cfa_register, position = uleb(program, position)
+                self.cfa_offset, position = uleb(program, position)
                 self.cfa_expression = None
             elif low == 0x0D:
-                self.cfa_register, position = _uleb(program, position)
+                self.cfa_register, position = uleb(program, position)
                 self.cfa_expression = None
             elif low == 0x0E:
-                self.cfa_offset, position = _uleb(program, position)
+                self.cfa_offset, position = uleb(program, position)
             elif low == 0x0F:
-                length, position = _uleb(program, position)
+                length, position = uleb(program, position)
                 self.cfa_expression = program[position : position + length]
                 position += length
             elif low == 0x0A:
@@ -436,26 +417,26 @@ class _State:
             elif low in (0x05, 0x14, 0x11, 0x15, 0x2F, 0x12, 0x13):
                 position = self._offsets(program, position, low)
             elif low == 0x06:
-                register, position = _uleb(program, position)
+                register, position = uleb(program, position)
                 self._restore(register, initial)
             elif low == 0x07:
-                register, position = _uleb(program, position)
+                register, position = uleb(program, position)
                 rules[register] = (UNDEFINED, 0)
             elif low == 0x08:
-                register, position = _uleb(program, position)
+                register, position = uleb(program, position)
                 rules[register] = (SAME, 0)
             elif low == 0x09:
-                register, position = _uleb(program, position)
-                other, position = _uleb(program, position)
+                register, position = uleb(program, position)
+                other, position = uleb(program, position)
                 rules[register] = (REGISTER, other)
             elif low in (0x10, 0x16):
-                register, position = _uleb(program, position)
-                length, position = _uleb(program, position)
+                register, position = uleb(program, position)
+                length, position = uleb(program, position)
                 kind = EXPRESSION if low == 0x10 else VAL_EXPRESSION
                 rules[register] = (kind, program[position : position + length])
                 position += length
             elif low == 0x2E:
-                _, position = _uleb(program, position)  # DW_CFA_GNU_args_size
+                _, position = uleb(program, position)  # DW_CFA_GNU_args_size
             elif low == 0x2D:
                 pass  # AArch64 RA_SIGN_STATE / GNU window save: no effect on where things are
             else:
@@ -464,15 +445,15 @@ class _State:
     def _offsets(self, program: bytes, position: int, low: int) -> int:
         alignment = self._cie.data_alignment
         if low == 0x13:  # DW_CFA_def_cfa_offset_sf
-            value, position = _sleb(program, position)
+            value, position = sleb(program, position)
             self.cfa_offset = value * alignment
             return position
-        register, position = _uleb(program, position)
+        register, position = uleb(program, position)
         if low == 0x12:  # DW_CFA_def_cfa_sf
-            value, position = _sleb(program, position)
+            value, position = sleb(program, position)
             self.cfa_register, self.cfa_offset, self.cfa_expression = register, value * alignment, None
             return position
-        value, position = _sleb(program, position) if low in (0x11, 0x15) else _uleb(program, position)
+        value, position = sleb(program, position) if low in (0x11, 0x15) else uleb(program, position)
         if low == 0x2F:  # DW_CFA_GNU_negative_offset_extended
             value = -value
         self.rules[register] = (VAL_OFFSET if low in (0x14, 0x15) else OFFSET, value * alignment)
@@ -504,7 +485,7 @@ def evaluate(
             opcode = expression[position]
             position += 1
             if 0x70 <= opcode <= 0x8F:  # DW_OP_breg0…31
-                offset, position = _sleb(expression, position)
+                offset, position = sleb(expression, position)
                 value = registers[opcode - 0x70] if opcode - 0x70 < len(registers) else None
                 if value is None:
                     return None
@@ -521,10 +502,10 @@ def evaluate(
                 stack.append(struct.unpack_from(layout, expression, position)[0] & _MASK)
                 position += width
             elif opcode == 0x10:
-                value_u, position = _uleb(expression, position)
+                value_u, position = uleb(expression, position)
                 stack.append(value_u & _MASK)
             elif opcode == 0x11:
-                value_s, position = _sleb(expression, position)
+                value_s, position = sleb(expression, position)
                 stack.append(value_s & _MASK)
             elif opcode == 0x12:
                 stack.append(stack[-1])
@@ -535,7 +516,7 @@ def evaluate(
             elif opcode == 0x16:
                 stack[-1], stack[-2] = stack[-2], stack[-1]
             elif opcode == 0x23:
-                addend, position = _uleb(expression, position)
+                addend, position = uleb(expression, position)
                 stack[-1] = (stack[-1] + addend) & _MASK
             elif opcode == 0x1F:
                 stack[-1] = -stack[-1] & _MASK

@@ -6,6 +6,7 @@ Sources: gABI "Dynamic Section"; LSB "Symbol Versioning"; x86-64 psABI and AArch
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 import warnings
@@ -111,7 +112,9 @@ def _strings(binary: Any, section: str) -> list[str]:
 
 def _flags(binary: Any) -> str | None:
     """Of -frecord-gcc-switches, else of the debug information."""
-    text = " ".join(_strings(binary, ".GCC.command.line")) or producer.flags(lambda name: _debug(binary, name))
+    # Units share their sections, which may have to be decompressed.
+    debug = functools.cache(lambda name: _debug(binary, name))
+    text = " ".join(_strings(binary, ".GCC.command.line")) or producer.flags(debug)
     return text[: LIMITS.string] if text else None
 
 

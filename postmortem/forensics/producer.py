@@ -10,6 +10,8 @@ import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from parsers.dwarf.leb128 import uleb
+from parsers.errors import ParseError
 from parsers.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def flags(section: Section) -> str | None:
             found = _of(unit, abbrev, section)
             if found is not None and _OPTION.search(found):
                 lines[found] = None
-    except (struct.error, IndexError, ValueError):
+    except (ParseError, struct.error, IndexError, ValueError):
         pass  # what came before it counts
     return "; ".join(lines) or None
 
@@ -92,12 +94,12 @@ def _units(info: memoryview) -> Iterator[_Unit]:
 
 
 def _of(unit: _Unit, abbrev: memoryview, section: Section) -> str | None:
-    code, position = _leb(unit.die, 0)
+    code, position = uleb(unit.die, 0)
     texts: dict[int, tuple[int, int]] = {}
     base = 2 * unit.offset_size  # of the first contribution, behind its header
     for name, form in _attributes(abbrev[unit.abbreviations :][: LIMITS.package_note], code):
         if form == _INDIRECT:
-            form, position = _leb(unit.die, position)
+            form, position = uleb(unit.die, position)
         if name in (_PRODUCER, _FLAGS):
             texts[name] = form, position
         after = _after(unit, form, position)
@@ -112,17 +114,17 @@ def _attributes(table: memoryview, wanted: int) -> list[tuple[int, int]]:
     """Names and forms of an abbreviation of the table."""
     position = 0
     while wanted:
-        code, position = _leb(table, position)
+        code, position = uleb(table, position)
         if code == 0:
             break
-        _, position = _leb(table, position)
+        _, position = uleb(table, position)
         position += 1
         found: list[tuple[int, int]] = []
         while True:
-            name, position = _leb(table, position)
-            form, position = _leb(table, position)
+            name, position = uleb(table, position)
+            form, position = uleb(table, position)
             if form == _IMPLICIT:
-                _, position = _leb(table, position)
+                _, position = uleb(table, position)
             if name == form == 0:
                 break
             found.append((name, form))
@@ -140,13 +142,13 @@ def _after(unit: _Unit, form: int, position: int) -> int:
     if form in _SIZES:
         return position + _SIZES[form]
     if form in _LEB or _STRX.get(form) == 0:
-        return _leb(unit.die, position)[1]
+        return uleb(unit.die, position)[1]
     if form in _STRX:
         return position + _STRX[form]
     if form in _BLOCKS:
         size = _BLOCKS[form]
         if size == 0:
-            length, position = _leb(unit.die, position)
+            length, position = uleb(unit.die, position)
             return position + length
         return position + size + int.from_bytes(unit.die[position : position + size], "little")
     if form == _STRING:
@@ -168,7 +170,7 @@ def _text(unit: _Unit, form: int, position: int, base: int, section: Section) ->
     elif form in _STRX:
         width = _STRX[form]
         index = (
-            int.from_bytes(unit.die[position : position + width], "little") if width else _leb(unit.die, position)[0]
+            int.from_bytes(unit.die[position : position + width], "little") if width else uleb(unit.die, position)[0]
         )
         offsets = section("str_offsets")
         if offsets is None:
@@ -182,15 +184,3 @@ def _text(unit: _Unit, form: int, position: int, base: int, section: Section) ->
 def _string(data: memoryview, position: int) -> bytes:
     """Up to its zero byte, or as much as is shown of a text."""
     return bytes(data[position : position + LIMITS.package_note]).partition(b"\0")[0]
-
-
-def _leb(data: memoryview, position: int) -> tuple[int, int]:
-    """(unsigned LEB128, position after it)."""
-    result = 0
-    for shift in range(0, 70, 7):
-        byte = data[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, position
-    raise ValueError("a number does not end")
