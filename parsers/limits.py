@@ -158,6 +158,10 @@ class Limits:
     cfi_remembered_states: int = 256
     """Rows that DW_CFA_remember_state keeps at a time."""
 
+    # parsers.dwarf.dwp
+    dwp_columns: int = 64
+    """Sections of a package, by its index."""
+
     # parsers.elf.foreign
     foreign_headers: int = 1 << 16
     """Program headers of a core of another system or machine in which notes are looked for."""

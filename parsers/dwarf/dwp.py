@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from parsers.elf.header import Buffer
 
 _HEAD = struct.Struct("<IIII")
-_MOST_COLUMNS = 64
 _NAMES = {
     2: {1: "info", 2: "types", 3: "abbrev", 4: "line", 5: "loc", 6: "str_offsets", 7: "macinfo", 8: "macro"},
     5: {1: "info", 3: "abbrev", 4: "line", 5: "loclists", 6: "str_offsets", 7: "macro", 8: "rnglists"},
@@ -44,7 +43,7 @@ def parts(index: Buffer, signature: int) -> dict[str, Part] | None:
     if version not in _NAMES:
         raise ParseError(".debug_cu_index", 0, f"has version {version}, known are 2 and 5")
     # More slots than units could fill, or sections than there are kinds, would only take time and memory.
-    if slots > 2 * LIMITS.units or columns > _MOST_COLUMNS:
+    if slots > 2 * LIMITS.units or columns > LIMITS.dwp_columns:
         raise ParseError(".debug_cu_index", 4, f"{columns} columns and {slots} slots are more than a package has")
     rows = _HEAD.size + 12 * slots
     if slots & (slots - 1) or rows + 4 * columns * (2 * units + 1) > len(data):

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from parsers.elf.header import PF_X
 from parsers.limits import LIMITS
 from postmortem.fault.original import behind_handler, in_system_call
 from postmortem.fault.recorded import fault_at, permits
 from postmortem.fault.siginfo import describe
 from postmortem.model import Address
 from postmortem.model.process import OtherFault
+from postmortem.model.queries.crash import FIRST_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from postmortem.unwind.threads import ThreadWalk
 
 _SIGSEGV = 11
-_PF_X = 1
-_FIRST_PAGE = 4096
 _NEAR_STACK = 1 << 16
 """Bytes around sp: a stack may be one that the kernel lets grow."""
 
@@ -77,7 +77,7 @@ def _faults(
 def _standing(registers: dict[str, int], core: Core, space: AddressSpace, machine: Machine) -> notes.SignalInfo | None:
     """The fault of the instruction at pc, where it must have one."""
     pc = registers.get(machine.pc_name, 0)
-    if not permits(core, pc, _PF_X) and pc >= _FIRST_PAGE:
+    if not permits(core, pc, PF_X) and pc >= FIRST_PAGE:
         return None  # the vsyscall page, which no segment has, or a damaged list of mappings
     info = fault_at(core, space, registers, _SIGSEGV, machine)
     if info is None or abs((info.address or 0) - registers.get(machine.sp_name, 0)) < _NEAR_STACK:

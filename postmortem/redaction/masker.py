@@ -83,22 +83,25 @@ class Masker:
 
     def value(self, value: str, context: Context) -> tuple[str, Counter[str]]:
         """One text masked, and how many secrets of each kind were in it."""
-        if len(value) < 3 and not (context[1] == "strong" and value.isdigit() and len(value) > 1):
+        strength = context[1] if isinstance(context, tuple) else None
+        if len(value) < 3 and not (strength == "strong" and value.isdigit() and len(value) > 1):
             return value, Counter()  # the code of a secret's first character is one
         made = self._users(value)
         if context == "code":
             return self._counted(self._shapes(made))
         if context == "thread":
             return self._counted(text.mask_name(self.text(made), self.take))
-        if context != "text":
-            strength = context[1]
-            if not is_nothing(made) and (
+        if (
+            isinstance(context, tuple)
+            and not is_nothing(made)
+            and (
                 (strength == "strong" and not (is_place(made) and made.startswith("/")))
                 or (strength == "weak" and self._is_weak_secret(context[0], _pointed_at(made)))
-            ):
-                for held in _QUOTED.findall(made):
-                    self.take("", held)  # what a pointer to characters points at, and may be elsewhere
-                return self._counted(self.take("name", made))
+            )
+        ):
+            for held in _QUOTED.findall(made):
+                self.take("", held)  # what a pointer to characters points at, and may be elsewhere
+            return self._counted(self.take("name", made))
         return self._counted(self.text(made))
 
     @staticmethod

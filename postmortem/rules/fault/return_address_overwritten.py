@@ -40,9 +40,7 @@ def check(report: Report) -> Iterator[Finding]:
     proven = own and (pattern or spread)
     if _left_by_jump(report) or (pc < views.FIRST_PAGE and not spread):
         return  # A return address that is still there was not taken; unused stack is full of zeros.
-    caller = next(
-        ((i, f) for i, f in enumerate(views.crashing_frames(report)[1:], 1) if not culprit.machinery(f)), None
-    )
+    caller = _next(report)
     yield Finding(
         rule=RULE.id,
         title=f"Return to {pc:#x}, where no code is: a return address was overwritten",
