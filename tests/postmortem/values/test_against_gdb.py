@@ -29,6 +29,7 @@ GDB_DIFFERS = {
     ("cxx-nested-static", "caught"),
     # gdb prints wchar_t as a number.
     ("place-tail-printf", "the_arg"),
+    ("format-of-the-peer", "the_arg"),
     # gdb shows the structure in a variant of Rust by its first byte.
     ("rust-unwrap", "self"),
     ("rust-unwrap-thread", "self"),
