@@ -93,6 +93,8 @@ class Limits:
     expression_operations: int = 1024
     link_map_entries: int = 65_536
     section_bytes: int = 1 << 28
+    inflation: int = 1100
+    """How many times as large as its stream a compressed section of DWARF can be: zlib's most is 1032."""
     decompressed_bytes: int = 1 << 40
     """Zeros included, which take no room."""
     fetched_bytes: int = 1 << 30

@@ -67,6 +67,14 @@ def looks_random(value: str, least: int = 8) -> bool:
     return len(value) >= 20 or re.fullmatch(r"[A-Z]?[a-z]+[-_.:#]?\d{1,3}", value) is None
 
 
+_COUNTED = Lazy(r"[A-Za-z]+(?:[-_.:#/][A-Za-z]+)*[-_.:#/]?\d{1,8}")
+
+
+def is_counted(value: str) -> bool:
+    """Words with a number behind them, as the keys of a lookup are: "orders-2026", "user:1041"."""
+    return _COUNTED.fullmatch(value) is not None
+
+
 def worth_looking_for(value: str) -> bool:
     """Whether a masked value may be masked wherever it stands: short and common ones would hit other things."""
     if len(value) < 6 or value.lower() in _COMMON or is_nothing(value) or is_place(value):
