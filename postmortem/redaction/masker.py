@@ -224,7 +224,9 @@ class Masker:
         return change
 
 
-_POINTED_AT = re.compile(r"(?:0x[0-9a-fA-F]{1,16} |@0x[0-9a-fA-F]{1,16}: )?(?:<[^<>]{0,200}> )?\"((?:[^\"\\]|\\.)*)\"?(?:\.\.\.)?")
+_POINTED_AT = re.compile(
+    r"(?:0x[0-9a-fA-F]{1,16} |@0x[0-9a-fA-F]{1,16}: )?(?:<[^<>]{0,200}> )?\"((?:[^\"\\]|\\.)*)\"?(?:\.\.\.)?"
+)
 
 
 def _pointed_at(value: str) -> str:
