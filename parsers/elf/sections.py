@@ -45,7 +45,7 @@ def section_bytes(content: Buffer, section: SectionHeader, largest: int = LIMITS
 def promises_too_much(content: Buffer, section: SectionHeader) -> bool:
     """Whether the header of a compressed section gives a size that no stream of its length has.
 
-    Also of the older form, .zdebug_*: "ZLIB", then the size as a big-endian u64. A decompressor that believes the header
+    Also of the older form, .zdebug_*: "ZLIB", then the size as a big-endian u64. A decompressor that believes it
     allocates that much before it reads the stream.
     """
     head = bytes(content[section.offset : section.offset + min(section.size, _CHDR.size)])
