@@ -119,7 +119,10 @@ def in_flight(report: Report) -> tuple[int, CxxException] | None:
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding.
+
+    Long: most of it is the list of what proves it.
+    """
     found = in_flight(report)
     terminate = terminating(report)
     if found is None or terminate is None:
