@@ -31,6 +31,7 @@ GDB_STOPS = {
 RENAMED = {
     # DWARF has the name in the source, the symbol table the one the compiler gave it.
     "rust_begin_unwind": "panic_handler",
+    "begin_panic_handler": "panic_handler",  # older Rust
 }
 APART = {
     "go-deep": "gdb takes a word of the system stack for the caller where morestack changed stacks",
