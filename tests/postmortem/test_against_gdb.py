@@ -56,7 +56,8 @@ def plain(name: str | None) -> str | None:
     name = re.sub(r" \[clone [^]]*\]|@.*", "", name)
     for placeholder in ("(anonymous namespace)", "{lambda()#1}", "operator()"):
         name = name.replace(placeholder, re.sub(r"\W", "_", placeholder))
-    name = re.sub(r"\{+(?:closure|async_\w+|coroutine)[^}]*\}+", "{closure}", name).replace("{{vtable.shim}}", "")
+    name = re.sub(r"\{+(?:closure|async_\w+|coroutine)[^}]*\}+", "{closure}", name)
+    name = re.sub(r"(?:::)?\{+(?:vtable\.shim|shim:vtable#\d+)\}+", "", name)
     previous = None
     while previous != name:
         previous = name

@@ -113,6 +113,9 @@ def _plain(text: str) -> str:
     text = text.replace("<page not in the core>", "(page not in the core)")
     text = re.sub(r"<incomplete sequence (\\\d+)>", r'"\1"', text)
     text = re.sub(r"^(&\[.*?\] )?\[(.*)\]$|^size=\d+ = \{(.*)\}$", r"{\2\3}", text)
+    # gdb names a closure that holds nothing, and in later versions the trait of an object before its two pointers.
+    text = re.sub(r"^(?:[\w:]|\{\w+#\d+\})*\{closure_env#\d+\}(?:<.*>)?$", "{}", text)
+    text = re.sub(r"&(?:mut )?dyn (?=[\w:<])", "", text)
     text = re.sub(r"\{\w+#\d+\}::", "", text.replace("->", "_to_"))
     while (made := re.sub(r"(, )?<No data fields>|<[^<>]*>(?: = )?", "", text)) != text:
         text = made

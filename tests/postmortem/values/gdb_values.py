@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 
 import gdb
 
@@ -30,6 +31,9 @@ def shown(symbol, frame):
         return {"kind": "optimized out"}
     base = value.type.strip_typedefs()
     made = {"text": value.format_string(), "kind": "other"}
+    if "currently go" in gdb.execute("show language", to_string=True):
+        # gdb writes where the bytes of a string lie before them; none is a pointer to characters, as in C.
+        made["text"] = re.sub(r'\b0x[0-9a-f]+ (?=")', "", made["text"])
     if base.code in SCALARS:
         made["kind"] = "pointer" if base.code == gdb.TYPE_CODE_PTR else "scalar"
         made["number"] = int(value) & (1 << 8 * base.sizeof) - 1
