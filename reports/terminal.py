@@ -128,7 +128,7 @@ def _grid(rows: Sequence[stacks.Row]) -> Table:
     grid.add_column(overflow="fold", ratio=1)
     for row in rows:
         if isinstance(row, stacks.FrameRow):
-            grid.add_row(f"#{row.index}", _frame(row))
+            grid.add_row(f"#{row.depth}", _frame(row))
             if row.index < _FRAMES_WITH_VALUES:
                 for text in (*stacks.value_lines(row.frame, _VALUES), *stacks.source_lines(row.frame)):
                     grid.add_row("", Text(visible(text, 300)))
@@ -136,7 +136,7 @@ def _grid(rows: Sequence[stacks.Row]) -> Table:
         grid.add_row("", Text(visible(row.text), "italic yellow"))
         if isinstance(row, stacks.CycleRow):
             for inner in row.rows[:_FRAMES]:
-                grid.add_row(f"│ #{inner.index}", _frame(inner))
+                grid.add_row(f"│ #{inner.depth}", _frame(inner))
             if len(row.rows) > _FRAMES:
                 left = f"{plural(len(row.rows) - _FRAMES, 'frame')} of the cycle not shown"
                 grid.add_row("│", Text(left, "dim"))

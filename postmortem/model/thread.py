@@ -73,11 +73,15 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True):
-    """A repeated run of frames: frames[start : start + period] repeats `count` times."""
+    """A repeated run of frames: frames[start : start + period] repeats `count` times.
+
+    left_out: how many of these turns are not in `frames`, whose next index is that of what follows the others.
+    """
 
     start: int
     period: int
     count: int
+    left_out: int = 0
 
 
 class StackRange(msgspec.Struct, frozen=True, kw_only=True):
