@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from postmortem.machines.machine import Machine
     from postmortem.model import Frame
     from postmortem.program.memory import AddressSpace
+    from postmortem.symbols.symbolication import Symbolication
     from postmortem.unwind.threads import ThreadWalk
 
 FUTEX, FUTEX_WAITV = 202, 449
@@ -52,14 +53,15 @@ def waits(
     walks: Sequence[ThreadWalk],
     named: Sequence[list[list[Frame]]],
     machine: Machine,
-    symbol: Callable[[str], int | None] = lambda name: None,
+    symbols: Symbolication | None = None,
 ) -> list[Wait | None]:
-    """For each thread what it was blocked in, or None when it was running. named: its frames by activation.
-
-    symbol: address of a symbol of the C library.
-    """
+    """For each thread what it was blocked in, or None when it was running. named: its frames by activation."""
     tids = frozenset(walked.status.tid for walked in walks)
-    version = functools.cache(lambda: condvars.version(space, symbol("__nptl_version")))
+
+    @functools.cache
+    def version() -> tuple[int, int] | None:
+        return None if symbols is None else condvars.version(space, symbols.system_symbol("__nptl_version"))
+
     return [
         wait(space, walked.status.registers, _innermost(frames), tids, machine, version)
         for walked, frames in zip(walks, named, strict=True)
