@@ -39,6 +39,8 @@ class Limits:
     frames: int = 400_000
     """Of all threads together; a thread that comes later has `frames_at_least`."""
     frames_at_least: int = 8
+    recursion_frames: int = 2048
+    """That stay at either end of a deep recursion, of which the turns between are counted and left out."""
     named_frames: int = 400_000
     """Functions that were inlined into frames, of all threads together."""
     frame_text: int = 1 << 26
@@ -93,6 +95,8 @@ class Limits:
     expression_operations: int = 1024
     link_map_entries: int = 65_536
     section_bytes: int = 1 << 28
+    inflation: int = 1100
+    """How many times as large as its stream a compressed section of DWARF can be: zlib's most is 1032."""
     decompressed_bytes: int = 1 << 40
     """Zeros included, which take no room."""
     fetched_bytes: int = 1 << 30

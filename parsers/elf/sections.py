@@ -42,6 +42,22 @@ def section_bytes(content: Buffer, section: SectionHeader, largest: int = LIMITS
     return data
 
 
+def promises_too_much(content: Buffer, section: SectionHeader) -> bool:
+    """Whether the header of a compressed section gives a size that no stream of its length has.
+
+    Also of the older form, .zdebug_*: "ZLIB", then the size as a big-endian u64. A decompressor that believes it
+    allocates that much before it reads the stream.
+    """
+    head = bytes(content[section.offset : section.offset + min(section.size, _CHDR.size)])
+    if section.flags & SHF_COMPRESSED:
+        size = _CHDR.unpack(head)[2] if len(head) == _CHDR.size else 0
+    elif head.startswith(b"ZLIB") and len(head) >= 12:
+        size = int.from_bytes(head[4:12], "big")
+    else:
+        return False
+    return bool(size > LIMITS.inflation * section.size)
+
+
 def _inflated(stream: bytes, size: int, section: SectionHeader) -> bytes:
     try:
         return zlib.decompressobj().decompress(stream, size) if size else b""

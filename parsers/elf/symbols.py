@@ -7,11 +7,13 @@ holds an ELF file with a .symtab).
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.elf import gopclntab, notes
 from parsers.elf import header as elf
+from parsers.elf.sections import promises_too_much
 from parsers.errors import ParseError
 from parsers.limits import LIMITS
 
@@ -91,10 +93,13 @@ class Sections:
         text = self._named.get(b".text")
         return text is not None and text.type == SHT_NOBITS
 
-    @property
+    @functools.cached_property
     def has_dwarf(self) -> bool:
-        """Whether there is .debug_info to take lines and inlines from."""
-        return self.find(b".debug_info") is not None or self.find(b".zdebug_info") is not None
+        """Whether there is .debug_info to take lines and inlines from, and no debug section with an absurd size."""
+        if self.find(b".debug_info") is None and self.find(b".zdebug_info") is None:
+            return False
+        named = (self.find(name) for name in self._named if name.startswith((b".debug_", b".zdebug_")))
+        return not any(promises_too_much(self._data, section) for section in named if section is not None)
 
     @property
     def build_id(self) -> str | None:

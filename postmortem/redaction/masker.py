@@ -10,7 +10,15 @@ from urllib.parse import unquote
 from parsers.limits import LIMITS
 from postmortem.redaction import names, text, tokens
 from postmortem.redaction.arguments import mask_arguments
-from postmortem.redaction.values import MASK, is_nothing, is_number, is_place, looks_random, worth_looking_for
+from postmortem.redaction.values import (
+    MASK,
+    is_counted,
+    is_nothing,
+    is_number,
+    is_place,
+    looks_random,
+    worth_looking_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -110,6 +118,8 @@ class Masker:
             return name.upper().endswith(("PIN", "OTP")) and value.isdigit() and len(value) >= 4
         if name.rpartition(".")[2].lower().endswith(("auth", "basic", "cookie", "pat")):
             return len(value) >= 4
+        if name.rpartition(".")[2].lower().endswith("key") and is_counted(value):
+            return False
         return looks_random(value) or (len(value) >= 16 and value.isalnum() and not value.islower())
 
     def arguments(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], Counter[str]]:
@@ -214,11 +224,13 @@ class Masker:
         return change
 
 
-_POINTED_AT = re.compile(r"0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?\"((?:[^\"\\]|\\.)*)\"?(?:\.\.\.)?")
+_POINTED_AT = re.compile(
+    r"(?:0x[0-9a-fA-F]{1,16} |@0x[0-9a-fA-F]{1,16}: )?(?:<[^<>]{0,200}> )?\"((?:[^\"\\]|\\.)*)\"?(?:\.\.\.)?"
+)
 
 
 def _pointed_at(value: str) -> str:
-    """The characters that a debugger shows behind a pointer, or the value as it is."""
+    """The characters of a string, or those that a debugger shows behind a pointer or a reference, or the value as it is."""
     found = _POINTED_AT.fullmatch(value)
     return value if found is None else found[1]
 

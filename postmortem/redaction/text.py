@@ -102,6 +102,10 @@ _NAMED = Lazy(
     r"(?P<quote>[\"'])?)(?P<value>(?(quote)[^\"'\\]+|[^\s,;)\]}]+))",
     re.I,
 )
+# {"--password", "x"}, {"PGPASSWORD", 0x55… "x"}: an array or a pair as a debugger prints it.
+_LISTED = Lazy(
+    rf"(?P<before>(?<!\\)\"(?P<dashes>-{{0,2}})(?P<name>[\w.-]{{2,128}})\", (?:{_POINTER})?\")(?P<value>[^\"\\]{{2,512}})(?=\")"
+)
 _CALL = Lazy(
     r"(?P<before>\b\w{0,40}(?:password|passwd|secret|credentials?|apikey|(?:auth|access|api|refresh|bearer)_?token)\s?[\[({]\s?(?:value|\w{0,20}(?:token|secret|key|password))?\s?[=:]?\s?[\"']?)(?P<value>[^\s\"',;()\[\]{}=:]{4,512})(?=[\"']?[)\]},]|$)",
     re.I,
@@ -312,6 +316,16 @@ def mask_pairs(text: str, take: Take) -> str:
             return match["before"] + take("name", value)
 
         text = _NAMED.sub(named, text)
+    if '", ' in text:
+
+        def listed(match: re.Match[str]) -> str:
+            value, strength = match["value"], names.strength(match["name"])
+            known = strength == "strong" and (bool(match["dashes"]) or looks_made_up(value, 4))
+            if is_nothing(value) or not (known or (strength == "weak" and looks_random(value))):
+                return match.group()
+            return match["before"] + take("name", value)
+
+        text = _LISTED.sub(listed, text)
     if "values" in lower:
         text = _INSERT.sub(lambda match: _inserted(match, take), text)
     return _PAIR.sub(pair, text) if any(mark in text for mark in ("=", ":", "%3", "->")) else text

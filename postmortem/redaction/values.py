@@ -14,7 +14,9 @@ _NOTHING = frozenset(
     failed denied expired unset empty ok error unknown redacted masked hidden secret password prompt <none> <null> <unset>
     """.split()
 )
-_BLANKED = Lazy(r"[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]")
+_BLANKED = Lazy(
+    r"<(?:unavailable|optimized out)[^<>\"']{0,200}>|[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]"
+)
 _PATH = Lazy(
     r"(?:file:/{0,3}|~|\.{1,2})?/[\w.@+-]+(?:/[\w.@+-]*)+|[A-Z]:\\[\w.\\ -]+|\.{0,2}/?[\w./-]+\.(?:pem|key|crt|cer|p12|pfx|jks|txt|json|ya?ml|conf|cfg|properties|env|so|jar)"
 )
@@ -65,6 +67,14 @@ def looks_random(value: str, least: int = 8) -> bool:
     if not looks_made_up(value, least) or _BLANK.search(value) is not None:
         return False
     return len(value) >= 20 or re.fullmatch(r"[A-Z]?[a-z]+[-_.:#]?\d{1,3}", value) is None
+
+
+_COUNTED = Lazy(r"[A-Za-z]+(?:[-_.:#/][A-Za-z]+)*[-_.:#/]?\d{1,8}")
+
+
+def is_counted(value: str) -> bool:
+    """Words with a number behind them, as the keys of a lookup are: "orders-2026", "user:1041"."""
+    return _COUNTED.fullmatch(value) is not None
 
 
 def worth_looking_for(value: str) -> bool:

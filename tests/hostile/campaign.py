@@ -240,6 +240,8 @@ def _files(
     try:
         import postmortem
 
+        first = arguments.inputs[0].parent / "core"
+        exercise(first, options_for(first))  # the imports are then the parent's
         for seed in _seeds(arguments):
             original = arguments.inputs[seed % len(arguments.inputs)]
             path = folder / "exe"

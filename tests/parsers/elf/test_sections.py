@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.elf.header import SectionHeader
-from parsers.elf.sections import SHF_COMPRESSED, section_bytes
+from parsers.elf.sections import SHF_COMPRESSED, promises_too_much, section_bytes
 from parsers.errors import ParseError
 
 TEXT = b"call frame information " * 40
@@ -65,3 +65,21 @@ def test_any_stream(stream: bytes, kind: int) -> None:
         assert len(section_bytes(bytes(16) + data, header(len(data)))) == len(TEXT)
     except ParseError as error:
         assert error.what
+
+
+@pytest.mark.parametrize("data", [zlib.compress(bytes(1 << 20)), zstandard.compress(TEXT)])
+def test_a_size_that_a_stream_can_have(data: bytes) -> None:
+    size = 1 << 20 if data[:1] == b"\x78" else len(TEXT)
+    whole = stored(1, data, size)
+    assert not promises_too_much(bytes(16) + whole, header(len(whole)))
+    older = b"ZLIB" + size.to_bytes(8, "big") + data
+    assert not promises_too_much(bytes(16) + older, header(len(older), flags=0))
+
+
+def test_a_size_that_no_stream_has() -> None:
+    whole = stored(1, zlib.compress(TEXT), 1 << 60)
+    assert promises_too_much(bytes(16) + whole, header(len(whole)))
+    older = b"ZLIB" + (1 << 40).to_bytes(8, "big") + zlib.compress(TEXT)
+    assert promises_too_much(bytes(16) + older, header(len(older), flags=0))
+    assert not promises_too_much(bytes(16) + TEXT, header(len(TEXT), flags=0))
+    assert not promises_too_much(bytes(16) + whole[:20], header(20))

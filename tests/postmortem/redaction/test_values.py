@@ -43,11 +43,32 @@ def test_a_weak_name_is_judged_by_what_the_pointer_leads_to() -> None:
             Value(name="n", type="int", value="1", text="1"),
             Value(name="sessionId", type="char *", value="0x5581", text='0x5581 "a82b2457f7e2a86cdd5f9038a7550175"'),
             Value(name="key", type="char *", value="0x5590", text='0x5590 "color"'),
+            Value(name="key", type="const std::string &", value="0x55a0", text='@0x55a0: "orders-2026"'),
+            Value(name="order_key", type="std::string", text='"eu.west:order-10441"'),
+            Value(name="key", type="std::string", text='"q7Zx-2pLw9vT"'),
         )
     )
-    session, key = made.threads[0].frames[0].locals
+    session, key, *counted, made_up = made.threads[0].frames[0].locals
     assert session.text == MASK
     assert key.text == '0x5590 "color"'
+    assert [value.text for value in counted] == ['@0x55a0: "orders-2026"', '"eu.west:order-10441"']
+    assert made_up.text == MASK
+
+
+def test_a_value_behind_its_name_in_an_array() -> None:
+    array = '{0x5590 "--password", 0x55a0 "%s", 0x55b0 "x"}'
+    pair = '{first = "n", names = {0x5590 "PGPASSWORD", 0x55a0 "%s"}}'
+    columns = '{0x5590 "password", 0x55a0 "user", 0x55b0 "host"}'
+    made = redact(
+        report(
+            Value(name="n", type="int", value="1", text="1"),
+            Value(name="items", type="const char *[3]", text=array % "kilopound"),
+            Value(name="pairs", type="Conf", text=pair % "mike99Zt"),
+            Value(name="columns", type="const char *[3]", text=columns),
+        )
+    )
+    texts = [value.text for value in made.threads[0].frames[0].locals]
+    assert texts == [array % MASK, pair % MASK, columns]
 
 
 def test_short_values_of_secrets() -> None:
@@ -56,11 +77,13 @@ def test_short_values_of_secrets() -> None:
             Value(name="wpassword", type="wchar_t *", value="0x5581", text="0x5581", points_to="87"),
             Value(name="pin_code", type="int *", value="0x5590", text="0x5590", points_to="4711"),
             Value(name="pins", type="int", value="12", text="12"),
+            Value(name="token", type="char [9]", text="<unavailable: page not in the core (0x7ffd8948afd0)>"),
             Value(name="password_length", type="int", value="12", text="12"),
         )
     )
     frame = made.threads[0].frames[0]
     assert frame.arguments[0].points_to == MASK
-    code, pins, length = frame.locals
+    code, pins, token, length = frame.locals
     assert code.points_to == MASK
     assert pins.text == length.text == "12"
+    assert token.text == "<unavailable: page not in the core (0x7ffd8948afd0)>"
