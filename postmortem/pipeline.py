@@ -83,6 +83,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     unwinder = runtime.unwinder_of(runtimes, machine)
     walker = Walker(space, CallFrames(program).at, program.is_code, machine, unwinder, options.unwind)
     walker.function, walker.injected = symbols.bounds_at, runtime.injected_by(runtimes)
+    walker.module = program.modules.at
     left = functools.partial(runtime.switch_of, runtimes)
     walks = run("unwind", lambda: walk_threads(walker, core, program.budget, left), unwalked_threads(walker, core))
     problems.extend(walker.problems())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf import notes
 from parsers.limits import LIMITS
+from postmortem.machines.machine import machine_of
 from postmortem.model import Process
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from postmortem.program.modules import ModuleMap
 
 _SEARCH = LIMITS.identity_search
+_DESCRIPTOR = 1 << 14
+"""More than struct pthread and what lies above it on a thread's stack."""
 
 
 def describe(core: Core, space: AddressSpace, modules: ModuleMap) -> Process:
@@ -39,7 +42,25 @@ def describe(core: Core, space: AddressSpace, modules: ModuleMap) -> Process:
         arguments=arguments,
         executable=executable.path if executable else None,
         environment=environment,
+        forked=_forked(core),
     )
+
+
+def _forked(core: Core) -> bool | None:
+    """See model.Process. libc keeps the descriptor of a thread at the top of the stack that it makes for it; that of
+    a program's first thread lies elsewhere, since the kernel made its stack."""
+    machine = machine_of(core.machine)
+    if len(core.threads) != 1 or core.process is None or core.threads[0].tid != core.process.pid:
+        return None
+    registers = core.threads[0].registers
+    sp, descriptor = registers.get(machine.sp_name, 0), registers.get(machine.thread_pointer, 0)
+    if not sp or not descriptor:
+        return None
+    own = next((segment for segment in core.segments if segment.start <= sp < segment.end), None)
+    anchor = core.auxv.get(notes.AT_RANDOM) or core.auxv.get(notes.AT_EXECFN)
+    if own is None or not anchor or own.start <= anchor < own.end:
+        return None
+    return True if sp < descriptor < own.end and own.end - descriptor < _DESCRIPTOR else None
 
 
 def _stack_strings(core: Core, space: AddressSpace) -> tuple[tuple[str, ...], dict[str, str]]:
