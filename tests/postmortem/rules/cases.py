@@ -10,7 +10,7 @@ from postmortem.model import Address, Core, Cycle, JavaThread, Mapping, Memory, 
 from postmortem.model.jvm import Jvm, VirtualThread
 from postmortem.model.process import CodeReference, ModuleCandidate, PointerSource, Process, TableCall
 from postmortem.model.report import Arena, CxxException, NativeFacts
-from postmortem.model.thread import StackRange
+from postmortem.model.thread import StackRange, Wait
 from tests.postmortem.rules.reports import (
     HEAP,
     MAPPINGS,
@@ -19,11 +19,13 @@ from tests.postmortem.rules.reports import (
     aborted,
     crashed,
     frame,
+    joining,
     operand,
     report,
     signal,
     thread,
     waiting,
+    wanting,
 )
 
 if TYPE_CHECKING:
@@ -561,8 +563,8 @@ CASES: dict[str, Cases] = {
         (crashed(11, 0), crashed(11, 0, sender=7, process=Process()), report()),
     ),
     "raised-signal": Cases(
-        (crashed(11, -6, sender=PID),),
-        (aborted("main"), crashed(11, 0, sender=7)),
+        (crashed(11, -6, sender=PID), crashed(25, 0, sender=PID, threads=(thread("kill", "main"),))),
+        (aborted("main"), crashed(11, 0, sender=7), crashed(25, 0, sender=PID)),
         (crashed(11, -6), report()),
     ),
     "deliberate-abort": Cases(
@@ -590,8 +592,17 @@ CASES: dict[str, Cases] = {
         (report(),),
     ),
     "resource-limit-signal": Cases(
-        (crashed(24, 128), crashed(25, 0, sender=PID)),
-        (crashed(24, -6, sender=PID), crashed(24, 0, sender=7)),
+        (
+            crashed(24, 128),
+            crashed(25, 0, sender=PID),
+            crashed(25, 0, sender=PID, threads=(thread("write", "put", wait=Wait(syscall="write", kind="syscall")),)),
+        ),
+        (
+            crashed(24, -6, sender=PID),
+            crashed(24, 0, sender=7),
+            crashed(25, 0, sender=PID, threads=(thread("kill", "main"),)),
+            crashed(25, 0, sender=PID, threads=(thread(frame(None), wait=Wait(syscall="kill", kind="syscall")),)),
+        ),
         (crashed(24, None), report()),
     ),
     "sanitizer-report": Cases(
@@ -638,10 +649,18 @@ CASES: dict[str, Cases] = {
                     waiting(3, 0x3000, 1),
                 )
             ),
+            report(threads=(joining(1, 2), joining(2, 1))),
+            report(threads=(waiting(1, 0x1000, 2), joining(2, 1))),
+            report(threads=(wanting(1, 1), joining(2, 1))),
+            report(threads=(wanting(1, 2), wanting(2, 2), thread("accept", tid=3))),
         ),
         (
             report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
             report(threads=(waiting(1, 0x1000, 99, in_core=False),)),
+            # A reader that runs may let go of the lock; nobody is known to hold it; one waits for it to be written.
+            report(threads=(wanting(1, 1), thread("scan", tid=2))),
+            report(threads=(wanting(1, None), joining(2, 1))),
+            report(threads=(joining(1, 2), joining(2, 3), thread("render", tid=3))),
         ),
         (report(threads=(thread("pthread_mutex_lock"),)), report()),
     ),
@@ -662,6 +681,7 @@ CASES: dict[str, Cases] = {
     "orphaned-lock": Cases(
         (
             report(threads=(waiting(1, 0x1000, 99, in_core=False),)),
+<<<<<<< HEAD
             report(jvm=Jvm(), threads=(_wants_lock("WAITING", True),)),
             report(jvm=Jvm(virtual_threads=(_virtual("PARKED"),)), threads=(thread("sleep"),)),
         ),
@@ -670,6 +690,13 @@ CASES: dict[str, Cases] = {
             report(jvm=Jvm(), threads=(_wants_lock("WAITING", None),)),
             report(jvm=Jvm(), threads=(_wants_lock("TIMED_WAITING", True),)),
             report(jvm=Jvm(virtual_threads=(_virtual("TIMED_PARKED"),)), threads=(thread("sleep"),)),
+=======
+            report(threads=(waiting(1, 0x1000, 99, in_core=False, shared=True),)),
+        ),
+        (
+            report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
+            report(threads=(joining(1, 99),)),
+>>>>>>> main
         ),
         (report(),),
     ),
