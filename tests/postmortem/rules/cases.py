@@ -681,22 +681,16 @@ CASES: dict[str, Cases] = {
     "orphaned-lock": Cases(
         (
             report(threads=(waiting(1, 0x1000, 99, in_core=False),)),
-<<<<<<< HEAD
+            report(threads=(waiting(1, 0x1000, 99, in_core=False, shared=True),)),
             report(jvm=Jvm(), threads=(_wants_lock("WAITING", True),)),
             report(jvm=Jvm(virtual_threads=(_virtual("PARKED"),)), threads=(thread("sleep"),)),
         ),
         (
             report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
+            report(threads=(joining(1, 99),)),
             report(jvm=Jvm(), threads=(_wants_lock("WAITING", None),)),
             report(jvm=Jvm(), threads=(_wants_lock("TIMED_WAITING", True),)),
             report(jvm=Jvm(virtual_threads=(_virtual("TIMED_PARKED"),)), threads=(thread("sleep"),)),
-=======
-            report(threads=(waiting(1, 0x1000, 99, in_core=False, shared=True),)),
-        ),
-        (
-            report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
-            report(threads=(joining(1, 99),)),
->>>>>>> main
         ),
         (report(),),
     ),
