@@ -99,7 +99,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     variables = functools.partial(runtime.variables_of, runtimes)
     valued = run("values", lambda: values.fill(ordered, named, fault, variables), named)
     problems.extend(values.problems)
-    blocked = run("threads", lambda: waits(space, ordered, valued, machine), [None] * len(ordered))
+    blocked = run("threads", lambda: waits(space, ordered, valued, machine, symbols), [None] * len(ordered))
     java = functools.partial(runtime.thread_of, runtimes)
     threads = thread_models(ordered, valued, core, java, blocked, fault, machine.sp_name)
     crashing = [*(threads[0].handler_frames or ())[:200], *threads[0].frames[:200]] if threads else []

@@ -144,17 +144,15 @@ def _grid(rows: Sequence[stacks.Row]) -> Table:
 
 
 def _others(report: Report, screen: _Screen) -> None:
-    """Where the signal was sent, the thread that took it tells no more than the others."""
-    if not crash.was_sent(report):
-        return
+    """Threads that the verdict is about, and others where the one shown first tells no more than they do."""
     groups = threads.telling_groups(report)[:_GROUPS]
     for group in groups:
         wait = f", waits for {group.wait}" if group.wait else ""
         screen.heading(f"{threads.group_title(group)}: {group.state}{wait}")
         for text in threads.brief_lines(group, _GROUP_FRAMES):
             screen.line(text, indent=2)
-    left = len(threads.group_threads(report.threads, _FRAMES, True)) - 1 - len(groups)
-    if left > 0:
+    left = len(threads.group_threads(report.threads, _FRAMES, threads.first_state(report))) - 1 - len(groups)
+    if groups and left > 0:
         screen.line("")
         screen.line(f"{plural(left, 'further stack')} in HTML, JSON and Markdown", "dim")
 

@@ -125,8 +125,9 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """What a thread was blocked in, from its system call registers and the memory these point at.
 
-    kind: mutex, rwlock, condvar, semaphore, join, futex, or "syscall" for any other system call.
-    owner: tid that the lock's memory names as its holder.
+    kind: mutex, rwlock, condvar, semaphore, barrier, join, future, futex, or "syscall" for any other system call.
+    address: of the lock itself, whose futex word may be within it. owner: tid that the lock's memory names as its
+    holder; of a join the thread that it waits for.
     """
 
     syscall: str
@@ -134,6 +135,12 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     address: Address | None = None
     owner: int | None = None
     owner_in_core: bool | None = None
+    shared: bool | None = None
+    """Whether the lock is shared between processes: its futex operation is not a private one."""
+    writing: bool | None = None
+    """Of a read-write lock: whether it is wanted for writing."""
+    readers: int | None = None
+    """Of a read-write lock: how many readers hold it."""
 
 
 class RegisterNote(msgspec.Struct, frozen=True, kw_only=True):

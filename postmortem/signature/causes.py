@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -98,8 +99,13 @@ def _sanitizer(report: Report, finding: Finding) -> str:
 
 
 def _exception(report: Report, finding: Finding) -> str:
-    thrown = report.native.exceptions
-    return _with("throw", thrown[0].type if thrown else "")
+    found = in_flight(report)
+    return _with("throw", found[1].type if found is not None else "")
+
+
+def _panic(report: Report, finding: Finding) -> str:
+    first = report.native.panics[0].text if report.native.panics else None
+    return _with("panic", message(first or report.native.runtime_message))
 
 
 def _exhausted(what: str) -> Callable[[Report, Finding], str]:
@@ -184,7 +190,7 @@ _SAID: dict[str, Callable[[Report, Finding], str]] = {
     "uncaught-cxx-exception": _exception,
     "terminate-without-exception": _words("terminate"),
     "heap-corruption": _abort_message("heap"),
-    "rust-panic": _runtime_message("panic"),
+    "rust-panic": _panic,
     "go-fatal": _runtime_message("go"),
     "integer-division": _words("division"),
     "integer-overflow": _words("integer overflow"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MUSL_ALLOCATOR = re.compile(r"a_crash|get_meta|nontrivial_free|alloc_slot|(?:__libc_)?(?:free|realloc|malloc|calloc)")
 _MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
 _RAISES = views.RAISES
+_KILLS = re.compile(r"t?g?kill|rt_t?g?sigqueueinfo|pidfd_send_signal")
 
 
 def musl_crash(report: Report) -> bool | None:
@@ -68,6 +69,23 @@ def own_signal(report: Report) -> bool:
     if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
         return False
     return signal.sender_pid is not None and signal.sender_pid == report.process.pid
+
+
+def file_size_limit(report: Report) -> bool:
+    """The kernel's SIGXFSZ: it sends it as if the process had, SI_USER with its own pid or none (mm/filemap.c,
+    generic_write_check_limits(): send_sig(SIGXFSZ, current, 0)); raise() sends SI_TKILL.
+
+    kill() looks alike; then that is the system call which the thread was in, or a function on its stack.
+    """
+    signal = report.crash.signal
+    if signal is None or signal.number != views.SIGXFSZ or signal.code != views.SI_USER:
+        return False
+    if signal.sender_pid and signal.sender_pid != report.process.pid:
+        return False
+    found = views.crashing_thread(report)
+    if found is not None and found[1].wait is not None:
+        return _KILLS.fullmatch(found[1].wait.syscall) is None
+    return views.first_named(report, lambda name: _RAISES.fullmatch(name) is not None) is None
 
 
 def call(report: Report, caller: int) -> str | None:
