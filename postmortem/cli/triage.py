@@ -99,6 +99,11 @@ def triage(
         for bucket in done.triage.buckets:
             if bucket.id in news:
                 _tell(command, bucket)
+    if judged is None and not done.triage.inputs.analyzed:
+        failures = [f"{one_line(failure.path)}: {one_line(failure.what)}" for failure in done.triage.failures[:1]]
+        what = f"no report: {failures[0]}" if failures else "no core and no fatal error log was found"
+        complain(f"{what}. Try: name folders, tarballs or URLs that hold cores")
+        raise SystemExit(3)
     raise SystemExit(1 if fail_on == "new" and news else 0)
 
 
