@@ -39,6 +39,8 @@ class Limits:
     frames: int = 400_000
     """Of all threads together; a thread that comes later has `frames_at_least`."""
     frames_at_least: int = 8
+    recursion_frames: int = 2048
+    """That stay at either end of a deep recursion, of which the turns between are counted and left out."""
     named_frames: int = 400_000
     """Functions that were inlined into frames, of all threads together."""
     frame_text: int = 1 << 26

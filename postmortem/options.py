@@ -21,6 +21,7 @@ class Options:
     """What a caller may choose. Paths: see targets.files.SearchPath. strict: a failing rule raises.
 
     source_maps: (what a path in debug info begins with, the directory where that source is).
+    frames: "ends" leaves turns of deep recursions out of the middle of stacks; cycles[] count them.
     modules: whether all modules' files are examined.
     values: of which threads arguments and locals are read. on_stage: told each stage as it begins.
     watch: told what takes long: decompression and the histogram.
@@ -33,6 +34,7 @@ class Options:
     debug_dirs: tuple[Path, ...] = ()
     hs_err: Path | None = None
     unwind: Mode = "auto"
+    frames: Literal["all", "ends"] = "all"
     histogram: bool = False
     watch: Watch = field(default_factory=Watch)
     cache_dir: Path | None = None

@@ -84,7 +84,8 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     walker = Walker(space, CallFrames(program).at, program.is_code, machine, unwinder, options.unwind)
     walker.function, walker.injected = symbols.bounds_at, runtime.injected_by(runtimes)
     left = functools.partial(runtime.switch_of, runtimes)
-    walks = run("unwind", lambda: walk_threads(walker, core, program.budget, left), unwalked_threads(walker, core))
+    walked = functools.partial(walk_threads, walker, core, program.budget, left, options.frames)
+    walks = run("unwind", walked, unwalked_threads(walker, core))
     problems.extend(walker.problems())
     reported, caught = runtime.reported_by(runtimes, walks), runtime.caught_by(runtimes, walks)
     fault = run("fault", lambda: choose_fault(walks, core, space, reported, machine, caught), None)
@@ -98,7 +99,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     variables = functools.partial(runtime.variables_of, runtimes)
     valued = run("values", lambda: values.fill(ordered, named, fault, variables), named)
     problems.extend(values.problems)
-    blocked = run("threads", lambda: waits(space, ordered, valued, machine), [None] * len(ordered))
+    blocked = run("threads", lambda: waits(space, ordered, valued, machine, symbols), [None] * len(ordered))
     java = functools.partial(runtime.thread_of, runtimes)
     threads = thread_models(ordered, valued, core, java, blocked, fault, machine.sp_name)
     crashing = [*(threads[0].handler_frames or ())[:200], *threads[0].frames[:200]] if threads else []

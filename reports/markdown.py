@@ -162,7 +162,9 @@ def _findings(page: _Page, report: Report) -> None:
 
 
 def _threads(page: _Page, report: Report) -> None:
-    groups = [group for group in threads.group_threads(report.threads, 40, crash.was_sent(report)) if not group.crashed]
+    groups = [
+        group for group in threads.group_threads(report.threads, 40, threads.first_state(report)) if not group.crashed
+    ]
     if not groups:
         return
     count = sum(len(group.threads) for group in groups)

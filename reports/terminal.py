@@ -128,7 +128,7 @@ def _grid(rows: Sequence[stacks.Row]) -> Table:
     grid.add_column(overflow="fold", ratio=1)
     for row in rows:
         if isinstance(row, stacks.FrameRow):
-            grid.add_row(f"#{row.index}", _frame(row))
+            grid.add_row(f"#{row.depth}", _frame(row))
             if row.index < _FRAMES_WITH_VALUES:
                 for text in (*stacks.value_lines(row.frame, _VALUES), *stacks.source_lines(row.frame)):
                     grid.add_row("", Text(visible(text, 300)))
@@ -136,7 +136,7 @@ def _grid(rows: Sequence[stacks.Row]) -> Table:
         grid.add_row("", Text(visible(row.text), "italic yellow"))
         if isinstance(row, stacks.CycleRow):
             for inner in row.rows[:_FRAMES]:
-                grid.add_row(f"│ #{inner.index}", _frame(inner))
+                grid.add_row(f"│ #{inner.depth}", _frame(inner))
             if len(row.rows) > _FRAMES:
                 left = f"{plural(len(row.rows) - _FRAMES, 'frame')} of the cycle not shown"
                 grid.add_row("│", Text(left, "dim"))
@@ -144,17 +144,15 @@ def _grid(rows: Sequence[stacks.Row]) -> Table:
 
 
 def _others(report: Report, screen: _Screen) -> None:
-    """Where the signal was sent, the thread that took it tells no more than the others."""
-    if not crash.was_sent(report):
-        return
+    """Threads that the verdict is about, and others where the one shown first tells no more than they do."""
     groups = threads.telling_groups(report)[:_GROUPS]
     for group in groups:
         wait = f", waits for {group.wait}" if group.wait else ""
         screen.heading(f"{threads.group_title(group)}: {group.state}{wait}")
         for text in threads.brief_lines(group, _GROUP_FRAMES):
             screen.line(text, indent=2)
-    left = len(threads.group_threads(report.threads, _FRAMES, True)) - 1 - len(groups)
-    if left > 0:
+    left = len(threads.group_threads(report.threads, _FRAMES, threads.first_state(report))) - 1 - len(groups)
+    if groups and left > 0:
         screen.line("")
         screen.line(f"{plural(left, 'further stack')} in HTML, JSON and Markdown", "dim")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from postmortem.model import Address, Frame, Thread
+import msgspec
+
+from postmortem.model import Address, Cycle, Frame, Thread
 from postmortem.model.queries.recursion import cycles
 from postmortem.model.thread import StackRange
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
     from postmortem.model import JavaThread, Wait
+    from postmortem.unwind.frame import LeftOut
     from postmortem.unwind.threads import ThreadWalk
 
 
@@ -87,9 +90,30 @@ def thread_model(
         stack=stack_range(core, registers.get(sp_name, 0)),
         frames=flat,
         handler_frames=handler if signal_frame is not None else None,
-        cycles=cycles(flat),
+        cycles=_with_left_out(cycles(flat), frames, split, walk.left_out),
         ended=walk.ended if whole else "limit",
         ended_detail=walk.detail if whole else f"stopped after {len(flat)} frames with the inlined ones",
         java=java,
         wait=wait,
     )
+
+
+def _with_left_out(
+    found: tuple[Cycle, ...], frames: Sequence[Sequence[Frame]], split: int, left_out: LeftOut | None
+) -> tuple[Cycle, ...]:
+    """The cycles of frames[split:] with the turns that the walk left out counted in."""
+    if left_out is None or not split <= left_out.position < len(frames):
+        return found
+    position = sum(len(activation) for activation in frames[split : left_out.position])
+    turn = sum(len(activation) for activation in frames[left_out.position : left_out.position + left_out.period])
+    made: list[Cycle] = []
+    for cycle in found:
+        if left_out is not None and cycle.start < position <= cycle.start + cycle.period * cycle.count:
+            turns = left_out.turns * turn // cycle.period
+            cycle = msgspec.structs.replace(cycle, count=cycle.count + turns, left_out=turns)
+            left_out = None
+        made.append(cycle)
+    if left_out is not None:  # a turn with its inlined functions is longer than those that are looked for
+        whole = Cycle(start=position - turn, period=turn, count=left_out.turns + 1, left_out=left_out.turns)
+        made = sorted([*made, whole], key=lambda cycle: cycle.start)
+    return tuple(made)

@@ -108,6 +108,11 @@ class Machine(Protocol):
         """
         ...
 
+    def is_signal_frame(self, space: AddressSpace, sp: int) -> bool:
+        """Whether the stack itself proves that the kernel's frame of a signal is at sp: for a trampoline whose code is
+        not at hand."""
+        ...
+
     def could_raise(self, trap: dict[str, int], decoded: Decoded | None, pc: int) -> bool:
         """Whether the interrupted instruction can have raised the trap that a signal frame holds."""
         ...

@@ -53,7 +53,9 @@ class CxxException(msgspec.Struct, frozen=True, kw_only=True):
     type: demangled. what: what() gives it. base_text: what() is not known, this is what the standard base class
     holds. tid, depth: the thread that holds it as caught (terminate() catches what it ends for) and how many it
     caught after it. older: another one was caught after it. nested_in: address of the exception that holds it as its
-    std::nested_exception.
+    std::nested_exception. unwound: it was thrown, a handler further out on the crashing stack was found for it, and it
+    was not there yet. uncaught: of the one that a thread caught last, how many others the thread was unwinding then
+    (uncaughtExceptions of its __cxa_eh_globals).
     """
 
     type: str
@@ -65,6 +67,20 @@ class CxxException(msgspec.Struct, frozen=True, kw_only=True):
     depth: int | None = None
     older: bool = False
     nested_in: Address | None = None
+    unwound: bool = False
+    uncaught: int | None = None
+
+
+class RustPanic(msgspec.Struct, frozen=True, kw_only=True):
+    """A Rust panic that was being unwound.
+
+    address: of its exception object. taken_at: stack pointer of the frame that takes it, where unwinding ends. text:
+    its payload, where that is a string.
+    """
+
+    address: Address
+    taken_at: Address
+    text: str | None = None
 
 
 class Arena(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +104,8 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     exceptions: tuple[CxxException, ...] = ()
     exceptions_attributed: bool = False
     """Every thread's TLS was read: an exception without a tid is held as caught by none."""
+    panics: tuple[RustPanic, ...] = ()
+    """Those of Rust that were being unwound when the process ended, the one that goes furthest out first."""
     arenas: tuple[Arena, ...] = ()
     anonymous: int = 0
     stack_canary: Address | None = None

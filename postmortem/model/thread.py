@@ -68,16 +68,22 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """Around `line`, where the source is at hand and asked for."""
     native_library: str | None = None
     """The library that implements a native method."""
+    linked_library: str | None = None
+    """The C library (glibc, musl or libc) that the function was linked in from, of an executable without libc.so."""
     tail_call: str | None = None
     """What this frame's call instruction called, where that left by a tail call to the function of the frame above."""
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True):
-    """A repeated run of frames: frames[start : start + period] repeats `count` times."""
+    """A repeated run of frames: frames[start : start + period] repeats `count` times.
+
+    left_out: how many of these turns are not in `frames`, whose next index is that of what follows the others.
+    """
 
     start: int
     period: int
     count: int
+    left_out: int = 0
 
 
 class StackRange(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +128,9 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """What a thread was blocked in, from its system call registers and the memory these point at.
 
-    kind: mutex, rwlock, condvar, semaphore, join, futex, or "syscall" for any other system call.
-    owner: tid that the lock's memory names as its holder.
+    kind: mutex, rwlock, condvar, semaphore, barrier, join, future, futex, or "syscall" for any other system call.
+    address: of the lock itself, whose futex word may be within it. owner: tid that the lock's memory names as its
+    holder; of a join the thread that it waits for.
     """
 
     syscall: str
@@ -131,6 +138,12 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     address: Address | None = None
     owner: int | None = None
     owner_in_core: bool | None = None
+    shared: bool | None = None
+    """Whether the lock is shared between processes: its futex operation is not a private one."""
+    writing: bool | None = None
+    """Of a read-write lock: whether it is wanted for writing."""
+    readers: int | None = None
+    """Of a read-write lock: how many readers hold it."""
 
 
 class RegisterNote(msgspec.Struct, frozen=True, kw_only=True):

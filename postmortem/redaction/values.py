@@ -14,7 +14,9 @@ _NOTHING = frozenset(
     failed denied expired unset empty ok error unknown redacted masked hidden secret password prompt <none> <null> <unset>
     """.split()
 )
-_BLANKED = Lazy(r"[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]")
+_BLANKED = Lazy(
+    r"<(?:unavailable|optimized out)[^<>\"']{0,200}>|[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]"
+)
 _PATH = Lazy(
     r"(?:file:/{0,3}|~|\.{1,2})?/[\w.@+-]+(?:/[\w.@+-]*)+|[A-Z]:\\[\w.\\ -]+|\.{0,2}/?[\w./-]+\.(?:pem|key|crt|cer|p12|pfx|jks|txt|json|ya?ml|conf|cfg|properties|env|so|jar)"
 )

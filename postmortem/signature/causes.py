@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -87,6 +88,31 @@ def _abort_message(prefix: str) -> Callable[[Report, Finding], str]:
     return lambda report, finding: _with(prefix, message(report.native.abort_message))
 
 
+def _heap(report: Report, finding: Finding) -> str:
+    """By what kind of check the allocator failed: which one meets a defect first depends on the state of its lists."""
+    words = message(report.native.abort_message)
+    for kind, pattern in _HEAP_CHECKS:
+        if pattern.search(words):
+            return f"heap: {kind}"
+    return _with("heap", words)
+
+
+_HEAP_CHECKS = (
+    ("double free", re.compile(r"double free")),
+    (
+        "refused pointer",
+        re.compile(r"^(?:free|realloc|munmap_chunk|mremap_chunk)\(\): (?:invalid (?:pointer|size)$|unaligned chunk)"),
+    ),
+    (
+        "damaged chunks",
+        re.compile(
+            r"corrupt|invalid (?:next |prev_)?size|invalid (?:old|chunk) size|mismatching|unaligned|too many chunks"
+        ),
+    ),
+)
+"""glibc's words (malloc/malloc.c, malloc_printerr), by what they say of the program."""
+
+
 def _runtime_message(prefix: str) -> Callable[[Report, Finding], str]:
     return lambda report, finding: _with(prefix, message(report.native.runtime_message))
 
@@ -98,8 +124,13 @@ def _sanitizer(report: Report, finding: Finding) -> str:
 
 
 def _exception(report: Report, finding: Finding) -> str:
-    thrown = report.native.exceptions
-    return _with("throw", thrown[0].type if thrown else "")
+    found = in_flight(report)
+    return _with("throw", found[1].type if found is not None else "")
+
+
+def _panic(report: Report, finding: Finding) -> str:
+    first = report.native.panics[0].text if report.native.panics else None
+    return _with("panic", message(first or report.native.runtime_message))
 
 
 def _exhausted(what: str) -> Callable[[Report, Finding], str]:
@@ -183,8 +214,8 @@ _SAID: dict[str, Callable[[Report, Finding], str]] = {
     "pure-virtual-call": _words("pure virtual call"),
     "uncaught-cxx-exception": _exception,
     "terminate-without-exception": _words("terminate"),
-    "heap-corruption": _abort_message("heap"),
-    "rust-panic": _runtime_message("panic"),
+    "heap-corruption": _heap,
+    "rust-panic": _panic,
     "go-fatal": _runtime_message("go"),
     "integer-division": _words("division"),
     "integer-overflow": _words("integer overflow"),

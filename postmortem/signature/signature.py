@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from postmortem.model import Frame, Report, Thread
 
-VERSION = 2
+VERSION = 3
 """Of the code and lists by which signatures are made: signatures of two versions are not compared."""
 FRAMES = 2
 """Functions that tell crashes apart: the deeper a stack, the more of it optimisation moves, and the more it is only
@@ -75,8 +75,8 @@ def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | Non
     """(the functions, why they may differ from those of the same crash elsewhere)."""
     unread = _unread_runtime(report)
     names: tuple[str, ...]
-    if rule == "mutex-deadlock" and (cycles := locks.cycles(report)):
-        names = tuple(sorted(set(_sites((report.threads[index] for index in cycles[0]), own=False))))
+    if rule == "mutex-deadlock" and (members := locks.deadlocked(report)):
+        names = tuple(sorted(set(_sites((report.threads[index] for index in members), own=False))))
     elif rule == "jvm-java-deadlock" and report.jvm is not None and report.jvm.deadlocks:
         names = tuple(sorted(set(_java_cycle(report))))
     elif rule in _SENT or (rule is not None and views.was_sent(report)):
@@ -168,8 +168,8 @@ def _exact(report: Report, rule: str | None) -> str | None:
     """Hash of the build-ids and offsets of the innermost activations; None where a build-id is not known."""
     if rule in _SENT:
         return None
-    if rule == "mutex-deadlock" and (cycles := locks.cycles(report)):
-        threads = [report.threads[index] for index in cycles[0]]
+    if rule == "mutex-deadlock" and (members := locks.deadlocked(report)):
+        threads = [report.threads[index] for index in members]
     else:
         found = views.crashing_thread(report)
         threads = [] if found is None else [found[1]]

@@ -141,7 +141,7 @@ def analyze(tasks: tuple[Task, ...]) -> tuple[Answer, ...]:
 def _request(task: Task) -> Request:
     from postmortem.guard.analysis import Request
 
-    return Request(core=task.path, options=dict(task.options), forms=("json",))
+    return Request(core=task.path, options={"frames": "ends", **task.options}, forms=("json",))
 
 
 def _limits(task: Task) -> WorkerLimits:

@@ -87,13 +87,22 @@ class ForeignUnwinder(Protocol):
         ...
 
 
+class LeftOut(NamedTuple):
+    """`turns` of a recursion, of `period` activations each, that stood before frames[position]."""
+
+    position: int
+    period: int
+    turns: int
+
+
 class Walk(NamedTuple):
-    """All activations of a thread, innermost first, and why the walk ended."""
+    """All activations of a thread but those left out, innermost first, and why the walk ended."""
 
     frames: list[RawFrame]
     ended: Ended
     detail: str | None
     signal_frames: list[SignalFrame]
+    left_out: LeftOut | None = None
 
 
 class ReportedFault(NamedTuple):

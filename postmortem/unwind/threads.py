@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from postmortem.unwind.frame import RawFrame, Walk
+from postmortem.unwind.recursion import without_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +30,12 @@ def walk_threads(
     core: Core,
     budget: Budget,
     switch: Callable[[int], Switch | None] | None = None,
+    kept: Literal["all", "ends"] = "all",
 ) -> list[ThreadWalk]:
     """Every thread walked, the one that took the signal first.
 
     All together have the frames that the budget allows; when these are spent, each has its innermost few. switch: by
-    thread_pointer, what Walker.walk is given.
+    thread_pointer, what Walker.walk is given. kept: as Options.frames.
     """
     walks = []
     for index, status in enumerate(core.threads):
@@ -44,7 +46,7 @@ def walk_threads(
             budget.miss("frames")
         else:
             budget.take("frames", len(walk.frames))
-        walks.append(ThreadWalk(status, walk, index == 0))
+        walks.append(ThreadWalk(status, walk if kept == "all" else without_turns(walk), index == 0))
     return walks
 
 

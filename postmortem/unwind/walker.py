@@ -181,7 +181,7 @@ class Walker:
                 continue
             place = places.get(pc << 1 | interrupted) or self._place(pc, interrupted)
             executable, rule, plan, is_trampoline, expressions = place
-            if is_trampoline:
+            if is_trampoline or (is_trampoline is None and executable and machine.is_signal_frame(self._space, sp)):
                 restored = machine.signal_frame(self._space, sp)
                 if restored is not None and sp not in seen_signal_contexts:
                     seen_signal_contexts.add(sp)
@@ -306,8 +306,10 @@ class Walker:
             found[self._fp] = registers[self._fp]
         return found or caller, "scan"
 
-    def _is_trampoline(self, pc: int) -> bool:
-        return self._space.read(pc, len(self._machine.trampoline)) == self._machine.trampoline
+    def _is_trampoline(self, pc: int) -> bool | None:
+        """None: there is no code at pc to tell."""
+        code = self._space.read(pc, len(self._machine.trampoline))
+        return None if code is None else code == self._machine.trampoline
 
     def _is_blank(self, sp: int) -> bool:
         data = self._space.read_some(sp, _BLANK)
@@ -367,7 +369,7 @@ class _Place(NamedTuple):
     executable: bool
     rule: cfi.Rule | None
     plan: _Plan | None
-    trampoline: bool
+    trampoline: bool | None
     expressions: int
     """Bytes of the rule's expressions, which are evaluated for each frame."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from postmortem.model.queries.crash import SI_USER, SIGXFSZ
+
 if TYPE_CHECKING:
     from postmortem.model import Crash, Evidence, Finding, Problem, Report, Signal, Verdict
 
@@ -47,6 +49,8 @@ def signal_text(signal: Signal, pid: int | None) -> str:
         text += f", {signal.code_name}"
     elif signal.code is not None:
         text += f", code {signal.code}"
+    if signal.number == SIGXFSZ and signal.code == SI_USER and signal.sender_pid in (0, pid):
+        return f"{text} and the process itself as the sender, as the kernel sends it and kill()"
     if signal.sender_pid is not None and signal.sender_pid == pid:
         return f"{text}: sent by the process itself"
     if signal.meaning:

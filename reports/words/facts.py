@@ -177,6 +177,10 @@ def native_facts(report: Report) -> tuple[Fact, ...]:
                 f"native.exceptions[{index}]",
             )
         )
+    rows += [
+        ("Rust panic", f"{panic.text or 'no text'} at {panic.address}", f"native.panics[{index}]")
+        for index, panic in enumerate(native.panics)
+    ]
     if native.arenas:
         total = sum(arena.size for arena in native.arenas)
         rows.append(("malloc arenas", f"{plural(len(native.arenas), 'arena')}, {size(total)}", "native.arenas"))

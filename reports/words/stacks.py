@@ -43,10 +43,12 @@ KIND = {
 
 @dataclass(frozen=True, slots=True)
 class FrameRow:
-    """A frame to show; `index` is its place in the thread's frames."""
+    """A frame to show. index: its place in the thread's frames. depth: that among all of the stack, which is more where
+    turns of a recursion before it were left out."""
 
     index: int
     frame: Frame
+    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def _valid_cycles(frames: Sequence[Frame], cycles: Sequence[Cycle]) -> list[tupl
         # The frames of all turns may be stored, or those of one turn alone.
         turn, following = frames[start : start + period], frames[start + period : start + 2 * period]
         stored = len(following) == period and all(map(_same, turn, following))
-        covered = min(period * cycle.count, len(frames) - start) if stored else period
+        covered = min(period * (cycle.count - cycle.left_out), len(frames) - start) if stored else period
         valid.append((cycle, covered))
         free = start + covered
     return valid
@@ -104,30 +106,35 @@ def _valid_cycles(frames: Sequence[Frame], cycles: Sequence[Cycle]) -> list[tupl
 def fold(frames: Sequence[Frame], cycles: Sequence[Cycle] = (), limit: int = 200) -> tuple[Row, ...]:
     """Rows for a stack: recursion folded, and beyond `limit` rows the middle left out."""
     rows: list[Row] = []
-    position = 0
+    position = deeper = 0
     for cycle, covered in _valid_cycles(frames, cycles):
-        rows += [FrameRow(index, frames[index]) for index in range(position, cycle.start)]
+        rows += _rows(frames, position, cycle.start, deeper)
         shown = min(cycle.period, limit)
-        turn = tuple(FrameRow(index, frames[index]) for index in range(cycle.start, cycle.start + shown))
-        last = cycle.start + cycle.period * cycle.count - 1
-        rows.append(CycleRow(cycle.start, last, cycle.count, turn, covered - shown))
+        first, whole = cycle.start + deeper, cycle.period * cycle.count
+        turn = tuple(_rows(frames, cycle.start, cycle.start + shown, deeper))
+        rows.append(CycleRow(first, first + whole - 1, cycle.count, turn, covered - shown))
         position = cycle.start + covered
-    rows += [FrameRow(index, frames[index]) for index in range(position, len(frames))]
+        deeper += whole - covered
+    rows += _rows(frames, position, len(frames), deeper)
     if len(rows) > limit:
         head = max(1, limit * 3 // 4)
         tail = max(0, limit - head)
         first = _last_of(rows[head - 1]) + 1
-        after = _first_of(rows[len(rows) - tail]) if tail else len(frames)
+        after = _first_of(rows[len(rows) - tail]) if tail else len(frames) + deeper
         rows = [*rows[:head], CutRow(first, after - 1), *rows[len(rows) - tail :]]
     return tuple(rows)
 
 
+def _rows(frames: Sequence[Frame], start: int, end: int, deeper: int) -> list[FrameRow]:
+    return [FrameRow(index, frames[index], index + deeper) for index in range(start, end)]
+
+
 def _first_of(row: Row) -> int:
-    return row.index if isinstance(row, FrameRow) else row.first
+    return row.depth if isinstance(row, FrameRow) else row.first
 
 
 def _last_of(row: Row) -> int:
-    return row.index if isinstance(row, FrameRow) else row.last
+    return row.depth if isinstance(row, FrameRow) else row.last
 
 
 _SYSTEM = re.compile(r"(libc|libpthread|ld-linux[\w-]*|libstdc\+\+|libgcc_s|linux-vdso|libjvm)[.-]")
@@ -234,7 +241,7 @@ def _optimized_out(value: Value) -> bool:
 def frame_line(row: FrameRow) -> str:
     """One frame as one line of text."""
     frame = row.frame
-    parts = [f"#{row.index:<3}", function_text(frame)]
+    parts = [f"#{row.depth:<3}", function_text(frame)]
     if source := source_text(frame):
         parts.append(f"at {source}")
     if frame.function and (module := module_text(frame)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from postmortem.model import Frame, Report, Thread
 
-from postmortem.model.queries.crash import was_sent
+from postmortem.model.queries.crash import is_snapshot, was_sent
 from reports.words.stacks import (
     CutRow,
     CycleRow,
@@ -68,10 +69,18 @@ def virtual_text(thread: Thread) -> str:
     return f"carrying virtual thread #{thread.java.virtual_tid}{name}"
 
 
-def thread_state(thread: Thread, sent: bool = False) -> str:
-    """The Java state, else what the thread does as far as the core tells. sent: the signal came from outside."""
-    if thread.crashed:
-        return "took the signal" if sent else "crashed"
+TOOK, CRASHED = "took the signal", "crashed"
+
+
+def first_state(report: Report) -> str:
+    """The state of the thread that is shown first; "" in a snapshot, where it is one as the others are."""
+    return "" if is_snapshot(report) else TOOK if was_sent(report) else CRASHED
+
+
+def thread_state(thread: Thread, first: str = CRASHED) -> str:
+    """The Java state, else what the thread does as far as the core tells. first: `first_state`."""
+    if thread.crashed and first:
+        return first
     if thread.java is not None and (thread.java.state or thread.java.thread_state):
         return thread.java.state or thread.java.thread_state or ""
     if thread.wait is not None:
@@ -82,7 +91,9 @@ def thread_state(thread: Thread, sent: bool = False) -> str:
 def wait_text(thread: Thread) -> str:
     """What the thread waits for: "mutex 0x… held by thread 12"."""
     parts = []
-    if (wait := thread.wait) is not None:
+    if (wait := thread.wait) is not None and wait.kind == "join" and wait.owner is not None:
+        parts.append(f"end of thread {wait.owner}")
+    elif wait is not None:
         what = wait.syscall if wait.kind == "syscall" else wait.kind
         where = "" if wait.address is None or wait.kind == "syscall" else f" {wait.address}"
         owner = ""
@@ -125,7 +136,7 @@ def _group_wait(members: Sequence[Thread]) -> str:
     return f"{kinds.pop()}, each another" if len(kinds) == 1 else ""
 
 
-def group_threads(threads: Sequence[Thread], limit: int = 200, sent: bool = False) -> tuple[Group, ...]:
+def group_threads(threads: Sequence[Thread], limit: int = 200, first: str = CRASHED) -> tuple[Group, ...]:
     """Threads grouped by stack, state, wait and holder: the crashing one first, then the report's order."""
     groups: dict[tuple[object, ...], tuple[list[int], list[Thread], tuple[Row, ...]]] = {}
     for index, thread in enumerate(threads):
@@ -139,7 +150,7 @@ def group_threads(threads: Sequence[Thread], limit: int = 200, sent: bool = Fals
         indices.append(index)
         members.append(thread)
     made = [
-        Group(tuple(indices), tuple(members), rows, thread_state(members[0], sent), _group_wait(members))
+        Group(tuple(indices), tuple(members), rows, thread_state(members[0], first), _group_wait(members))
         for indices, members, rows in groups.values()
     ]
     return tuple(sorted(made, key=lambda group: not group.crashed))
@@ -164,14 +175,29 @@ def group_title(group: Group, names: int = 3) -> str:
 
 def stack_heading(report: Report) -> str:
     """What the stack shown first is."""
+    if is_snapshot(report):
+        return "Stack of the first thread"
     return "Stack of the thread that took the signal" if was_sent(report) else "Crashing stack"
 
 
 def telling_groups(report: Report) -> list[Group]:
-    """Groups of the other threads that stand in the program's own code, else all: the waiting first, then by size."""
+    """Groups of other threads: those that the verdict is about, and where the thread shown first tells no more than
+    they do, those in the program's own code, else all: the waiting first, then by size."""
     groups = [group for group in group_threads(report.threads, 40) if not group.crashed]
-    own = [group for group in groups if any(_is_programs(row.frame) for row in _shown(group))]
-    return sorted(own or groups, key=lambda group: (not group.wait, -len(group.threads)))
+    named = _named_by_verdict(report)
+    about = [group for group in groups if not named.isdisjoint(group.indices)]
+    if not was_sent(report) and not is_snapshot(report):
+        return about
+    rest = [group for group in groups if named.isdisjoint(group.indices)]
+    own = [group for group in rest if any(_is_programs(row.frame) for row in _shown(group))]
+    return about + sorted(own or ([] if about else rest), key=lambda group: (not group.wait, -len(group.threads)))
+
+
+def _named_by_verdict(report: Report) -> frozenset[int]:
+    """Indices of the threads that the evidence of the verdict's finding lies in."""
+    found = next((item for item in report.findings if report.verdict and item.rule == report.verdict.rule), None)
+    paths = () if found is None else (_OF_THREAD.match(item.where) for item in found.evidence)
+    return frozenset(int(match[1]) for match in paths if match is not None)
 
 
 def telling_rows(group: Group) -> tuple[Row, ...]:
@@ -201,6 +227,7 @@ def _shown(group: Group) -> list[FrameRow]:
     return [row for row in group.rows if isinstance(row, FrameRow)]
 
 
+_OF_THREAD = re.compile(r"threads\[(\d{1,7})\]")
 _BEFORE_OWN = 3
 """Frames of the system that are kept inside of the first one of the program's."""
 _JDK = ("java.", "javax.", "jdk.", "sun.", "com.sun.")

@@ -209,6 +209,16 @@ def test_deep_recursion_is_complete_and_folded() -> None:
     for form in ("html", "markdown", "text"):
         assert len(FORMATS[form](report)) < 100_000
     assert LIMITS.frames_per_thread > 100_000
+    ends = postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", frames="ends", strict=True))
+    assert len(ends.threads[0].frames) < 2 * LIMITS.recursion_frames + 100
+    assert ends.verdict is not None and report.verdict is not None
+    assert (ends.verdict.title, ends.signature) == (report.verdict.title, report.signature)
+    for form in ("markdown", "text"):  # frames have the numbers that they have in the whole stack
+        lines = [FORMATS[form](whole).splitlines() for whole in (report, ends)]
+        assert [line for line in lines[0] if "_start" in line] == [line for line in lines[1] if "_start" in line]
+    (turns,) = ends.threads[0].cycles
+    assert (turns.start, turns.period, turns.count) == (cycle.start, cycle.period, cycle.count)
+    assert len(ends.threads[0].frames) + turns.period * turns.left_out == len(thread.frames)
 
 
 @pytest.mark.corpus

@@ -92,6 +92,9 @@ class _ToyMachine:
     thread_registers = ("tp",)
     trampoline = b"\xff" * 8
 
+    def is_signal_frame(self, space: AddressSpace, sp: int) -> bool:
+        return False
+
     def registers(self, status: dict[str, int]) -> Registers:
         return [None, status["sp"], status["fp"], status["pc"]]
 

@@ -51,6 +51,7 @@ class X86_64:
     longest_instruction = 15
 
     registers = staticmethod(from_prstatus)
+    is_signal_frame = staticmethod(signalframe.is_signal_frame)
     signal_of_trap = staticmethod(signalframe.signal_of_trap)
     return_step = staticmethod(steps.step_return_at_sp)
     frameless_step = staticmethod(steps.step_frameless)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from postmortem.model import Address, Frame, Mapping, Operand, Report, Thread
 
 SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV = 4, 5, 6, 7, 8, 11
-SIGXCPU, SIGXFSZ, SIGSYS = 24, 25, 31
+SIGSTOP, SIGXCPU, SIGXFSZ, SIGSYS = 19, 24, 25, 31
 SEGV_MAPERR, SEGV_ACCERR = 1, 2
 BUS_ADRALN, BUS_ADRERR = 1, 2
 SI_USER, SI_KERNEL, SI_QUEUE, SI_TKILL = 0, 128, -1, -6
@@ -136,7 +136,7 @@ def at_fault(report: Report) -> str:
         return f"{inside(report)}{called_by(report, 0)}"
     if inner is not None and found is not None and found[0] == 0 and _is_python(inner):
         return f"{inside(report)}{_extension(report)}"
-    if inner is None or inner.kind != "native" or not culprit.skipped_module(inner.module or ""):
+    if inner is None or inner.kind != "native" or not culprit.in_system_library(inner):
         return inside(report)
     if found is not None and found[0] == 0:
         return inside(report)
@@ -365,6 +365,16 @@ def was_sent(report: Report) -> bool:
     """Whether another process sent the signal: then the thread that took it is no more telling than the others."""
     signal = report.crash.signal
     return signal is not None and signal.sender_pid is not None and signal.sender_pid != report.process.pid
+
+
+def is_snapshot(report: Report) -> bool:
+    """Whether the core is of a live process: the signal in it ends none (gcore, a debugger), or there is none."""
+    signal = report.crash.signal
+    if not report.threads or not report.core.format.startswith("elf"):
+        return False
+    if signal is None or signal.number == SIGSTOP:
+        return True
+    return signal.number in (0, SIGTRAP) and signal.code in (SI_USER, 0)
 
 
 def crashing_thread(report: Report) -> tuple[int, Thread] | None:

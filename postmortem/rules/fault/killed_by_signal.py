@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SUPERVISED = (
     " Supervisors send SIGABRT or SIGQUIT to a service that no longer answers, so the threads are worth a look for"
-    " what they wait for."
+    " what they wait for, or run."
 )
 
 
@@ -37,7 +37,6 @@ _LOOK_AT_PAUSES = (
     "See in the GC log (-Xlog:gc,safepoint; JDK 8: -Xloggc, -XX:+PrintGCApplicationStoppedTime) how long such pauses"
     " were: one longer than the supervisor's patience ends the service."
 )
-_SIGSTOP = 19
 _LOOK_FOR_MEMORY = "Look for what used the memory up: the heap by space, the class histogram, a heap dump."
 
 
@@ -46,7 +45,7 @@ def check(report: Report) -> Iterator[Finding]:
     signal = report.crash.signal
     if signal is None or signal.code not in (views.SI_USER, views.SI_QUEUE, views.SI_TKILL):
         return
-    if signal.number in (0, _SIGSTOP):  # They end no process: a snapshot.
+    if signal.number in (0, views.SIGSTOP):  # They end no process: a snapshot.
         return
     if signal.sender_pid is None or report.process.pid is None or signal.sender_pid == report.process.pid:
         return
@@ -88,6 +87,7 @@ def check(report: Report) -> Iterator[Finding]:
             (command, "the command that the JVM runs when memory is used up"),
             ("jvm.vm_operation" if operation else "", "what the VM was at"),
             ("jvm.safepoint.state" if operation else "", "with the Java threads"),
+            *(locks.running_evidence(report) if waiting else ()),
         ),
         remedies=(
             *([_LOOK_FOR_MEMORY] if command else []),
@@ -96,9 +96,10 @@ def check(report: Report) -> Iterator[Finding]:
                 f"Find out what process {signal.sender_pid} is: journalctl _PID={signal.sender_pid}, the"
                 " supervisor's log, audit records (ausearch -sc kill)."
             ),
+            *((locks.SECOND_LOOK,) if waiting and locks.running(report) else ()),
             (
-                "If a watchdog sent it, look at the waiting threads of this report for what kept the service"
-                " from answering."
+                "If a watchdog sent it, look at the threads of this report, those that wait and those that run, for"
+                " what kept the service from answering."
             ),
         ),
     )

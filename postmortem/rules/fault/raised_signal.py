@@ -28,6 +28,8 @@ def check(report: Report) -> Iterator[Finding]:
     signal = report.crash.signal
     if signal is None or signal.number == views.SIGABRT or not aborts.own_signal(report):
         return
+    if aborts.file_size_limit(report):
+        return
     where = views.inside(report)
     yield Finding(
         rule=RULE.id,

@@ -27,10 +27,7 @@ def check(report: Report) -> Iterator[Finding]:
     signal = report.crash.signal
     if signal is None or signal.number not in (views.SIGXCPU, views.SIGXFSZ) or signal.code is None:
         return
-    # The kernel sends SIGXFSZ as if the process had: SI_USER with its own pid or none; raise() is SI_TKILL.
-    quiet = signal.number == views.SIGXFSZ and signal.code == views.SI_USER
-    sent_by_self = quiet and (aborts.own_signal(report) or not signal.sender_pid)
-    if not views.raised_by_cpu(report) and not sent_by_self:
+    if not views.raised_by_cpu(report) and not aborts.file_size_limit(report):
         return
     cpu = signal.number == views.SIGXCPU
     limit = "processor time (RLIMIT_CPU, ulimit -t)" if cpu else "file size (RLIMIT_FSIZE, ulimit -f)"

@@ -16,27 +16,25 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import locks
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIGSTOP = 19
+_WHICH_WAIT = "Look at the threads of this report: which of them wait, and for what."
 
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     signal = report.crash.signal
-    if not report.threads or not report.core.format.startswith("elf"):
-        return
-    if signal is not None and signal.number not in (0, SIGSTOP, views.SIGTRAP):
-        return
-    if signal is not None and signal.number != SIGSTOP and signal.code not in (views.SI_USER, 0):
+    if not views.is_snapshot(report):
         return
     if signal is None:
         yield _unsigned(report)
         return
+    doing = _doing(report)
     yield Finding(
         rule=RULE.id,
         title="Snapshot of a live process: no fatal signal",
@@ -46,14 +44,29 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=(
             f"The core records {signal.name if signal.number else 'signal 0'}, which ends no process, so it was taken"
             " from a live one (gcore, a debugger, a monitor). Nothing crashed; the threads show what the process was"
-            " doing."
+            f" doing.{doing}"
         ),
         evidence=proof(
             report,
             ("crash.signal.number", "the signal in the core"),
             ("threads", "threads in the core"),
+            *(locks.running_evidence(report) if doing else ()),
         ),
-        remedies=("Look at the threads of this report: which of them wait, and for what.",),
+        remedies=_remedies(report, bool(doing)),
+    )
+
+
+def _doing(report: Report) -> str:
+    """What the threads wait for, and which of them run; a JVM's are told by its own rules."""
+    told = "" if views.java_process(report) else locks.waiting(report)
+    return f" {told}." if told else ""
+
+
+def _remedies(report: Report, doing: bool) -> tuple[str, ...]:
+    running = locks.running(report) if doing else ()
+    return (
+        *((locks.SECOND_LOOK,) if running else ()),
+        *((_WHICH_WAIT,) if len(running) < len(report.threads) else ()),
     )
 
 
@@ -67,7 +80,7 @@ def _unsigned(report: Report) -> Finding:
         explanation=(
             "Neither siginfo nor the status of any thread has a signal. The kernel always writes one, so another"
             " program wrote this core: gcore from a live process, or a converter that left it out. Whether the process"
-            " crashed is not known."
+            f" crashed is not known.{_doing(report)}"
         ),
         evidence=proof(report, ("threads", "threads in the core, none with a signal")),
         remedies=("Ask how the core was made; look at the threads of this report: which of them wait, and for what.",),

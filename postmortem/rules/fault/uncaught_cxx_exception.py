@@ -6,7 +6,8 @@ Evidence it needs: std::terminate or its handler on the crashing stack, and an e
 False alarms: exceptions that are kept or being handled; they count only while terminate is on the stack. Which of
 several ended the process is read from the thread's list of caught ones; where that is not in the core, or the
 program called std::terminate itself, the newest is a guess, and the finding likely. A std::thread destroyed while
-it is joinable ends the process too, whatever is in flight then.
+it is joinable ends the process too, whatever is in flight then. Where the thread was unwinding another exception when
+this one was thrown, both are told: the other came first.
 Rivals excluded: an exception that is being handled or kept; one of another thread: the thread's own list of caught
 exceptions was read; an abort without terminate.
 What to do: catch it where it can be handled, or remove the noexcept that stopped it.
@@ -40,6 +41,9 @@ TERMINATE = (
     "__gxx_personality_v0",
 )
 _SEARCH = ("__cxa_throw", "__cxa_rethrow", "__cxa_call_", "__gxx_personality", "_Unwind_", "std::rethrow_exception")
+_LANDED = ("__clang_call_terminate", "__cxa_call_terminate")
+"""What a function that lets no exception out calls when one arrives: clang's, and GCC's since 13."""
+_DESTRUCTOR = Lazy(r"(?:.*::)?~\w+")
 _WRAPPED = Lazy(r"std::_Nested_exception<(.*)>")
 _THREAD = ("std::thread::~thread", "std::thread::operator=")
 
@@ -69,6 +73,17 @@ def by_search(report: Report) -> bool:
         plain(frame.function).startswith(_SEARCH) if frame.function else culprit.skipped_module(frame.module or "")
         for _, frame in _callers(report)
     )
+
+
+def _landed(report: Report) -> tuple[int, Frame] | None:
+    """The function that lets no exception out, where its own code called terminate() for one that arrived."""
+    called = next((item for item in _callers(report) if plain(item[1].function or "") in _LANDED), None)
+    if called is None:
+        return None
+    above = next(iter(views.crashing_frames(report)[called[0] + 1 :]), None)
+    if above is None or above.trust == "scan" or culprit.machinery(above):
+        return None
+    return views.caller_of(report, called[0])
 
 
 def _callers(report: Report) -> Iterator[tuple[int, Frame]]:
@@ -104,7 +119,10 @@ def in_flight(report: Report) -> tuple[int, CxxException] | None:
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding.
+
+    Long: most of it is the list of what proves it.
+    """
     found = in_flight(report)
     terminate = terminating(report)
     if found is None or terminate is None:
@@ -112,7 +130,14 @@ def check(report: Report) -> Iterator[Finding]:
     index, exception = found
     thrower = views.first_named(report, lambda name: name in ("__cxa_throw", "__cxa_rethrow", "_Unwind_RaiseException"))
     origin = views.caller_of(report, max(terminate[0], thrower[0] if thrower else 0))
-    where = f" from {culprit.label(origin[1])}" if origin else ""
+    landed = _landed(report)
+    first = _first(report, exception)
+    if landed is not None:
+        where = f", stopped at {culprit.label(landed[1])}{', which is noexcept' if exception.uncaught == 0 else ''}"
+    else:
+        where = f" from {culprit.label(origin[1])}" if origin else ""
+    if exception.uncaught:
+        where += f", thrown while {_named(report, first)} was unwound"
     searched = by_search(report)
     inner, depth = _innermost(report, exception)
     held = (
@@ -122,16 +147,18 @@ def check(report: Report) -> Iterator[Finding]:
         else ""
     )
     cause = report.native.exceptions[inner]
+    others = _as_likely(report, exception)
+    list_of_it = f"native.exceptions[{index}]"
     yield Finding(
         rule=RULE.id,
-        title=f"Uncaught C++ exception {_own_type(cause)}{_short(cause)}{held}{where}",
+        title=f"Uncaught C++ exception {_own_type(cause)}{_short(cause)}{held}{_or(report, others)}{where}",
         severity="critical",
-        confidence="certain" if exception.tid is not None and searched else "likely",
+        confidence="certain" if exception.tid is not None and (searched or landed) else "likely",
         claim="cause",
         rivals=RIVALS,
         explanation=(
             f"std::terminate ended the process while an exception of type {exception.type}{_said(exception)} was in"
-            f" flight.{_how(report, searched)}{_text(exception)}"
+            f" flight.{_how(report, exception, searched)}{_text(exception)}{_both(report, others)}"
             + (
                 " It holds the exception that it was thrown for (std::throw_with_nested); the innermost of them is a"
                 f" {_own_type(cause)}{_said(cause)}."
@@ -141,27 +168,84 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         evidence=proof(
             report,
-            (f"native.exceptions[{index}].type", "type of the exception"),
-            (f"native.exceptions[{index}].what", "its text"),
-            (f"native.exceptions[{index}].base_text", "the text that its base class holds"),
-            (f"native.exceptions[{index}].address", "the exception object"),
-            (f"native.exceptions[{index}].tid", "the thread whose list of exceptions it heads"),
+            (f"{list_of_it}.type", "type of the exception"),
+            (f"{list_of_it}.what", "its text"),
+            (f"{list_of_it}.base_text", "the text that its base class holds"),
+            (f"{list_of_it}.address", "the exception object"),
+            (f"{list_of_it}.tid", "the thread whose list of exceptions it heads"),
+            (f"{list_of_it}.uncaught" if exception.uncaught else "", "how many others the thread was unwinding"),
+            (f"native.exceptions[{first}].type" if first is not None else "", "type of the one that came first"),
+            (f"native.exceptions[{first}].what" if first is not None else "", "its text"),
+            *((f"native.exceptions[{other}].type", "type of one that may have ended it as well") for other in others),
             (f"native.exceptions[{inner}].type" if depth else "", "type of the innermost exception that it holds"),
             (f"native.exceptions[{inner}].what" if depth else "", "its text"),
             (views.frame_path(report, terminate[0]), "the end of the process"),
             (
                 (views.frame_path(report, origin[0], "function" if origin[1].function else "pc") if origin else ""),
-                "where it was thrown" if searched else "what called terminate",
+                "lets no exception out" if landed else "where it was thrown" if searched else "what called terminate",
             ),
         ),
-        remedies=(
-            (
-                f"Catch {exception.type} where it can be handled; at the latest in main() and in each"
-                " thread's entry function."
-            ),
-            "If a handler exists, look for a noexcept function or a destructor between it and the throw.",
-        ),
+        remedies=_remedies(report, exception, landed),
     )
+
+
+def _remedies(report: Report, exception: CxxException, landed: tuple[int, Frame] | None) -> tuple[str, ...]:
+    if exception.uncaught:
+        return (
+            "Look first at why the exception was thrown that was being unwound: the destructors ran for it.",
+            f"Let no exception out of a destructor: catch {exception.type} in it, or do what can fail in a function"
+            " that is called before the object goes out of scope.",
+        )
+    if landed is not None:
+        return (
+            f"Catch {exception.type} in {culprit.label(landed[1])}, or remove its noexcept and catch it further out.",
+        )
+    return (
+        f"Catch {exception.type} where it can be handled; at the latest in main() and in each thread's entry function.",
+        "If a handler exists, look for a noexcept function or a destructor between it and the throw.",
+    )
+
+
+def _as_likely(report: Report, exception: CxxException) -> tuple[int, ...]:
+    """The other exceptions that may have ended the process, where the thread's list of caught ones does not tell."""
+    if exception.tid is not None or not exception.unwound:
+        return ()
+    return tuple(
+        index
+        for index, item in enumerate(report.native.exceptions)
+        if item.unwound and item.tid is None and item is not exception
+    )
+
+
+def _or(report: Report, others: tuple[int, ...]) -> str:
+    return "".join(f" or {_named(report, index)}" for index in others)
+
+
+def _both(report: Report, others: tuple[int, ...]) -> str:
+    if not others:
+        return ""
+    names = " and ".join(_named(report, index) for index in others)
+    return (
+        f" As likely it was {names}: a handler further out was found for each of them, and none is at work on them."
+        " Where one was thrown by a destructor that ran for the other, that ended the process, whatever handlers there"
+        " are."
+    )
+
+
+def _first(report: Report, exception: CxxException) -> int | None:
+    """Index of the exception that the thread was unwinding when `exception` was thrown, where it is the only one."""
+    if exception.uncaught != 1:
+        return None
+    found = [i for i, item in enumerate(report.native.exceptions) if item.unwound and item is not exception]
+    return found[0] if len(found) == 1 else None
+
+
+def _named(report: Report, first: int | None) -> str:
+    """ "std::invalid_argument: row 2: duplicate key"."""
+    if first is None:
+        return "another exception"
+    item = report.native.exceptions[first]
+    return f"{_own_type(item)}{_short(item)}"
 
 
 def _innermost(report: Report, exception: CxxException) -> tuple[int, int]:
@@ -182,15 +266,59 @@ def _own_type(exception: CxxException) -> str:
     return wrapped[1] if wrapped else exception.type
 
 
-def _how(report: Report, searched: bool) -> str:
+def _how(report: Report, exception: CxxException, searched: bool) -> str:
+    """How terminate() came to be called, as far as it shows."""
+    if exception.uncaught:
+        return _while_unwinding(report, exception)
+    landed = _landed(report)
+    if landed is not None and exception.uncaught == 0:
+        return (
+            f" It had reached {culprit.label(landed[1])}, whose own code called std::terminate: that function lets no"
+            " exception out (noexcept, which destructors are by themselves), so handlers further out did not count."
+        )
+    if landed is not None:
+        return (
+            f" It had reached {culprit.label(landed[1])}, whose own code called std::terminate: that function lets no"
+            " exception out, or it was running a destructor for another exception."
+        )
     if not searched:
         return (
             " The program called std::terminate itself: from a handler, from a noexcept function that the exception"
             " was about to leave, or by destroying a std::thread that was still joinable."
         )
     if views.first_named(report, lambda name: name.startswith(("__gxx_personality", "__cxa_call_terminate"))):
-        return " The search for a handler ended at a function that is noexcept (destructors are)."
-    return " No handler was found up to the bottom of the stack, or a noexcept function stood in between."
+        return " The search for a handler ended at a function that lets no exception out (noexcept, or a destructor)."
+    if exception.uncaught == 0:
+        return " No handler was found up to the bottom of the stack, or a noexcept function stood in between."
+    return (
+        " The search for a handler found none: there is none up to the bottom of the stack, or a noexcept function, or"
+        " a destructor that ran for another exception, stood in between."
+    )
+
+
+def _while_unwinding(report: Report, exception: CxxException) -> str:
+    frames = views.crashing_frames(report)
+    thrower = views.first_named(report, lambda name: name in ("__cxa_throw", "__cxa_rethrow", "_Unwind_RaiseException"))
+    destructor = next(
+        (
+            frame
+            for frame in frames[thrower[0] + 1 if thrower else 0 :]
+            if frame.trust != "scan" and frame.function and _DESTRUCTOR.fullmatch(plain(frame.function))
+        ),
+        None,
+    )
+    first = _first(report, exception)
+    others = "another exception" if exception.uncaught == 1 else f"{exception.uncaught} other exceptions"
+    which = ""
+    if first is not None:
+        item = report.native.exceptions[first]
+        which = f", a {item.type}{_said(item).rstrip(',')}"
+    ran = f" ({culprit.label(destructor)} is on the stack)" if destructor is not None and thrower is not None else ""
+    return (
+        f" It was thrown while the thread was unwinding {others}{which}: by code that runs then, which is a destructor"
+        f"{ran} or the copy of an exception for its handler. What leaves that code ends the process, whatever handlers"
+        " there are further out and also where the destructor is noexcept(false)."
+    )
 
 
 def _short(exception: CxxException) -> str:

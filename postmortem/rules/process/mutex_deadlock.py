@@ -1,8 +1,10 @@
-"""Deadlock of mutexes or read-write locks.
+"""Deadlock of mutexes, read-write locks or threads that join each other.
 
-What it finds: threads that wait for each other in a cycle, or a thread that waits for a lock of its own.
+What it finds: threads that wait for each other in a cycle, for a lock or for the other's end, or a thread that waits
+for a lock of its own; and threads that want to write under a read-write lock that they hold themselves for reading.
 Why it matters: such a process never goes on; a watchdog's or an operator's signal is only its end.
-Evidence it needs: what each thread waits for, and the owner recorded in the lock's memory.
+Evidence it needs: what each thread waits for, and the owner recorded in the lock's memory. Readers are only counted
+there: when fewer threads are left than readers hold the lock, one of those that wait is a reader; that is likely only.
 False alarms: a waiter caught just before it was woken; a cycle needs every edge at once, which that is not.
 An owner that has ended, or that lives in the parent process, makes no cycle.
 Rivals excluded: a queue for a lock whose owner runs: every edge of the circle is read from memory; an owner that has
@@ -22,6 +24,8 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from postmortem.model import Thread
+
 SHOWN = 8
 """Threads of a cycle that are told in words; evidence has as many."""
 
@@ -30,6 +34,8 @@ def check(report: Report) -> Iterator[Finding]:
     """One finding for each cycle."""
     for cycle in locks.cycles(report):
         yield _finding(report, cycle)
+    for found in locks.held_by_readers(report):
+        yield _readers(report, found)
 
 
 def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
@@ -40,12 +46,14 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
         wait = thread.wait
         if wait is None:
             continue
+        joins = wait.kind in locks.JOINS
         at = f" at {wait.address:#x}" if wait.address is not None else ""
-        told.append(
-            f"{locks.name(thread)} waits{locks.place(thread)} for the {wait.kind}{at} held by thread {wait.owner}"
-        )
-        evidence.append((f"threads[{index}].wait.address", f"the {wait.kind} that {locks.name(thread)} waits for"))
-        evidence.append((f"threads[{index}].wait.owner", "its owner, from the lock's memory"))
+        what = f"end of thread {wait.owner}" if joins else f"{wait.kind}{at} held by thread {wait.owner}"
+        told.append(f"{locks.name(thread)} waits{locks.place(thread)} for the {what}")
+        if not joins:
+            evidence.append((f"threads[{index}].wait.address", f"the {wait.kind} that {locks.name(thread)} waits for"))
+        owner = f"whose end {locks.name(thread)} waits for" if joins else "its owner, from the lock's memory"
+        evidence.append((f"threads[{index}].wait.owner", owner))
     more = f"; and {len(cycle) - SHOWN} more" if len(cycle) > SHOWN else ""
     if len(cycle) == 1:
         title = f"Self-deadlock: {locks.name(threads[0])} waits for a lock that it holds{locks.place(threads[0])}"
@@ -59,7 +67,7 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
         title += (
             f" and {len(cycle) - 3} more threads" if len(cycle) > 4 else " and another thread" if len(cycle) > 3 else ""
         )
-        remedy = "Take these locks in the same order in all threads, or all at once with std::scoped_lock or std::lock."
+        remedy = _remedy({thread.wait.kind for thread in threads if thread.wait is not None})
     return Finding(
         rule=RULE.id,
         title=title,
@@ -68,12 +76,71 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
         claim="cause",
         explanation="; ".join(told) + more + ". None of them can go on, however long it waits.",
         evidence=proof(report, *evidence),
-        remedies=(
-            remedy,
-            (
-                "ThreadSanitizer (-fsanitize=thread) reports such inversions of order without the deadlock"
-                " having to happen."
+        remedies=(remedy, *(() if _only_joins(threads) else (_SANITIZER,))),
+    )
+
+
+_SANITIZER = (
+    "ThreadSanitizer (-fsanitize=thread) reports such inversions of order without the deadlock having to happen."
+)
+
+
+def _only_joins(threads: list[Thread]) -> bool:
+    return all(thread.wait is not None and thread.wait.kind in locks.JOINS for thread in threads)
+
+
+def _remedy(kinds: set[str]) -> str:
+    if kinds.isdisjoint(locks.JOINS):
+        return "Take these locks in the same order in all threads, or all at once with std::scoped_lock or std::lock."
+    if kinds == locks.JOINS:
+        return "Let one thread join the others, the one that started them; no thread may join one that waits for it."
+    return "Release the lock before joining a thread that needs it in order to end."
+
+
+def _readers(report: Report, found: locks.ReadersDeadlock) -> Finding:
+    threads = [(index, report.threads[index]) for index in found.waiters]
+    writers = [item for item in threads if item[1].wait is not None and item[1].wait.writing]
+    address = threads[0][1].wait.address if threads[0][1].wait is not None else None
+    names = ", ".join(f"{locks.name(thread)}{locks.place(thread)}" for _, thread in writers[:3])
+    left = len(found.others)
+    return Finding(
+        rule=RULE.id,
+        title=f"Deadlock of a read-write lock: {names} {'waits' if len(writers) == 1 else 'wait'} to write, and readers"
+        " that wait too hold it",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=(
+            "A thread that read under the lock more than once, or ended without unlocking it.",
+            "A waiter that was just about to be woken.",
+        ),
+        explanation=(
+            f"The read-write lock at {address or 0:#x} is held by {found.readers} reader"
+            f"{'s' if found.readers > 1 else ''}, and {len(threads)} thread{'s wait' if len(threads) > 1 else ' waits'}"
+            f" for it, {len(writers)} of them to write. Who the readers are is not recorded;"
+            + (
+                " every thread of the process waits for the lock or for a thread that does, so nobody is left to give"
+                " it back."
+                if not left
+                else f" only {left} thread{'s are' if left > 1 else ' is'} left that could give it back, so at least"
+                f" {found.readers - left} of those that wait hold{'s' if found.readers - left == 1 else ''} it"
+                " for reading."
+            )
+            + " A lock that a thread holds for reading can't be taken by it for writing."
+        ),
+        evidence=proof(
+            report,
+            *(
+                (f"threads[{index}].wait.address", f"the lock that {locks.name(one)} waits for")
+                for index, one in threads[:SHOWN]
             ),
+            (f"threads[{writers[0][0]}].wait.readers", "readers that hold it, from the lock's memory"),
+            ("threads", "threads of the process"),
+        ),
+        remedies=(
+            "Release the read lock before asking for the write lock, and check again under it what was read; or take"
+            " the write lock from the beginning.",
+            "Look at the callers of the functions named, in their stacks, for the one that took the lock for reading.",
         ),
     )
 

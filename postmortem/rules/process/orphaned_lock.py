@@ -6,6 +6,7 @@ while another thread held it.
 Evidence it needs: the owner recorded in the lock's memory, and the threads of the core. For a Java monitor: its owner
 is on the JVM's list of threads and has no thread in the core.
 False alarms: a core that lacks a thread; damaged lock memory; so the finding is likely only.
+A lock that processes share names an owner in any of them: then it is not said that the owner has ended.
 What to do: robust mutexes for owners that may die; exec or posix_spawn right after fork.
 """
 
@@ -14,12 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
+from postmortem.model.queries import crash as views
 from postmortem.model.queries import locks
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from postmortem.model import Thread
 
 
 RIVALS = ("Memory of the lock that something overwrote.",)
@@ -32,6 +36,9 @@ def check(report: Report) -> Iterator[Finding]:
         wait = thread.wait
         if wait is None or wait.kind not in locks.LOCKS or not wait.owner or wait.owner_in_core is not False:
             continue
+        if wait.shared:
+            yield _of_another_process(report, index, thread)
+            return
         alone = len(report.threads) == 1
         yield Finding(
             rule=RULE.id,
@@ -71,6 +78,46 @@ def check(report: Report) -> Iterator[Finding]:
         )
         return
     yield from _monitor(report)
+
+
+def _of_another_process(report: Report, index: int, thread: Thread) -> Finding:
+    """A lock in shared memory: its owner need not be, or have been, a thread of this process."""
+    wait = thread.wait
+    assert wait is not None
+    mapped = views.mapping_at(report, wait.address) if wait.address is not None else None
+    where = f" in {views.mapping_text(mapped[1])}" if mapped is not None and mapped[1].path else ""
+    return Finding(
+        rule=RULE.id,
+        title=f"{locks.name(thread)} waits for a process-shared {wait.kind} that thread {wait.owner} of another process"
+        f" holds{locks.place(thread)}",
+        severity="medium",
+        confidence="likely",
+        claim="cause",
+        rivals=(
+            "The owner lives and will release the lock: the core of one process does not tell of another.",
+            RIVALS[0],
+            "A thread of this process that ended without unlocking.",
+        ),
+        explanation=(
+            f"The {wait.kind}{where} is process-shared: the wait for it is not a private one. It names thread"
+            f" {wait.owner} as its owner, which this process does not have. That is most likely a thread of another"
+            " process that maps the same memory; it holds the lock, or ended without unlocking, and then the wait never"
+            " ends."
+        ),
+        evidence=proof(
+            report,
+            (f"threads[{index}].wait.owner", "the owner, from the lock's memory"),
+            (f"threads[{index}].wait.shared", "the lock is shared between processes"),
+            (f"threads[{index}].wait.address", "the lock"),
+            ("threads", "threads of this process"),
+        ),
+        remedies=(
+            f"See whether thread {wait.owner} is alive: /proc/{wait.owner}/status, ps -eLf, and the log of the other"
+            " process for its end; what it does, if it lives.",
+            "Make such a mutex robust (PTHREAD_MUTEX_ROBUST): who waits gets EOWNERDEAD when the owner dies, mends the"
+            " data and calls pthread_mutex_consistent().",
+        ),
+    )
 
 
 def _monitor(report: Report) -> Iterator[Finding]:

@@ -7,7 +7,9 @@ latter keeps its value when the object is freed. The number of references lies 1
 allocator writes as soon as the object is freed: that tells living ones from remains. An exception that
 std::rethrow_exception threw has a header of its own, of class "GNUCC++\\1", whose first word is the object. The
 thread's __cxa_eh_globals in its TLS begin with the header that it caught last, from where nextException leads to
-those it caught before. What terminate() ends for is caught so too.
+those it caught before, and the number of those that were thrown and not caught yet (uncaughtExceptions). What
+terminate() ends for is caught so too. The unwinder keeps the frame of the handler that it found in the last word of the
+unwind header (private_2), which is 0 before and where an exception was never thrown.
 
 A type_info holds its mangled name at +8. At +16 one of a class with one base has the base's type_info, one of a
 class with several has flags, their number and for each its type_info and its offset. The standard classes derived
@@ -18,6 +20,8 @@ from __future__ import annotations
 
 import struct
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from postmortem.machines.machine import machine_of
 from postmortem.model import Address
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
 GNU_CLASS = struct.pack("<Q", 0x474E5543432B2B00)
 _DEPENDENT_CLASS = struct.pack("<Q", 0x474E5543432B2B01)
 _HEADER, _UNWIND, _NEXT, _HANDLER_COUNT = 112, 32, 32, 40
+_STOP, _HANDLER_FRAME = 96, 104
+"""private_1, which is set while a thread is cancelled, and private_2."""
+_UNCAUGHT, _MOST_UNCAUGHT = 8, 64
 _WITH_TEXT = frozenset(
     ("St11logic_error", "St13runtime_error", "St12out_of_range", "St16invalid_argument", "St12length_error",
      "St12domain_error", "St11range_error", "St14overflow_error", "St15underflow_error", "St12system_error")
@@ -51,10 +58,12 @@ _DTV, _DTV_MOST, _BLOCK = 8, 1024, 1 << 14
 
 
 class _Place(NamedTuple):
-    """Whose list of caught exceptions holds an object, and how many were caught after it."""
+    """Whose list of caught exceptions holds an object, how many were caught after it, and, of the one caught last, how
+    many the thread had thrown and not caught then."""
 
     tid: int
     depth: int
+    uncaught: int | None
 
 
 class _Reader(NamedTuple):
@@ -71,30 +80,35 @@ def exceptions(
     places: Places,
     demangle: Callable[[str], str],
     function: Callable[[int], str | None],
+    terminated: bool,
 ) -> tuple[tuple[CxxException, ...], bool]:
     """Exception objects that are alive: in flight, being handled, or kept by a std::exception_ptr.
 
     They are taken from the threads' lists of caught ones, from the crashing stack, which has those in flight, and from
     the exceptions that hold them (std::nested_exception); where these give none, from the rest of the memory, as far
-    as `places` has it. And whether the lists of all threads could be read.
+    as `places` has it. And whether the lists of all threads could be read. terminated: terminate() is on the crashing
+    stack; where that thread then holds none as caught, the landing pad that called it may have dropped the last pointer
+    to the exception, so the rest of the memory is searched, too.
     """
+    tid = core.threads[0].tid if core.threads else None
     found: dict[int, int] = {}
     caught, attributed = _caught(core, space, found)
-    _, raw = places.stack()
+    stack, raw = places.stack()
     for word in words_of(raw):
         if word & 7 == 0 and writable_at(core, word):
             for header in (word, word + _UNWIND - _HEADER, word - _HEADER):
                 _admit(space, header, found)
-    if not found:
+    if not found or (terminated and not any(place.depth == 0 and place.tid == tid for place in caught.values())):
         for address, raw in places.pieces():
             for at in _occurrences(raw, GNU_CLASS):
                 if (address + at) % 8 == 0:
                     _admit(space, address + at + _UNWIND - _HEADER, found)
-            if found or places.exhausted:
+            if (found and not terminated) or places.exhausted:
                 break
     holders = _nested(core, space, found)
     attributed = attributed and bool(found)
     older = {found[after] for header in found if (after := space.word(header + _NEXT)) in found}
+    unwound = {thrown for header, thrown in found.items() if _is_unwound(space, header, stack, stack + len(raw))}
     reader = _Reader(space, demangle, function)
     result: list[CxxException] = []
     for thrown in sorted(set(found.values()), key=lambda thrown: thrown not in caught):
@@ -102,7 +116,7 @@ def exceptions(
             break
         exception = _exception(reader, thrown, caught.get(thrown), thrown in older, holders.get(thrown))
         if exception is not None:
-            result.append(exception)
+            result.append(msgspec.structs.replace(exception, unwound=thrown in unwound))
     return tuple(sorted(result, key=lambda item: item.address)), attributed
 
 
@@ -170,24 +184,36 @@ def _alive(space: AddressSpace, header: int) -> bool:
     return references is not None and 0 < references <= _MOST_REFERENCES and padding == 0
 
 
+def _is_unwound(space: AddressSpace, header: int, start: int, end: int) -> bool:
+    """The unwinder found a handler for it on the stack from `start` to `end`, and no handler is at work on it."""
+    stop, frame = space.word(header + _STOP), space.word(header + _HANDLER_FRAME)
+    handlers = space.signed(header + _HANDLER_COUNT, 4)
+    return stop == 0 and frame is not None and start <= frame < end and handlers is not None and handlers <= 0
+
+
 def _caught(core: Core, space: AddressSpace, found: dict[int, int]) -> tuple[dict[int, _Place], bool]:
     """By object: which thread holds it as caught; and whether the TLS of all threads could be read."""
     caught: dict[int, _Place] = {}
     attributed = True
     thread_pointer = machine_of(core.machine).thread_pointer
     for status in core.threads[:_THREADS]:
-        header, known = _last_caught(core, space, status.registers.get(thread_pointer, 0), found)
+        place, known = _last_caught(core, space, status.registers.get(thread_pointer, 0), found)
         attributed = attributed and known
+        header = space.word(place) if place is not None else None
+        uncaught = space.signed(place + _UNCAUGHT, 4) if place is not None else None
+        if uncaught is not None and not 0 <= uncaught <= _MOST_UNCAUGHT:
+            uncaught = None
         for depth in range(_DEPTH):
             if header is None or not _admit(space, header, found):
                 break
-            caught.setdefault(found[header], _Place(status.tid, depth))
+            caught.setdefault(found[header], _Place(status.tid, depth, None if depth else uncaught))
             header = space.word(header + _NEXT)
     return caught, attributed and len(core.threads) <= _THREADS
 
 
 def _last_caught(core: Core, space: AddressSpace, base: int, found: dict[int, int]) -> tuple[int | None, bool]:
-    """The only word of a thread's TLS that points at a header: the run-time keeps objects, not headers, elsewhere.
+    """Where the only word of a thread's TLS is that points at a header: the run-time keeps objects, not headers,
+    elsewhere.
 
     And whether all of it could be read.
     """
@@ -213,9 +239,9 @@ def _last_caught(core: Core, space: AddressSpace, base: int, found: dict[int, in
             return None, False
         raw = space.read_some(block, size)
         known = known and len(raw) == end - block
-        for word in words_of(raw):
+        for number, word in enumerate(words_of(raw)):
             if word & 15 == 0 and writable_at(core, word) and _admit(space, word, found):
-                return word, True
+                return block + 8 * number, True
     return None, known
 
 
@@ -237,6 +263,7 @@ def _exception(
         handler_count=handlers,
         tid=place.tid if place else None,
         depth=place.depth if place else None,
+        uncaught=place.uncaught if place else None,
         older=older,
         nested_in=None if holder is None else Address(holder),
     )

@@ -56,8 +56,10 @@ def native_facts(
     thrown = aborted and (
         (may_throw and text is None) or any(sign in name for name in functions for sign in _TERMINATE)
     )
-    living, attributed = exceptions(core, space, places, demangle, symbols.function_at) if thrown else ((), False)
     terminated = any(sign in name for name in functions for sign in _TERMINATE)
+    living, attributed = (
+        exceptions(core, space, places, demangle, symbols.function_at, terminated) if thrown else ((), False)
+    )
     if thrown and terminated and not living and places.exhausted:
         problems.append(_cut_short("an exception object"))
     heaps = arenas(core, space)
@@ -69,6 +71,7 @@ def native_facts(
         runtime_message=message,
         exceptions=living,
         exceptions_attributed=attributed,
+        panics=rust.panics(core, space, places, frames) if runtime == rust.NAME else (),
         arenas=heaps,
         freed_mark=_address(freed.mark(core, space, heaps)) if signal in _FAULTS else None,
         anonymous=sum(
@@ -99,17 +102,14 @@ def _said(
         return runtime, message
     runtime, message = messages.runtime_message(places, [frame.function or frame.module or "" for frame in frames])
     if runtime == rust.NAME:
-        first = rust.unwound(core, space, places, frames)
         message = message or rust.message(core, space, frames, symbols.start_at)
-        if first is not None and first not in (message or ""):
-            message = f"{first}\nthen, while that panic was unwound: {message}" if message else first
     return runtime, message
 
 
 def _libc(program: Program) -> tuple[tuple[int, int], ...]:
     """The range of the module that has libc in it."""
     modules = program.modules
-    libc = modules.named("libc.so") or modules.named("libc-") or next(iter(modules.modules), None)
+    libc = modules.named("libc.so") or modules.named("libc-") or modules.executable
     return () if libc is None else ((libc.start, libc.end),)
 
 

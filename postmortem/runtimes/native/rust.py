@@ -4,7 +4,7 @@ std::panicking keeps the payload in the frames of rust_begin_unwind: a String {c
 or a &str {pointer, length} (library/std/src/panicking.rs). Its place is a constant &Location {file pointer, file
 length, u32 line, u32 column} that the panicking function passes (core/src/panic/location.rs). A panic that is being
 unwound lies in an exception of class "MOZ\\0RUST", whose payload is a Box<dyn Any> at +40, behind a canary, or at +32
-(library/panic_unwind/src/gcc.rs).
+(library/panic_unwind/src/gcc.rs); at +24 (private_2) libgcc keeps the stack pointer of the frame that takes it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS
 from postmortem.machines.x86_64.constants import constants_at_call
+from postmortem.model import Address
+from postmortem.model.report import RustPanic
 from postmortem.runtimes.native.places import words_of, writable_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from parsers.elf.core import Core
     from postmortem.model import Frame
@@ -31,6 +33,10 @@ _PANICS = re.compile(r"core::(?:panicking|option|result|slice|str|cell|num)::.*|
 _CLASS = b"MOZ\0RUST"
 _CLASSES = (_CLASS, _CLASS[::-1])
 _LONGEST, _LONGEST_FRAME, _LONGEST_FILE = LIMITS.rust_text, LIMITS.rust_frame, LIMITS.rust_file
+_STOP, _TAKEN_AT = 16, 24
+"""private_1, which is set where a thread is cancelled, and private_2."""
+_BOUNDARY = re.compile(r"core::panicking::panic_(?:in_cleanup|cannot_unwind|no_unwind)")
+_MOST = 16
 _FIRST, _FRAMES = 8, 64
 """The exception that a landing pad resumes is looked for so many frames above the panic."""
 
@@ -49,22 +55,63 @@ def message(
     return "panicked at " + ": ".join(part for part in (place, text) if part)
 
 
-def unwound(core: Core, space: AddressSpace, places: Places, frames: Sequence[Frame]) -> str | None:
-    """The text of a panic that was being unwound when another one ended the process."""
+def panics(core: Core, space: AddressSpace, places: Places, frames: Sequence[Frame]) -> tuple[RustPanic, ...]:
+    """The panics that were being unwound, the one that goes furthest first.
+
+    What a landing pad resumes lies on the stack. One that ended at a function that lets no panic out is dropped there,
+    and is looked for in the rest of the memory: it was to be taken by that function's frame.
+    """
     begin = next((index for index, frame in enumerate(frames) if _BEGIN.fullmatch(frame.function or "")), 0)
     first, last = frames[begin].sp, frames[min(begin + _FRAMES, len(frames) - 1)].sp
     if first is None or last is None:
-        return None
+        return ()
+    found: dict[int, RustPanic] = {}
     for word in words_of(space.read_some(first & ~7, min(max(last - first, 0) + 256, LIMITS.rust_stack))):
-        if word & 7 or not writable_at(core, word) or space.read(word, len(_CLASS)) not in _CLASSES:
-            continue
-        for offset in (40, 32):
-            data = space.word(word + offset)
-            fields = space.words(data, 3) if data else None
-            text = None if fields is None else _string(core, space, fields)
-            if text is not None:
-                return text
-    return None
+        if len(found) < _MOST and word not in found and word & 7 == 0 and writable_at(core, word):
+            panic = _panic(core, space, word)
+            if panic is not None and panic.taken_at > first:
+                found[word] = panic
+    boundary = next((i for i, frame in enumerate(frames) if _BOUNDARY.fullmatch(frame.function or "")), None)
+    taker = next((f.sp for f in frames[boundary + 1 :] if not f.inlined), None) if boundary is not None else None
+    if taker is not None and not any(panic.taken_at == taker for panic in found.values()):
+        panic = next(_taken_at(core, space, places, taker), None)
+        if panic is not None:
+            found[panic.address] = panic
+    return tuple(sorted(found.values(), key=lambda panic: -panic.taken_at))
+
+
+def _taken_at(core: Core, space: AddressSpace, places: Places, taker: int) -> Iterator[RustPanic]:
+    for address, raw in places.pieces():
+        for kind in _CLASSES:
+            at = raw.find(kind)
+            while at >= 0:
+                panic = _panic(core, space, address + at)
+                if panic is not None and panic.taken_at == taker:
+                    yield panic
+                at = raw.find(kind, at + 8)
+
+
+def _panic(core: Core, space: AddressSpace, exception: int) -> RustPanic | None:
+    if space.read(exception, len(_CLASS)) not in _CLASSES:
+        return None
+    stop, taken_at = space.word(exception + _STOP), space.word(exception + _TAKEN_AT)
+    if stop != 0 or not taken_at:
+        return None
+    for offset in (40, 32):
+        data = space.word(exception + offset)
+        fields = space.words(data, 3) if data else None
+        text = None if fields is None else _string(core, space, fields) or _literal(core, space, fields)
+        if text is not None:
+            return RustPanic(address=Address(exception), taken_at=Address(taken_at), text=text)
+    return RustPanic(address=Address(exception), taken_at=Address(taken_at))
+
+
+def _literal(core: Core, space: AddressSpace, fields: Sequence[int]) -> str | None:
+    """Two words as a &str of the program's constants."""
+    pointer, length = fields[:2]
+    if not 0x10000 < pointer < 1 << 47 or writable_at(core, pointer) or not 0 < length <= _LONGEST:
+        return None
+    return _utf8(space, pointer, length)
 
 
 def _payload(core: Core, space: AddressSpace, frames: Sequence[Frame], begin: int) -> str | None:

@@ -13,16 +13,20 @@ import struct
 from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Wait
+from postmortem.runtimes.native import condvars
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from postmortem.machines.machine import Machine
     from postmortem.model import Frame
     from postmortem.program.memory import AddressSpace
+    from postmortem.symbols.symbolication import Symbolication
     from postmortem.unwind.threads import ThreadWalk
 
 FUTEX, FUTEX_WAITV = 202, 449
+_PRIVATE = 0x80
+_SHAREABLE = frozenset({"mutex", "rwlock", "condvar", "semaphore", "barrier"})
 _WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
 _LONG_NAMES = (
     (
@@ -40,16 +44,26 @@ _LONG_NAMES = (
     ("semaphore", ("sem_wait", "sem_timedwait", "sem_clockwait", "new_sem_wait")),
     ("join", ("pthread_join", "pthread_timedjoin", "pthread_clockjoin", "thrd_join")),
     ("barrier", ("pthread_barrier_wait",)),
+    ("future", ("std::__atomic_futex_unsigned", "std::__future_base::")),
 )
 
 
 def waits(
-    space: AddressSpace, walks: Sequence[ThreadWalk], named: Sequence[list[list[Frame]]], machine: Machine
+    space: AddressSpace,
+    walks: Sequence[ThreadWalk],
+    named: Sequence[list[list[Frame]]],
+    machine: Machine,
+    symbols: Symbolication | None = None,
 ) -> list[Wait | None]:
     """For each thread what it was blocked in, or None when it was running. named: its frames by activation."""
     tids = frozenset(walked.status.tid for walked in walks)
+
+    @functools.cache
+    def version() -> tuple[int, int] | None:
+        return None if symbols is None else condvars.version(space, symbols.system_symbol("__nptl_version"))
+
     return [
-        wait(space, walked.status.registers, _innermost(frames), tids, machine)
+        wait(space, walked.status.registers, _innermost(frames), tids, machine, version)
         for walked, frames in zip(walks, named, strict=True)
     ]
 
@@ -65,8 +79,12 @@ def wait(
     functions: Sequence[str],
     tids: Collection[int],
     machine: Machine,
+    version: Callable[[], tuple[int, int] | None] = lambda: None,
 ) -> Wait | None:
-    """The wait of a thread, or None when it was running. functions: names of its innermost frames."""
+    """The wait of a thread, or None when it was running. functions: names of its innermost frames. version: glibc's.
+
+    Long: one case for each kind of lock.
+    """
     number = registers.get(machine.system_call, 0)
     if number >= 1 << 32:
         return None
@@ -77,17 +95,27 @@ def wait(
     name = machine.system_call_names.get(number, f"system call {number}")
     if name != "futex" or registers.get(machine.call_arguments[1], 0) & 0x7F not in _WAITS:
         return Wait(syscall=name, kind="syscall")
-    address = registers.get(machine.call_arguments[0], 0)
+    address: int | None = registers.get(machine.call_arguments[0], 0)
     kind = _kind(functions)
     owner: int | None = None
+    writing: bool | None = None
+    readers: int | None = None
+    shared = not registers.get(machine.call_arguments[1], 0) & _PRIVATE
+    assert address is not None
     if kind == "mutex":
         owner = _mutex_owner(space, address, tids)
         if owner is None and any("lll_lock_wait" in function for function in functions):
             kind = "mutex" if _is_mutex(space, address) else "futex"
     elif kind == "rwlock":
         address, owner = _rwlock(space, address, tids)
+        readers = _readers(space, address)
+        writing = _writes(functions)
     elif kind == "join":
         owner = space.signed(address, 4)
+    elif kind == "condvar":
+        address = condvars.start(space, address, functions, len(tids), version)
+    elif kind == "barrier":
+        address = _barrier(space, address)
     elif kind == "futex" and _is_mutex(space, address):
         found = _mutex_owner(space, address, tids)
         if found is not None and found in tids:
@@ -95,10 +123,39 @@ def wait(
     return Wait(
         syscall=name,
         kind=kind,
-        address=Address(address),
+        address=None if address is None else Address(address),
         owner=owner or None,
         owner_in_core=(owner in tids) if owner else None,
+        shared=shared if kind in _SHAREABLE else None,
+        writing=writing,
+        readers=readers,
     )
+
+
+def _barrier(space: AddressSpace, futex: int) -> int | None:
+    """glibc's pthread_barrier_t, struct pthread_barrier: in, current_round (the futex word), count, shared, out."""
+    data = space.read(futex - 4, 16)
+    if data is None:
+        return None
+    arrived, _, count, shared = struct.unpack("<4I", data)
+    return futex - 4 if shared in (0, _PRIVATE) and arrived >= 1 and 1 <= count < 1 << 31 else None
+
+
+def _writes(functions: Sequence[str]) -> bool | None:
+    found = next((name for name in functions if "rwlock_" in name), "")
+    return True if "wrlock" in found else False if "rdlock" in found else None
+
+
+def _readers(space: AddressSpace, lock: int) -> int | None:
+    """How many readers hold a lock; None where writers have it, and where the words can't be those of a lock."""
+    data = space.read(lock, 32)
+    if data is None:
+        return None
+    readers, writers, phase, writers_futex, _, _, writer, shared = struct.unpack("<IIIIIIiI", data)
+    if readers & 1 or writer or writers >= 1 << 20 or phase > 3 or writers_futex > 3 or shared > 1:
+        return None
+    count = readers >> 3
+    return count if 0 < count < 1 << 22 else None
 
 
 def _kind(functions: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from postmortem.model.queries import crash
 from reports import text
 from reports.html.panel import Panel, Shown
 from reports.words import stacks, threads
@@ -22,10 +21,10 @@ def _build(page: Page) -> Shown | None:
     report = page.report
     if not report.threads:
         return None
-    groups = threads.group_threads(report.threads, GROUP_ROWS, crash.was_sent(report))
+    groups = threads.group_threads(report.threads, GROUP_ROWS, threads.first_state(report))
     limit = max(8, min(GROUP_ROWS, ALL_ROWS // max(1, len(groups))))
     if limit < GROUP_ROWS:
-        groups = threads.group_threads(report.threads, limit, crash.was_sent(report))
+        groups = threads.group_threads(report.threads, limit, threads.first_state(report))
     for group in groups:
         page.same_stack |= dict.fromkeys(group.indices, group.indices[0])
     shown = groups[:GROUPS]

@@ -42,6 +42,17 @@ def test_frames_of_a_crash(jdk: int, kind: str, nowhere: Path) -> None:
     assert not compare.walks(report)
 
 
+@pytest.mark.parametrize("kind", ["jni-nested", "mapped-jni", "unsafe-native"])
+def test_the_fault_behind_a_handler_whose_trampoline_is_not_at_hand(kind: str, nowhere: Path) -> None:
+    """JDK 8's cores lack the code of files: the stack alone tells where the kernel called the handler."""
+    log = check.log_of(corpus.case(8, kind))
+    assert log is not None
+    report = check.report_of(corpus.case(8, kind), sysroot=nowhere)
+    assert report["crash"]["unwrapped"]
+    assert not compare.crash_identity(report, log)
+    assert any(frame["kind"] == "signal" for frame in report["threads"][0]["handler_frames"])
+
+
 @pytest.mark.parametrize("jdk", SELF_CONTAINED)
 def test_frames_above_an_abort(jdk: int, nowhere: Path) -> None:
     log = check.log_of(corpus.case(jdk, "jni"))

@@ -77,11 +77,13 @@ def test_short_values_of_secrets() -> None:
             Value(name="wpassword", type="wchar_t *", value="0x5581", text="0x5581", points_to="87"),
             Value(name="pin_code", type="int *", value="0x5590", text="0x5590", points_to="4711"),
             Value(name="pins", type="int", value="12", text="12"),
+            Value(name="token", type="char [9]", text="<unavailable: page not in the core (0x7ffd8948afd0)>"),
             Value(name="password_length", type="int", value="12", text="12"),
         )
     )
     frame = made.threads[0].frames[0]
     assert frame.arguments[0].points_to == MASK
-    code, pins, length = frame.locals
+    code, pins, token, length = frame.locals
     assert code.points_to == MASK
     assert pins.text == length.text == "12"
+    assert token.text == "<unavailable: page not in the core (0x7ffd8948afd0)>"

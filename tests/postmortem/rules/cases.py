@@ -9,7 +9,7 @@ import msgspec
 from postmortem.model import Address, Core, Cycle, Mapping, Memory, Module, Report
 from postmortem.model.process import CodeReference, ModuleCandidate, PointerSource, Process, TableCall
 from postmortem.model.report import Arena, CxxException, NativeFacts
-from postmortem.model.thread import StackRange
+from postmortem.model.thread import StackRange, Wait
 from tests.postmortem.rules.reports import (
     HEAP,
     MAPPINGS,
@@ -18,11 +18,13 @@ from tests.postmortem.rules.reports import (
     aborted,
     crashed,
     frame,
+    joining,
     operand,
     report,
     signal,
     thread,
     waiting,
+    wanting,
 )
 
 if TYPE_CHECKING:
@@ -545,8 +547,8 @@ CASES: dict[str, Cases] = {
         (crashed(11, 0), crashed(11, 0, sender=7, process=Process()), report()),
     ),
     "raised-signal": Cases(
-        (crashed(11, -6, sender=PID),),
-        (aborted("main"), crashed(11, 0, sender=7)),
+        (crashed(11, -6, sender=PID), crashed(25, 0, sender=PID, threads=(thread("kill", "main"),))),
+        (aborted("main"), crashed(11, 0, sender=7), crashed(25, 0, sender=PID)),
         (crashed(11, -6), report()),
     ),
     "deliberate-abort": Cases(
@@ -574,8 +576,17 @@ CASES: dict[str, Cases] = {
         (report(),),
     ),
     "resource-limit-signal": Cases(
-        (crashed(24, 128), crashed(25, 0, sender=PID)),
-        (crashed(24, -6, sender=PID), crashed(24, 0, sender=7)),
+        (
+            crashed(24, 128),
+            crashed(25, 0, sender=PID),
+            crashed(25, 0, sender=PID, threads=(thread("write", "put", wait=Wait(syscall="write", kind="syscall")),)),
+        ),
+        (
+            crashed(24, -6, sender=PID),
+            crashed(24, 0, sender=7),
+            crashed(25, 0, sender=PID, threads=(thread("kill", "main"),)),
+            crashed(25, 0, sender=PID, threads=(thread(frame(None), wait=Wait(syscall="kill", kind="syscall")),)),
+        ),
         (crashed(24, None), report()),
     ),
     "sanitizer-report": Cases(
@@ -622,10 +633,18 @@ CASES: dict[str, Cases] = {
                     waiting(3, 0x3000, 1),
                 )
             ),
+            report(threads=(joining(1, 2), joining(2, 1))),
+            report(threads=(waiting(1, 0x1000, 2), joining(2, 1))),
+            report(threads=(wanting(1, 1), joining(2, 1))),
+            report(threads=(wanting(1, 2), wanting(2, 2), thread("accept", tid=3))),
         ),
         (
             report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
             report(threads=(waiting(1, 0x1000, 99, in_core=False),)),
+            # A reader that runs may let go of the lock; nobody is known to hold it; one waits for it to be written.
+            report(threads=(wanting(1, 1), thread("scan", tid=2))),
+            report(threads=(wanting(1, None), joining(2, 1))),
+            report(threads=(joining(1, 2), joining(2, 3), thread("render", tid=3))),
         ),
         (report(threads=(thread("pthread_mutex_lock"),)), report()),
     ),
@@ -644,8 +663,14 @@ CASES: dict[str, Cases] = {
         (report(threads=tuple(thread("pthread_mutex_lock", tid=n) for n in range(20))), report()),
     ),
     "orphaned-lock": Cases(
-        (report(threads=(waiting(1, 0x1000, 99, in_core=False),)),),
-        (report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),),
+        (
+            report(threads=(waiting(1, 0x1000, 99, in_core=False),)),
+            report(threads=(waiting(1, 0x1000, 99, in_core=False, shared=True),)),
+        ),
+        (
+            report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
+            report(threads=(joining(1, 99),)),
+        ),
         (report(),),
     ),
     "thread-exhaustion": Cases(

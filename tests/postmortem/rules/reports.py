@@ -63,9 +63,23 @@ def thread(*functions: str | Frame, tid: int = PID, **rest: Any) -> Thread:
     return Thread(tid=tid, crashed=tid == PID, frames=frames, **rest)
 
 
-def waiting(tid: int, address: int, owner: int, kind: str = "mutex", in_core: bool = True) -> Thread:
+def joining(tid: int, other: int) -> Thread:
+    """A thread that waits for the end of another."""
+    wait = Wait(syscall="futex", kind="join", address=Address(0x9000 + other), owner=other, owner_in_core=True)
+    return thread("__pthread_clockjoin_ex", f"worker_{tid}", tid=tid, wait=wait)
+
+
+def wanting(tid: int, readers: int | None, writing: bool = True) -> Thread:
+    """A thread that waits for the read-write lock at 0x5000, which so many readers hold."""
+    wait = Wait(syscall="futex", kind="rwlock", address=Address(0x5000), readers=readers, writing=writing, shared=False)
+    return thread("futex_wait", "pthread_rwlock_wrlock", f"worker_{tid}", tid=tid, wait=wait)
+
+
+def waiting(
+    tid: int, address: int, owner: int, kind: str = "mutex", in_core: bool = True, shared: bool | None = None
+) -> Thread:
     """A thread that waits for a lock."""
-    wait = Wait(syscall="futex", kind=kind, address=Address(address), owner=owner, owner_in_core=in_core)
+    wait = Wait(syscall="futex", kind=kind, address=Address(address), owner=owner, owner_in_core=in_core, shared=shared)
     return thread("__lll_lock_wait", "pthread_mutex_lock", f"worker_{tid}", tid=tid, wait=wait)
 
 

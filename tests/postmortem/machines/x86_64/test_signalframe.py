@@ -211,3 +211,41 @@ def test_a_page_that_was_never_touched_of_a_mapping_that_forbids_it(mapped: bool
     made = signalframe.signal_of_trap(details, 0x401000, lambda address: mapped and address == 0x601000)
     assert made is not None
     assert made.code == code
+
+
+def _frame(**changes: int) -> AddressSpace:
+    """A frame as the kernel writes it, with the state that XSAVE leaves 16 bytes above siginfo_t."""
+    values = {
+        "flags": 7, "link": 0, "cs": 0x2B000000000033, "state": BASE + 448, "magic": 0x46505853, "size": 900,
+        "end": 0x46505845,
+    } | changes  # fmt: skip
+    head = struct.pack("<2Q24x", values["flags"], values["link"])
+    gregs = struct.pack("<23Q", *range(100, 118), values["cs"], 7, 14, 0, 0x1234)
+    data = bytearray(4096)
+    data[: len(head) + len(gregs) + 8] = head + gregs + struct.pack("<Q", values["state"])
+    struct.pack_into("<2I", data, 448 + 464, values["magic"], values["size"])
+    struct.pack_into("<I", data, 448 + 900 - 4, values["end"])
+    return AddressSpace([Piece(BASE, BASE + len(data), bytes(data), 0)])
+
+
+def test_a_frame_of_the_kernel_is_told_without_the_code_of_its_trampoline() -> None:
+    assert signalframe.is_signal_frame(_frame(), BASE)
+    assert not signalframe.is_signal_frame(_frame(), BASE + 8)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"flags": 0x1000},
+        {"link": 0x55},
+        {"cs": 0x33},  # getcontext() leaves ss out
+        {"state": BASE + 456},  # not aligned
+        {"state": BASE - 64},  # getcontext(): within the structure
+        {"magic": 0},
+        {"size": 0},
+        {"size": 904},
+        {"end": 0},
+    ],
+)
+def test_what_no_kernel_wrote_is_no_frame(changed: dict[str, int]) -> None:
+    assert not signalframe.is_signal_frame(_frame(**changed), BASE)

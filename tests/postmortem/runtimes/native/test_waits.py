@@ -148,10 +148,8 @@ def test_the_writer_whose_thread_is_not_in_the_core(lock: bytes, owner: int | No
 @pytest.mark.parametrize(
     ("function", "kind"),
     [
-        ("pthread_cond_wait@@GLIBC_2.3.2", "condvar"),
         ("__new_sem_wait_slow64", "semaphore"),
-        ("pthread_barrier_wait", "barrier"),
-        ("cnd_timedwait", "condvar"),
+        ("std::__atomic_futex_unsigned_base::_M_futex_wait_until(unsigned int*)", "future"),
         ("std::thread::park", "futex"),
     ],
 )
@@ -159,6 +157,85 @@ def test_what_has_no_owner(function: str, kind: str) -> None:
     found = _wait(_space(b"\1\0\0\0"), ("futex_wait", function))
     assert found is not None
     assert (found.kind, found.address, found.owner, found.owner_in_core) == (kind, LOCK, None, None)
+
+
+def condvar(groups: tuple[int, int], sequence: int = 8, first: int = 0, waiters: int = 3) -> bytes:
+    """struct __pthread_cond_s, 2.25: wseq, g1_start, g_refs[2], g_size[2], g1_orig_size, wrefs, g_signals[2]."""
+    refs = [count << 1 for count in groups]
+    return struct.pack("<QQ10I", sequence, first, *refs, 0, 0, 0, waiters << 3, 0, 0, 0, 0)
+
+
+def condvar_241(sequence: int = 8, first: int = 0, waiters: int = 3) -> bytes:
+    """As above without g_refs."""
+    return struct.pack("<QQ8I", sequence, first, 0, 0, 0, waiters << 3, 0, 0, 0, 0)
+
+
+def condvar_217(total: int = 5, woken: int = 3, waiters: int = 2, lock: int = 0) -> bytes:
+    """glibc 2.17: lock, futex, total_seq, wakeup_seq, woken_seq, mutex, nwaiters, broadcast_seq."""
+    return struct.pack("<iIQQQQII", lock, 8, total, woken, woken, 0x601800, waiters << 1, 0)
+
+
+WAITS = ("futex_wait", "__pthread_cond_wait_common", "pthread_cond_wait@@GLIBC_2.3.2")
+
+
+@pytest.mark.parametrize(
+    ("memory", "at", "version", "found"),
+    [
+        (condvar((1, 2)), 40, (2, 36), LOCK),
+        (condvar((1, 2)), 44, (2, 36), LOCK),  # the other group's word
+        (condvar((1, 2)), 44, None, LOCK),
+        (condvar((1, 0)), 44, (2, 36), None),  # nobody is in that group
+        (condvar((1, 2), waiters=0), 40, (2, 36), None),
+        (condvar((1, 2), sequence=2, first=9), 40, (2, 36), None),
+        (condvar((1, 2)), 40, (2, 41), None),
+        (condvar_241(), 32, (2, 41), LOCK),
+        (condvar_241(), 36, (2, 42), LOCK),
+        (condvar_241(waiters=9), 36, (2, 42), None),  # more than ever came
+        (condvar_217(), 4, (2, 17), LOCK),
+        (condvar_217(), 4, None, LOCK),
+        (condvar_217(total=3), 4, (2, 17), None),
+        (condvar_217(waiters=9), 4, (2, 17), None),
+        (b"\0" * 64, 44, None, None),  # musl waits for a word of the waiter's own
+        (b"", 44, (2, 36), None),
+    ],
+)
+def test_a_condition_variable_by_either_of_its_words(
+    memory: bytes, at: int, version: tuple[int, int] | None, found: int | None
+) -> None:
+    wait = waits.wait(_space(memory), _registers(address=LOCK + at), WAITS, TIDS, MACHINE, lambda: version)
+    assert wait is not None
+    assert (wait.kind, wait.address, wait.shared) == ("condvar", found, False)
+
+
+def test_who_wakes_a_condition_variable_waits_for_another_of_its_words() -> None:
+    found = _wait(_space(condvar((1, 2))), ("futex_wait", "__pthread_cond_signal"), address=LOCK + 40)
+    assert found is not None
+    assert (found.kind, found.address) == ("condvar", None)
+
+
+@pytest.mark.parametrize(("words", "found"), [((2, 0, 3, 0), LOCK), ((2, 0, 3, 5), None), ((0, 0, 3, 0), None)])
+def test_a_barrier_by_its_second_word(words: tuple[int, ...], found: int | None) -> None:
+    wait = _wait(_space(struct.pack("<4I", *words)), ("pthread_barrier_wait",), address=LOCK + 4)
+    assert wait is not None
+    assert (wait.kind, wait.address) == ("barrier", found)
+
+
+@pytest.mark.parametrize(("operation", "shared"), [(0x80, False), (0, True)])
+def test_a_lock_that_processes_share(operation: int, shared: bool) -> None:
+    wait = _wait(_space(mutex()), ("__pthread_mutex_lock",), operation=operation)
+    join = _wait(_space(mutex()), ("__pthread_clockjoin_ex",), operation=operation)
+    assert wait is not None and join is not None
+    assert (wait.shared, join.shared) == (shared, None)
+
+
+@pytest.mark.parametrize(
+    ("readers", "held"), [(2 << 3, 2), ((2 << 3) | 2, 2), ((2 << 3) | 1, None), (0, None), (1 << 31, None)]
+)
+def test_how_many_readers_hold_a_lock(readers: int, held: int | None) -> None:
+    memory = struct.pack("<IIIIIIii", readers, 2, 2, 1, 0, 0, 0, 0).ljust(56, b"\0")
+    wait = _wait(_space(memory), ("__pthread_rwlock_wrlock_full64",), address=LOCK + 8)
+    assert wait is not None
+    assert (wait.address, wait.writing, wait.readers) == (LOCK, True, held)
 
 
 @pytest.mark.parametrize(("word", "owner", "in_core"), [(101, 101, True), (555, 555, False), (0, None, None)])

@@ -1,0 +1,132 @@
+"""What a finding says of how it came to the crash: the other explanation beside each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from postmortem.model import Address, Finding, Module
+from postmortem.model.process import Process
+from postmortem.model.report import CxxException, NativeFacts, RustPanic
+from postmortem.rules.engine import run
+from tests.postmortem.rules.reports import HEAP, PID, aborted, crashed, findings, frame, operand, thread, verdict
+
+
+def _thrown(*kinds: CxxException) -> tuple[Finding, ...]:
+    stack = ("abort", "std::terminate()", "__cxa_throw", "Tx::rollback()", "Tx::~Tx()", "import_rows()", "main")
+    return findings(aborted(*stack, native=NativeFacts(exceptions=kinds)), "uncaught-cxx-exception")
+
+
+def _cxx(type_: str, **rest: Any) -> CxxException:
+    return CxxException(type=type_, what="why", address=Address(HEAP + 16 * len(type_)), **rest)
+
+
+def test_what_was_unwound_when_another_exception_was_thrown() -> None:
+    first = _cxx("First", unwound=True)
+    second = _cxx("Second", tid=PID, depth=0, handler_count=1, uncaught=1)
+    told = _thrown(first, second)[0]
+    assert told.title.endswith("rollback(), thrown while First: why was unwound")
+    assert "No handler" not in told.explanation and "Tx::~Tx() is on the stack" in told.explanation
+    # Two that may be it, or none: it is not named.
+    unknown = _thrown(first, _cxx("Kept", unwound=True), second)[0]
+    assert "thrown while another exception was unwound" in unknown.title
+    # The thread was unwinding no other: the one in memory is only kept.
+    kept = _thrown(first, msgspec.structs.replace(second, uncaught=0))[0]
+    assert "First" not in kept.title and "No handler was found up to the bottom" in kept.explanation
+    # Not known how many: neither is claimed.
+    open_ = _thrown(first, msgspec.structs.replace(second, uncaught=None))[0]
+    assert "First" not in open_.title and "or a destructor that ran for another exception" in open_.explanation
+
+
+def _panicked(boundary: str, *taken_at: int) -> Finding:
+    panics = tuple(RustPanic(address=Address(HEAP), taken_at=Address(at), text=f"text {at:#x}") for at in taken_at)
+    frames = (
+        frame("core::panicking::panic_nounwind", sp=Address(0x1000)),
+        frame(f"core::panicking::{boundary}", sp=Address(0x1100)),
+        frame("shop::apply", sp=Address(0x1200)),
+        frame("shop::main", sp=Address(0x1300)),
+    )
+    native = NativeFacts(runtime="Rust", runtime_message="panicked at x.rs:1:1: in cleanup", panics=panics)
+    return findings(crashed(6, -6, sender=PID, threads=(thread(*frames),), native=native), "rust-panic")[0]
+
+
+def test_the_frame_that_takes_a_panic_tells_which_came_first() -> None:
+    both = _panicked("panic_in_cleanup", 0x1300, 0x1200)
+    assert (
+        both.title
+        == "Rust panic: text 0x1300; while it was unwound in shop::apply(), a destructor panicked: text 0x1200"
+    )
+    assert "abort on that" not in both.explanation
+    first = _panicked("panic_in_cleanup", 0x1300)
+    assert first.title == "Rust panic: text 0x1300; while it was unwound in shop::apply(), a destructor panicked"
+    assert "in cleanup" not in first.title
+    into_c = _panicked("panic_cannot_unwind", 0x1300, 0x1200)
+    assert into_c.title == "Rust panic: text 0x1200, stopped in shop::apply(), which cannot unwind"
+
+
+def _through(value: int, modules: tuple[str, ...] = (), **environment: str) -> str:
+    bad = operand(value, base="rax", base_value=value, canonical=False)
+    process = Process(pid=PID, environment=environment)
+    loaded = tuple(
+        Module(path=path, start=Address(1 << 20), end=Address(2 << 20), bias=Address(1 << 20)) for path in modules
+    )
+    ended = crashed(11, 128, operands=(bad,), process=process, modules=loaded)
+    return " ".join(f"{found.rule} {found.confidence} {found.explanation}" for found in run(ended).findings)
+
+
+def test_a_fill_is_the_allocator_s_whose_it_is() -> None:
+    unknown = _through(0x5A5A5A5A5A5A5A5A)
+    assert "use-after-free possible" in unknown and "which no module of this process is known to do" in unknown
+    assert "use-after-free likely" in _through(0x5A5A5A5A5A5A5A5A, ("/usr/lib/libjemalloc.so.2",))
+    # 0xa5 in freed memory is 0x5a in what is given out.
+    fresh = _through(0x5A5A5A5A5A5A5A5A, MALLOC_PERTURB_="165")
+    assert "use-after-free" not in fresh and "the pointer was never set" in fresh
+    freed = _through(0xA5A5A5A5A5A5A5A5, GLIBC_TUNABLES="glibc.malloc.check=3:glibc.malloc.perturb=0xa5")
+    assert "use-after-free likely" in freed and "GLIBC_TUNABLES makes glibc fill" in freed
+
+
+def test_a_fill_is_no_string() -> None:
+    filled = _through(0x4444444444444444)
+    assert "Each byte of 0x4444444444444444 is 0x44 ('D' as text)" in filled and "string" not in filled
+    text = _through(0x63656863202C6863)
+    assert "are text, 'ch, chec'" in text and "string was written" not in text
+
+
+@pytest.mark.parametrize(
+    ("function", "linked", "rule"),
+    [
+        ("__libc_malloc_impl", "musl", "heap-corruption"),
+        ("enframe", "musl", "heap-corruption"),
+        ("__stack_chk_fail", "musl", "stack-smashing"),
+        ("exit", "musl", "privileged-instruction"),
+        ("enframe", None, "privileged-instruction"),
+    ],
+)
+def test_a_stop_of_musl_is_what_its_function_says(function: str, linked: str | None, rule: str) -> None:
+    stack = thread(frame(function, linked_library=linked), "insert", "main")
+    ended = crashed(11, 128, mnemonic="hlt", instruction="hlt", threads=(stack,))
+    assert verdict(ended) == rule
+
+
+def test_the_c_library_s_functions_are_not_the_program_s_where_it_is_linked_in() -> None:
+    null = operand(0, base="rdi", base_value=0)
+    for linked, title in (
+        ("glibc", "Null pointer read at address 0 in strcmp(), called by order()"),
+        (None, "Null pointer read at address 0 in msort_with_tmp()"),
+    ):
+        stack = thread(
+            frame("__strcmp_evex", linked_library=linked),
+            frame("msort_with_tmp.part.0", linked_library=linked),
+            frame("__qsort_r", linked_library=linked),
+            "order",
+        )
+        ended = crashed(11, 1, address=0, operands=(null,), access="read", threads=(stack,))
+        assert findings(ended, "null-dereference")[0].title == title
+
+
+def test_a_heap_s_damage_may_be_a_wild_write() -> None:
+    native = NativeFacts(abort_message="malloc(): corrupted top size")
+    told = findings(aborted("malloc_printerr", "_int_malloc", "malloc", "pad", native=native), "heap-corruption")[0]
+    assert "or something wrote there through a bad pointer" in told.explanation
