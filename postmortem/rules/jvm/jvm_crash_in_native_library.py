@@ -197,7 +197,10 @@ def _through_jni(report: Report, index: int, entry: Frame, method: Frame) -> Ite
 
 
 def _called_directly(report: Report) -> Iterator[Finding]:
-    """A fault in libc, or where there is no code, which Java code called without a library of its own between."""
+    """A fault in libc, or where there is no code, which Java code called without a library of its own between.
+
+    Long: most of it is the text of the finding, which is read in one piece.
+    """
     above, java = jvm_frames.site(report)
     if java is None or not above or not jvm_views.memory_fault(report) or jvm_views.foreign_handler(report) is not None:
         return
