@@ -68,6 +68,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """Around `line`, where the source is at hand and asked for."""
     native_library: str | None = None
     """The library that implements a native method."""
+    linked_library: str | None = None
+    """The C library (glibc, musl or libc) that the function was linked in from, of an executable without libc.so."""
     tail_call: str | None = None
     """What this frame's call instruction called, where that left by a tail call to the function of the frame above."""
 

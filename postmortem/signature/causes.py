@@ -96,6 +96,31 @@ def _abort(report: Report, finding: Finding) -> str:
     return _with("abort", message(given))
 
 
+def _heap(report: Report, finding: Finding) -> str:
+    """By what kind of check the allocator failed: which one meets a defect first depends on the state of its lists."""
+    words = message(report.native.abort_message)
+    for kind, pattern in _HEAP_CHECKS:
+        if pattern.search(words):
+            return f"heap: {kind}"
+    return _with("heap", words)
+
+
+_HEAP_CHECKS = (
+    ("double free", re.compile(r"double free")),
+    (
+        "refused pointer",
+        re.compile(r"^(?:free|realloc|munmap_chunk|mremap_chunk)\(\): (?:invalid (?:pointer|size)$|unaligned chunk)"),
+    ),
+    (
+        "damaged chunks",
+        re.compile(
+            r"corrupt|invalid (?:next |prev_)?size|invalid (?:old|chunk) size|mismatching|unaligned|too many chunks"
+        ),
+    ),
+)
+"""glibc's words (malloc/malloc.c, malloc_printerr), by what they say of the program."""
+
+
 def _runtime_message(prefix: str) -> Callable[[Report, Finding], str]:
     return lambda report, finding: _with(prefix, message(report.native.runtime_message))
 
@@ -197,7 +222,7 @@ _SAID: dict[str, Callable[[Report, Finding], str]] = {
     "pure-virtual-call": _words("pure virtual call"),
     "uncaught-cxx-exception": _exception,
     "terminate-without-exception": _words("terminate"),
-    "heap-corruption": _abort_message("heap"),
+    "heap-corruption": _heap,
     "rust-panic": _panic,
     "go-fatal": _runtime_message("go"),
     "integer-division": _words("division"),

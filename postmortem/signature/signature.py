@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from postmortem.model import Frame, Report, Thread
 
-VERSION = 2
+VERSION = 3
 """Of the code and lists by which signatures are made: signatures of two versions are not compared."""
 FRAMES = 2
 """Functions that tell crashes apart: the deeper a stack, the more of it optimisation moves, and the more it is only

@@ -1,5 +1,5 @@
 """Values of library types by what they mean: libstdc++'s strings, vectors, pointers and optionals, Rust's strings,
-vectors and slices.
+vectors and slices, Go's strings.
 
 Members by the names of libstdc++ (bits/basic_string.h, stl_vector.h, unique_ptr.h, shared_ptr_base.h, optional) and of
 Rust's alloc and core. A layout that is not as expected gives None, and the fields are shown as they are.
@@ -30,7 +30,7 @@ _SIZED = {
 def known(printer: Printer, found: Type, data: bytes, depth: int) -> str | None:
     """The value in words, None where it is of no type known here or does not look as such one does."""
     name = found.name
-    if not name.startswith(("std::", "alloc::", "&", "*")):
+    if not name.startswith(("std::", "alloc::", "&", "*")) and not printer.is_go:
         return None
     try:
         text = _string_bytes(printer, found, data)
@@ -109,6 +109,11 @@ def _pointer(printer: Printer, found: Type, data: bytes, name: str) -> int | Non
 def _string_bytes(printer: Printer, found: Type, data: bytes) -> tuple[bytes, int] | None:
     """(as much of a string's content as is shown, its length)."""
     name = found.name
+    if printer.is_go:
+        # As gdb tells one: a named string type has the same two fields.
+        if [member.name for member in found.members] != ["str", "len"]:
+            return None
+        return _counted(printer, _pointer(printer, found, data, "str"), _pointer(printer, found, data, "len"))
     if name.startswith(_STRINGS):
         return _counted(
             printer, _pointer(printer, found, data, "_M_p"), _pointer(printer, found, data, "_M_string_length")

@@ -18,7 +18,7 @@ Read = "Callable[[int, int], bytes | None]"
 _VOID = Type("void", "void")
 _UNKNOWN = Type("unknown", "?")
 _C = frozenset((0x01, 0x02, 0x0C, 0x1D, 0x2C))
-_RUST = 0x1C
+_GO, _RUST = 0x16, 0x1C
 _CHARS = (0x06, 0x08, 0x10)
 """DW_ATE_signed_char, DW_ATE_unsigned_char, DW_ATE_UTF."""
 _FLOATS = {4: "<f", 8: "<d", 2: "<e"}
@@ -53,6 +53,7 @@ class Printer:
         self._symbol = symbol
         self._count = count
         self._budget = LIMITS.value_parts
+        self.is_go = language == _GO
 
     # ------------------------------------------------------------------------------------- types
 

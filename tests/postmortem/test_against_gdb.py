@@ -31,6 +31,7 @@ GDB_STOPS = {
 RENAMED = {
     # DWARF has the name in the source, the symbol table the one the compiler gave it.
     "rust_begin_unwind": "panic_handler",
+    "begin_panic_handler": "panic_handler",  # older Rust
 }
 APART = {
     "go-deep": "gdb takes a word of the system stack for the caller where morestack changed stacks",
@@ -55,7 +56,8 @@ def plain(name: str | None) -> str | None:
     name = re.sub(r" \[clone [^]]*\]|@.*", "", name)
     for placeholder in ("(anonymous namespace)", "{lambda()#1}", "operator()"):
         name = name.replace(placeholder, re.sub(r"\W", "_", placeholder))
-    name = re.sub(r"\{+(?:closure|async_\w+|coroutine)[^}]*\}+", "{closure}", name).replace("{{vtable.shim}}", "")
+    name = re.sub(r"\{+(?:closure|async_\w+|coroutine)[^}]*\}+", "{closure}", name)
+    name = re.sub(r"(?:::)?\{+(?:vtable\.shim|shim:vtable#\d+)\}+", "", name)
     previous = None
     while previous != name:
         previous = name

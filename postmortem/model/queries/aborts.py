@@ -14,7 +14,11 @@ from postmortem.model.queries.names import plain
 if TYPE_CHECKING:
     from postmortem.model import Report
 
-_MUSL_ALLOCATOR = re.compile(r"a_crash|get_meta|nontrivial_free|alloc_slot|(?:__libc_)?(?:free|realloc|malloc|calloc)")
+_MUSL_ALLOCATOR = re.compile(
+    r"get_meta|nontrivial_free|alloc_slot|alloc_group|free_group|try_avail|enframe|get_nominal_size|get_stride|set_size|"
+    r"(?:__libc_|default_)?(?:free|realloc|malloc|calloc|malloc_impl)|aligned_alloc|malloc_usable_size|"
+    r"__malloc_allzerop|unbin|__bin_chunk|alloc_rev|alloc_fwd"
+)
 _MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
 _RAISES = views.RAISES
 _KILLS = re.compile(r"t?g?kill|rt_t?g?sigqueueinfo|pidfd_send_signal")
@@ -27,9 +31,22 @@ def musl_crash(report: Report) -> bool | None:
     if report.crash.mnemonic != "hlt" or views.code(report) != views.SI_KERNEL or not frames:
         return None
     name, module = frames[0].function, frames[0].module
-    if name is not None and _MUSL_ALLOCATOR.fullmatch(plain(name)):
-        return True
-    return False if module is not None and _MUSL.fullmatch(file_name(module)) else None
+    of_musl = frames[0].linked_library is not None or (
+        module is not None and _MUSL.fullmatch(file_name(module)) is not None
+    )
+    if name is not None and not (of_musl or name.startswith("__libc_")):
+        return None
+    if name is not None:
+        return True if _MUSL_ALLOCATOR.fullmatch(plain(name)) else None
+    return False if of_musl else None
+
+
+def musl_stack_check(report: Report) -> bool:
+    """musl's __stack_chk_fail stopped the process, by hlt."""
+    frames = views.crashing_frames(report)
+    if report.crash.mnemonic != "hlt" or views.code(report) != views.SI_KERNEL or not frames:
+        return False
+    return (frames[0].function or "").startswith("__stack_chk_fail")
 
 
 def musl_reads_block(report: Report) -> bool:

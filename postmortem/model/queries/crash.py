@@ -136,7 +136,7 @@ def at_fault(report: Report) -> str:
         return f"{inside(report)}{called_by(report, 0)}"
     if inner is not None and found is not None and found[0] == 0 and _is_python(inner):
         return f"{inside(report)}{_extension(report)}"
-    if inner is None or inner.kind != "native" or not culprit.skipped_module(inner.module or ""):
+    if inner is None or inner.kind != "native" or not culprit.in_system_library(inner):
         return inside(report)
     if found is not None and found[0] == 0:
         return inside(report)

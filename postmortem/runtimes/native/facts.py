@@ -113,7 +113,7 @@ def _said(
 def _libc(program: Program) -> tuple[tuple[int, int], ...]:
     """The range of the module that has libc in it."""
     modules = program.modules
-    libc = modules.named("libc.so") or modules.named("libc-") or next(iter(modules.modules), None)
+    libc = modules.named("libc.so") or modules.named("libc-") or modules.executable
     return () if libc is None else ((libc.start, libc.end),)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
-from postmortem.model import Address, Finding
+from postmortem.model import Address, Finding, Module
+from postmortem.model.process import Process
 from postmortem.model.report import CxxException, NativeFacts, RustPanic
-from tests.postmortem.rules.reports import HEAP, PID, aborted, crashed, findings, frame, thread
+from postmortem.rules.engine import run
+from tests.postmortem.rules.reports import HEAP, PID, aborted, crashed, findings, frame, operand, thread, verdict
 
 
 def _thrown(*kinds: CxxException) -> tuple[Finding, ...]:
@@ -61,3 +64,69 @@ def test_the_frame_that_takes_a_panic_tells_which_came_first() -> None:
     assert "in cleanup" not in first.title
     into_c = _panicked("panic_cannot_unwind", 0x1300, 0x1200)
     assert into_c.title == "Rust panic: text 0x1200, stopped in shop::apply(), which cannot unwind"
+
+
+def _through(value: int, modules: tuple[str, ...] = (), **environment: str) -> str:
+    bad = operand(value, base="rax", base_value=value, canonical=False)
+    process = Process(pid=PID, environment=environment)
+    loaded = tuple(
+        Module(path=path, start=Address(1 << 20), end=Address(2 << 20), bias=Address(1 << 20)) for path in modules
+    )
+    ended = crashed(11, 128, operands=(bad,), process=process, modules=loaded)
+    return " ".join(f"{found.rule} {found.confidence} {found.explanation}" for found in run(ended).findings)
+
+
+def test_a_fill_is_the_allocator_s_whose_it_is() -> None:
+    unknown = _through(0x5A5A5A5A5A5A5A5A)
+    assert "use-after-free possible" in unknown and "which no module of this process is known to do" in unknown
+    assert "use-after-free likely" in _through(0x5A5A5A5A5A5A5A5A, ("/usr/lib/libjemalloc.so.2",))
+    # 0xa5 in freed memory is 0x5a in what is given out.
+    fresh = _through(0x5A5A5A5A5A5A5A5A, MALLOC_PERTURB_="165")
+    assert "use-after-free" not in fresh and "the pointer was never set" in fresh
+    freed = _through(0xA5A5A5A5A5A5A5A5, GLIBC_TUNABLES="glibc.malloc.check=3:glibc.malloc.perturb=0xa5")
+    assert "use-after-free likely" in freed and "GLIBC_TUNABLES makes glibc fill" in freed
+
+
+def test_a_fill_is_no_string() -> None:
+    filled = _through(0x4444444444444444)
+    assert "Each byte of 0x4444444444444444 is 0x44 ('D' as text)" in filled and "string" not in filled
+    text = _through(0x63656863202C6863)
+    assert "are text, 'ch, chec'" in text and "string was written" not in text
+
+
+@pytest.mark.parametrize(
+    ("function", "linked", "rule"),
+    [
+        ("__libc_malloc_impl", "musl", "heap-corruption"),
+        ("enframe", "musl", "heap-corruption"),
+        ("__stack_chk_fail", "musl", "stack-smashing"),
+        ("exit", "musl", "privileged-instruction"),
+        ("enframe", None, "privileged-instruction"),
+    ],
+)
+def test_a_stop_of_musl_is_what_its_function_says(function: str, linked: str | None, rule: str) -> None:
+    stack = thread(frame(function, linked_library=linked), "insert", "main")
+    ended = crashed(11, 128, mnemonic="hlt", instruction="hlt", threads=(stack,))
+    assert verdict(ended) == rule
+
+
+def test_the_c_library_s_functions_are_not_the_program_s_where_it_is_linked_in() -> None:
+    null = operand(0, base="rdi", base_value=0)
+    for linked, title in (
+        ("glibc", "Null pointer read at address 0 in strcmp(), called by order()"),
+        (None, "Null pointer read at address 0 in msort_with_tmp()"),
+    ):
+        stack = thread(
+            frame("__strcmp_evex", linked_library=linked),
+            frame("msort_with_tmp.part.0", linked_library=linked),
+            frame("__qsort_r", linked_library=linked),
+            "order",
+        )
+        ended = crashed(11, 1, address=0, operands=(null,), access="read", threads=(stack,))
+        assert findings(ended, "null-dereference")[0].title == title
+
+
+def test_a_heap_s_damage_may_be_a_wild_write() -> None:
+    native = NativeFacts(abort_message="malloc(): corrupted top size")
+    told = findings(aborted("malloc_printerr", "_int_malloc", "malloc", "pad", native=native), "heap-corruption")[0]
+    assert "or something wrote there through a bad pointer" in told.explanation

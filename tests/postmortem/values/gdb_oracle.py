@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections import Counter, defaultdict
@@ -27,17 +28,32 @@ class Compared(NamedTuple):
     gdbs_alone: list[tuple[str, str, str, str]]
 
 
+MOST_ABORTS = 12
+"""Variables of a core that gdb may abort on: gdb 13 does for some of Rust's enumerations."""
+
+
 def gdb_values(core: Path, executable: Path) -> list[list[Any]]:
-    """[pc, function, arguments, locals] of the crashing thread's frames."""
+    """[pc, function, arguments, locals] of the crashing thread's frames.
+
+    A variable that gdb aborts on is one that it does not print; it is asked again for the others.
+    """
     script = Path(__file__).with_name("gdb_values.py")
-    output = subprocess.run(
-        ["gdb", "-batch", "-nx", "-ex", f"source {script}", "-c", str(core), str(executable)],
-        capture_output=True, text=True, errors="replace", timeout=300, check=False, cwd=core.parent,
-        preexec_fn=corpus.no_core,
-    ).stdout  # fmt: skip
-    line = next(line for line in output.splitlines() if line.startswith("VALUES "))
-    frames: list[list[Any]] = json.loads(line[7:])
-    return frames
+    aborts: list[str] = []
+    while True:
+        output = subprocess.run(
+            ["gdb", "-batch", "-nx", "-ex", f"source {script}", "-c", str(core), str(executable)],
+            capture_output=True, text=True, errors="replace", timeout=300, check=False, cwd=core.parent,
+            preexec_fn=corpus.no_core, env={**os.environ, "POSTMORTEM_GDB_ABORTS": " ".join(aborts)},
+        ).stdout  # fmt: skip
+        lines = output.splitlines()
+        for line in lines:
+            if line.startswith("VALUES "):
+                frames: list[list[Any]] = json.loads(line[7:])
+                return frames
+        last = next((line[3:] for line in reversed(lines) if line.startswith("AT ")), None)
+        if last is None or last in aborts or len(aborts) == MOST_ABORTS:
+            raise RuntimeError(f"gdb printed no values; aborted at {aborts} and {last}: {output[-2000:]}")
+        aborts.append(last)
 
 
 def compare(thread: Thread, theirs: list[list[Any]]) -> Compared:
@@ -97,6 +113,9 @@ def _plain(text: str) -> str:
     text = text.replace("<page not in the core>", "(page not in the core)")
     text = re.sub(r"<incomplete sequence (\\\d+)>", r'"\1"', text)
     text = re.sub(r"^(&\[.*?\] )?\[(.*)\]$|^size=\d+ = \{(.*)\}$", r"{\2\3}", text)
+    # gdb names a closure that holds nothing, and in later versions the trait of an object before its two pointers.
+    text = re.sub(r"^(?:[\w:]|\{\w+#\d+\})*\{closure_env#\d+\}(?:<.*>)?$", "{}", text)
+    text = re.sub(r"&(?:mut )?dyn (?=[\w:<])", "", text)
     text = re.sub(r"\{\w+#\d+\}::", "", text.replace("->", "_to_"))
     while (made := re.sub(r"(, )?<No data fields>|<[^<>]*>(?: = )?", "", text)) != text:
         text = made

@@ -19,7 +19,6 @@ APART = {
     "replaced-binary": "gdb takes the wrong file's symbols without a word",
     "null-large-core-cut": "the stack is cut off",
     "null-disk-full": "the stack is cut off",
-    "rust-out-of-memory": "gdb asks for the 64 TiB that the value claims, and aborts",
 }
 GDB_DIFFERS = {
     # An entry value by DW_OP_fbreg of the caller: gdb computes it with the callee's frame base, and is off by a frame.
