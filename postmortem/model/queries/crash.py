@@ -199,6 +199,16 @@ def caller_text(report: Report, index: int) -> str:
     if above is not None and above.trust != "scan" and _in_no_file(report, above):
         return f"generated code at {above.pc:#x}{called_by(report, index + 1)}"
     found = caller_of(report, index)
+    if (
+        above is not None
+        and found is not None
+        and above.kind == "native"
+        and culprit.skipped_module(above.module or "")
+    ):
+        # Where generated code lies between, the call is one of the C library's own: of a callback that it was given.
+        between = crashing_frames(report)[index + 1 : found[0]]
+        if above.trust != "scan" and any(frame.kind == "stub" for frame in between):
+            return f"{culprit.label(above)}, below {culprit.label(found[1])}"
     return f"{culprit.label(found[1])}{from_go(report, found[0])}" if found else ""
 
 

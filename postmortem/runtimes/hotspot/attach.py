@@ -155,6 +155,7 @@ class HotSpot(Runtime):
         )
         self.problems += problems
         self._crashed_sp = core.threads[0].registers.get(machine.sp_name, 0) if core.threads else 0
+        self._crashed_tid = core.threads[0].tid if core.threads else None
         self._pcs = {status.tid: status.registers.get(machine.pc_name, 0) for status in core.threads}
         self._cache = cache = CodeCache(self._vm)
         activations = Activations(self._vm, self._methods, Nmethods(self._vm))
@@ -232,10 +233,16 @@ class HotSpot(Runtime):
             blocked_by=None if wait is None or wait.kind in _NOT_OWNED else wait.holder_name,
             wait_kind=None if wait is None or wait.held_by is None else wait.kind,
             waits_for_tid=None if wait is None or wait.held_by is None else wait.held_by.tid,
-            pending_exception=thread.pending_exception,
+            pending_exception=thread.pending_exception or self._put_aside(thread),
             stack=StackRange(start=Address(thread.low), end=Address(thread.high)) if thread.high else None,
             loop_polls=self._loop_polls(thread),
         )
+
+    def _put_aside(self, thread: VmThread) -> str | None:
+        """Of the thread that crashed: the exception that was pending as it entered the VM."""
+        if thread.tid != self._crashed_tid or thread.thread_state != "_thread_in_vm":
+            return None
+        return self._threads.preserved(thread.address, self._crashed_sp)
 
     @cached_property
     def _synchronizing(self) -> bool:
