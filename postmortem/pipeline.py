@@ -82,9 +82,8 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     runtimes = runtime.attached(program, symbols, stages)
     unwinder = runtime.unwinder_of(runtimes, machine)
     walker = Walker(space, CallFrames(program).at, program.is_code, machine, unwinder, options.unwind)
-    walker.function, walker.injected = symbols.bounds_at, runtime.injected_by(runtimes)
-    walker.module = program.modules.at
-    left = functools.partial(runtime.switch_of, runtimes)
+    walker.function, walker.module = symbols.bounds_at, program.modules.at
+    left, walker.injected = functools.partial(runtime.switch_of, runtimes), runtime.injected_by(runtimes)
     walked = functools.partial(walk_threads, walker, core, program.budget, left, options.frames)
     walks = run("unwind", walked, unwalked_threads(walker, core))
     problems.extend(walker.problems())
@@ -112,7 +111,7 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     )
     explained = run("values", lambda: values.explained(crash, ordered, fault), crash)
     found_mappings = with_file_size(found_mappings, crash, program.search)
-    process = run("process", lambda: identity.describe(core, space, program.modules), Process())
+    process = run("process", lambda: identity.describe(core, space, program.modules, machine), Process())
     report = assembled(program, target, process, dated(explained, target.path), threads, found_mappings, states)
     problems.extend((*losses.module_losses(report.modules, crashing), *losses.unreadable(program, target)))
     problems.extend(program.budget.problems())

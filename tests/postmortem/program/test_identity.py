@@ -10,6 +10,7 @@ import pytest
 from parsers.elf.core import parse
 from parsers.limits import Limits
 from postmortem.budget import Budget
+from postmortem.machines.x86_64.machine import MACHINE
 from postmortem.program.identity import describe
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import LoadedModule, ModuleMap
@@ -64,7 +65,7 @@ def _described(
     core = parse(builder.memory(0x1000, b"x").bytes())
     space = AddressSpace([Piece(TOP - len(content), TOP, content, 0)], budget)
     image = LoadedModule(path="/bin/program", start=0x400000, end=0x500000, bias=0, image=None)
-    return describe(core, space, ModuleMap([image]))
+    return describe(core, space, ModuleMap([image]), MACHINE)
 
 
 def test_a_process_without_any() -> None:
@@ -127,7 +128,7 @@ def _forked(
     for number in range(threads):
         builder.thread(tid + number, rsp=sp, fs_base=descriptor)
     builder.note(6, raw).memory(0x10000, bytes(0x10000)).memory(0x7FFC0000, bytes(0x2000))
-    return describe(parse(builder.bytes()), AddressSpace([]), ModuleMap(())).forked
+    return describe(parse(builder.bytes()), AddressSpace([]), ModuleMap(()), MACHINE).forked
 
 
 def test_a_first_thread_on_the_stack_of_a_started_one_was_forked() -> None:
