@@ -564,6 +564,7 @@ CASES: dict[str, Cases] = {
         (
             aborted("give_up", "main"),
             crashed(6, -6, sender=PID, threads=(thread("raise", "give_up", "main"),)),
+            aborted("log_fatal", "open_table", "main"),
         ),
         (crashed(6, 0, sender=7), aborted(*FREE, native=_said("free(): invalid pointer\n"))),
         (crashed(6, None), report()),
