@@ -77,6 +77,13 @@ THREAD_STACK = Mapping(
 RANGE = StackRange(start=Address(0x7E0000001000), end=Address(0x7E0000041000), guard=Address(0x7E0000000000))
 
 
+def _pushed(below: Mapping) -> Report:
+    """A push at the very end of a stack, without room for a signal frame: the kernel tells no address."""
+    inner = operand(0x7E0000000FF8, base="rsp", base_value=0x7E0000001000, displacement=-8, access="write")
+    threads = (_deep(0x7E0000001000, cycles=(Cycle(start=0, period=2, count=4),)),)
+    return crashed(11, 128, operands=(inner,), mappings=(*MAPPINGS, below, THREAD_STACK), threads=threads)
+
+
 def _deep(sp: int, **rest: Any) -> Any:
     frames = tuple(frame(name) for name in ("parse", "parse_list") * 4)
     return thread(*frames, registers={"rsp": Address(sp)}, stack=RANGE, **rest)
@@ -302,6 +309,7 @@ CASES: dict[str, Cases] = {
                 access="write",
                 threads=(_deep(0x7E0000001000, cycles=(Cycle(start=0, period=2, count=4),)),),
             ),
+            _pushed(GUARD),
             crashed(
                 address=STACK - 8,
                 threads=(
@@ -318,6 +326,7 @@ CASES: dict[str, Cases] = {
             ),
         ),
         (
+            _pushed(msgspec.structs.replace(GUARD, permissions="rw-p")),
             NULL_READ,
             crashed(
                 11,
