@@ -33,7 +33,7 @@ _TOP = 24
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None:
         return
     waiting = []

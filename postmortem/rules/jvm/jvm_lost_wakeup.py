@@ -28,7 +28,7 @@ _MOST = 4
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     jvm = report.jvm
     if jvm is None or not waits.standing(report) or jvm.deadlocks or jvm.virtual_thread_states or jvm.virtual_threads:
         return
