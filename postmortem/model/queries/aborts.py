@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import wrappers
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
@@ -117,6 +118,17 @@ def call(report: Report, caller: int) -> str | None:
     if found is None or found == "abort":
         return "abort()" if aborted(report) else None
     return f"{found}({name})"
+
+
+def wrapped(report: Report) -> wrappers.Reported | None:
+    """Who called the program's own function that called abort(); None without one, or below a signal's handler."""
+    frames = views.crashing_frames(report)
+    if not aborted(report) or report.crash.unwrapped or any(frame.kind == "signal" for frame in frames[:_NEAR]):
+        return None
+    return wrappers.reported(frames, report.native.fatal_calls)
+
+
+_NEAR = 24
 
 
 def message(report: Report) -> str:
