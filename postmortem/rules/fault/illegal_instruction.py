@@ -120,7 +120,7 @@ def _check_of_clang(raw: str) -> str | None:
 
 
 def _reading(report: Report) -> tuple[str, str, Confidence, str]:
-    """Title, sentence, confidence and remedy."""
+    """Title, sentence, confidence and remedy. Long: they are texts, one for each reading."""
     mnemonic, raw = _mnemonic(report), _code(report)
     check = _check_of_clang(raw)
     if check is not None:

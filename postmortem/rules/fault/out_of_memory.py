@@ -56,7 +56,7 @@ _RUST = (
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     found = in_flight(report)
     thrown = found is not None and found[1].type in BAD_ALLOC
     said = ""
