@@ -346,6 +346,7 @@ class Limits:
     threads_threads: int = 1 << 15
     threads_name: int = 4096
     threads_stack: int = 1 << 34
+    threads_mark_searched: int = 1 << 16
 
     # postmortem.runtimes.hotspot.threads.virtualthreads
     virtualthreads_listed: int = 1 << 20

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from postmortem.model.queries import aborts
 from postmortem.model.queries import crash as views
 from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
@@ -86,6 +87,13 @@ def _assertion(report: Report, finding: Finding) -> str:
 
 def _abort_message(prefix: str) -> Callable[[Report, Finding], str]:
     return lambda report, finding: _with(prefix, message(report.native.abort_message))
+
+
+def _abort(report: Report, finding: Finding) -> str:
+    """By what libc said, else by what the program's own die() was given: its formats, not the values in them."""
+    found = None if report.native.abort_message else aborts.wrapped(report)
+    given = ": ".join(found.texts) if found is not None and found.literal else report.native.abort_message
+    return _with("abort", message(given))
 
 
 def _heap(report: Report, finding: Finding) -> str:
@@ -219,7 +227,7 @@ _SAID: dict[str, Callable[[Report, Finding], str]] = {
     "go-fatal": _runtime_message("go"),
     "integer-division": _words("division"),
     "integer-overflow": _words("integer overflow"),
-    "deliberate-abort": _abort_message("abort"),
+    "deliberate-abort": _abort,
     "seccomp-violation": _seccomp,
     "killed-by-signal": _signal("killed"),
     "raised-signal": _signal("raise"),

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import wrappers
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
@@ -18,6 +19,8 @@ _MUSL_ALLOCATOR = re.compile(
     r"(?:__libc_|default_)?(?:free|realloc|malloc|calloc|malloc_impl)|aligned_alloc|malloc_usable_size|"
     r"__malloc_allzerop|unbin|__bin_chunk|alloc_rev|alloc_fwd"
 )
+_MUSL_ONLY = re.compile(r"__libc_|nontrivial_free|get_meta|alloc_slot")
+"""Names that other allocators and programs do not have."""
 _MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
 _RAISES = views.RAISES
 _KILLS = re.compile(r"t?g?kill|rt_t?g?sigqueueinfo|pidfd_send_signal")
@@ -33,7 +36,7 @@ def musl_crash(report: Report) -> bool | None:
     of_musl = frames[0].linked_library is not None or (
         module is not None and _MUSL.fullmatch(file_name(module)) is not None
     )
-    if name is not None and not (of_musl or name.startswith("__libc_")):
+    if name is not None and not of_musl and not _MUSL_ONLY.match(name):
         return None
     if name is not None:
         return True if _MUSL_ALLOCATOR.fullmatch(plain(name)) else None
@@ -115,6 +118,17 @@ def call(report: Report, caller: int) -> str | None:
     if found is None or found == "abort":
         return "abort()" if aborted(report) else None
     return f"{found}({name})"
+
+
+def wrapped(report: Report) -> wrappers.Reported | None:
+    """Who called the program's own function that called abort(); None without one, or below a signal's handler."""
+    frames = views.crashing_frames(report)
+    if not aborted(report) or report.crash.unwrapped or any(frame.kind == "signal" for frame in frames[:_NEAR]):
+        return None
+    return wrappers.reported(frames, report.native.fatal_calls)
+
+
+_NEAR = 24
 
 
 def message(report: Report) -> str:

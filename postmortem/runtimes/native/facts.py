@@ -9,6 +9,7 @@ from postmortem.model import Address, NativeFacts, Problem
 from postmortem.runtimes.native import freed, messages, onstack, reporters, rust
 from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
+from postmortem.runtimes.native.fatalcalls import fatal_calls
 from postmortem.runtimes.native.places import BUDGET, Places
 from postmortem.symbols.demangle import demangle
 
@@ -28,7 +29,7 @@ _FAULTS = (7, 11)
 def native_facts(
     program: Program, symbols: Symbolication, frames: Sequence[Frame]
 ) -> tuple[NativeFacts, tuple[Problem, ...]]:
-    """The facts, and what could not be searched. frames: the crashing stack, innermost first.
+    """The facts, and what could not be searched. frames: the crashing stack, innermost first. Long: one line a fact.
 
     The searches of memory are made only for a process that aborted, since they cost.
     """
@@ -62,6 +63,8 @@ def native_facts(
     )
     if thrown and terminated and not living and places.exhausted:
         problems.append(_cut_short("an exception object"))
+    silent = aborted and text is None and message is None and not living and not terminated
+    calls = fatal_calls(space, frames, symbols.bounds_at, places) if silent else ()
     heaps = arenas(core, space)
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     found = NativeFacts(
@@ -71,6 +74,7 @@ def native_facts(
         runtime_message=message,
         exceptions=living,
         exceptions_attributed=attributed,
+        fatal_calls=calls,
         panics=rust.panics(core, space, places, frames) if runtime == rust.NAME else (),
         arenas=heaps,
         freed_mark=_address(freed.mark(core, space, heaps)) if signal in _FAULTS else None,
