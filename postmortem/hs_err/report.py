@@ -161,8 +161,8 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     described = describe_crash(fault, memory, describer, None, machine)
     if not violation:
         return described
-    # Its list has libraries only and no permissions: where pc lies says nothing of the access, and what is not in it may
-    # be mapped.
+    # Its list has libraries only, and no permissions: where pc lies says nothing of the access, and what is not in the
+    # list may be mapped.
     listed = touched is not None and describer.mapping(touched) is not None
     return msgspec.structs.replace(
         described,
