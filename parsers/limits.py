@@ -346,6 +346,7 @@ class Limits:
     threads_threads: int = 1 << 15
     threads_name: int = 4096
     threads_stack: int = 1 << 34
+    threads_mark_searched: int = 1 << 16
 
     # postmortem.runtimes.hotspot.threads.virtualthreads
     virtualthreads_listed: int = 1 << 20
@@ -401,6 +402,10 @@ class Limits:
     freed_cache_head: int = 1 << 20
     freed_cache_total: int = 1 << 24
     freed_cache_candidates: int = 256
+
+    # postmortem.runtimes.native.jvmtext
+    jvmtext_stack: int = 1 << 16
+    jvmtext_data: int = 8 << 20
 
     # postmortem.runtimes.native.messages
     messages_longest: int = 4096

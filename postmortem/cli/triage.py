@@ -99,7 +99,17 @@ def triage(
         for bucket in done.triage.buckets:
             if bucket.id in news:
                 _tell(command, bucket)
+    if judged is None and not done.triage.inputs.analyzed:
+        complain(_without_any(done.triage))
+        raise SystemExit(3)
     raise SystemExit(1 if fail_on == "new" and news else 0)
+
+
+def _without_any(triage: Triage) -> str:
+    """Why there is nothing to show."""
+    failures = [f"{one_line(failure.path)}: {one_line(failure.what)}" for failure in triage.failures[:1]]
+    what = f"no report: {failures[0]}" if failures else "no core and no fatal error log was found"
+    return f"{what}. Try: name folders, tarballs or URLs that hold cores"
 
 
 def _tell(command: list[str], bucket: object) -> None:

@@ -22,6 +22,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...] = ()
     executable: str | None = None
     environment: dict[str, str] = {}
+    forked: bool | None = None
+    """True where the process' first thread runs on a stack that pthread_create made: fork() was called by another
+    thread than the first of the parent, and no program was executed since."""
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

@@ -90,6 +90,19 @@ class Arena(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+class FatalCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call on the stack of a process that aborted, by the address that it returns to.
+
+    strings: literals that its caller loads for it. ends: no code follows it, so what was called does not return. text:
+    what a format among the strings gave, or what begins with the place of the call, found in memory.
+    """
+
+    returns_to: Address
+    strings: tuple[str, ...] = ()
+    ends: bool = False
+    text: str | None = None
+
+
 class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Facts of the C and C++ runtimes, read from the core.
 
@@ -106,6 +119,8 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Every thread's TLS was read: an exception without a tid is held as caught by none."""
     panics: tuple[RustPanic, ...] = ()
     """Those of Rust that were being unwound when the process ended, the one that goes furthest out first."""
+    fatal_calls: tuple[FatalCall, ...] = ()
+    """Of a process that ended itself through a function of its own, whatever it was given."""
     arenas: tuple[Arena, ...] = ()
     anonymous: int = 0
     stack_canary: Address | None = None

@@ -68,6 +68,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """Around `line`, where the source is at hand and asked for."""
     native_library: str | None = None
     """The library that implements a native method."""
+    linked_library: str | None = None
+    """The C library (glibc, musl or libc) that the function was linked in from, of an executable without libc.so."""
     tail_call: str | None = None
     """What this frame's call instruction called, where that left by a tail call to the function of the frame above."""
 
@@ -111,11 +113,14 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
     """The monitor or synchronizer waited for: "java.lang.Object@0x…"."""
     blocked_by: str | None = None
     """The name of the thread that owns it."""
+    owner_ended: bool | None = None
+    """True where that thread has ended: its java.lang.Thread is TERMINATED."""
     wait_kind: WaitKind | None = None
     waits_for_tid: int | None = None
     """What it needs, and the thread it needs it from, which it can't go on without."""
     pending_exception: str | None = None
-    """Class and message of an exception that was thrown and not yet delivered."""
+    """Class and message of an exception that was thrown and not yet delivered; of the crashing thread also of one
+    that a function of JNI keeps on its stack, as it was called with that exception pending."""
     stack: StackRange | None = None
     """The stack that the VM gave the thread, its guard zones included; where sp is may be elsewhere."""
     loop_polls: bool | None = None

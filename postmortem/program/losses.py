@@ -120,7 +120,7 @@ def wrong_executable(program: Program) -> Iterator[Problem]:
     tried = [found for module in program.modules.modules for found in module.candidates if found.path == path]
     if any(found.outcome.startswith("matched") for found in tried):
         return
-    executable = next(iter(program.modules.modules), None)
+    executable = program.modules.executable
     wanted = executable.build_id if executable is not None else None
     yield Problem(
         stage="options",

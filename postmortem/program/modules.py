@@ -76,6 +76,11 @@ class ModuleMap:
         self.modules = sorted(modules, key=lambda module: module.start)
         self._starts = [module.start for module in self.modules]
 
+    @property
+    def executable(self) -> LoadedModule | None:
+        """The lowest module; the vDSO, which may lie below a static executable, is none."""
+        return next((module for module in self.modules if not module.path.startswith("[")), None)
+
     def at(self, address: int) -> LoadedModule | None:
         """The module that holds an address."""
         from bisect import bisect_right

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from postmortem.model.queries import aborts
 from postmortem.model.queries import crash as views
 from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
@@ -86,6 +87,38 @@ def _assertion(report: Report, finding: Finding) -> str:
 
 def _abort_message(prefix: str) -> Callable[[Report, Finding], str]:
     return lambda report, finding: _with(prefix, message(report.native.abort_message))
+
+
+def _abort(report: Report, finding: Finding) -> str:
+    """By what libc said, else by what the program's own die() was given: its formats, not the values in them."""
+    found = None if report.native.abort_message else aborts.wrapped(report)
+    given = ": ".join(found.texts) if found is not None and found.literal else report.native.abort_message
+    return _with("abort", message(given))
+
+
+def _heap(report: Report, finding: Finding) -> str:
+    """By what kind of check the allocator failed: which one meets a defect first depends on the state of its lists."""
+    words = message(report.native.abort_message)
+    for kind, pattern in _HEAP_CHECKS:
+        if pattern.search(words):
+            return f"heap: {kind}"
+    return _with("heap", words)
+
+
+_HEAP_CHECKS = (
+    ("double free", re.compile(r"double free")),
+    (
+        "refused pointer",
+        re.compile(r"^(?:free|realloc|munmap_chunk|mremap_chunk)\(\): (?:invalid (?:pointer|size)$|unaligned chunk)"),
+    ),
+    (
+        "damaged chunks",
+        re.compile(
+            r"corrupt|invalid (?:next |prev_)?size|invalid (?:old|chunk) size|mismatching|unaligned|too many chunks"
+        ),
+    ),
+)
+"""glibc's words (malloc/malloc.c, malloc_printerr), by what they say of the program."""
 
 
 def _runtime_message(prefix: str) -> Callable[[Report, Finding], str]:
@@ -189,12 +222,12 @@ _SAID: dict[str, Callable[[Report, Finding], str]] = {
     "pure-virtual-call": _words("pure virtual call"),
     "uncaught-cxx-exception": _exception,
     "terminate-without-exception": _words("terminate"),
-    "heap-corruption": _abort_message("heap"),
+    "heap-corruption": _heap,
     "rust-panic": _panic,
     "go-fatal": _runtime_message("go"),
     "integer-division": _words("division"),
     "integer-overflow": _words("integer overflow"),
-    "deliberate-abort": _abort_message("abort"),
+    "deliberate-abort": _abort,
     "seccomp-violation": _seccomp,
     "killed-by-signal": _signal("killed"),
     "raised-signal": _signal("raise"),

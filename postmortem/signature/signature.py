@@ -15,8 +15,8 @@ import msgspec
 
 from postmortem.model import Signature
 from postmortem.model.jvm import INITIALIZATION
+from postmortem.model.queries import aborts, locks
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import locks
 from postmortem.model.queries.files import file_name
 from postmortem.signature import frames as stack
 from postmortem.signature.causes import cause
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from postmortem.model import Frame, Report, Thread
 
-VERSION = 2
+VERSION = 3
 """Of the code and lists by which signatures are made: signatures of two versions are not compared."""
 FRAMES = 2
 """Functions that tell crashes apart: the deeper a stack, the more of it optimisation moves, and the more it is only
@@ -85,15 +85,18 @@ def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | Non
             unread = "a log holds the stack of one thread only"
     else:
         found = views.crashing_thread(report)
-        names, unnamed = ((), None) if found is None else _of_stack(found[1], rule)
+        wrapped = aborts.wrapped(report) if rule == "deliberate-abort" else None
+        start = wrapped.at if wrapped is not None and not aborts.message(report) else 0
+        names, unnamed = ((), None) if found is None else _of_stack(found[1], rule, start)
         unread = unread or unnamed
     if names:
         return names, unread
     return _program(report), unread or "no frame of the program's own is known"
 
 
-def _of_stack(thread: Thread, rule: str | None) -> tuple[tuple[str, ...], str | None]:
-    frames: Sequence[Frame] = thread.frames
+def _of_stack(thread: Thread, rule: str | None, start: int = 0) -> tuple[tuple[str, ...], str | None]:
+    """start: the first frame that counts."""
+    frames: Sequence[Frame] = thread.frames[start:]
     cycle = max(thread.cycles, key=lambda item: item.period * item.count, default=None)
     if cycle is not None and rule in ("stack-overflow", "jvm-stack-overflow"):
         telling = stack.telling(frames[cycle.start : cycle.start + cycle.period])

@@ -25,6 +25,7 @@ class _Place(NamedTuple):
     module: str | None
     bias: int
     locations: tuple[Location, ...]
+    linked: str | None = None
 
 
 class FrameNamer:
@@ -36,8 +37,13 @@ class FrameNamer:
         locate: Callable[[LoadedModule, int], tuple[Location, ...]],
         fallback: Callable[[int], str | None],
         budget: Budget,
+        linked: Callable[[LoadedModule, int], str | None] = lambda module, address: None,
     ) -> None:
-        """locate: (module, address in memory) → names, innermost first. fallback: names of other code (perf maps)."""
+        """locate: (module, address in memory) → names, innermost first. fallback: names of other code (perf maps).
+
+        linked: the library that code of an executable was linked in from.
+        """
+        self._linked = linked
         self._modules = modules
         self._locate = locate
         self._fallback = fallback
@@ -52,7 +58,8 @@ class FrameNamer:
             if module is None:
                 known = _Place(None, 0, ())
             else:
-                known = _Place(module.path, module.bias, self._locate(module, lookup))
+                locations = self._locate(module, lookup)
+                known = _Place(module.path, module.bias, locations, self._linked(module, lookup) if locations else None)
             self._places[lookup] = known
         return known
 
@@ -130,6 +137,7 @@ class FrameNamer:
             Frame(
                 pc=pc, sp=sp, kind=raw.kind, trust=raw.trust, function=location.function, module=place.module,
                 module_offset=offset, file=location.file, line=location.line, inlined=location.inlined, note=raw.note,
+                linked_library=place.linked if location.file is None else None,
             )
             for location in place.locations
         ]  # fmt: skip
@@ -141,4 +149,4 @@ def namer_of(
     """The namer of a process. generated: names of code made at run time. bare: it names nothing."""
     if bare:
         return FrameNamer(program.modules, lambda module, address: (), lambda pc: None, program.budget)
-    return FrameNamer(program.modules, symbols.locate, generated, program.budget)
+    return FrameNamer(program.modules, symbols.locate, generated, program.budget, symbols.linked_library)

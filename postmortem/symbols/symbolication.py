@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
     from postmortem.symbols.elffile import ElfFile
+    from postmortem.symbols.linkedlibc import LinkedLibc
     from postmortem.symbols.sources.source import Places
     from postmortem.symbols.symbolizer import DwarfFile, Location, SymbolFile
 
@@ -30,6 +31,7 @@ class Symbolication:
         self._cache_dir = cache_dir
         self._search = program.search
         self._files: dict[int, SymbolFile | None] = {}
+        self._linked: dict[int, LinkedLibc | None] = {}
         self._told: dict[int, Callable[[int], str | None]] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -83,6 +85,17 @@ class Symbolication:
         told = self._told.get(module.start) if not found else None
         name = told(address) if told is not None else None
         return found if name is None else (_location(name),)
+
+    def linked_library(self, module: LoadedModule, address: int) -> str | None:
+        """The C library that an address of the executable belongs to, where it is linked in."""
+        if module is not self._modules.executable or self._modules.named("libc.so") is not None:
+            return None
+        if module.start not in self._linked:
+            from postmortem.symbols.linkedlibc import linked_libc
+
+            self._linked[module.start] = linked_libc(lambda name: self.address_of(module, name))
+        found = self._linked[module.start]
+        return found.name if found is not None and address >= found.start else None
 
     def tell(self, module: LoadedModule, name: Callable[[int], str | None]) -> None:
         """Names by address in memory that a runtime knows of its own library, for where that has no symbol."""
@@ -145,7 +158,7 @@ class Symbolication:
     def system_symbol(self, name: str) -> int | None:
         """Where a symbol of libc or GLib lies in memory, or of the executable when that has them linked in."""
         modules = self._modules
-        for module in (modules.named("libc.so"), modules.named("libglib-2.0.so"), *modules.modules[:1]):
+        for module in (modules.named("libc.so"), modules.named("libglib-2.0.so"), modules.executable):
             if module is not None:
                 address = self.address_of(module, name)
                 if address is not None:

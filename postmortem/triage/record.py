@@ -112,7 +112,8 @@ def _steps(report: Report) -> Iterator[Step]:
             return
     if number == 0:
         for name in names:
-            yield Step(name=name)
+            if not name.startswith("in "):  # the program, where no function is known: nothing of a stack
+                yield Step(name=name)
 
 
 def _counts(frame: Frame) -> bool:

@@ -239,9 +239,10 @@ class _Collected:
     def _was_known(self, item: Input, state: str, what: str | None) -> None:
         if state == "failed":
             self.failed[item.id] = Failure(path=item.shown, what=what or "")
-        else:
-            self.analyzed.add(item.id)
-        self.known += 1
+            return
+        self.analyzed.add(item.id)
+        if state != "paired":  # the log of a core counts with its core
+            self.known += 1
 
     def _take(self, answer: Answer) -> None:
         self.answers.append(answer)

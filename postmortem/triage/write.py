@@ -11,7 +11,7 @@ from postmortem.guard.analysis import warm
 from postmortem.model.triage import triage_json
 from postmortem.triage.run import put
 from postmortem.triage.work import rehearse
-from reports import FORMATS
+from reports import FORMATS, load
 from reports.index import digest, page, table
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def write(triage: Triage, output: Path) -> None:
     """Raises OSError when the folder can't be written."""
     # What each worker would import and compile for itself.
     warm()
+    load("html")
     FORMATS["html"](rehearse())
     buckets = tuple(_with_report(bucket, output) for bucket in triage.buckets)
     triage = msgspec.structs.replace(triage, buckets=buckets)

@@ -7,13 +7,20 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import wrappers
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
     from postmortem.model import Report
 
-_MUSL_ALLOCATOR = re.compile(r"a_crash|get_meta|nontrivial_free|alloc_slot|(?:__libc_)?(?:free|realloc|malloc|calloc)")
+_MUSL_ALLOCATOR = re.compile(
+    r"get_meta|nontrivial_free|alloc_slot|alloc_group|free_group|try_avail|enframe|get_nominal_size|get_stride|set_size|"
+    r"(?:__libc_|default_)?(?:free|realloc|malloc|calloc|malloc_impl)|aligned_alloc|malloc_usable_size|"
+    r"__malloc_allzerop|unbin|__bin_chunk|alloc_rev|alloc_fwd"
+)
+_MUSL_ONLY = re.compile(r"__libc_|nontrivial_free|get_meta|alloc_slot")
+"""Names that other allocators and programs do not have."""
 _MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
 _RAISES = views.RAISES
 _KILLS = re.compile(r"t?g?kill|rt_t?g?sigqueueinfo|pidfd_send_signal")
@@ -26,9 +33,22 @@ def musl_crash(report: Report) -> bool | None:
     if report.crash.mnemonic != "hlt" or views.code(report) != views.SI_KERNEL or not frames:
         return None
     name, module = frames[0].function, frames[0].module
-    if name is not None and _MUSL_ALLOCATOR.fullmatch(plain(name)):
-        return True
-    return False if module is not None and _MUSL.fullmatch(file_name(module)) else None
+    of_musl = frames[0].linked_library is not None or (
+        module is not None and _MUSL.fullmatch(file_name(module)) is not None
+    )
+    if name is not None and not of_musl and not _MUSL_ONLY.match(name):
+        return None
+    if name is not None:
+        return True if _MUSL_ALLOCATOR.fullmatch(plain(name)) else None
+    return False if of_musl else None
+
+
+def musl_stack_check(report: Report) -> bool:
+    """musl's __stack_chk_fail stopped the process, by hlt."""
+    frames = views.crashing_frames(report)
+    if report.crash.mnemonic != "hlt" or views.code(report) != views.SI_KERNEL or not frames:
+        return False
+    return (frames[0].function or "").startswith("__stack_chk_fail")
 
 
 def musl_reads_block(report: Report) -> bool:
@@ -98,6 +118,17 @@ def call(report: Report, caller: int) -> str | None:
     if found is None or found == "abort":
         return "abort()" if aborted(report) else None
     return f"{found}({name})"
+
+
+def wrapped(report: Report) -> wrappers.Reported | None:
+    """Who called the program's own function that called abort(); None without one, or below a signal's handler."""
+    frames = views.crashing_frames(report)
+    if not aborted(report) or report.crash.unwrapped or any(frame.kind == "signal" for frame in frames[:_NEAR]):
+        return None
+    return wrappers.reported(frames, report.native.fatal_calls)
+
+
+_NEAR = 24
 
 
 def message(report: Report) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
-from postmortem.model.queries.registers import THREAD_POINTERS
+from postmortem.model.queries.registers import STACK_POINTERS, THREAD_POINTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,7 +136,7 @@ def at_fault(report: Report) -> str:
         return f"{inside(report)}{called_by(report, 0)}"
     if inner is not None and found is not None and found[0] == 0 and _is_python(inner):
         return f"{inside(report)}{_extension(report)}"
-    if inner is None or inner.kind != "native" or not culprit.skipped_module(inner.module or ""):
+    if inner is None or inner.kind != "native" or not culprit.in_system_library(inner):
         return inside(report)
     if found is not None and found[0] == 0:
         return inside(report)
@@ -199,6 +199,16 @@ def caller_text(report: Report, index: int) -> str:
     if above is not None and above.trust != "scan" and _in_no_file(report, above):
         return f"generated code at {above.pc:#x}{called_by(report, index + 1)}"
     found = caller_of(report, index)
+    if (
+        above is not None
+        and found is not None
+        and above.kind == "native"
+        and culprit.skipped_module(above.module or "")
+    ):
+        # Where generated code lies between, the call is one of the C library's own: of a callback that it was given.
+        between = crashing_frames(report)[index + 1 : found[0]]
+        if above.trust != "scan" and any(frame.kind == "stub" for frame in between):
+            return f"{culprit.label(above)}, below {culprit.label(found[1])}"
     return f"{culprit.label(found[1])}{from_go(report, found[0])}" if found else ""
 
 
@@ -227,6 +237,23 @@ def fault_address_path(report: Report) -> str:
     if fault_address(report) is None:
         return ""
     return "crash.signal.fault_address" if report.crash.fault_address is None else "crash.fault_address"
+
+
+def refused_by_stack(report: Report) -> tuple[int, str] | None:
+    """(address, where it is in the report) that an instruction wrote to below sp, in memory without access.
+
+    Where that leaves no room for the frame of a signal handler, the kernel ends the process with SI_KERNEL, without an
+    address.
+    """
+    if code(report) != SI_KERNEL or report.crash.fault_address is not None:
+        return None
+    for index, operand in enumerate(report.crash.operands):
+        if operand.base not in STACK_POINTERS or operand.index is not None or operand.displacement >= 0:
+            continue
+        found = mapping_at(report, operand.address) if operand.address is not None and operand.canonical else None
+        if found is not None and not set(found[1].permissions) & set("rwx"):
+            return operand.address, f"crash.operands[{index}].address"
+    return None
 
 
 def pc_is_fault(report: Report) -> bool:

@@ -94,12 +94,17 @@ def machinery(frame: Frame) -> bool:
     """True when a frame only reports or passes on what its caller caused."""
     if frame.kind == "signal" or (frame.kind == "stub" and _PLUMBING.fullmatch(frame.function or "")):
         return True
-    if frame.module is not None and skipped_module(frame.module):
-        return True
-    return _is_skipped(frame)
+    return in_system_library(frame) or _is_skipped(frame)
+
+
+def in_system_library(frame: Frame) -> bool:
+    """True for code of a system library, also of a C library that is linked into the program."""
+    return frame.linked_library is not None or (frame.module is not None and skipped_module(frame.module))
 
 
 def _is_skipped(frame: Frame) -> bool:
+    if frame.linked_library is not None:
+        return True
     return frame.function is not None and (_reporting_function(frame.function) or _of_c_library(frame))
 
 
@@ -129,7 +134,9 @@ def first(frames: Iterable[Frame]) -> tuple[int, Frame] | None:
 def _left_by_tail_call(frame: Frame) -> Frame | None:
     if frame.tail_call is None:
         return None
-    return msgspec.structs.replace(frame, function=frame.tail_call, tail_call=None, file=None, line=None)
+    return msgspec.structs.replace(
+        frame, function=frame.tail_call, tail_call=None, file=None, line=None, linked_library=None
+    )
 
 
 def _is_within_machinery(frames: tuple[Frame, ...], index: int) -> bool:

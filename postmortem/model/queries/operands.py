@@ -23,7 +23,13 @@ _HALF = (1 << 32) - 1
 _EXTENDED = _ADDRESSES - (1 << 31)
 """From here on: a negative number of 32 bits, extended to 64."""
 _LOWEST_HALF = 1 << 20
+_OF_THE_VM = ("java heap", "metaspace", "class space", "cds archive", "code cache", "gc ")
+"""Beginnings of the kinds of a JVM's own mappings, which no pointer of native code leads to."""
 _BY_CHANCE = 1 << 26
+CUT_REMEDY = (
+    "Look for the type of 32 bits that the pointer went through: int, jint or a Java int for a handle, a function"
+    " without a prototype, JAVA_INT in a FunctionDescriptor."
+)
 
 
 def remark(report: Report) -> str:
@@ -67,12 +73,9 @@ def sentence(report: Report) -> str | None:
         )
     half = halved(report, operand)
     if half is not None:
-        value, whole = half
-        how = "with its upper half filled from bit 31" if value >= _EXTENDED else "with an upper half of zeros"
         return (
-            f"{value:#x} is the lower half of {whole:#x}, an address in memory of the process, {how}: most likely a"
-            " pointer that went through a type of 32 bits, as the result of a function that was called without a"
-            " prototype or a cast to int."
+            f"{_halves(report, *half)}, as the result of a function that was called without a prototype or a cast to"
+            " int."
         )
     bad = _index(report, operand)
     if bad is None:
@@ -80,6 +83,25 @@ def sentence(report: Report) -> str | None:
     return (
         f"The register {bad[2]} points into memory of the process; the index in {bad[0]}, {bad[1]:#x} ({bad[1]}), times"
         f" {bad[3]} leads out of it: the index is wrong, or the size that it was checked against."
+    )
+
+
+def cut_pointer(report: Report) -> tuple[str, str] | None:
+    """What to add to a title, and a sentence without its end, where the bad address is the half of a good one."""
+    operand = _operand(report)
+    half = halved(report, operand) if operand is not None else None
+    if half is None:
+        return None
+    return f": the pointer {half[0]:#x} is {half[1]:#x} without its upper 32 bits", _halves(report, *half)
+
+
+def _halves(report: Report, value: int, whole: int) -> str:
+    found = views.mapping_at(report, whole)
+    where = "an address in a malloc arena" if found is not None and found[1].kind == "malloc arena" else "an address"
+    how = "with its upper half filled from bit 31" if value >= _EXTENDED else "with an upper half of zeros"
+    return (
+        f"{value:#x} is the lower half of {whole:#x}, {where} in memory of the process, {how}: most likely a"
+        " pointer that went through a type of 32 bits"
     )
 
 
@@ -143,10 +165,15 @@ def halved(report: Report, operand: Operand) -> tuple[int, int] | None:
     value = operand.base_value
     if value is None or operand.index is not None or not (value >= _EXTENDED or _LOWEST_HALF <= value <= _HALF):
         return None
-    if views.mapping_at(report, value) is not None:
-        return None
+    at = views.mapping_at(report, value)
+    if at is not None and at[1].permissions[:3] != "---":
+        return None  # What is merely reserved is no memory that a pointer could lead to.
     low = value & _HALF
-    matching = [m for m in report.mappings if m.permissions.startswith("rw") and m.start > _HALF]
+    matching = [
+        m
+        for m in report.mappings
+        if m.permissions.startswith("rw") and m.start > _HALF and not (m.kind or "").startswith(_OF_THE_VM)
+    ]
     if sum(m.end - m.start for m in matching) > _BY_CHANCE:
         return None
     for mapping in matching:

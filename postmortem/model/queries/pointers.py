@@ -6,7 +6,12 @@ import functools
 import re
 import struct
 from importlib import resources
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MEMBER = 4096
 POISON_FILE = "poison.txt"
 
 
@@ -77,16 +82,31 @@ def as_error(value: int) -> str | None:
     return None
 
 
-def describe(value: int) -> str | None:
-    """A sentence on what the word looks like, or None."""
+def _filled(value: int) -> str | None:
+    """A sentence on a word of one repeated byte."""
+    byte = (value & (1 << 64) - 1) >> 56
+    offset = value - int.from_bytes(bytes([byte]) * 8, "big")
+    if byte in (0, 0xFF) or not 0 <= offset < _MEMBER:
+        return None
+    character = f" ({chr(byte)!r} as text)" if 0x20 < byte < 0x7F else ""
+    which = f"{value:#x}" if not offset else f"the pointer below {value:#x}"
+    return f"Each byte of {which} is {byte:#04x}{character}: memory that was filled with one byte stands in its place."
+
+
+def describe(value: int, loaded: Callable[[str], bool] = lambda owner: False) -> str | None:
+    """A sentence on what the word looks like, or None. loaded: whether a pattern's allocator is in the process."""
     if (error := as_error(value)) is not None:
         return error
     if found := poison(value):
         text = as_text(value)
         either = "" if text is None else f" It is the text {text!r}, too."
+        if found[1] != "any" and not loaded(found[1]):
+            return _filled(value) or f"{value:#x} carries the pattern {found[0]}.{either}"
         return f"{value:#x} carries the pattern {found[0]}: {found[2]}.{either}"
+    if (filled := _filled(value)) is not None:
+        return filled
     if (text := as_text(value)) is not None:
-        return f"The bytes of {value:#x} are text, {text!r}: a string was written over the pointer."
+        return f"The bytes of {value:#x} are text, {text!r}, which stands in its place."
     if (text := as_wide_text(value)) is not None:
         return f"The bytes of {value:#x} are UTF-16 text, {text!r}: characters stand where the pointer should be."
     if (number := as_float(value)) is not None:

@@ -63,11 +63,19 @@ def system(report: Report) -> System:
     return System(
         name=_name(report, platform, paths),
         glibc=libc.startswith("glibc") or any(_GLIBC.search(path) for path in paths),
-        musl="musl" in platform or libc.startswith("musl") or any(_MUSL.search(path) for path in paths),
+        musl=_links_musl(report)
+        or "musl" in platform
+        or libc.startswith("musl")
+        or any(_MUSL.search(path) for path in paths),
         bits=_bits(report, platform),
         container=report.process.pid == 1 or (host is not None and host.memory_limit is not None),
         emulator=emulator or ("Rosetta" if "VirtualApple" in cpu else "qemu" if "QEMU TCG" in cpu else None),
     )
+
+
+def _links_musl(report: Report) -> bool:
+    """musl is linked into the executable: some frame of the first thread is its."""
+    return any(frame.linked_library == "musl" for thread in report.threads[:1] for frame in thread.frames)
 
 
 def _name(report: Report, platform: str, paths: list[str]) -> Name | None:

@@ -1,6 +1,7 @@
 """Deliberate abort.
 
-What it finds: the process called abort(), and nothing says why.
+What it finds: the process called abort(), and no runtime says why. Of a program that does so in a function of its own
+(die(), log_fatal()) the caller of that is named, and the text that it was given.
 Why it matters: somebody wrote that call; the function that did is where to read on.
 Evidence it needs: SIGABRT sent by the process to itself.
 False alarms: any rule that knows the reason silences this one.
@@ -15,8 +16,9 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.model.queries import aborts
+from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
@@ -24,14 +26,20 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from postmortem.model.queries import wrappers
+
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not aborts.aborted(report) or views.code(report) is None:
         return
-    where = views.inside(report)
     caller = views.blamed(report)
     call = (aborts.call(report, caller[0]) if caller else None) or "abort()"
+    wrapped = aborts.wrapped(report)
+    if wrapped is not None and not aborts.message(report) and not _logged(report):
+        yield _through(report, call, wrapped)
+        return
+    where = views.inside(report)
     text = aborts.message(report)
     logged = _logged(report) if not text else None
     said = f" libc said {text!r}." if text else " It left no text that this tool knows of; its log may have it."
@@ -71,6 +79,45 @@ def check(report: Report) -> Iterator[Finding]:
             else f"Read the condition before the call of {call}{where}, and what the program logged just before.",
         ),
     )
+
+
+def _through(report: Report, call: str, wrapped: wrappers.Reported) -> Finding:
+    """abort() was called by a function of the program that exists for that: who called it is named."""
+    names = [f"{plain(frame.function or '')}()" for frame in wrapped.through]
+    where = f" in {culprit.label(wrapped.frame)}"
+    said = re.sub(r"^\[?[^\s:]+:\d+[:\])]+ ", "", wrapped.said) if wrapped.said else None
+    chain = f"{names[0]}, which called " + ", ".join(names[1:]) if len(names) > 1 else names[0]
+    shown = f": {' '.join(said.split())[:_SHOWN]}" if said else ""
+    where_found = "it was given" if said and wrapped.texts else "memory has"
+    found = views.crashing_thread(report)
+    index = 0 if found is None else found[0]
+    paths = [(f"native.fatal_calls[{number}]", item) for number, item in enumerate(report.native.fatal_calls)]
+    return Finding(
+        rule=RULE.id,
+        title=f"{call} called through {names[0]}{where}{shown}",
+        severity="high",
+        confidence="certain",
+        claim="observation",
+        explanation=(
+            f"The process ended itself with {call}:{where.replace(' in ', ' ', 1)} called {chain}. {names[0]} is taken"
+            f" for the program's way to report an error and to end: {wrapped.why}."
+            + (f" The text that {where_found}: {said!r}." if said else " It was given no text that this tool can read.")
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "sent by the process to itself"),
+            (f"threads[{index}].frames[{wrapped.at}].function", f"the caller of {names[0]}"),
+            *((f"{path}.text", "what was said, from memory") for path, item in paths if item.text),
+            *((f"{path}.strings", "literals of a call on the way to abort()") for path, item in paths if item.strings),
+        ),
+        remedies=(
+            f"Read the condition before the call of {names[0]}{where}, and what the program logged just before.",
+        ),
+    )
+
+
+_SHOWN = 160
+"""Characters of a text in the title."""
 
 
 def _logged(report: Report) -> str | None:

@@ -28,6 +28,8 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_OVERRUN = "the block before it was overrun, or something wrote there through a bad pointer"
+
 MEANINGS = (
     (
         r"Attempt to free invalid pointer|[Ii]nvalid (?:chunk|free)|misaligned pointer|invalid pointer: ",
@@ -36,7 +38,7 @@ MEANINGS = (
     (r"already deallocated", "A block was freed twice, or the word before it was overwritten"),
     (r"never been allocated", "A pointer was freed that the allocator never gave out"),
     (r"deallocation mismatch", "A block was freed by another kind of function than allocated it (delete for malloc)"),
-    (r"memory stomping", "The word before or behind a block was overwritten: a block was overrun"),
+    (r"memory stomping", f"The word before or behind a block was overwritten: {_OVERRUN}"),
     (r"double free detected in tcache", "The block is on the list of free blocks already: it was freed twice"),
     (
         r"double free or corruption",
@@ -51,21 +53,24 @@ MEANINGS = (
         "The header behind the block holds an impossible size",
     ),
     (r"free\(\): invalid size", "What lies before the freed address is no header of a block"),
-    (r"invalid size", "The header of a block holds an impossible size: the block before it was overrun"),
+    (r"invalid size", f"The header of a block holds an impossible size: {_OVERRUN}"),
     (
         r"corrupted top size",
-        "The header behind the last block of the heap was overwritten: that block was overrun",
+        f"The header behind the last block of the heap was overwritten: {_OVERRUN}",
     ),
     (
         r"corrupted size vs\. prev_size|mismatching next->prev_size",
-        "Two neighbouring headers disagree: a block between them was overrun",
+        f"Two neighbouring headers disagree, one of which was overwritten: {_OVERRUN}",
     ),
     (
         (
             r"unaligned (tcache|fastbin) chunk|corrupted unsorted|double linked list corrupted|corrupted"
             r" double-linked list|unsorted"
         ),
-        ("A list of free blocks is damaged: something wrote to a block after it was freed, or overran its neighbour"),
+        (
+            "A list of free blocks is damaged: something wrote to a block after it was freed, overran its neighbour, or"
+            " wrote through a bad pointer"
+        ),
     ),
     (r"unsorted|largebin|smallbin|memory corruption|corrupt", "A list of free blocks is damaged"),
     (r"sysmalloc|\bmalloc\.c:", "A consistency check of malloc failed: the end of the heap was overwritten"),
@@ -92,7 +97,8 @@ it reads the words before the address, and at the end of the size that they give
 _EITHER = (
     "The address is not the start of a block that is in use: it lies inside of one, belongs to another allocator, or"
     " was freed before.",
-    "The block's header, or the one behind it, was overwritten: this block or the one before it was overrun.",
+    "The block's header, or the one behind it, was overwritten: by an overrun of this block or the one before it, or"
+    " by a write through a bad pointer.",
 )
 
 RIVALS = ("A fault of the allocator's own, or memory of it that the system could not supply.",)
@@ -187,7 +193,9 @@ def _inside(report: Report) -> str:
 
 
 def _deed(report: Report, text: str, freeing: bool) -> str:
-    """ " while freeing", by the stack, else by the words; "" where neither tells."""
+    """ " while freeing", by the words, else by the stack; "" where neither tells."""
+    if re.search(r"\brealloc\(\)", text):
+        return " while reallocating"
     if freeing or re.search(r"\b(?:free|munmap_chunk)\(\)|double free", text):
         return " while freeing"
     inside = allocators.inside(report)
@@ -284,8 +292,9 @@ def _remedies(report: Report, refused: bool = False) -> tuple[str, ...]:
     """What to do; of a JVM's libraries those that do not come with it are suspects."""
     if refused:
         return (
-            "Look at what is freed here: it must be the address that malloc (Unsafe.allocateMemory, JNI's Get…) gave"
-            " out, unchanged, and freed once, by the same allocator.",
+            "Look at what is freed here: it must be the address that malloc"
+            f"{' (Unsafe.allocateMemory, JNI’s Get…)' if views.java_process(report) else ''} gave out, unchanged, and"
+            " freed once, by the same allocator.",
             *_remedies(report),
         )
     if not views.java_process(report):

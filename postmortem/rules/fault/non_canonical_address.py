@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import operands
+from postmortem.model.queries import fills, operands
 from postmortem.model.queries.paths import proof
-from postmortem.model.queries.pointers import describe
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
@@ -49,9 +48,9 @@ def _non_canonical(address: int) -> bool:
 
 def _finding(report: Report, address: Address, where: str, index: int | None) -> Finding:
     operand = report.crash.operands[index] if index is not None else None
-    looks = describe(address)
+    looks = fills.describe(report, address)
     if looks is None and operand is not None and operand.base_value is not None:
-        looks = describe(operand.base_value)
+        looks = fills.describe(report, operand.base_value)
     if report.crash.mnemonic in ("ret", "retq"):
         return _returned(report, address, where, looks)
     base = f"crash.operands[{index}]"
@@ -91,7 +90,10 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
 def _returned(report: Report, address: Address, where: str, looks: str | None) -> Finding:
     """The function was about to return: what it took for its return address lay in its own frame's reach."""
     inside = views.inside(report)
-    guess = f"Something wrote over the frame{inside}: most often a local array was filled beyond its end."
+    guess = (
+        f"Something wrote over the frame{inside}: most often a local array was filled beyond its end; a longjmp to a"
+        " frame that had ended does the same."
+    )
     if not views.on_own_stack(report):
         guess = (
             "The stack pointer is not in the stack that the thread was started with: the stack of a coroutine was freed"

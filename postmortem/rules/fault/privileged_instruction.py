@@ -62,11 +62,11 @@ def check(report: Report) -> Iterator[Finding]:
     if not views.signal_is(report, views.SIGSEGV) or views.code(report) != views.SI_KERNEL:
         return
     mnemonic = report.crash.mnemonic or ""
-    if mnemonic not in PRIVILEGED or aborts.musl_crash(report) is not None:
+    if mnemonic not in PRIVILEGED or aborts.musl_crash(report) is not None or aborts.musl_stack_check(report):
         return
     yield Finding(
         rule=RULE.id,
-        title=f"Privileged instruction {mnemonic}{views.inside(report)}",
+        title=f"Privileged instruction {mnemonic}{views.at_fault(report)}",
         severity="critical",
         confidence="certain",
         claim="observation",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import operands
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
@@ -34,19 +35,25 @@ def check(report: Report) -> Iterator[Finding]:
     index, mapping = found
     below = next((m for m in report.mappings if m.end == mapping.start), None)
     into = address - mapping.start
+    cut = operands.cut_pointer(report)
     beside = f" The mapping below it is {views.mapping_text(below)}." if below else ""
     yield Finding(
         rule=RULE.id,
         title=(
             f"{views.access_word(report).capitalize()} of the protected page at {address:#x}{views.at_fault(report)}"
+            f"{cut[0] if cut is not None else ''}"
         ),
         severity="critical",
         confidence="possible" if views.java_process(report) else "certain",
         claim="observation",
         explanation=(
             f"{address:#x} lies {views.size_text(into)} inside a mapping that permits no access"
-            f" ({views.size_text(mapping.end - mapping.start)}).{beside} Such a page is a guard behind a"
-            " buffer or a stack, or memory taken away with mprotect."
+            f" ({views.size_text(mapping.end - mapping.start)}).{beside} "
+            + (
+                f"{cut[1]}."
+                if cut is not None
+                else "Such a page is a guard behind a buffer or a stack, or memory taken away with mprotect."
+            )
         ),
         evidence=proof(
             report,
@@ -58,6 +65,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
+            *((operands.CUT_REMEDY,) if cut is not None else ()),
             "Find who protects this page (mprotect or mmap with PROT_NONE), and what lies just below it.",
             "Rebuild with -fsanitize=address to catch an overrun before it reaches the guard.",
         ),

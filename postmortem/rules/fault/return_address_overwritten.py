@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit, pointers
+from postmortem.model.queries import culprit, fills, pointers
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -49,7 +49,7 @@ def check(report: Report) -> Iterator[Finding]:
         claim="cause",
         explanation=(
             f"{pc:#x} lies just below the stack pointer, where a return takes its address, and no call led there."
-            f" {pointers.describe(pc) or ''} "
+            f" {fills.describe(report, pc) or ''} "
             + ("The words behind it hold the same: the frame was written over. " if spread else "")
             + "Something wrote over the frame of the function that returned: most often a local array was filled beyond"
             " its end by that function or by one that it passed the array to."

@@ -2,7 +2,8 @@
 
 What it finds: a stack protector's canary was overwritten.
 Why it matters: a local array of the named function was overrun; the return address is next to it.
-Evidence it needs: libc's text "stack smashing detected", or __stack_chk_fail on the crashing stack.
+Evidence it needs: libc's text "stack smashing detected", or __stack_chk_fail on the crashing stack; of musl, which
+prints nothing, its stop (hlt) in that function.
 False alarms: none known for the text; a canary read by code built for another libc.
 Rivals excluded: another abort of libc: the check's function is on the stack.
 What to do: look at the arrays of that function; AddressSanitizer stops at the write itself.
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
-    if not aborts.aborted(report):
+    stopped = aborts.musl_stack_check(report)
+    if not aborts.aborted(report) and not stopped:
         return
     said = "stack smashing detected" in aborts.message(report)
     frame = views.last_named(report, lambda name: name.startswith("__stack_chk_fail"))
@@ -52,13 +54,14 @@ def check(report: Report) -> Iterator[Finding]:
                 (views.frame_path(report, victim[0], "function" if victim[1].function else "pc") if victim else ""),
                 "whose canary it was",
             ),
-            ("native.stack_canary", "what the guard word should hold"),
-            (f"{built}.fortified" if built else "", "whether its copies are checked (_FORTIFY_SOURCE)"),
+            ("crash.instruction" if stopped else "", "musl's stop"),
+            ("" if stopped else "native.stack_canary", "what the guard word should hold"),
+            (f"{built}.fortified" if built and not stopped else "", "whether its copies are checked (_FORTIFY_SOURCE)"),
         ),
         remedies=(
             (f"Check every copy into a local array of {name}: strcpy, sprintf, read and loops without a bound."),
             "Rebuild with -fsanitize=address -g and run the same input: it stops at the write.",
-            *(_FORTIFY if built and not resolve(report, f"{built}.fortified") else ()),
+            *(_FORTIFY if built and not stopped and not resolve(report, f"{built}.fortified") else ()),
         ),
     )
 

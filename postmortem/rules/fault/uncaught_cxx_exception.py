@@ -133,7 +133,7 @@ def check(report: Report) -> Iterator[Finding]:
     landed = _landed(report)
     first = _first(report, exception)
     if landed is not None:
-        where = f", stopped at {culprit.label(landed[1])}{'' if exception.uncaught else ', which is noexcept'}"
+        where = f", stopped at {culprit.label(landed[1])}{', which is noexcept' if exception.uncaught == 0 else ''}"
     else:
         where = f" from {culprit.label(origin[1])}" if origin else ""
     if exception.uncaught:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import operands
+from postmortem.model.queries import fills, operands
 from postmortem.model.queries.paths import proof
-from postmortem.model.queries.pointers import as_error, describe
+from postmortem.model.queries.pointers import as_error
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
@@ -41,14 +41,14 @@ def check(report: Report) -> Iterator[Finding]:
         return
     executing = views.pc_is_fault(report)
     caller = views.caller_of(report, 0) if executing else None
-    looks = describe(address)
+    looks = fills.describe(report, address)
     if executing:
         title = f"Call or jump to the unmapped address {address:#x}" + (
             f" from {views.caller_text(report, 0)}" if caller else ""
         )
     else:
         found = views.faulting_operand(report)
-        pointer = describe(found[1].base_value) if found and found[1].base_value is not None else None
+        pointer = fills.describe(report, found[1].base_value) if found and found[1].base_value is not None else None
         if looks is None and pointer is not None and found is not None:
             looks = f"Register {found[1].base} held the pointer, {found[1].base_value:#x}. {pointer}"
         word = {"read": "Read of", "write": "Write to"}.get(views.access_word(report), "Access to")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries import fills
+from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import poison
 from postmortem.model.queries.variables import variable_path
@@ -43,27 +45,29 @@ def check(report: Report) -> Iterator[Finding]:
     operand = views.faulting_operand(report)
     for where, value in _suspects(report):
         found = _marked(report, value) or _pattern(report, value) or _safe_linked(report, value)
-        if found is None:
+        if found is None or (where.endswith(".index_value") and found[3] != "native.freed_mark"):
             continue
         confidence, short, reading, extra = found
         pointer = operand[1].pointer if operand is not None and operand[1].base_value == value else None
         what = f"{pointer}, {value:#x}," if pointer else f"{value:#x}"
+        word = "index" if where.endswith(".index_value") else "pointer"
         yield Finding(
             rule=RULE.id,
-            title=f"Use of freed memory{views.inside(report)}: the pointer {what} is {short}",
+            title=f"Use of freed memory{views.inside(report)}: the {word} {what} is {short}",
             severity="critical",
             confidence=confidence,
             claim="cause",
             rivals=RIVALS,
             explanation=(
-                f"{reading} So the faulting pointer was read from an object that had been freed before."
-                f" The {views.access_word(report)} through it faulted."
+                f"{reading} So the {word} was read from an object that had been freed before."
+                f" The {views.access_word(report)} {'through' if word == 'pointer' else 'with'} it faulted."
+                f"{exiting(report)}"
             ),
             evidence=proof(
                 report,
                 (f"crash.operands[{operand[0]}].pointer" if operand is not None and pointer else "", "was used"),
                 (variable_path(report, pointer), "the variable"),
-                (where, "the pointer that was used"),
+                (where, f"the {word} that was used"),
                 ("crash.instruction", "the faulting instruction"),
                 (extra, "matches the pattern"),
                 ("crash.signal.code_name", "the kernel's answer"),
@@ -98,6 +102,8 @@ def _suspects(report: Report) -> Iterator[tuple[str, int]]:
             continue
         if operand.base_value is not None:
             yield f"crash.operands[{index}].base_value", operand.base_value
+        if operand.index_value is not None:
+            yield f"crash.operands[{index}].index_value", operand.index_value
         yield f"crash.operands[{index}].address", operand.address
     address = views.fault_address(report)
     if address is not None:
@@ -120,18 +126,20 @@ def _marked(report: Report, value: int) -> tuple[Confidence, str, str, str] | No
 
 def _pattern(report: Report, value: int) -> tuple[Confidence, str, str, str] | None:
     """(confidence, what it is, sentence, path of more evidence) of a fill pattern."""
-    perturb = report.process.environment.get("MALLOC_PERTURB_", "")
-    filled = int(perturb) & 0xFF if perturb.isdecimal() and len(perturb) < 10 else 0
-    if filled and 0 <= value - int.from_bytes(bytes([filled]) * 8, "big") < 4096:
+    perturbed = fills.perturbed(report)
+    if perturbed is not None and fills.is_filled(value, perturbed[0]):
+        variable = perturbed[1].rpartition(".")[2]
         return (
             "likely",
-            "MALLOC_PERTURB_'s filling of freed memory",
+            f"{'MALLOC_PERTURB_' if variable == 'MALLOC_PERTURB_' else 'glibc'}'s filling of freed memory",
             (
-                f"MALLOC_PERTURB_={perturb} makes glibc fill freed memory with the byte {filled:#04x}, and"
-                f" the pointer {value:#x} is made of it."
+                f"{variable} makes glibc fill freed memory with the byte {perturbed[0]:#04x}, and the pointer"
+                f" {value:#x} is made of it."
             ),
-            "process.environment.MALLOC_PERTURB_",
+            perturbed[1],
         )
+    if fills.never_set(report, value):
+        return None
     found = poison(value)
     if found is None:
         return None
@@ -141,6 +149,8 @@ def _pattern(report: Report, value: int) -> tuple[Confidence, str, str, str] | N
     if owner != "any" and module is None:
         confidence = "possible"  # Its writer may be linked in, but nothing shows it.
     by = f" {module} is loaded, which writes it." if module else ""
+    if owner != "any" and module is None:
+        meaning = f"{meaning}, which no module of this process is known to do"
     return (
         confidence,
         f"filled with {pattern}",

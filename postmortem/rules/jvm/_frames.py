@@ -116,7 +116,8 @@ def is_native_method(report: Report, frame: Frame) -> bool:
     """A method without bytecodes. A log gives an interpreted one bci 0."""
     if frame.kind != "java-interpreted":
         return is_wrapper(frame)
-    return frame.line is None and (frame.bci is None or (frame.bci == 0 and views.is_log(report)))
+    from_log = frame.pc is None or views.is_log(report)
+    return frame.line is None and (frame.bci is None or (frame.bci == 0 and from_log))
 
 
 def is_generated(frame: Frame) -> bool:
@@ -220,6 +221,24 @@ def library_frame(report: Report) -> tuple[int, Frame, int] | None:
                 continue
             return index, frame, in_vm if inline is None else inline[2]
     return inline
+
+
+def jni_wrapper(report: Report) -> tuple[int, str] | None:
+    """Index and function of jni.h's inline function above the library's frame: (1, "CallVoidMethod")."""
+    for index, frame in site(report).native:
+        if frame.function is not None and frame.trust != "scan" and _JNI_INLINE.fullmatch(plain(frame.function)):
+            return index, plain(frame.function).rpartition("::")[2]
+        if frame.module is None or not (is_vm(frame) or is_system(frame.module)):
+            return None
+    return None
+
+
+def owner(report: Report, frame: Frame) -> str:
+    """Who is at that frame of a library: a function that only wraps a call of JNI stands for the native method."""
+    method = native_method(report)
+    if method is not None and frame.function is not None and _JNI_INLINE.fullmatch(plain(frame.function)):
+        return f"{method[1].function}()" if method[1].function else culprit.label(frame)
+    return culprit.label(frame)
 
 
 def vm_frames(report: Report) -> tuple[tuple[int, Frame], ...]:

@@ -26,6 +26,7 @@ from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _null_argument as null_argument
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import _threads as jvm_threads
 from postmortem.rules.rule import Rule
@@ -77,13 +78,16 @@ def check(report: Report) -> Iterator[Finding]:
     if any(_ELSEWHERE.match(name) for name in names):
         return
     entry = next((item for item in reversed(inside) if _is_jni(item[1].function)), None)
+    wrapper = jvm_frames.jni_wrapper(report)
     if entry is None and names:
         return
     if entry is None and jvm_frames.site(report).java is None:
         return
     method = jvm_frames.native_method(report)
     library = file_name(frame.module)
-    function = plain(entry[1].function or "") if entry else "a JNI function"
+    function = plain(entry[1].function or "") if entry else wrapper[1] if wrapper else "a JNI function"
+    null = null_argument.found(report, function)
+    who = jvm_frames.owner(report, frame)
     address = views.fault_address(report)
     at = f" The fault is at {address:#x}" if address is not None else ""
     if address is not None:
@@ -91,14 +95,15 @@ def check(report: Report) -> Iterator[Finding]:
     called = f" The native method is {method[1].function}()." if method and method[1].function else ""
     yield Finding(
         rule=RULE.id,
-        title=f"{library} called {function} with {_argument(function)}, in {culprit.label(frame)}",
+        title=f"{library} called {function} with {'a NULL argument' if null else _argument(function)}, in {who}",
         severity="critical",
-        confidence="likely" if entry else "possible",
+        confidence="likely" if entry or wrapper else "possible",
         claim="cause",
         rivals=RIVALS,
         explanation=(
-            f"{culprit.label(frame)} of {library} called {function}, and the JVM faulted as it used the"
-            f" arguments.{at}{called} JNI does not check what it is given. {_usual(function)}"
+            f"{who} of {library} called {function}, and the JVM faulted as it used the"
+            f" arguments.{at}{called} JNI does not check what it is given."
+            f" {null.sentence if null is not None else _usual(function)}"
         ),
         evidence=proof(
             report,
@@ -106,12 +111,15 @@ def check(report: Report) -> Iterator[Finding]:
             ("crash.fault_address_text", "what lies there"),
             (views.frame_path(report, inside[0][0]), "in the JVM"),
             (views.frame_path(report, entry[0]) if entry else "", "the JNI function"),
+            (views.frame_path(report, wrapper[0]) if wrapper and not entry else "", "the call of the JNI function"),
+            (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
             (views.frame_path(report, index), "its caller"),
             (views.frame_path(report, index, "module"), "the library"),
         ),
         remedies=(
+            *((null.remedy,) if null is not None else ()),
             *_checks(report),
-            f"In {culprit.label(frame)}, check every reference that outlives a call or is used by another thread: it"
+            f"In {who}, check every reference that outlives a call or is used by another thread: it"
             " must come from NewGlobalRef, and its JNIEnv from AttachCurrentThread of the same thread.",
             "Check what JNI functions return (NULL, a pending exception) before it is used as an argument.",
         ),

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
-from postmortem.model.queries import aborts, culprit
+from postmortem.model.queries import aborts, culprit, operands
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
@@ -28,9 +28,11 @@ from postmortem.rules import advice
 from postmortem.rules.fault import illegal_instruction, misaligned_access, write_to_read_only
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _null_argument as null_argument
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import _unrelocated as unrelocated
+from postmortem.rules.jvm import _upcall as upcall
 from postmortem.rules.jvm import jvm_jni_fatal_error
 from postmortem.rules.rule import Rule
 
@@ -50,6 +52,10 @@ def check(report: Report) -> Iterator[Finding]:
     raw = unrelocated.call(report)
     if raw is not None:
         yield unrelocated.finding(report, raw, RULE.id)
+        return
+    back = upcall.callback(report)
+    if back is not None and (freed := upcall.freed(report, back, RULE.id)) is not None:
+        yield freed
         return
     found = jvm_frames.library_frame(report)
     if found is None:
@@ -83,15 +89,25 @@ def check(report: Report) -> Iterator[Finding]:
         what = f"In a forked child: {what}"
     mixed = _mixed_libc(report)
     scanned = frame.trust == "scan" and way.method is not None
-    called = f"{_kind(from_jdk, agent, program, framework)} {library}: {culprit.label(frame)}"
+    skipped = _skipped(report, index)
+    called = f"{_kind(from_jdk, agent, program, framework)} {library}: {jvm_frames.owner(report, frame)}"
+    if skipped:
+        called += ", or a function that it called"
+        how = how.replace(f"of {library} ", f"of {library}, or a function that it called, ", 1)
+        confidence = "likely"
     if scanned and way.method is not None:
         # A word of the stack leads to the library; the native method is what is sure.
         called = f"native method {jvm_entry.name(way.method[1])}"
         confidence = "likely"
+    null = null_argument.found(report, entry[1] if entry else None) if in_vm else None
+    cut = operands.cut_pointer(report) if jvm_views.memory_fault(report) and not in_vm else None
     sentences = (
         how,
+        f"{cut[1]}." if cut is not None else "",
+        null.sentence if null is not None else "",
         child,
         _SCANNED if scanned else "",
+        skipped,
         mixed,
         _leaving(report, leaving),
         way.words,
@@ -99,11 +115,14 @@ def check(report: Report) -> Iterator[Finding]:
     )
     yield Finding(
         rule=RULE.id,
-        title=f"{what} {called}{_null(report, index)}",
+        title=f"{what} {called}{_null(report, index) or (cut or null or ('',))[0]}",
         severity="critical",
         confidence=confidence,
         claim="observation",
-        rivals=("Another library that the native method called into.",) if scanned else (),
+        rivals=(
+            *(("Another library that the native method called into.",) if scanned else ()),
+            *(("A function that this one called, of whose frame the walk knows nothing.",) if skipped else ()),
+        ),
         explanation=(
             " ".join(sentence for sentence in sentences if sentence)
             + " Neither the JVM's settings nor its collector have a part in it."
@@ -112,11 +131,13 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             ("crash.signal.code_name", "the signal"),
             ("jvm.absent_threads" if child else "", "Java threads that the VM knows and this process lacks"),
+            ("process.forked" if child else "", "the only thread runs on the stack of one that was started"),
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
             (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
+            (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
             ("crash.instruction", "the faulting instruction"),
             *(operand_evidence(report) if index == 0 else ()),
             (views.frame_path(report, leaving[0]) if leaving else "", "its destructors ran under it"),
@@ -129,6 +150,8 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             *((_FORK,) if child else ()),
+            *((operands.CUT_REMEDY,) if cut is not None else ()),
+            *((null.remedy,) if null is not None else ()),
             *_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None),
         ),
     )
@@ -137,11 +160,38 @@ def check(report: Report) -> Iterator[Finding]:
 def _forked(report: Report) -> str:
     """A sentence on a process that is a copy of a JVM with one of its threads; "" where it is the JVM itself."""
     absent = report.jvm.absent_threads if report.jvm is not None else None
-    if not absent or absent < _FEWEST_ABSENT or len(report.threads) != 1:
+    if len(report.threads) != 1:
+        return ""
+    if absent and absent >= _FEWEST_ABSENT:
+        told = f"of the VM's threads {absent} are not in it"
+    elif report.process.forked:
+        told = "its only thread, the first of the process, runs on the stack of one that pthread_create() had started"
+    else:
         return ""
     return (
-        f"The process is a child that fork() made of a JVM: of the VM's threads {absent} are not in it, and locks that"
-        " they held stay held. Only async-signal-safe functions may be called there until exec()."
+        f"The process is a child that fork() made of a JVM: {told}, and locks that the JVM's other threads held stay"
+        " held. Only async-signal-safe functions may be called there until exec()."
+    )
+
+
+def _skipped(report: Report, index: int) -> str:
+    """A sentence on functions that the library's frame may have called and that the walk does not have; "" for none.
+
+    Without call frame information of libc the walk goes from there by the frame pointer, which is the one of
+    whoever last kept it: the frame that is found may be that of its caller.
+    """
+    frames = views.crashing_frames(report)[: index + 1]
+    frame, above = frames[-1], [item for item in frames[:-1] if item.kind != "signal"]
+    if frame.trust != "frame-pointer" or not above or jvm_frames.is_vm(above[-1]):
+        return ""
+    found = next((f for f in above if f.trust == "scan" and f.module == frame.module), None)
+    bare = above[-1].module is not None and jvm_frames.is_system(above[-1].module) and above[-1].function is None
+    if found is None and not bare:
+        return ""
+    offset = f" (perhaps at {culprit.label(found)}, a word on the stack)" if found is not None else ""
+    return (
+        f"The walk came to {culprit.label(frame)} by the frame pointer, without the file of the system's library: it"
+        f" may itself have called the function that did it{offset}."
     )
 
 
@@ -153,18 +203,17 @@ def _through_jni(report: Report, index: int, entry: Frame, method: Frame) -> Ite
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
     name = jvm_views.fault_name(report)
-    null = " So low an address is that of a null argument, such as the ID of a field or method that was not found."
+    null = null_argument.found(report, entry.function)
     yield Finding(
         rule=RULE.id,
-        title=f"{name} in {function}, called by {native}",
+        title=f"{name} in {function}, called by {native}{null.title if null is not None else ''}",
         severity="critical",
         confidence="likely",
         claim="observation",
         rivals=("The library or other native code had damaged the JVM's memory before.",),
         explanation=(
             f"{function[0].upper()}{function[1:]} met {name}{at}. The {native} reached it by a tail call and has no"
-            " frame of its own: an argument that it passed was bad."
-            + (null if address is not None and address < views.NEAR_NULL else "")
+            " frame of its own: an argument that it passed was bad." + (f" {null.sentence}" if null is not None else "")
         ),
         evidence=proof(
             report,
@@ -172,10 +221,12 @@ def _through_jni(report: Report, index: int, entry: Frame, method: Frame) -> Ite
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index), "the JVM's function that was called"),
             ("crash.instruction", "the faulting instruction"),
+            (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
             (views.frame_path(report, index + 1), "the native method"),
             (views.frame_path(report, index + 1, "native_library"), "its library"),
         ),
         remedies=(
+            *((null.remedy,) if null is not None else ()),
             f"Read the {native}: look at what it passes to {function}, and whether an earlier call failed.",
             "Run with -Xcheck:jni: it reports wrong use of JNI at the call that makes it.",
         ),
@@ -183,7 +234,10 @@ def _through_jni(report: Report, index: int, entry: Frame, method: Frame) -> Ite
 
 
 def _called_directly(report: Report) -> Iterator[Finding]:
-    """A fault in libc, or where there is no code, which Java code called without a library of its own between."""
+    """A fault in libc, or where there is no code, which Java code called without a library of its own between.
+
+    Long: most of it is the text of the finding, which is read in one piece.
+    """
     above, java = jvm_frames.site(report)
     if java is None or not above or not jvm_views.memory_fault(report) or jvm_views.foreign_handler(report) is not None:
         return
@@ -194,24 +248,34 @@ def _called_directly(report: Report) -> Iterator[Finding]:
     native = [(index, frame) for index, frame in above if not jvm_frames.is_downcall(frame)]
     if not (linked or method is not None) or not native or jvm_stack.in_stack_guard(report):
         return
-    if any(frame.kind == "stub" or (frame.module is not None and not _system(frame)) for _, frame in native):
+    back = upcall.callback(report)
+    stubs = sum(frame.kind == "stub" for _, frame in native[:1]) if back is not None else 0
+    if any(frame.kind == "stub" or (frame.module is not None and not _system(frame)) for _, frame in native[stubs:]):
         return
     caller = jvm_entry.linked(report) if linked else jvm_frames.java_caller(report, method[0] if method else -1)
     index, inner = native[0]
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
     name = jvm_views.fault_name(report)
+    cut = operands.cut_pointer(report)
     how = "java.lang.foreign" if linked else f"the native method {jvm_entry.name(method[1])}" if method else ""
     by = f" by {culprit.label(caller[1])}" if caller else ""
-    if views.pc_is_fault(report):
+    if back is not None:
+        who = upcall.function(report, back)
+        pc = views.fetched(report) if views.pc_is_fault(report) else None
+        target = f"a callback that led to {pc:#x}, where there is no code" if pc is not None else "a callback"
+        title = f"{name} in {target}, from {who}, called through {how}{by}"
+        words = f"{who}, which Java had called through {how}, called back: {name}{at}."
+        first = "the callback that it hands on: an upcall stub whose arena is closed, or a number that is no function"
+    elif views.pc_is_fault(report):
         pc = views.fetched(report)
         target = f"{pc:#x}" if pc is not None else "an address"
         title = f"Call of {target}, where there is no code, through {how}{by}"
-        words = f"{how[0].upper()}{how[1:]} led to {target}, where there is no code: {name}."
+        words = f"A call through {how} led to {target}, where there is no code: {name}."
         first = "the address of the function: a symbol of a library that was unloaded, or a number that is none"
     else:
         place = culprit.label(inner)
-        title = f"{name} in {place}, called through {how}{by}"
+        title = f"{name} in {place}, called through {how}{by}{cut[0] if cut is not None else ''}"
         words = f"{name}{at} was raised in {place}, which Java called through {how}; no other library lies between."
         first = "the arguments: a segment's address, its length, whether its arena is closed"
     yield Finding(
@@ -220,9 +284,14 @@ def _called_directly(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence="likely",
         claim="observation",
-        rivals=("memory that the native function uses was damaged before",),
-        explanation=f"{words} Called{by or ' by Java'}. The native function did what it was told with what it was"
-        " given; what else it may be: memory that it uses was damaged before.",
+        rivals=(
+            "memory that the native function uses was damaged before",
+            *(("A defect of the JVM in its upcall stubs.",) if stubs else ()),
+        ),
+        explanation=(
+            f"{words} Called{by or ' by Java'}.{f' {cut[1]}.' if cut is not None else ''} The native function did what"
+            " it was told with what it was given; what else it may be: memory that it uses was damaged before."
+        ),
         evidence=proof(
             report,
             ("crash.signal.code_name", "the signal"),
@@ -234,6 +303,7 @@ def _called_directly(report: Report) -> Iterator[Finding]:
             ("crash.instruction", "the faulting instruction"),
         ),
         remedies=(
+            *((operands.CUT_REMEDY,) if cut is not None else ()),
             f"Look at {culprit.label(caller[1]) if caller else 'the Java caller'} for {first}.",
             "Check the function descriptor against the C prototype: sizes and order of the arguments, the return type.",
         ),
@@ -250,6 +320,9 @@ def _jni_function(report: Report) -> tuple[int, str] | None:
         name = plain(frame.function or "")
         if name.startswith(("jni_", "checked_jni_", "jvmti_", "JVM_")):
             return index, name
+    wrapper = jvm_frames.jni_wrapper(report)
+    if wrapper is not None and jvm_frames.vm_frames(report):
+        return wrapper
     # FatalError ends the process at once.
     for index, frame in jvm_frames.site(report).native:
         name = plain(frame.function or "")
@@ -307,6 +380,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     at = f" at {address:#x}" if address is not None else ""
     if in_vm:
         function = f"{entry[1]}()" if entry else "a function of the JVM"
+        label = jvm_frames.owner(report, frame)
         return (
             f"{name} in {function}, called by",
             (
@@ -521,7 +595,7 @@ def _remedies(
             yield "Run with -Xcheck:jni to see whether another native library misuses JNI."
         return
     deliberate = jvm_views.ended_by_itself(report) and not aborts.message(report)
-    first = f"Read {culprit.label(frame)}{advice.source_of(report, library, frame.module_offset)}"
+    first = f"Read {jvm_frames.owner(report, frame)}{advice.source_of(report, library, frame.module_offset)}"
     if deliberate:
         yield f"{first}, and the condition before the call that ended the process."
     elif way.method is not None:

@@ -35,6 +35,9 @@ from postmortem.rules.jvm import (
     _unrelocated as unrelocated,
 )
 from postmortem.rules.jvm import (
+    _upcall as upcall,
+)
+from postmortem.rules.jvm import (
     jvm_bad_jni_reference,
     jvm_crash_in_compiled_code,
     jvm_truncated_mapped_file,
@@ -218,8 +221,7 @@ def _freed_code(report: Report, index: int) -> Finding:
             (views.frame_path(report, caller[0]) if caller else "", "the Java code below"),
         ),
         remedies=(
-            "Look for upcall stubs (Linker.upcallStub) that native code may call after their arena is closed: give them"
-            " Arena.global(), or take the pointer back first.",
+            upcall.REMEDY,
             "Update the JDK; if it goes on without upcalls, report it with this file.",
         ),
     )
@@ -334,6 +336,7 @@ def _explained(report: Report) -> bool:
         or jvm_stack.in_stack_guard(report)
         or jvm_frames.through_jni(report) is not None
         or unrelocated.call(report) is not None
+        or upcall.callback(report) is not None
         or jvm_views.foreign_handler(report) is not None
         or jvm_views.internal_error(report) is not None
         or any(

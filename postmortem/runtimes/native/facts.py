@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
 from postmortem.model import Address, NativeFacts, Problem
-from postmortem.runtimes.native import freed, messages, onstack, reporters, rust
+from postmortem.runtimes.native import freed, jvmtext, messages, onstack, reporters, rust
 from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
+from postmortem.runtimes.native.fatalcalls import fatal_calls
 from postmortem.runtimes.native.places import BUDGET, Places
 from postmortem.symbols.demangle import demangle
 
@@ -28,7 +29,7 @@ _FAULTS = (7, 11)
 def native_facts(
     program: Program, symbols: Symbolication, frames: Sequence[Frame]
 ) -> tuple[NativeFacts, tuple[Problem, ...]]:
-    """The facts, and what could not be searched. frames: the crashing stack, innermost first.
+    """The facts, and what could not be searched. frames: the crashing stack, innermost first. Long: one line a fact.
 
     The searches of memory are made only for a process that aborted, since they cost.
     """
@@ -62,6 +63,8 @@ def native_facts(
     )
     if thrown and terminated and not living and places.exhausted:
         problems.append(_cut_short("an exception object"))
+    silent = aborted and text is None and message is None and not living and not terminated
+    calls = fatal_calls(space, frames, symbols.bounds_at, places) if silent else ()
     heaps = arenas(core, space)
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     found = NativeFacts(
@@ -71,6 +74,7 @@ def native_facts(
         runtime_message=message,
         exceptions=living,
         exceptions_attributed=attributed,
+        fatal_calls=calls,
         panics=rust.panics(core, space, places, frames) if runtime == rust.NAME else (),
         arenas=heaps,
         freed_mark=_address(freed.mark(core, space, heaps)) if signal in _FAULTS else None,
@@ -97,6 +101,9 @@ def _said(
     told = reporters.words(space, frames, symbols.start_at, places)
     if told is not None and (asserted or told[0] != "assert"):
         return told
+    ended = jvmtext.words(core, space, frames, program.modules.named("libjvm.so"))
+    if ended is not None:
+        return ended
     runtime, message = onstack.words(space, symbols.system_symbol, frames)
     if runtime is not None:
         return runtime, message
@@ -109,7 +116,7 @@ def _said(
 def _libc(program: Program) -> tuple[tuple[int, int], ...]:
     """The range of the module that has libc in it."""
     modules = program.modules
-    libc = modules.named("libc.so") or modules.named("libc-") or next(iter(modules.modules), None)
+    libc = modules.named("libc.so") or modules.named("libc-") or modules.executable
     return () if libc is None else ((libc.start, libc.end),)
 
 

@@ -75,3 +75,30 @@ def test_a_local_array_larger_than_the_stack_of_a_native_thread() -> None:
 def test_what_the_address_was_refused_for_is_in_the_verdict(jdk: int) -> None:
     assert "Write to read-only data of libmisuse.so" in verdict(jdk, "misuse-literal")["summary"]
     assert "read-only" not in verdict(jdk, "misuse-record")["summary"]
+
+
+@BOTH
+def test_a_handle_that_went_through_an_int(jdk: int) -> None:
+    assert "without its upper 32 bits" in verdict(jdk, "slip-handle")["title"]
+    assert "malloc arena" in verdict(jdk, "slip-handle")["summary"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("kind", "pending"), [("slip-method", "NoSuchMethodError: onClosed"), ("slip-class", "NoClassDefFoundError")]
+)
+def test_a_lookup_that_failed_before_a_null_argument(jdk: int, kind: str, pending: str) -> None:
+    found = verdict(jdk, kind)
+    assert "a NULL argument, with java.lang." in found["title"]
+    assert f"java.lang.{pending}" in found["summary"]
+    assert "pending" not in verdict(jdk, "jni-badref")["summary"]
+
+
+@pytest.mark.parametrize("jdk", [25, 27])
+def test_a_callback_whose_stub_was_freed(jdk: int) -> None:
+    assert "an upcall stub that was freed, by qsort" in verdict(jdk, "slip-stub")["title"]
+
+
+def test_a_fault_of_the_native_function_beside_a_stub_in_use() -> None:
+    found = verdict(25, "slip-stub-open")
+    assert "freed" not in found["title"] and "called through java.lang.foreign" in found["title"]

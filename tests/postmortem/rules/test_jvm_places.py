@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from postmortem.model import Address, Mapping
-from tests.postmortem.rules.jvm_cases import LIBJVM, MAIN, NATIVE_METHOD, interpreted, java_crash, native, stub, vm
-from tests.postmortem.rules.reports import findings, verdict
+from postmortem.model import Address, Frame, JavaThread, Mapping, Value
+from tests.postmortem.rules.jvm_cases import (
+    BAD,
+    LIBJVM,
+    MAIN,
+    NATIVE_METHOD,
+    interpreted,
+    java_crash,
+    libc,
+    native,
+    stub,
+    vm,
+)
+from tests.postmortem.rules.reports import findings, frame, operand, verdict
 from tests.postmortem.rules.test_jvm_entry import LIBRARY_RULE, words
 
 VM_RULE = "jvm-vm-code-crash"
@@ -25,9 +37,9 @@ def test_a_native_method_that_jumped_to_a_jni_function_is_named() -> None:
     assert verdict(report) == LIBRARY_RULE and not findings(report, VM_RULE)
     text = words(report)
     assert "SIGSEGV in jni_NewStringUTF(), called by native method shop.Codec.decode0() of libcodec.so" in text
-    assert "null argument" not in text
+    assert "NULL argument" not in text
     null = java_crash(vm("jni_SetObjectField"), *LEFT, address=0)
-    assert "null argument" in words(null)
+    assert "NULL argument" in words(null)
     assert "a function of the JVM, called by native method" in words(java_crash(vm(None), *LEFT, address=0))
 
 
@@ -97,3 +109,77 @@ def test_a_start_from_a_class_data_archive_is_told() -> None:
     assert "a file that was damaged or cut" in unnamed and "-Xshare:off" in unnamed
     for other in (java_crash(vm(None), vm("JNI_CreateJavaVM")), java_crash(vm("Foo::bar"), *MAIN, mappings=(archive,))):
         assert "-Xshare:off" not in words(other, VM_RULE)
+
+
+SORT = (stub("nep_invoker_blob"), interpreted("java.lang.invoke.LambdaForm$MH.invoke"), *MAIN)
+COMPARES = libc("qsort_r")
+
+
+def handing(points_to: str | None) -> tuple[Frame, ...]:
+    """A downcall whose second argument leads there."""
+    argument = Value(
+        name="argument 2", type="long", value="140154375678944", text="140154375678944", points_to=points_to
+    )
+    return (SORT[0], interpreted("java.lang.invoke.LambdaForm$MH.invoke", arguments=(argument,)), *MAIN)
+
+
+@pytest.mark.parametrize("inner", [stub("StubRoutines (final stubs)"), frame(None, module=None, pc=Address(BAD))])
+def test_a_callback_whose_stub_was_freed_with_its_arena(inner: Frame) -> None:
+    at: dict[str, Any] = {"pc": BAD} if inner.kind != "stub" else {}
+    for leads in ("code cache, unused part", "I2C/C2I adapters"):
+        report = java_crash(inner, COMPARES, *handing(leads), **at)
+        assert verdict(report) == LIBRARY_RULE and findings(report, LIBRARY_RULE)[0].claim == "cause"
+        text = words(report)
+        assert "upcall stub that was freed, by qsort_r() of libc.so.6, which shop.Main.main()" in text
+        assert leads in text and not findings(report, VM_RULE)
+    # A stub that is there, or an argument that is not known: a callback, of which no more is known.
+    live: tuple[str | None, ...] = ("upcall_stub_(JJ)I", None)
+    for known in live:
+        report = java_crash(inner, COMPARES, *handing(known), **at)
+        found = findings(report, LIBRARY_RULE)[0]
+        assert found.claim == "observation" and "freed" not in found.title
+        assert "from qsort_r() of libc.so.6" in found.title and "arena" in words(report)
+    # Native code that faults itself was called by Java.
+    assert "callback" not in findings(java_crash(COMPARES, *handing("code cache, unused part")), LIBRARY_RULE)[0].title
+
+
+def test_a_null_argument_of_jni_is_told_with_the_pending_exception() -> None:
+    call = (vm("jni_CallVoidMethodV"), native("notify_closed"), *NATIVE_METHOD)
+    pending = "java.lang.NoSuchMethodError: onClosed"
+    report = java_crash(*call, address=8)
+    assert "a NULL argument" in words(report) and "jmethodID" in words(report) and "pending" not in words(report)
+    thread = msgspec.structs.replace(
+        report.threads[0], java=JavaThread(name="main", kind="JavaThread", pending_exception=pending)
+    )
+    told = words(msgspec.structs.replace(report, threads=(thread,)))
+    assert "with java.lang.NoSuchMethodError pending" in told and pending in told and "ExceptionCheck" in told
+    assert "NULL" not in words(java_crash(*call, address=0xBAD0)).replace("(NULL, a pending", "")
+    assert "NULL argument" not in words(java_crash(native("notify_closed"), *NATIVE_METHOD, address=8))
+    lookup = words(java_crash(vm("jni_GetStaticMethodID"), *call[1:], address=0))
+    assert "FindClass" in lookup
+
+
+def test_an_inline_function_of_jni_h_stands_for_the_native_method() -> None:
+    wrapper = native("JNIEnv_::CallVoidMethod(_jobject*, _jmethodID*, ...)")
+    text = words(java_crash(vm(None), wrapper, *NATIVE_METHOD, address=0))
+    assert "SIGSEGV in CallVoidMethod(), called by native library libcodec.so: shop.Codec.decode0()" in text
+    assert "JNIEnv_" not in text
+    own = words(java_crash(vm(None), wrapper, native("publish"), *NATIVE_METHOD, address=0))
+    assert "libcodec.so: publish()" in own
+
+
+def test_a_handle_that_went_through_an_int_is_told() -> None:
+    heap = Mapping(start=Address(0x7FF070000000), end=Address(0x7FF07014F000), permissions="rw-", kind="malloc arena")
+    reserved = Mapping(start=Address(0x70000000), end=Address(0x71000000), permissions="---", kind="reserved")
+    bad = operand(0x701271D8, base="rdi", base_value=0x701270D0, displacement=0x108)
+    crash: dict[str, Any] = {"address": 0x701271D8, "operands": (bad,)}
+    frames = (native("average"), *NATIVE_METHOD)
+    for mappings, code in (((heap,), 1), ((reserved, heap), 2)):
+        text = words(java_crash(*frames, **crash, mappings=mappings, code=code))
+        assert "the pointer 0x701270d0 is 0x7ff0701270d0 without its upper 32 bits" in text and "jint" in text
+    downcall = words(java_crash(libc("strlen"), *SORT, **crash, mappings=(heap,)))
+    assert "0x7ff0701270d0" in downcall and "JAVA_INT" in downcall
+    vm_own = msgspec.structs.replace(heap, kind="java heap")
+    data = msgspec.structs.replace(reserved, permissions="rw-")
+    for mappings in ((vm_own,), (data, heap)):
+        assert "upper 32 bits" not in words(java_crash(*frames, **crash, mappings=mappings))

@@ -328,7 +328,9 @@ def test_a_number_in_a_pointer_s_place() -> None:
         "Read through 0x7361, a small number"
     )
     member = operand(0x5DC, base="rsi", base_value=0x5DC)
-    assert title("null-dereference", address=0x5DC, operands=(member,)).startswith("Null pointer read at offset 0x5dc")
+    assert title("null-dereference", address=0x5DC, operands=(member,)).startswith(
+        "Read through 0x5dc, a small number or null plus an offset"
+    )
     printing = (
         thread(frame("strlen", module="/lib/libc.so.6"), frame("__vfprintf_internal", module="/lib/libc.so.6")),
     )
@@ -360,5 +362,4 @@ def test_a_string_that_printf_searches_in_a_libc_without_symbols(
     )
     report = crashed(11, 1, address=0x5DC, operands=(member,), threads=(stack,), mnemonic=mnemonic)
     found = findings(report, "null-dereference")[0]
-    assert found.title.startswith("Read through 0x5dc") == told
     assert ("%s" in found.explanation) == told

@@ -217,6 +217,27 @@ def test_a_killed_process_is_told_by_its_own_threads() -> None:
     assert killed(thread("pause", frame("main", file="a.c"))) == "killed: SIGABRT | main (a.c)"
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("free(): double free detected in tcache 2", "double free"),
+        ("double free or corruption (!prev)", "double free"),
+        ("double free or corruption (fasttop)", "double free"),
+        ("free(): invalid pointer", "refused pointer"),
+        ("munmap_chunk(): invalid pointer", "refused pointer"),
+        ("free(): invalid size", "refused pointer"),
+        ("free(): invalid next size (fast)", "damaged chunks"),
+        ("corrupted size vs. prev_size", "damaged chunks"),
+        ("malloc(): corrupted top size", "damaged chunks"),
+        ("malloc(): unaligned tcache chunk detected", "damaged chunks"),
+        ("corrupted double-linked list", "damaged chunks"),
+    ],
+)
+def test_which_check_of_the_allocator_met_the_damage_is_no_part_of_the_cause(said: str, kind: str) -> None:
+    heap = aborted("free", "total", native=NativeFacts(abort_message=f"{said}\n"))
+    assert signature(run(heap)).cause == f"heap: {kind}"
+
+
 def test_a_jvm_that_could_not_be_read_is_said() -> None:
     module = Module(path="/jvm/libjvm.so", start=Address(CODE), end=Address(CODE + 1), bias=Address(CODE))
     found = signature(crashed(modules=(module,), **NULL))
@@ -227,7 +248,7 @@ def test_causes() -> None:
     assertion = aborted("total", native=NativeFacts(abort_message="shop: a.c:3: f: Assertion `n == 12' failed."))
     assert signature(run(assertion)).text == "assert: n == N | total"
     heap = aborted("free", "total", native=NativeFacts(abort_message="free(): double free detected in tcache 2\n"))
-    assert signature(run(heap)).text == "heap: free(): double free detected in tcache N | total"
+    assert signature(run(heap)).text == "heap: double free | total"
     far = crashed(address=0x123456789000)
     assert signature(far).text == "bad address | total"
     jump = crashed(address=0x1234, pc=Address(0x1234))

@@ -197,3 +197,14 @@ def test_small_inputs_share_a_worker_and_the_one_that_ends_it_is_alone(
     assert [answer.failure is None for answer in answers] == [True, True, False, True]
     assert alone == ["second"]
     assert "SIGKILL" in msgspec.json.decode(answers[1].crash)["partial"]
+
+
+def test_nothing_to_triage_is_said_and_is_no_success(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place, said in (
+        ("empty", "no core and no fatal error log was found"),
+        ("nothing", "No such file or directory"),
+    ):
+        made = CliRunner().invoke(cli, ["triage", str(tmp_path / place), "-o", str(tmp_path / f"{place}.out")])
+        assert made.exit_code == 3
+        assert said in made.stderr

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MAX_CODELETS = LIMITS.stubs_codelets
 _LONGEST_STUB = LIMITS.stubs_longest_stub
+UNUSED_CODE = "code cache, unused part"
+"""What is said of an address in the code cache that no blob holds."""
 
 
 class StubNames:

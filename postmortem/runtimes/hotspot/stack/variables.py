@@ -19,6 +19,7 @@ from postmortem.runtimes.hotspot.code.nmethod import (
     CONSTANT_OOP,
     LOCATION,
 )
+from postmortem.runtimes.hotspot.code.stubs import UNUSED_CODE
 from postmortem.runtimes.hotspot.layout.version import major
 
 if TYPE_CHECKING:
@@ -227,7 +228,15 @@ class JavaVariables:
             # What a slot without a name holds, or held before, is not known: a number or an object.
             return Value(name=variable.name, type=None, value=hex(word), text=hex(word))
         text = primitive(descriptor, word)
-        return Value(name=variable.name, type=name, value=text.partition(" ")[0], text=text)
+        leads = self._generated(word) if descriptor == "J" else None
+        return Value(name=variable.name, type=name, value=text.partition(" ")[0], text=text, points_to=leads)
+
+    def _generated(self, word: int) -> str | None:
+        """What lies in the code cache where a long leads, which may be the address of an upcall stub."""
+        if not self._cache.covers(word):
+            return None
+        blob = self._cache.blob_at(word)
+        return UNUSED_CODE if blob is None else blob.name or None
 
     def _reference(self, name: str, declared: str | None, word: int) -> Value:
         if not word:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _MAX_THREADS = LIMITS.threads_threads
 _MAX_NAME = LIMITS.threads_name
 _MAX_STACK = LIMITS.threads_stack
+_MARK_SEARCHED = LIMITS.threads_mark_searched
+_MOST_LINES = 50_000
 _DESCRIPTOR_SIZE = 2304
 """sizeof(struct pthread) of glibc on x86-64, which differs by version by a few words."""
 _WATCHER = "VM Periodic Task Thread"
@@ -74,8 +76,12 @@ class VmThread(NamedTuple):
 class ThreadTable:
     """All threads of a VM."""
 
-    def __init__(self, threads: list[VmThread]) -> None:
+    def __init__(
+        self, threads: list[VmThread], preserved: Callable[[int, int], str | None] = lambda _, __: None
+    ) -> None:
+        """preserved: an exception put aside by the thread of an address, above a stack pointer."""
         self.threads = threads
+        self.preserved = preserved
         self.by_tid = {thread.tid: thread for thread in threads if thread.tid is not None}
         self.by_address = {thread.address: thread for thread in threads}
         self.by_oop = {thread.oop: thread for thread in threads if thread.oop}
@@ -103,7 +109,7 @@ def read_threads(
         found += [reader.other(address) for address in others]
     else:
         found += reader.started({thread.tid for thread in found}, {vm.word(thread.address) for thread in found})
-    return ThreadTable(found), problems
+    return ThreadTable(found, reader.preserved), problems
 
 
 def _others(vm: Reading, symbol: Callable[[str], int | None]) -> Iterator[int]:
@@ -255,6 +261,27 @@ class _Reader:
             return None
         message = self._oops.text(self._oops.oop_field(oop, "detailMessage"), _MAX_NAME)
         return f"{name}: {message}" if message else name
+
+    def preserved(self, thread: int, sp: int) -> str | None:
+        """An exception that an entry function of the VM put aside as it was called with that one pending.
+
+        The mark on its stack: {Thread*, Handle, line, file} (utilities/preserveException.hpp).
+        """
+        data = self._vm.memory.read_some(sp & ~7, _MARK_SEARCHED)
+        words = struct.unpack_from(f"<{len(data) // 8}Q", data)
+        for index, word in enumerate(words[:-3]):
+            if word != thread or not self._is_place(*words[index + 2 : index + 4]):
+                continue
+            handle = words[index + 1]
+            oop = self._vm.word(handle) if handle > 0xFFFF and not handle & 7 else None
+            if oop and self._oops.find_field(self._oops.klass(oop), "detailMessage") is not None:
+                return self._throwable(oop)
+        return None
+
+    def _is_place(self, line: int, file: int) -> bool:
+        """Line and file of HotSpot's source; the file's name may lie in a page that the core lacks."""
+        text = self._vm.text(file, 512) if file > 0xFFFF else None
+        return 0 < line & 0xFFFFFFFF < _MOST_LINES and file > 0xFFFF and (not text or text.endswith((".cpp", ".hpp")))
 
     def _word(self, address: int, offset: int | None) -> int | None:
         return None if offset is None else self._vm.memory.word(address + offset)

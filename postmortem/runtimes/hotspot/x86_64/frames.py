@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from parsers.limits import LIMITS
 from postmortem.machines.x86_64 import steps as machine
 from postmortem.machines.x86_64.registers import PC, RBP, RSP
-from postmortem.runtimes.hotspot.code.stubs import codelet_at
+from postmortem.runtimes.hotspot.code.stubs import UNUSED_CODE, codelet_at
 from postmortem.runtimes.hotspot.x86_64.prologue import frame_state
 from postmortem.unwind.frame import ForeignStep, RawFrame
 
@@ -149,10 +149,18 @@ class HotSpotUnwinder:
         return target if target is not None and target > 0xFFFF and self._is_code(target - 1) else None
 
     def _nameless(self, registers: Registers, sp: int) -> ForeignStep:
-        """In the code cache and in no blob: memory freed or not yet used. Its caller, if [sp] is one."""
+        """In the code cache and in no blob: memory freed or not yet used. Its caller, if [sp] is one.
+
+        An upcall stub builds a frame with rbp (UpcallLinker::make_upcall_stub); its code often lies there still.
+        """
         target = self._returns(sp)
         caller = None if target is None else _registers(target, sp + 8, registers[RBP])
-        return ForeignStep(caller, "stub", stub="code cache, unused part", why="no code blob holds the pc")
+        frame = registers[RBP]
+        stack = self._stack(sp)
+        if caller is None and frame is not None and stack is not None and sp <= frame < stack.high:
+            target = self._returns(frame + 8)
+            caller = None if target is None else _registers(target, frame + 16, self._word(frame))
+        return ForeignStep(caller, "stub", stub=UNUSED_CODE, why="no code blob holds the pc")
 
     # Compiled methods
 

@@ -24,8 +24,9 @@ def block(size: int, content: bytes = b"", flags: int = 1) -> bytes:
     return (struct.pack("<QQ", 0, size | flags) + content).ljust(size, b"\0")[:size]
 
 
-def freed(word: int = MARK, flags: int = 1) -> bytes:
-    return block(0x20, struct.pack("<QQ", HEAP >> 12, word), flags)
+def freed(word: int = MARK, flags: int = 1, at: int = HEAP, following: int = 0) -> bytes:
+    """A freed block in the page."""
+    return block(0x20, struct.pack("<QQ", at >> 12 ^ following, word), flags)
 
 
 def cache(counts: list[int], entry: int, flags: int = 1) -> bytes:
@@ -51,12 +52,13 @@ def marked(content: bytes, at: int = HEAP) -> int | None:
 
 def test_up_to_2_41_the_cache_is_the_first_block() -> None:
     assert marked(earlier(HEAP + 0x290 + 16) + freed()) == MARK
-    assert marked(freed() + earlier(HEAP + 16)) is None
+    assert marked(freed() + block(0x2000) + earlier(HEAP + 16)) is None
 
 
-@pytest.mark.parametrize(("places", "left"), [(7, 6), (16, 15), (16, 0)])
-def test_since_2_42_the_cache_counts_what_is_left(places: int, left: int) -> None:
-    assert marked(later(HEAP + 0x300 + 16, places=places, left=left) + freed()) == MARK
+@pytest.mark.parametrize(("places", "left", "following"), [(7, 6, 0), (16, 15, 0), (16, 0, HEAP + 0x8000)])
+def test_since_2_42_the_cache_counts_what_is_left(places: int, left: int, following: int) -> None:
+    assert marked(later(HEAP + 0x300 + 16, places=places, left=left) + freed(following=following)) == MARK
+    assert marked(later(HEAP + 0x300 + 16, places=places, left=left) + freed(following=following ^ 8)) is None
 
 
 def test_since_2_43_the_cache_lies_behind_other_blocks() -> None:
@@ -86,5 +88,7 @@ def test_blocks_that_disagree() -> None:
 
 def test_the_heap_of_an_arena() -> None:
     head = struct.pack("<QQQQ", ARENA + 0x30, 0, SIZE, SIZE).ljust(0x900, b"\0")
-    assert marked(head + freed(flags=5) + later(ARENA + 0x910, flags=5), ARENA) == MARK
-    assert marked(head + freed(flags=5) + later(ARENA + 0x910), ARENA) is None
+    block_of_it = freed(flags=5, at=ARENA)
+    assert marked(head + block_of_it + later(ARENA + 0x910, flags=5), ARENA) == MARK
+    assert marked(head + block_of_it + earlier(ARENA + 0x910, flags=5), ARENA) == MARK
+    assert marked(head + block_of_it + later(ARENA + 0x910, flags=3), ARENA) is None
