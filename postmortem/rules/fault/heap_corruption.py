@@ -193,7 +193,9 @@ def _inside(report: Report) -> str:
 
 
 def _deed(report: Report, text: str, freeing: bool) -> str:
-    """ " while freeing", by the stack, else by the words; "" where neither tells."""
+    """ " while freeing", by the words, else by the stack; "" where neither tells."""
+    if re.search(r"\brealloc\(\)", text):
+        return " while reallocating"
     if freeing or re.search(r"\b(?:free|munmap_chunk)\(\)|double free", text):
         return " while freeing"
     inside = allocators.inside(report)
@@ -290,8 +292,9 @@ def _remedies(report: Report, refused: bool = False) -> tuple[str, ...]:
     """What to do; of a JVM's libraries those that do not come with it are suspects."""
     if refused:
         return (
-            "Look at what is freed here: it must be the address that malloc (Unsafe.allocateMemory, JNI's Get…) gave"
-            " out, unchanged, and freed once, by the same allocator.",
+            "Look at what is freed here: it must be the address that malloc"
+            f"{' (Unsafe.allocateMemory, JNI’s Get…)' if views.java_process(report) else ''} gave out, unchanged, and"
+            " freed once, by the same allocator.",
             *_remedies(report),
         )
     if not views.java_process(report):
