@@ -132,3 +132,15 @@ def test_nothing_of_a_jdk_is_run(jdk: int, kind: str) -> None:
     report = json.loads(output)
     assert report["threads"] == check.report_of(place)["threads"]
     assert report["jvm"]["heap"] == check.report_of(place)["jvm"]["heap"]
+
+
+@pytest.mark.parametrize("jdk", corpus.JDKS)
+def test_an_error_that_ended_the_vm_is_told_by_its_words(jdk: int, nowhere: Path) -> None:
+    """From the buffer of the text: in libjvm's data, in JDK 8 on the stack."""
+    report = check.report_of(corpus.case(jdk, "oom"), sysroot=nowhere)
+    assert report["verdict"]["rule"] == "jvm-java-heap-exhausted"
+    words = ("Java heap exhausted: Java heap space", "Java heap exhausted: GC overhead limit exceeded")
+    assert report["verdict"]["title"].startswith(words)
+    assert "fragmented" not in report["verdict"]["title"]
+    aborted = check.report_of(corpus.case(jdk, "jni-abort"), sysroot=nowhere)
+    assert "jvm-java-heap-exhausted" not in {finding["rule"] for finding in aborted["findings"]}
