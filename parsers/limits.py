@@ -405,6 +405,15 @@ class Limits:
     goroutines: int = 10_000
     goroutine_groups: int = 64
 
+    # postmortem.runtimes.native.freed
+    freed_cache_head: int = 1 << 20
+    freed_cache_total: int = 1 << 24
+    freed_cache_candidates: int = 256
+
+    # postmortem.runtimes.native.jvmtext
+    jvmtext_stack: int = 1 << 16
+    jvmtext_data: int = 8 << 20
+
     # postmortem.runtimes.native.messages
     messages_longest: int = 4096
     messages_words: int = 1 << 16

@@ -161,8 +161,17 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     described = describe_crash(fault, memory, describer, None, machine)
     if not violation:
         return described
-    access = _windows_access(info) or described.access
-    return msgspec.structs.replace(described, signal=shown, access=access, fault_address=touched)
+    # Its list has libraries only, and no permissions: where pc lies says nothing of the access, and what is not in the
+    # list may be mapped.
+    listed = touched is not None and describer.mapping(touched) is not None
+    return msgspec.structs.replace(
+        described,
+        signal=shown,
+        access=_windows_access(info) or described.access,
+        fault_address=touched,
+        fault_address_source=None if touched is None else "the log",
+        fault_address_text=describer.text(touched) if touched is not None and listed else None,
+    )
 
 
 def _as_told(fault: Crash, told: HsErrLog) -> Crash:

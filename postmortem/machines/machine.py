@@ -159,6 +159,11 @@ class Machine(Protocol):
         """Whether the call before a return address is a direct one to a function behind pc."""
         ...
 
+    def calls_here(self, space: AddressSpace, returns_to: int) -> bool | None:
+        """Whether the call before a return address is of a function of its own module; None: the code is not at
+        hand."""
+        ...
+
     def loaded_from(self, space: AddressSpace, pc: int, start: int | None, register: str) -> int | None:
         """The constant address that a register was loaded from on the way to pc. start: of the function."""
         ...

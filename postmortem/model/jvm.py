@@ -203,6 +203,7 @@ class VirtualThread(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1
     blocked_on: str | None = None
     blocked_by: str | None = None
+    owner_ended: bool | None = None
 
 
 class ClassLoader(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +262,10 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[EventLog, ...] = ()
     virtual_threads: tuple[VirtualThread, ...] = ()
     """The unmounted ones, those with equal stacks together; mounted ones are on their carriers' stacks."""
+    virtual_thread_states: dict[str, int] = {}
+    """How many virtual threads that no carrier runs are in each state of java.lang.VirtualThread."""
+    finalizer_queue: int | None = None
+    """Objects that wait for their finalize() to be run, where the thread that does that is blocked."""
     counters: dict[str, str] = {}
     """hsperfdata counters."""
     runtime: str | None = None

@@ -113,6 +113,8 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
     """The monitor or synchronizer waited for: "java.lang.Object@0x…"."""
     blocked_by: str | None = None
     """The name of the thread that owns it."""
+    owner_ended: bool | None = None
+    """True where that thread has ended: its java.lang.Thread is TERMINATED."""
     wait_kind: WaitKind | None = None
     waits_for_tid: int | None = None
     """What it needs, and the thread it needs it from, which it can't go on without."""

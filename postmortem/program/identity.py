@@ -7,7 +7,7 @@ At start the kernel lays argc, argv[], NULL, envp[], NULL, auxv on the stack and
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from parsers.elf import notes
 from parsers.limits import LIMITS
@@ -21,9 +21,18 @@ if TYPE_CHECKING:
     from postmortem.program.modules import ModuleMap
 
 _SEARCH = LIMITS.identity_search
+_DESCRIPTOR = 1 << 14
+"""More than struct pthread and what lies above it on a thread's stack."""
 
 
-def describe(core: Core, space: AddressSpace, modules: ModuleMap) -> Process:
+class Pointers(Protocol):
+    """What is asked of a machine: the registers that point at a thread's stack and at its descriptor."""
+
+    sp_name: str
+    thread_pointer: str
+
+
+def describe(core: Core, space: AddressSpace, modules: ModuleMap, machine: Pointers) -> Process:
     """The process; what the core does not hold is None or empty."""
     info = core.process
     arguments, environment = _stack_strings(core, space)
@@ -39,7 +48,24 @@ def describe(core: Core, space: AddressSpace, modules: ModuleMap) -> Process:
         arguments=arguments,
         executable=executable.path if executable else None,
         environment=environment,
+        forked=_forked(core, machine),
     )
+
+
+def _forked(core: Core, machine: Pointers) -> bool | None:
+    """See model.Process. libc keeps the descriptor of a thread at the top of the stack that it makes for it; that of
+    a program's first thread lies elsewhere, since the kernel made its stack."""
+    if len(core.threads) != 1 or core.process is None or core.threads[0].tid != core.process.pid:
+        return None
+    registers = core.threads[0].registers
+    sp, at = registers.get(machine.sp_name, 0), registers.get(machine.thread_pointer, 0)
+    if not sp or not at:
+        return None
+    own = next((segment for segment in core.segments if segment.start <= sp < segment.end), None)
+    anchor = core.auxv.get(notes.AT_RANDOM) or core.auxv.get(notes.AT_EXECFN)
+    if own is None or not anchor or own.start <= anchor < own.end:
+        return None
+    return True if sp < at < own.end and own.end - at < _DESCRIPTOR else None
 
 
 def _stack_strings(core: Core, space: AddressSpace) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -57,6 +57,8 @@ class Walker:
         self._mode = mode
         self.function: Callable[[int], tuple[int, int] | None] = lambda pc: None
         """Start and size of the function that holds a pc, by its symbol; asked only where there is no CFI."""
+        self.module: Callable[[int], object | None] = lambda pc: None
+        """The module that holds an address."""
         self.injected: Sequence[tuple[int, int]] = ()
         """Where functions lie that nobody called: a signal's handler put them in place of an instruction."""
         self.max_frames = max_frames
@@ -270,7 +272,7 @@ class Walker:
             caller = None
         following: Trust = "frame-pointer"
         if caller is not None and not had_rule and self._mode == "auto":
-            caller, following = self._own(caller, registers, sp)
+            caller, following = self._own(caller, registers, sp, interrupted)
         if self._mode == "auto":
             # Where there's no rule the runtime's own anchor is surer than a frame pointer that passes it by.
             anchored = self._resume(sp)
@@ -295,17 +297,29 @@ class Walker:
         known = self._states[key]
         return None if known is None else known(registers)
 
-    def _own(self, caller: Registers, registers: Registers, sp: int) -> tuple[Registers, Trust]:
-        """The caller that rbp gives, or, where that is another function's frame (the call before its return address
-        went elsewhere), what a scan finds below it; both are guesses then."""
+    def _own(self, caller: Registers, registers: Registers, sp: int, interrupted: bool) -> tuple[Registers, Trust]:
+        """The caller that rbp gives, or, where that is another function's frame, what a scan finds below it; both are
+        guesses then. It is another's where the call before its return address went elsewhere; and where a walk begins
+        in a module that keeps no frame in rbp, as libc, and what was called may lie in the caller's own."""
         pc, returns_to = registers[self._pc] or 0, caller[self._pc] or 0
-        if not self._machine.calls_another(self._space, returns_to, pc):
+        another = self._machine.calls_another(self._space, returns_to, pc)
+        home = None if another or not interrupted else self.module(returns_to)
+        is_target = self._is_scan_target
+        if home is not None:
+            here = self.module(pc)
+            if here is None or here is home or self._machine.calls_here(self._space, returns_to) is False:
+                return caller, "frame-pointer"
+
+            def is_target(value: int) -> bool:
+                return self._is_scan_target(value) and self.module(value) is home
+
+        elif not another:
             return caller, "frame-pointer"
         words = min(((caller[self._sp] or 0) - 16 - sp) // 8, _SCAN_FAR)
-        found = self._machine.scan(self._space, registers, self._is_scan_target, words) if words > 0 else None
+        found = self._machine.scan(self._space, registers, is_target, words) if words > 0 else None
         if found is not None and found[self._fp] is None:
             found[self._fp] = registers[self._fp]
-        return found or caller, "scan"
+        return found or caller, "scan" if another or found is not None else "frame-pointer"
 
     def _is_trampoline(self, pc: int) -> bool | None:
         """None: there is no code at pc to tell."""

@@ -107,6 +107,9 @@ class _ToyMachine:
     def calls_another(self, space: AddressSpace, returns_to: int, pc: int) -> bool:
         return False
 
+    def calls_here(self, space: AddressSpace, returns_to: int) -> None:
+        return None
+
     def scan(self, space: AddressSpace, registers: Registers, is_code: object, words: int) -> None:
         return None
 

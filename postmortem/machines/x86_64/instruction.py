@@ -102,7 +102,7 @@ def decode(space: AddressSpace, pc: int, registers: dict[str, int], mapped: Call
     operands.extend(_implicit(mnemonic, instruction, registers, mapped))
     return Decoded(
         f"{instruction.mnemonic} {instruction.op_str}".strip(),
-        bytes(instruction.bytes),
+        _whole(code, instruction.size) if mnemonic in ("ud0", "ud1") else bytes(instruction.bytes),
         mnemonic,
         tuple(operands),
         _values(instruction, mnemonic, registers, space, operands),
@@ -110,6 +110,16 @@ def decode(space: AddressSpace, pc: int, registers: dict[str, int], mapped: Call
         _target(instruction, mnemonic, registers, space, operands),
         CS_GRP_PRIVILEGE in instruction.groups or mnemonic in _PRIVILEGED,
     )
+
+
+def _whole(code: bytes, size: int) -> bytes:
+    """ud0 and ud1 with their operand, which capstone leaves out: clang puts the number of a check there."""
+    if size >= len(code):
+        return code[:size]
+    mode, base = code[size] >> 6, code[size] & 7
+    operand = 1 + (mode != 3 and base == 4)
+    operand += {0: 4 if base == 5 else 0, 1: 1, 2: 4, 3: 0}[mode]
+    return code[: size + operand]
 
 
 _PRIVILEGED = frozenset(

@@ -65,6 +65,7 @@ class X86_64:
     whole = staticmethod(instruction.whole)
 
     calls_another = staticmethod(prologue.calls_another)
+    calls_here = staticmethod(prologue.calls_here)
     loaded_from = staticmethod(constants.loaded_from)
     loaded_once = staticmethod(constants.loaded_once)
 

@@ -69,12 +69,32 @@ def step(space: AddressSpace, registers: Registers, state: State) -> Registers |
     return caller
 
 
-def calls_another(space: AddressSpace, returns_to: int, pc: int) -> bool:
-    """Whether the call before a return address is a direct one to a function behind pc: pc's is not what it called."""
+_JUMPS = (bytes.fromhex("ff25"), bytes.fromhex("f3"), bytes.fromhex("f2ff25"))
+"""How an entry of a procedure linkage table begins: jmp *slot, endbr64, bnd jmp *slot."""
+
+
+def called_before(space: AddressSpace, returns_to: int) -> int | None:
+    """What the direct call before a return address called; None where it is another instruction or can't be read."""
     code = space.read(returns_to - 5, 5)
     if code is None or code[0] != 0xE8:
-        return False
-    return (returns_to + int.from_bytes(code[1:], "little", signed=True)) & (1 << 64) - 1 > pc
+        return None
+    return (returns_to + int.from_bytes(code[1:], "little", signed=True)) & (1 << 64) - 1
+
+
+def calls_another(space: AddressSpace, returns_to: int, pc: int) -> bool:
+    """Whether the call before a return address is a direct one to a function behind pc: pc's is not what it called."""
+    target = called_before(space, returns_to)
+    return target is not None and target > pc
+
+
+def calls_here(space: AddressSpace, returns_to: int) -> bool | None:
+    """Whether the call before a return address is a direct one of a function of the same module, and not of an entry
+    that leads to another one. None: the code is not at hand."""
+    if space.read(returns_to - 5, 5) is None:
+        return None
+    target = called_before(space, returns_to)
+    code = space.read(target, 3) if target is not None else b""
+    return None if code is None else bool(code) and not code.startswith(_JUMPS)
 
 
 def _at(code: bytes, start: int, pc: int, interrupted: bool) -> State | None:

@@ -19,6 +19,8 @@ _MUSL_ALLOCATOR = re.compile(
     r"(?:__libc_|default_)?(?:free|realloc|malloc|calloc|malloc_impl)|aligned_alloc|malloc_usable_size|"
     r"__malloc_allzerop|unbin|__bin_chunk|alloc_rev|alloc_fwd"
 )
+_MUSL_ONLY = re.compile(r"__libc_|nontrivial_free|get_meta|alloc_slot")
+"""Names that other allocators and programs do not have."""
 _MUSL = re.compile(r"libc\.so|ld-musl-.*\.so\.1|libc\.musl-.*\.so\.1")
 _RAISES = views.RAISES
 _KILLS = re.compile(r"t?g?kill|rt_t?g?sigqueueinfo|pidfd_send_signal")
@@ -34,7 +36,7 @@ def musl_crash(report: Report) -> bool | None:
     of_musl = frames[0].linked_library is not None or (
         module is not None and _MUSL.fullmatch(file_name(module)) is not None
     )
-    if name is not None and not (of_musl or name.startswith("__libc_")):
+    if name is not None and not of_musl and not _MUSL_ONLY.match(name):
         return None
     if name is not None:
         return True if _MUSL_ALLOCATOR.fullmatch(plain(name)) else None

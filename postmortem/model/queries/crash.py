@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain, shown
-from postmortem.model.queries.registers import THREAD_POINTERS
+from postmortem.model.queries.registers import STACK_POINTERS, THREAD_POINTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -237,6 +237,23 @@ def fault_address_path(report: Report) -> str:
     if fault_address(report) is None:
         return ""
     return "crash.signal.fault_address" if report.crash.fault_address is None else "crash.fault_address"
+
+
+def refused_by_stack(report: Report) -> tuple[int, str] | None:
+    """(address, where it is in the report) that an instruction wrote to below sp, in memory without access.
+
+    Where that leaves no room for the frame of a signal handler, the kernel ends the process with SI_KERNEL, without an
+    address.
+    """
+    if code(report) != SI_KERNEL or report.crash.fault_address is not None:
+        return None
+    for index, operand in enumerate(report.crash.operands):
+        if operand.base not in STACK_POINTERS or operand.index is not None or operand.displacement >= 0:
+            continue
+        found = mapping_at(report, operand.address) if operand.address is not None and operand.canonical else None
+        if found is not None and not set(found[1].permissions) & set("rwx"):
+            return operand.address, f"crash.operands[{index}].address"
+    return None
 
 
 def pc_is_fault(report: Report) -> bool:

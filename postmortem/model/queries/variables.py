@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from postmortem.model.queries.crash import faulting_operand
+from postmortem.model.queries.crash import blamed, faulting_operand
+from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
     from postmortem.model import Report
@@ -24,19 +25,35 @@ def operand_evidence(report: Report) -> tuple[tuple[str, str], ...]:
     )
 
 
+def variable_owner(report: Report, expression: str | None) -> str:
+    """ "std::vector::size()": the function whose variable an expression begins with, where another one is blamed."""
+    found = _variable(report, expression)
+    culprit = blamed(report)
+    if found is None or culprit is None or culprit[0] == found[0]:
+        return ""
+    function = report.threads[0].frames[found[0]].function
+    return f"{plain(function)}()" if function else ""
+
+
 def variable_path(report: Report, expression: str | None) -> str:
     """Path of the argument or local that an expression begins with, in the frames of the faulting instruction.
 
     "" where there is none: a path to nowhere, which is no evidence.
     """
+    found = _variable(report, expression)
+    return "" if found is None else f"threads[0].frames[{found[0]}].{found[1]}[{found[2]}].text"
+
+
+def _variable(report: Report, expression: str | None) -> tuple[int, str, int] | None:
+    """(frame, locals or arguments, index) of it."""
     match = None if expression is None else _ROOT.match(expression)
     if match is None or not report.threads:
-        return ""
+        return None
     for position, frame in enumerate(report.threads[0].frames):
         if frame.pc != report.crash.pc:
             break
         for member, values in (("locals", frame.locals), ("arguments", frame.arguments)):
             for index, value in enumerate(values):
                 if value.name == match[1] and value.unavailable is None:
-                    return f"threads[0].frames[{position}].{member}[{index}].text"
-    return ""
+                    return position, member, index
+    return None

@@ -12,6 +12,7 @@ What to do: for a trap look at the source line; else build for the oldest proces
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Report
@@ -22,6 +23,35 @@ from postmortem.rules.rule import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_CHECKS = (
+    "overflow of an addition",
+    "__builtin_unreachable() was reached",
+    "control flow integrity (CFI): an indirect call or a cast of the wrong type",
+    "integer division by zero, or of the smallest value by -1",
+    "an object that is not of the type that it is used as (vptr)",
+    "a floating-point number beyond the integer type that it is converted to",
+    "a call through a function pointer of the wrong type",
+    "an implicit conversion that changes the value",
+    "an invalid argument of a compiler's builtin (__builtin_clz(0))",
+    "an invalid cast of Objective-C",
+    "a value that its type cannot have (bool, enum)",
+    "the end of a function that returns a value, without return",
+    "overflow of a multiplication",
+    "overflow of a negation",
+    "null for an argument that must not be null (_Nonnull)",
+    "null returned where it must not be (_Nonnull)",
+    "null for an argument that must not be null (nonnull)",
+    "null returned where it must not be (returns_nonnull)",
+    "an array index out of bounds",
+    "overflow of a pointer's arithmetic",
+    "a shift by too much or of a negative value",
+    "overflow of a subtraction",
+    "a null or misaligned pointer, or too small an object",
+    "an alignment that was promised (assume_aligned)",
+    "a variable-length array whose size is not positive",
+)
+"""clang's SanitizerHandler, whose number llvm.ubsantrap puts into the displacement of ud1 (since LLVM 12)."""
+_UBSANTRAP = re.compile(r"67(?:48)?0fb9[4-7][0-7](?P<number>[0-9a-f]{2})|670fb9(?P<none>0[0-7])")
 TRAPS = frozenset({"ud0", "ud1", "ud2", "ud2a", "ud2b", "brk", "udf", "hlt"})
 TRAP_BYTES = ("0f0b", "0fb9", "0fff", "670fb9", "67400fb9")
 _RETIRED = (
@@ -51,7 +81,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{title}{where}",
         severity="critical",
         confidence=confidence,
-        claim="observation",
+        claim="observation" if _check_of_clang(_code(report)) is None else "cause",
         explanation=f"The processor refused the instruction at pc{where}. {text}",
         evidence=proof(
             report,
@@ -80,9 +110,28 @@ def _code(report: Report) -> str:
     return "".join((report.crash.instruction_bytes or "").casefold().split())
 
 
+def _check_of_clang(raw: str) -> str | None:
+    """The check whose failure clang's trap tells, by the bytes of ud1 with a displacement of a byte and 32-bit base."""
+    found = _UBSANTRAP.fullmatch(raw)
+    if found is None:
+        return None
+    number = int(found["number"], 16) if found["number"] else 0
+    return _CHECKS[number] if number < len(_CHECKS) else None
+
+
 def _reading(report: Report) -> tuple[str, str, Confidence, str]:
-    """Title, sentence, confidence and remedy."""
+    """Title, sentence, confidence and remedy. Long: they are texts, one for each reading."""
     mnemonic, raw = _mnemonic(report), _code(report)
+    check = _check_of_clang(raw)
+    if check is not None:
+        return (
+            f"Failed check of -fsanitize, {check},",
+            f"The instruction is the trap that clang places for -fsanitize-trap, and its operand is the number of the"
+            f" check: {check}.",
+            "certain",
+            "Look at the source line of the crashing frame for that operation. Rebuild with -fsanitize=undefined -g"
+            " (without -fsanitize-trap) to have the values named.",
+        )
     if is_trap(report):
         return (
             "Compiler trap reached",
@@ -120,6 +169,16 @@ def _reading(report: Report) -> tuple[str, str, Confidence, str]:
             ),
             "likely",
             "Compare the code in memory with the file; look at the caller for a damaged function pointer.",
+        )
+    mapping = views.mapping_at(report, report.crash.pc) if report.crash.pc is not None else None
+    if mapping is not None and mapping[1].dumped:
+        return (
+            "Illegal instruction",
+            "The bytes at pc are in the core and decode to no instruction that this tool knows: execution ran on into"
+            " data or unused memory, the code was overwritten, or it is newer than the decoder.",
+            "likely",
+            "Look at the code that leads here and at who wrote it; generated code that lacks its return runs on into"
+            " what follows it.",
         )
     return (
         "Illegal instruction",

@@ -59,8 +59,17 @@ def check(report: Report) -> Iterator[Finding]:
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
-            f"Check the divisor before the division{where}; decide what the result is to be when it is 0.",
-            "For signed types also exclude the smallest value divided by -1, and the same for %.",
+            *(
+                ()
+                if report.crash.operand_values.get("divisor")
+                else (f"Check the divisor before the division{where}; decide what the result is to be when it is 0.",)
+            ),
+            (
+                "Exclude the smallest value divided by -1, and the same for %, or divide in a wider type"
+                if report.crash.operand_values.get("divisor")
+                else "For signed types also exclude the smallest value divided by -1, and the same for %"
+            )
+            + ".",
             ("Rebuild with -fsanitize=integer-divide-by-zero,signed-integer-overflow: it names the expression."),
         ),
     )

@@ -79,9 +79,13 @@ def _finding(report: Report, index: int | None) -> Finding:
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
+            "Check where this stack was made or switched to: at a call, its pointer must be divisible by 16, also on a"
+            " coroutine's or signal's stack and in hand-written assembly.",
+        )
+        if operand is not None and operand.base in STACK_REGISTERS
+        else (
             ("Look for a cast from a byte pointer to a vector or wider type; use memcpy or an unaligned load instead."),
             ("Allocate with aligned_alloc or alignas as the type demands; -fsanitize=alignment names the expression."),
-            ("For a stack operand: check the assembly or the foreign caller for 16-byte alignment at the call."),
         ),
     )
 

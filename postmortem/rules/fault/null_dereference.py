@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from postmortem.model import Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import operands, pointers
+from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.paths import proof
-from postmortem.model.queries.variables import variable_path
+from postmortem.model.queries.variables import variable_owner, variable_path
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -59,11 +60,14 @@ def check(report: Report) -> Iterator[Finding]:
             " not expect."
         )
     pointer = None if found is None or found[1].base_value != 0 else found[1].pointer
-    named = f": {pointer} is null" if pointer else ""
+    owner = variable_owner(report, pointer)
+    of = f" of {owner}" if owner else ""
+    named = f": {pointer}{of} is null" if pointer else ""
     if pointer is not None:
-        reading += f" It is the value of {pointer}"
+        reading += f" It is the value of {pointer}{of}"
         target = None if found is None else found[1].target
-        reading += f", and {target} was wanted." if target else "."
+        reading += f", and {target} was wanted." if target and target.lstrip("*") != pointer else "."
+    reading += exiting(report)
     at = "at address 0" if address == 0 else f"at offset {address:#x}"
     title = f"Null pointer {access} {at}{views.at_fault(report)}{named}"
     number = found[1].base_value if found is not None else None
@@ -71,6 +75,9 @@ def check(report: Report) -> Iterator[Finding]:
     if number and (number > FARTHEST_MEMBER or conversion is not None):
         deed = {"read": "Read", "write": "Write"}.get(access, "Access")
         title = f"{deed} through {number:#x}, a small number in a pointer's place,{views.at_fault(report)}"
+    elif number:
+        deed = {"read": "Read", "write": "Write"}.get(access, "Access")
+        title = f"{deed} through {number:#x}, a small number or null plus an offset,{views.at_fault(report)}"
     if conversion is not None:
         reading += (
             f" A function of the printf family was at {conversion}: the argument does not fit the conversion, or text"
@@ -84,7 +91,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="cause",
-        rivals=RIVALS,
+        rivals=RIVALS if views.java_process(report) else RIVALS[:1],
         explanation=(
             f"The process made {views.an_access(report)} at {address:#x}; the first {views.NEAR_NULL // 1024} KiB are"
             f" never mapped. {reading}"
@@ -101,13 +108,31 @@ def check(report: Report) -> Iterator[Finding]:
             (f"{operand}.displacement", "offset of the member"),
             (views.blamed_path(report), "the function"),
         ),
-        remedies=(
-            (
-                f"Find where{where or ' the crashing function'} gets {pointer or 'this pointer'}, and why it is null"
-                " there: an unchecked return value, a lookup that found nothing, a member not set yet."
-            ),
-            "Rebuild with -fsanitize=null,address -g and run the same input: it names the expression.",
-        ),
+        remedies=_remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion),
+    )
+
+
+def _remedies(where: str, pointer: str | None, number: int, conversion: str | None) -> tuple[str, ...]:
+    if conversion is not None:
+        return (
+            f"Compare the format and the arguments of the call{where}: one for {conversion} is no pointer, or is"
+            " missing.",
+            "Build with -Wformat=2 -Werror=format, and give functions that pass a format on"
+            " __attribute__((format(printf, ...))): the compiler then finds such calls.",
+        )
+    if number:
+        place = where or " the crashing function"
+        return (
+            f"Find where{place} gets {number:#x}: a number that was passed for a"
+            " pointer (an argument of a variadic function, a cast, a structure read with another layout), or the"
+            " address of a member of a null object.",
+            "Rebuild with -fsanitize=null,address -g and run the same input; -Wall finds missing prototypes and casts"
+            " of numbers to pointers.",
+        )
+    return (
+        f"Find where{where or ' the crashing function'} gets {pointer or 'this pointer'}, and why it is null"
+        " there: an unchecked return value, a lookup that found nothing, a member not set yet.",
+        "Rebuild with -fsanitize=null,address -g and run the same input: it names the expression.",
     )
 
 

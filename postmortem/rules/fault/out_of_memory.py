@@ -32,6 +32,17 @@ _TEXT = Lazy(
     r"|(?:ineffective|scavenger|mark-compact)[^\n]* heap limit|heap out of memory",
     re.IGNORECASE,
 )
+_BYTES = Lazy(r"allocation of (\d{1,20}) bytes failed", re.IGNORECASE)
+_BEYOND = 1 << 47
+"""No process of Linux on x86-64 has so much address space (with 4 levels of page tables)."""
+_EITHER = (
+    "A limit was reached: the address space (RLIMIT_AS), the cgroup, overcommit or the machine.",
+    "A size that no machine could give: an error in its computation.",
+)
+_GROWN = (
+    "Compare the mapped memory above with ulimit -v, memory.max of the cgroup and vm.overcommit_memory.",
+    "If memory grew over time, take a heap profile: heaptrack, jemalloc's prof, or valgrind --tool=massif.",
+)
 _RUST = (
     "alloc::alloc::handle_alloc_error",
     "alloc::alloc::rust_oom",
@@ -45,7 +56,7 @@ _RUST = (
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     found = in_flight(report)
     thrown = found is not None and found[1].type in BAD_ALLOC
     said = ""
@@ -60,17 +71,22 @@ def check(report: Report) -> Iterator[Finding]:
         return
     total = sum(m.end - m.start for m in report.mappings)
     mapped = f" The process had {views.size_text(total)} mapped in {len(report.mappings)} mappings." if total else ""
-    length = found is not None and found[1].type == "std::bad_array_new_length"
+    size = _size(report, said)
+    length = (found is not None and thrown and found[1].type == "std::bad_array_new_length") or (
+        size is not None and size >= _BEYOND
+    )
     where = views.inside(report)
     if said and report.native.runtime == "V8":
         yield _of_v8(report, said)
         return
     yield Finding(
         rule=RULE.id,
-        title=f"Out of memory{where}: " + ("uncaught " + found[1].type if thrown and found else "an allocation failed"),
+        title=(f"Impossible size of an allocation{where}: " if length else f"Out of memory{where}: ")
+        + ("uncaught " + found[1].type if thrown and found else "an allocation failed"),
         severity="critical",
         confidence="certain",
-        claim="cause",
+        claim="cause" if length or size is not None else "observation",
+        rivals=() if length or size is not None else _EITHER,
         explanation="An allocation failed and nobody handled it."
         + mapped
         + (
@@ -78,7 +94,12 @@ def check(report: Report) -> Iterator[Finding]:
             " lack of memory."
             if length
             else (
-                " With little mapped, the size asked for is an error in a computation; with much, a limit was"
+                (
+                    f" {views.size_text(size)} were asked for."
+                    if size is not None
+                    else " How much was asked for is not known."
+                )
+                + " With little mapped, the size asked for is an error in a computation; with much, a limit was"
                 " reached: the address space (RLIMIT_AS), the cgroup, overcommit or the machine."
             )
         ),
@@ -87,6 +108,7 @@ def check(report: Report) -> Iterator[Finding]:
             (f"native.exceptions[{found[0]}].type" if thrown and found else "", "the exception in flight"),
             (said, "what was said"),
             (views.frame_path(report, rust[0]) if rust else "", "Rust's end after a failed allocation"),
+            ("crash.requested" if size is not None and not said else "", "bytes that operator new was asked for"),
             ("native.errno", "errno of the crashing thread (12 is ENOMEM)"),
             ("mappings", "mappings of the process"),
             ("memory.by_kind", "kinds of memory"),
@@ -97,10 +119,18 @@ def check(report: Report) -> Iterator[Finding]:
                 f"Look at the size asked for{where}: is it computed from unchecked input, negative, or"
                 " multiplied beyond range?"
             ),
-            ("Compare the mapped memory above with ulimit -v, memory.max of the cgroup and vm.overcommit_memory."),
-            ("If memory grew over time, take a heap profile: heaptrack, jemalloc's prof, or valgrind --tool=massif."),
+            *(() if length else _GROWN),
         ),
     )
+
+
+def _size(report: Report, said: str) -> int | None:
+    """The bytes that were asked for, where the run-time's text or the call of operator new says so."""
+    if not said:
+        return report.crash.requested
+    text = report.native.runtime_message if said == "native.runtime_message" else report.native.abort_message
+    found = _BYTES.search(text or "")
+    return int(found[1]) if found is not None else None
 
 
 def _of_v8(report: Report, said: str) -> Finding:

@@ -35,6 +35,35 @@ _NAMES = {
     "lsan": "LeakSanitizer",
     "hwasan": "HWAddressSanitizer",
 }
+_HANDLER = Lazy(r"__ubsan_handle_(?P<kind>\w+?)(?:_v\d)?(?:_minimal)?(?:_abort)?")
+_KINDS = {
+    "type_mismatch": "null or misaligned pointer, or too small an object",
+    "alignment_assumption": "pointer without the alignment that was promised",
+    "add_overflow": "signed integer overflow in an addition",
+    "sub_overflow": "signed integer overflow in a subtraction",
+    "mul_overflow": "signed integer overflow in a multiplication",
+    "negate_overflow": "signed integer overflow in a negation",
+    "divrem_overflow": "division by zero, or of the smallest value by -1",
+    "shift_out_of_bounds": "shift by too much or of a negative value",
+    "out_of_bounds": "array index out of bounds",
+    "local_out_of_bounds": "access beyond a local object",
+    "builtin_unreachable": "__builtin_unreachable() was reached",
+    "missing_return": "end of a function that returns a value, without return",
+    "vla_bound_not_positive": "variable-length array whose size is not positive",
+    "float_cast_overflow": "floating-point number beyond the integer type that it is converted to",
+    "load_invalid_value": "value that its type cannot have (bool, enum)",
+    "implicit_conversion": "implicit conversion that changes the value",
+    "invalid_builtin": "invalid argument of a compiler's builtin",
+    "function_type_mismatch": "call through a function pointer of the wrong type",
+    "nonnull_return": "null returned where it must not be",
+    "nullability_return": "null returned where it must not be",
+    "nonnull_arg": "null for an argument that must not be null",
+    "nullability_arg": "null for an argument that must not be null",
+    "pointer_overflow": "overflow of a pointer's arithmetic",
+    "cfi_check_fail": "indirect call or cast of the wrong type (CFI)",
+    "dynamic_type_cache_miss": "object that is not of the type that it is used as",
+}
+"""By the run-time's function that the program called (compiler-rt, lib/ubsan/ubsan_handlers.h)."""
 _ERROR = Lazy(
     r"(?:ERROR|WARNING): (?P<tool>\w+Sanitizer): "
     r"(?P<kind>(?:attempting )?[\w-]+(?:(?: (?!on\b|at\b|in\b|\(|0x)[\w-]+){0,5}))"
@@ -56,10 +85,11 @@ def check(report: Report) -> Iterator[Finding]:
     text = text if of_sanitizer else ""
     kind = _NAMES.get(found[1], "") if found else ""
     kind = next((name for key, name in _NAMES.items() if runtime in (key, name.casefold())), kind) or "A sanitizer"
+    handled = _handled(report) if not text else None
     summary = _SUMMARY.search(text)
     said = summary.group(1).strip()[:200] if summary else " ".join(text.split())[:200]
     where = views.inside(report)
-    title = _title(kind, text, said)
+    title = _title(kind, text, said) if handled is None else f"{kind}: {handled[1]}"
     blamed = views.blamed(report)
     named = blamed is not None and culprit.label(blamed[1]) in title
     yield Finding(
@@ -69,21 +99,36 @@ def check(report: Report) -> Iterator[Finding]:
         confidence="certain",
         claim="cause",
         explanation=f"{kind} found an error{where} and ended the process."
-        + (f" It said: {said!r}." if said else " Its text was not found in memory; it was written to stderr."),
+        + (f" It said: {said!r}." if said else "")
+        + (f" The check is told by the function of its run-time that was called: {handled[1]}." if handled else "")
+        + ("" if said else " Its text was not found in memory; it was written to stderr."),
         evidence=proof(
             report,
             (found[0] if found else "", "the sanitizer's run-time"),
+            (handled[0] if handled else "", "which check it was"),
             ("native.runtime_message" if text else "", "its report"),
             (views.blamed_path(report), "the function"),
         ),
         remedies=(
             (
-                "Read the full report on stderr or in the file of log_path=: it has the stacks of the access,"
+                "Read the full report on stderr or in the file of log_path=: it names the values."
+                if kind == _NAMES["ubsan"]
+                else "Read the full report on stderr or in the file of log_path=: it has the stacks of the access,"
                 " the allocation and the free."
             ),
-            f"Fix the access{where}; the first frame after the sanitizer's own is the place.",
+            f"Fix the {'operation' if kind == _NAMES['ubsan'] else 'access'}{where}; the first frame after the"
+            " sanitizer's own is the place.",
         ),
     )
+
+
+def _handled(report: Report) -> tuple[str, str] | None:
+    """(path, words) of the check of UBSan whose handler the program called."""
+    for index, frame in enumerate(views.crashing_frames(report)):
+        match = _HANDLER.fullmatch(plain(frame.function)) if frame.function and frame.trust != "scan" else None
+        if match is not None and match["kind"] in _KINDS:
+            return views.frame_path(report, index), _KINDS[match["kind"]]
+    return None
 
 
 def _title(kind: str, text: str, said: str) -> str:

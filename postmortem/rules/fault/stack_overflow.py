@@ -45,7 +45,8 @@ RIVALS = ("A wild pointer that happened to hit the page below the stack.",)
 
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
-    address = views.fault_address(report)
+    pushed = views.refused_by_stack(report)
+    address = views.fault_address(report) if pushed is None else pushed[0]
     found = views.crashing_thread(report)
     if not views.signal_is(report, views.SIGSEGV, views.SIGBUS) or not views.raised_by_cpu(report):
         return
@@ -95,7 +96,7 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=text,
         evidence=proof(
             report,
-            (views.fault_address_path(report), "the address that was touched"),
+            (views.fault_address_path(report) if pushed is None else pushed[1], "the address that was touched"),
             (f"threads[{position}].registers.rsp", "the stack pointer"),
             (f"threads[{position}].registers.sp", "the stack pointer"),
             (f"threads[{position}].stack.start", "lowest address of the stack"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import fills
+from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import poison
 from postmortem.model.queries.variables import variable_path
@@ -60,6 +61,7 @@ def check(report: Report) -> Iterator[Finding]:
             explanation=(
                 f"{reading} So the {word} was read from an object that had been freed before."
                 f" The {views.access_word(report)} {'through' if word == 'pointer' else 'with'} it faulted."
+                f"{exiting(report)}"
             ),
             evidence=proof(
                 report,

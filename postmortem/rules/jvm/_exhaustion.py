@@ -27,9 +27,11 @@ _REPORTS = ("report_java_out_of_memory", "report_vm_out_of_memory")
 def said(report: Report) -> tuple[str, str] | None:
     """(path of the words, what was exhausted in the JVM's words) where an OutOfMemoryError ended the JVM."""
     error = jvm_views.error(report)
-    if error is None:
-        return None
-    for where, text in (("jvm.error.detail", error.detail), ("jvm.error.message", error.message)):
+    native = report.native
+    texts = [("native.runtime_message", native.runtime_message if native.runtime == "HotSpot" else None)]
+    if error is not None:
+        texts = [("jvm.error.detail", error.detail), ("jvm.error.message", error.message)]
+    for where, text in texts:
         match = _OUT_OF_MEMORY.search(text or "")
         if match:
             return where, match[1].strip()

@@ -62,6 +62,19 @@ NATIVE_WRAPPER = "native wrapper"
 """In the note of a compiled frame that is the stub around a native method."""
 
 
+_RUNTIME = r"(?:InterpreterRuntime|SharedRuntime|Runtime1|OptoRuntime)::"
+_REFUSED = (
+    (Lazy(_RUNTIME + r"throw_(?:ClassCastException|class_cast_exception)"), "checkcast"),
+    (Lazy(_RUNTIME + r"throw_(?:ArrayStoreException|array_store_exception)"), "aastore"),
+    (Lazy(_RUNTIME + r"throw_IncompatibleClassChangeError(?:Verbose)?"), "invokeinterface"),
+    (Lazy(_RUNTIME + r"throw_AbstractMethodError\w*"), "an invoke"),
+)
+"""What the VM's code calls when an object's class does not fit (share/interpreter/interpreterRuntime.cpp)."""
+_NAMES_CLASS = Lazy(
+    r"(?:\w*Symbol|\w*Klass|oopDesc|LinkResolver|JavaThread|Method)::|\w*Runtime\d?::(?:throw_|generate_class_cast_message)"
+)
+
+
 class Site(NamedTuple):
     """The crashing thread down to its innermost Java frame.
 
@@ -288,6 +301,23 @@ def raw_memory(frame: Frame) -> bool:
 def of_jdk(frame: Frame) -> bool:
     """A Java method of the JDK's own packages."""
     return (frame.function or "").startswith(_JDK_PACKAGES)
+
+
+def refused_class(report: Report) -> tuple[int, str] | None:
+    """(index of the VM's entry, bytecode) where the VM faulted as it named the class of an object for an exception.
+
+    It only reads the object's header, its class and the class' name there: one of those was damaged.
+    """
+    where = site(report)
+    if where.java is None or not where.native or not is_vm(where.native[0][1]):
+        return None
+    inner = [item for item in where.native if item[1].kind != "stub"]
+    index, frame = inner[-1]
+    name = plain(frame.function or "")
+    if not is_vm(frame) or not all(_NAMES_CLASS.match(plain(item.function or "")) for _, item in inner):
+        return None
+    bytecode = next((code for test, code in _REFUSED if test.fullmatch(name)), None)
+    return (index, bytecode) if bytecode is not None else None
 
 
 def activation(report: Report, start: int) -> tuple[tuple[int, Frame], ...]:

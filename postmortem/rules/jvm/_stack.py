@@ -63,7 +63,7 @@ def left_stack(report: Report) -> int | None:
 
 
 def touched(report: Report) -> int | None:
-    """The fault's address, or the stack pointer where it lies in memory without access.
+    """The fault's address, or the stack pointer, or what is pushed below it, where that is memory without access.
 
     There the kernel can't put the handler's frame on the stack; it ends the process with SI_KERNEL and tells no
     address.
@@ -71,7 +71,8 @@ def touched(report: Report) -> int | None:
     address = views.fault_address(report)
     if address is not None or views.code(report) != views.SI_KERNEL:
         return address
-    return stack_pointer_if_closed(report)
+    pushed = views.refused_by_stack(report)
+    return stack_pointer_if_closed(report) if pushed is None else pushed[0]
 
 
 def stack_pointer_if_closed(report: Report) -> int | None:

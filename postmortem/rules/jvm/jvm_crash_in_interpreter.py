@@ -57,6 +57,10 @@ def check(report: Report) -> Iterator[Finding]:
         return
     frame = jvm_frames.top(report)
     where = jvm_frames.site(report)
+    refused = jvm_frames.refused_class(report)
+    if refused is not None and where.java is not None and where.java[1].kind == "java-interpreted":
+        yield _refused(report, where.java, *refused)
+        return
     if frame is None or frame.kind != "java-interpreted" or where.java is None or views.pc_is_fault(report):
         return
     index = where.java[0]
@@ -94,14 +98,51 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "note"), "the interpreter's code"),
             ("crash.instruction", "the faulting instruction"),
         ),
-        remedies=(
-            "Find the first damage: -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC names the"
-            " collection at which the heap was first found damaged.",
-            "Run with -Xcheck:jni, and once without agents and native libraries; look for code that uses Unsafe to"
-            " write into objects.",
-            f"javap -c -p of the class shows the bytecode{_at_bci(frame)} and so which reference it was.",
-            "If it happens on one machine only, test its memory.",
+        remedies=_remedies(frame),
+    )
+
+
+def _remedies(frame: Frame) -> tuple[str, ...]:
+    return (
+        "Find the first damage: -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC names the"
+        " collection at which the heap was first found damaged.",
+        "Run with -Xcheck:jni, and once without agents and native libraries; look for code that uses Unsafe to"
+        " write into objects.",
+        f"javap -c -p of the class shows the bytecode{_at_bci(frame)} and so which reference it was.",
+        "If it happens on one machine only, test its memory.",
+    )
+
+
+def _refused(report: Report, java: tuple[int, Frame], entry: int, bytecode: str) -> Finding:
+    """The VM had to say which class it was that did not fit, and met a class that is none."""
+    place = jvm_frames.java_place(java[1])
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    name = jvm_views.fault_name(report)
+    return Finding(
+        rule=RULE.id,
+        title=f"{name} in the interpreter executing {bytecode}, as it named the object's class: {place}",
+        severity="critical",
+        confidence="likely",
+        claim="observation",
+        rivals=("A class whose metadata was freed or damaged, with a whole object.", "A defect of the JVM."),
+        explanation=(
+            f"{bytecode} in {place}{_called(jvm_frames.java_caller(report, java[0]))} found an object whose class does"
+            f" not fit, and the JVM met {name}{at} as it read the name of that class for the exception: the object, or"
+            " the class in its header, was bad. A reference or an object header was overwritten before, by Unsafe, a"
+            " native library, an agent, or by hardware."
         ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "raised by the CPU"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, 0), "what it was at"),
+            (views.frame_path(report, entry), "what the interpreter had called"),
+            (views.frame_path(report, java[0]), "the method"),
+            (views.frame_path(report, java[0], "bci"), "the bytecode index"),
+            ("crash.instruction", "the faulting instruction"),
+        ),
+        remedies=_remedies(java[1]),
     )
 
 

@@ -89,7 +89,12 @@ def check(report: Report) -> Iterator[Finding]:
         what = f"In a forked child: {what}"
     mixed = _mixed_libc(report)
     scanned = frame.trust == "scan" and way.method is not None
+    skipped = _skipped(report, index)
     called = f"{_kind(from_jdk, agent, program, framework)} {library}: {jvm_frames.owner(report, frame)}"
+    if skipped:
+        called += ", or a function that it called"
+        how = how.replace(f"of {library} ", f"of {library}, or a function that it called, ", 1)
+        confidence = "likely"
     if scanned and way.method is not None:
         # A word of the stack leads to the library; the native method is what is sure.
         called = f"native method {jvm_entry.name(way.method[1])}"
@@ -102,6 +107,7 @@ def check(report: Report) -> Iterator[Finding]:
         null.sentence if null is not None else "",
         child,
         _SCANNED if scanned else "",
+        skipped,
         mixed,
         _leaving(report, leaving),
         way.words,
@@ -113,7 +119,10 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="observation",
-        rivals=("Another library that the native method called into.",) if scanned else (),
+        rivals=(
+            *(("Another library that the native method called into.",) if scanned else ()),
+            *(("A function that this one called, of whose frame the walk knows nothing.",) if skipped else ()),
+        ),
         explanation=(
             " ".join(sentence for sentence in sentences if sentence)
             + " Neither the JVM's settings nor its collector have a part in it."
@@ -122,6 +131,7 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             ("crash.signal.code_name", "the signal"),
             ("jvm.absent_threads" if child else "", "Java threads that the VM knows and this process lacks"),
+            ("process.forked" if child else "", "the only thread runs on the stack of one that was started"),
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index, "module"), "the library"),
             (views.frame_path(report, index), "its function"),
@@ -150,11 +160,38 @@ def check(report: Report) -> Iterator[Finding]:
 def _forked(report: Report) -> str:
     """A sentence on a process that is a copy of a JVM with one of its threads; "" where it is the JVM itself."""
     absent = report.jvm.absent_threads if report.jvm is not None else None
-    if not absent or absent < _FEWEST_ABSENT or len(report.threads) != 1:
+    if len(report.threads) != 1:
+        return ""
+    if absent and absent >= _FEWEST_ABSENT:
+        told = f"of the VM's threads {absent} are not in it"
+    elif report.process.forked:
+        told = "its only thread, the first of the process, runs on the stack of one that pthread_create() had started"
+    else:
         return ""
     return (
-        f"The process is a child that fork() made of a JVM: of the VM's threads {absent} are not in it, and locks that"
-        " they held stay held. Only async-signal-safe functions may be called there until exec()."
+        f"The process is a child that fork() made of a JVM: {told}, and locks that the JVM's other threads held stay"
+        " held. Only async-signal-safe functions may be called there until exec()."
+    )
+
+
+def _skipped(report: Report, index: int) -> str:
+    """A sentence on functions that the library's frame may have called and that the walk does not have; "" for none.
+
+    Without call frame information of libc the walk goes from there by the frame pointer, which is the one of
+    whoever last kept it: the frame that is found may be that of its caller.
+    """
+    frames = views.crashing_frames(report)[: index + 1]
+    frame, above = frames[-1], [item for item in frames[:-1] if item.kind != "signal"]
+    if frame.trust != "frame-pointer" or not above or jvm_frames.is_vm(above[-1]):
+        return ""
+    found = next((f for f in above if f.trust == "scan" and f.module == frame.module), None)
+    bare = above[-1].module is not None and jvm_frames.is_system(above[-1].module) and above[-1].function is None
+    if found is None and not bare:
+        return ""
+    offset = f" (perhaps at {culprit.label(found)}, a word on the stack)" if found is not None else ""
+    return (
+        f"The walk came to {culprit.label(frame)} by the frame pointer, without the file of the system's library: it"
+        f" may itself have called the function that did it{offset}."
     )
 
 

@@ -3,10 +3,11 @@
 What it finds: threads that need memory and wait until the last JNI critical section ends.
 Why it matters: no collection can run between GetPrimitiveArrayCritical (GetStringCritical) and its release, with all
 collectors but those that pin regions (G1 since JDK 22, Shenandoah, Z): one native call stops all that allocate.
-Evidence it needs: the VM's functions that wait for it, and a thread that is blocked in a native method of a library
-that is not the JDK's.
-False alarms: critical sections are short, and the core may show such a moment; so two threads must wait while the one
-in native code is itself in a system call. Which thread is in the section, no table of the VM tells: never certain.
+Evidence it needs: the VM's functions that wait for it, and a thread that is in a native method of a library that is
+not the JDK's.
+False alarms: critical sections are short, and the core may show such a moment; so two threads must wait, and where the
+one in native code is not itself in a system call, only that is claimed. Which thread is in the section, no table of the
+VM tells: never certain.
 What to do: release the array before anything that may block.
 """
 
@@ -32,7 +33,7 @@ _TOP = 24
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if jvm_views.own_fault(report) or jvm_views.internal_error(report) is not None:
         return
     waiting = []
@@ -56,20 +57,22 @@ def check(report: Report) -> Iterator[Finding]:
     java = jvm_frames.java_place(thread.frames[method])
     label = f"{plain(frame.function)}()" if frame.function else "native code"
     sure = len(inside) == 1
+    asleep = thread.wait is not None
+    doing = "blocked in" if asleep else "at work in"
     yield Finding(
         rule=RULE.id,
         title=f"{len(waiting)} threads wait for a JNI critical section to end: {name} is in {label} of {library}"[:200],
         severity="critical",
         confidence="likely" if sure else "possible",
-        claim="cause",
+        claim="cause" if asleep else "observation",
         explanation=(
             f"{len(waiting)} threads need memory, and the collection that would free some may not begin while native"
             " code is between GetPrimitiveArrayCritical or GetStringCritical and its release. "
             + (
-                f"The one thread that is blocked in native code of a library that is not the JDK's is {name}"
+                f"The one thread that is {doing} native code of a library that is not the JDK's is {name}"
                 f" (thread {thread.tid}): in {label} of {library}, called through {java}."
                 if sure
-                else f"{len(inside)} threads are blocked in native code that is not the JDK's, {name} among them."
+                else f"{len(inside)} threads are in native code that is not the JDK's, {name} among them."
             )
             + " No table of the VM tells who is in such a section, or for how long."
         ),
@@ -80,11 +83,12 @@ def check(report: Report) -> Iterator[Finding]:
             (f"threads[{index}].frames[{number}].function", f"where {name} is"),
             (f"threads[{index}].frames[{number}].module", "of this library"),
             (f"threads[{index}].frames[{method}].function", "through this native method"),
-            (f"threads[{index}].wait.syscall", "blocked in this system call"),
+            (f"threads[{index}].wait.syscall" if asleep else "", "blocked in this system call"),
             ("jvm.heap.collector", "the collector"),
         ),
         remedies=(
-            f"Let {label} release the array before it blocks: copy it (GetByteArrayRegion), or use a direct buffer.",
+            f"Let {label} release the array before it {'blocks' if asleep else 'computes for long'}: copy it"
+            " (GetByteArrayRegion), or use a direct buffer.",
             "Run with -Xcheck:jni: it warns of JNI calls inside critical sections.",
             "G1 of JDK 22 and newer pins the region instead and goes on.",
         ),
@@ -93,7 +97,7 @@ def check(report: Report) -> Iterator[Finding]:
 
 def _in_library(report: Report, thread: Thread) -> tuple[int, int] | None:
     """Indexes of the frame in a library that is neither the JDK's nor the system's, and of the native method below."""
-    if thread.wait is None or thread.java is None or thread.java.thread_state != "_thread_in_native":
+    if thread.java is None or thread.java.thread_state != "_thread_in_native":
         return None
     found = None
     for index, frame in enumerate(thread.frames):

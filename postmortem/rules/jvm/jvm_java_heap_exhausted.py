@@ -40,6 +40,7 @@ _SEVERAL = 5
 _MUCH = 0.3
 _JUST = 2.0
 _IN_PIECES = 0.8
+_SMALLEST_REGION = 1 << 20
 _WHEN_SHOT = 34
 """Specificity where the VM did not end itself for it: above a signal from outside, below whatever else ended it."""
 _STALL = Lazy(r"ZPageAllocator::\w*stall|ShenandoahControlThread::\w*alloc\w*failure|ShenandoahController::\w*alloc")
@@ -182,7 +183,7 @@ def _wanted(report: Report, said: bool, share: float | None) -> tuple[str, str]:
     if error is not None and size is not None:
         what = f" Asked for was a {error.object_class} of {jvm_exhaustion.amount(size)}."
     free = None if heap.used is None or heap.maximum is None else heap.maximum - heap.used
-    if size is not None and free is not None and size <= free and (heap.collector or "") == "G1":
+    if size is not None and free is not None and size <= free and _is_humongous(report, size):
         return (
             f"{what} {jvm_exhaustion.amount(free)} were free, but not in one piece: G1 needs adjoining free regions for"
             " an object of half a region or more (humongous).",
@@ -196,6 +197,13 @@ def _wanted(report: Report, said: bool, share: float | None) -> tuple[str, str]:
             f", with {share:.0%} in use",
         )
     return what, ""
+
+
+def _is_humongous(report: Report, size: int) -> bool:
+    """Half a region of G1 or more, which takes adjoining regions of its own; smaller objects fit wherever any is."""
+    heap = jvm_views.heap(report)
+    region = jvm_views.number_flag(report, "G1HeapRegionSize") or _SMALLEST_REGION
+    return heap is not None and heap.collector == "G1" and size >= region // 2
 
 
 def _array(report: Report, where: str, words: str) -> Finding:

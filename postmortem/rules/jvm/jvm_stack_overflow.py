@@ -68,6 +68,7 @@ def check(report: Report) -> Iterator[Finding]:
     room = f" of {views.size_text(size)}" if size else ""
     address = jvm_stack.touched(report)
     unsent = views.fault_address(report) is None
+    pushed = views.refused_by_stack(report)
     at = f" at {address:#x}" if address is not None else ""
     where = views.inside(report)
     left = jvm_stack.left_stack(report)
@@ -97,7 +98,7 @@ def check(report: Report) -> Iterator[Finding]:
         rivals=("A stack pointer that something spoiled: native code, or a switch of stacks.",) if left else (),
         evidence=proof(
             report,
-            (views.fault_address_path(report), "the address that was touched"),
+            (views.fault_address_path(report) or (pushed[1] if pushed else ""), "the address that was touched"),
             ("jvm.exception_counts" if left and _counted(report) else "", "errors that the VM counted"),
             (f"threads[{position}].frames[0].sp" if left else "", "the stack pointer"),
             (f"threads[{position}].registers.rsp", "the stack pointer"),

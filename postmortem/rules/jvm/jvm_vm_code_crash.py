@@ -40,6 +40,7 @@ from postmortem.rules.jvm import (
 from postmortem.rules.jvm import (
     jvm_bad_jni_reference,
     jvm_crash_in_compiled_code,
+    jvm_crash_in_interpreter,
     jvm_truncated_mapped_file,
     jvm_unsafe_access,
 )
@@ -98,6 +99,7 @@ def check(report: Report) -> Iterator[Finding]:
     caller = jvm_frames.java_caller(report)
     java = f" The Java code below is {jvm_frames.java_place(caller[1])}." if caller else ""
     label = f"the stub {frame.function}" if frame.kind == "stub" else culprit.label(frame)
+    refused = jvm_frames.refused_class(report)
     sampling = work is not None and work.startswith("sampling")
     archive = _starts_from_archive(report)
     by = f", called by the sampling profiler {profiler[1]}" if profiler is not None else ""
@@ -119,7 +121,7 @@ def check(report: Report) -> Iterator[Finding]:
             + (_INTERRUPTED if profiler is not None else "")
             + (f" The VM operation was {operation}." if operation else "")
             + f"{java}{_called_by(report)}"
-            + ("" if profiler is not None else _EITHER)
+            + ("" if profiler is not None else _EITHER if refused is None else _REFUSED.format(code=refused[1]))
             + _boot(report)
             + (_ARCHIVE if archive else "")
         ),
@@ -140,6 +142,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, caller[0]) if caller else "", "the Java code below"),
         ),
         remedies=(
+            *((_VERIFY,) if refused is not None else ()),
             *(
                 (f"Run without {profiler[1]}, or update it and the JDK.",)
                 if profiler is not None
@@ -154,12 +157,19 @@ def check(report: Report) -> Iterator[Finding]:
                 f"Run {'' if jvm_views.checks_jni(report) else 'with -Xcheck:jni and '}without agents and native"
                 " libraries that can be left out."
             ),
-            "Run with -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC to see whether the heap is"
-            " damaged, and test the machine's memory if only one is concerned.",
+            *((_VERIFY,) if refused is None else ()),
         ),
     )
 
 
+_VERIFY = (
+    "Run with -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC to see whether the heap is"
+    " damaged, and test the machine's memory if only one is concerned."
+)
+_REFUSED = (
+    " It only read the name of an object's class there, as {code} had found that this does not fit: the object, or the"
+    " class in its header, was most likely damaged by native code, an agent, Unsafe or hardware."
+)
 _SAMPLES = Lazy(r"AsyncGetCallTrace|forte_fill_call_trace")
 _INTERRUPTED = (
     " The profiler's signal handler interrupts a thread anywhere and asks the JVM to walk a stack that need not be"
@@ -319,6 +329,8 @@ def _place(report: Report) -> tuple[int, Frame] | None:
     for index, frame in jvm_frames.site(report).native:
         if frame.trust == "scan":
             return None
+        if frame.module is None and frame.kind in ("native", "unknown") and not views.pc_is_fault(report):
+            return None  # Generated code, of Java methods or of a library: no code of the JVM's own.
         if jvm_frames.is_downcall(frame):
             return None  # Native code that Java called faulted; its frames are missing.
         if frame.kind == "stub" or jvm_frames.is_vm(frame):
@@ -337,6 +349,7 @@ def _explained(report: Report) -> bool:
         or jvm_frames.through_jni(report) is not None
         or unrelocated.call(report) is not None
         or upcall.callback(report) is not None
+        or next(jvm_crash_in_interpreter.check(report), None) is not None
         or jvm_views.foreign_handler(report) is not None
         or jvm_views.internal_error(report) is not None
         or any(

@@ -5,6 +5,7 @@ Why it matters: nobody will ever release it: the owner ended without unlocking, 
 while another thread held it.
 Evidence it needs: the owner recorded in the lock's memory, and the threads of the core. For a Java monitor: its owner
 is on the JVM's list of threads and has no thread in the core.
+For a lock of java.util.concurrent: its owner is a java.lang.Thread that is TERMINATED.
 False alarms: a core that lacks a thread; damaged lock memory; so the finding is likely only.
 A lock that processes share names an owner in any of them: then it is not said that the owner has ended.
 What to do: robust mutexes for owners that may die; exec or posix_spawn right after fork.
@@ -77,7 +78,61 @@ def check(report: Report) -> Iterator[Finding]:
             ),
         )
         return
-    yield from _monitor(report)
+    found = next(_monitor(report), None) or _ended_owner(report)
+    if found is not None:
+        yield found
+
+
+def _ended_owner(report: Report) -> Finding | None:
+    """Java threads that wait, without a time-out, for a lock of java.util.concurrent whose owner has ended."""
+    jvm = report.jvm
+    if jvm is None:
+        return None
+    waiters: dict[tuple[str, str], list[str]] = {}
+    names: dict[tuple[str, str], list[str]] = {}
+    for index, thread in enumerate(report.threads):
+        java = thread.java
+        if java is not None and java.owner_ended and java.state == "WAITING" and java.blocked_on:
+            key = java.blocked_on, java.blocked_by or "a thread without a name"
+            waiters.setdefault(key, []).append(f"threads[{index}].java")
+            names.setdefault(key, []).append(locks.name(thread))
+    for index, virtual in enumerate(jvm.virtual_threads):
+        if virtual.owner_ended and virtual.blocked_on and not (virtual.state or "").startswith("TIMED"):
+            key = virtual.blocked_on, virtual.blocked_by or "a thread without a name"
+            waiters.setdefault(key, []).append(f"jvm.virtual_threads[{index}]")
+            names.setdefault(key, []).extend([virtual.name or f"virtual thread #{virtual.java_tid}"] * virtual.count)
+    if not waiters:
+        return None
+    (lock, owner), paths = max(waiters.items(), key=lambda item: len(names[item[0]]))
+    waiting = names[lock, owner]
+    shown = ", ".join(waiting[:_MOST_NAMED])
+    more = f" and {len(waiting) - _MOST_NAMED} more" if len(waiting) > _MOST_NAMED else ""
+    verb = "waits" if len(waiting) == 1 else "wait"
+    return Finding(
+        rule=RULE.id,
+        title=f'{shown}{more} {verb} for {lock}, owned by "{owner}", a thread that has ended'[:300],
+        severity="high",
+        confidence="likely",
+        claim="cause",
+        rivals=("Another thread may unlock it: no class of the JDK allows that, one of the application's own may.",),
+        explanation=(
+            f'{lock} has "{owner}" as its owner, whose java.lang.Thread is TERMINATED: it ended without unlock().'
+            " A lock of java.util.concurrent is not given back when its owner ends; who waits for it without a time-out"
+            " waits for ever. jstack reports no deadlock."
+        ),
+        evidence=proof(
+            report,
+            (f"{paths[0]}.blocked_on", "the lock"),
+            (f"{paths[0]}.blocked_by", "its owner"),
+            (f"{paths[0]}.owner_ended", "which has ended"),
+            *((f"{path}.blocked_on", "waits for it, too") for path in paths[1:_MOST_NAMED]),
+        ),
+        remedies=(
+            f'Look at what "{owner}" ran: put unlock() into a finally block right after each lock().',
+            "Where a task may die, use tryLock with a time-out, so that those who wait can tell.",
+        ),
+        specificity=MONITOR,
+    )
 
 
 def _of_another_process(report: Report, index: int, thread: Thread) -> Finding:

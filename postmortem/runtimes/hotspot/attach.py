@@ -29,6 +29,7 @@ from postmortem.runtimes.hotspot.layout.vmstructs import read_tables
 from postmortem.runtimes.hotspot.stack.continuation import Continuations
 from postmortem.runtimes.hotspot.stack.variables import JavaVariables
 from postmortem.runtimes.hotspot.threads.compiling import compilations
+from postmortem.runtimes.hotspot.threads.finalizers import FINALIZER, finalizer_queue
 from postmortem.runtimes.hotspot.threads.monitors import Wait, deadlocks, waits
 from postmortem.runtimes.hotspot.threads.pools import pools
 from postmortem.runtimes.hotspot.threads.threads import VmThread, read_threads
@@ -208,10 +209,12 @@ class HotSpot(Runtime):
     def _waits(self) -> dict[int, Wait]:
         return waits(self._vm, self._oops, self._threads, self._virtual_threads)
 
-    def _wait_of(self, address: int) -> tuple[str, str | None] | None:
-        """What a thread waits for, and the name of its holder."""
+    def _wait_of(self, address: int) -> tuple[str, str | None, bool] | None:
+        """What a thread waits for, the name of its holder, and whether that has ended."""
         wait = self._waits.get(address)
-        return None if wait is None else (wait.text, None if wait.kind in _NOT_OWNED else wait.holder_name)
+        if wait is None:
+            return None
+        return wait.text, None if wait.kind in _NOT_OWNED else wait.holder_name, wait.owner_ended
 
     def thread(self, tid: int) -> JavaThread | None:
         """What the VM knows of a thread of the core."""
@@ -231,6 +234,7 @@ class HotSpot(Runtime):
             virtual_tid=thread.virtual_tid,
             blocked_on=None if wait is None else wait.text,
             blocked_by=None if wait is None or wait.kind in _NOT_OWNED else wait.holder_name,
+            owner_ended=True if wait is not None and wait.owner_ended else None,
             wait_kind=None if wait is None or wait.held_by is None else wait.kind,
             waits_for_tid=None if wait is None or wait.held_by is None else wait.held_by.tid,
             pending_exception=thread.pending_exception or self._put_aside(thread),
@@ -299,9 +303,13 @@ class HotSpot(Runtime):
                 count=group.number,
                 blocked_on=group.blocked_on,
                 blocked_by=group.blocked_by,
+                owner_ended=group.owner_ended or None,
             )
             for group in self._virtual_threads.unmounted(self._wait_of)
         )
+        fields["virtual_thread_states"] = self._virtual_threads.states()
+        blocked = next((t for t in self._threads.threads if t.name == FINALIZER and t.state == "BLOCKED"), None)
+        fields["finalizer_queue"] = None if blocked is None else finalizer_queue(self._vm, self._oops)
         self.problems += self._virtual_threads.problems
         jvm = Jvm(**fields)
         at = None if jvm.vm_operation is None else f"VM operation {jvm.vm_operation}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
 from postmortem.model import Address, NativeFacts, Problem
-from postmortem.runtimes.native import freed, messages, onstack, reporters, rust
+from postmortem.runtimes.native import freed, jvmtext, messages, onstack, reporters, rust
 from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
 from postmortem.runtimes.native.fatalcalls import fatal_calls
@@ -101,6 +101,9 @@ def _said(
     told = reporters.words(space, frames, symbols.start_at, places)
     if told is not None and (asserted or told[0] != "assert"):
         return told
+    ended = jvmtext.words(core, space, frames, program.modules.named("libjvm.so"))
+    if ended is not None:
+        return ended
     runtime, message = onstack.words(space, symbols.system_symbol, frames)
     if runtime is not None:
         return runtime, message

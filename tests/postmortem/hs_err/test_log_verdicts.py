@@ -638,3 +638,22 @@ def test_what_a_live_jvm_says_of_itself_is_no_crash() -> None:
     registers = "Registers:\nRAX=0x0000000000000000, RIP=0x00007f0010001000\n\n"
     assert "No crash" not in told(f"#\n{version}\n\n{command}{registers}{process}")[1]
     assert "No crash" not in told(f"#\n{version}\n\n")[1]
+
+
+@pytest.mark.parametrize(("address", "said"), [(0x19F7A510000, None), (0x7FFA00001000, "jvm.dll")])
+def test_where_an_address_lies_is_not_taken_from_pc_on_windows(address: int, said: str | None) -> None:
+    """Its logs list libraries only: an address that is in none of them may be mapped all the same."""
+    log = replace(
+        WINDOWS,
+        head=(),
+        error=None,
+        signal="EXCEPTION_ACCESS_VIOLATION (0xc0000005)",
+        siginfo=f"EXCEPTION_ACCESS_VIOLATION (0xc0000005), writing address 0x{address:016x}",
+        pc=0x7FFA00000010,
+        registers={"RIP": 0x7FFA00000010, "RSP": 0x7F1A40008000},
+        libraries=("0x00007ffa00000000 - 0x00007ffa00d00000 \tC:\\jdk\\bin\\server\\jvm.dll",),
+        frames=("V  [jvm.dll+0x10]", *MAIN),
+    )
+    crash = analyzed(log).crash
+    assert (crash.fault_address, crash.access, crash.fault_address_source) == (address, "write", "the log")
+    assert crash.fault_address_text is None if said is None else said in (crash.fault_address_text or "")

@@ -53,6 +53,17 @@ def test_the_fault_behind_a_handler_whose_trampoline_is_not_at_hand(kind: str, n
     assert any(frame["kind"] == "signal" for frame in report["threads"][0]["handler_frames"])
 
 
+def test_a_function_that_the_walk_may_have_passed_by_is_not_the_place(nowhere: Path) -> None:
+    """abort() in a function that the native method called, in a forked child: libc has no call frame information."""
+    report = check.report_of(corpus.case(8, "stall-child"), sysroot=nowhere)
+    verdict = report["verdict"]
+    assert (verdict["rule"], verdict["confidence"]) == ("jvm-crash-in-native-library", "likely")
+    assert verdict["title"].startswith("In a forked child: abort()")
+    assert "or a function that it called" in verdict["title"]
+    assert report["process"]["forked"] is True
+    assert check.report_of(corpus.case(8, "jni-abort"), sysroot=nowhere)["process"]["forked"] is None
+
+
 @pytest.mark.parametrize("jdk", SELF_CONTAINED)
 def test_frames_above_an_abort(jdk: int, nowhere: Path) -> None:
     log = check.log_of(corpus.case(jdk, "jni"))
@@ -121,3 +132,15 @@ def test_nothing_of_a_jdk_is_run(jdk: int, kind: str) -> None:
     report = json.loads(output)
     assert report["threads"] == check.report_of(place)["threads"]
     assert report["jvm"]["heap"] == check.report_of(place)["jvm"]["heap"]
+
+
+@pytest.mark.parametrize("jdk", corpus.JDKS)
+def test_an_error_that_ended_the_vm_is_told_by_its_words(jdk: int, nowhere: Path) -> None:
+    """From the buffer of the text: in libjvm's data, in JDK 8 on the stack."""
+    report = check.report_of(corpus.case(jdk, "oom"), sysroot=nowhere)
+    assert report["verdict"]["rule"] == "jvm-java-heap-exhausted"
+    words = ("Java heap exhausted: Java heap space", "Java heap exhausted: GC overhead limit exceeded")
+    assert report["verdict"]["title"].startswith(words)
+    assert "fragmented" not in report["verdict"]["title"]
+    aborted = check.report_of(corpus.case(jdk, "jni-abort"), sysroot=nowhere)
+    assert "jvm-java-heap-exhausted" not in {finding["rule"] for finding in aborted["findings"]}

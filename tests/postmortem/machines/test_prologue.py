@@ -99,3 +99,26 @@ def test_rbp_is_not_asked_for_the_depth() -> None:
     assert found is not None
     assert found["rsp"] == STACK + 24
     assert DWARF_NAMES.index("rbp") == RBP
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("554889e5", True),  # push rbp; mov rbp, rsp: a function
+        ("ff2500000000", False),  # jmp *slot: an entry of a procedure linkage table
+        ("f30f1efaf2ff25", False),  # endbr64; bnd jmp
+        (None, None),  # not at hand
+    ],
+)
+def test_whether_a_call_stays_in_its_module(target: str | None, found: bool | None) -> None:
+    pieces = [Piece(CALLER, CALLER + 5, b"\xe8" + (0x100).to_bytes(4, "little"), 0)]
+    if target is not None:
+        code = bytes.fromhex(target).ljust(8, b"\x90")
+        pieces.append(Piece(CALLER + 0x105, CALLER + 0x10D, code, 0))
+    assert prologue.calls_here(AddressSpace(pieces), CALLER + 5) is found
+
+
+def test_an_indirect_call_may_go_anywhere() -> None:
+    space = AddressSpace([Piece(CALLER - 8, CALLER + 2, b"\x90" * 8 + bytes.fromhex("ffd0"), 0)])
+    assert prologue.calls_here(space, CALLER + 2) is False
+    assert prologue.calls_here(space, CALLER + 0x100) is None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from parsers.elf.core import parse
 from parsers.limits import Limits
 from postmortem.budget import Budget
+from postmortem.machines.x86_64.machine import MACHINE
 from postmortem.program.identity import describe
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import LoadedModule, ModuleMap
@@ -64,7 +65,7 @@ def _described(
     core = parse(builder.memory(0x1000, b"x").bytes())
     space = AddressSpace([Piece(TOP - len(content), TOP, content, 0)], budget)
     image = LoadedModule(path="/bin/program", start=0x400000, end=0x500000, bias=0, image=None)
-    return describe(core, space, ModuleMap([image]))
+    return describe(core, space, ModuleMap([image]), MACHINE)
 
 
 def test_a_process_without_any() -> None:
@@ -116,3 +117,35 @@ def test_text_of_all_arguments_has_a_bound() -> None:
     assert process.arguments[0] == "abc"
     assert "defgh" not in process.arguments
     assert [found.name for found in budget.reached] == ["text"]
+
+
+def _forked(
+    sp: int, descriptor: int, *, tid: int = 7, threads: int = 1, auxv: tuple[tuple[int, int], ...] = ((25, 0x7FFC1000),)
+) -> bool | None:
+    """Of a process with a mapping at 0x10000 to 0x20000, one below its end, and the kernel's stack at 0x7ffc0000."""
+    raw = struct.pack(f"<{2 * len(auxv)}Q", *(word for row in auxv for word in row)) + bytes(16)
+    builder = CoreBuilder().process(7, b"program", b"program")
+    for number in range(threads):
+        builder.thread(tid + number, rsp=sp, fs_base=descriptor)
+    builder.note(6, raw).memory(0x10000, bytes(0x10000)).memory(0x7FFC0000, bytes(0x2000))
+    return describe(parse(builder.bytes()), AddressSpace([]), ModuleMap(()), MACHINE).forked
+
+
+def test_a_first_thread_on_the_stack_of_a_started_one_was_forked() -> None:
+    assert _forked(0x18000, 0x1F6C0) is True
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sp": 0x7FFC0800, "descriptor": 0x1F6C0},  # on the kernel's stack
+        {"sp": 0x18000, "descriptor": 0x9000},  # on a stack of its own making: its descriptor lies elsewhere
+        {"sp": 0x18000, "descriptor": 0x19000},  # nor at the top
+        {"tid": 8},
+        {"threads": 2},
+        {"auxv": ()},
+        {"sp": 0x900, "descriptor": 0x1F6C0},
+    ],
+)
+def test_others_were_not(changed: dict[str, Any]) -> None:
+    assert _forked(**({"sp": 0x18000, "descriptor": 0x1F6C0} | changed)) is None

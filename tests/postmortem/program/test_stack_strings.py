@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from parsers.elf import core as core_parser
 from parsers.limits import LIMITS
+from postmortem.machines.x86_64.machine import MACHINE
 from postmortem.program import identity
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import LoadedModule, ModuleMap
@@ -48,7 +49,9 @@ def _described(
     core = core_parser.parse(
         CoreBuilder().thread(1).process(77, b"checkout", b"as ps shows").note(6, vector).memory(start, content).bytes()
     )
-    process = identity.describe(core, AddressSpace([Piece(start, start + len(content), content, 0)]), ModuleMap([]))
+    process = identity.describe(
+        core, AddressSpace([Piece(start, start + len(content), content, 0)]), ModuleMap([]), MACHINE
+    )
     assert (process.pid, process.ppid, process.uid, process.command) == (77, 1, 1000, "checkout")
     return process.arguments, process.environment
 
@@ -81,5 +84,5 @@ def test_arguments_are_bounded_together() -> None:
 def test_the_executable_is_the_module_with_the_program_headers(vector: bytes, expected: str | None) -> None:
     core = core_parser.parse(CoreBuilder().thread(1).note(6, vector).bytes())
     modules = ModuleMap([LoadedModule(path="/opt/x", start=0x400000, end=0x402000, bias=0, image=None)])
-    process = identity.describe(core, AddressSpace([]), modules)
+    process = identity.describe(core, AddressSpace([]), modules, MACHINE)
     assert (process.executable, process.arguments, process.pid) == (expected, (), None)

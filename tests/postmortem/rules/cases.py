@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from postmortem.model import Address, Core, Cycle, Mapping, Memory, Module, Report
+from postmortem.model import Address, Core, Cycle, JavaThread, Mapping, Memory, Module, Report, Thread
+from postmortem.model.jvm import Jvm, VirtualThread
 from postmortem.model.process import CodeReference, ModuleCandidate, PointerSource, Process, TableCall
 from postmortem.model.report import Arena, CxxException, NativeFacts
 from postmortem.model.thread import StackRange, Wait
@@ -76,9 +77,31 @@ THREAD_STACK = Mapping(
 RANGE = StackRange(start=Address(0x7E0000001000), end=Address(0x7E0000041000), guard=Address(0x7E0000000000))
 
 
+def _pushed(below: Mapping) -> Report:
+    """A push at the very end of a stack, without room for a signal frame: the kernel tells no address."""
+    inner = operand(0x7E0000000FF8, base="rsp", base_value=0x7E0000001000, displacement=-8, access="write")
+    threads = (_deep(0x7E0000001000, cycles=(Cycle(start=0, period=2, count=4),)),)
+    return crashed(11, 128, operands=(inner,), mappings=(*MAPPINGS, below, THREAD_STACK), threads=threads)
+
+
 def _deep(sp: int, **rest: Any) -> Any:
     frames = tuple(frame(name) for name in ("parse", "parse_list") * 4)
     return thread(*frames, registers={"rsp": Address(sp)}, stack=RANGE, **rest)
+
+
+_LOCK = "java.util.concurrent.locks.ReentrantLock$NonfairSync@0xc0001000"
+
+
+def _wants_lock(state: str, owner_ended: bool | None) -> Thread:
+    """A Java thread that waits for a lock of java.util.concurrent."""
+    return thread(
+        "park",
+        java=JavaThread(name="w", state=state, blocked_on=_LOCK, blocked_by="auditor", owner_ended=owner_ended),
+    )
+
+
+def _virtual(state: str) -> VirtualThread:
+    return VirtualThread(name="v", state=state, blocked_on=_LOCK, blocked_by="auditor", owner_ended=True)
 
 
 def _many_mappings(count: int) -> tuple[Mapping, ...]:
@@ -286,6 +309,7 @@ CASES: dict[str, Cases] = {
                 access="write",
                 threads=(_deep(0x7E0000001000, cycles=(Cycle(start=0, period=2, count=4),)),),
             ),
+            _pushed(GUARD),
             crashed(
                 address=STACK - 8,
                 threads=(
@@ -302,6 +326,7 @@ CASES: dict[str, Cases] = {
             ),
         ),
         (
+            _pushed(msgspec.structs.replace(GUARD, permissions="rw-p")),
             NULL_READ,
             crashed(
                 11,
@@ -676,10 +701,15 @@ CASES: dict[str, Cases] = {
         (
             report(threads=(waiting(1, 0x1000, 99, in_core=False),)),
             report(threads=(waiting(1, 0x1000, 99, in_core=False, shared=True),)),
+            report(jvm=Jvm(), threads=(_wants_lock("WAITING", True),)),
+            report(jvm=Jvm(virtual_threads=(_virtual("PARKED"),)), threads=(thread("sleep"),)),
         ),
         (
             report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
             report(threads=(joining(1, 99),)),
+            report(jvm=Jvm(), threads=(_wants_lock("WAITING", None),)),
+            report(jvm=Jvm(), threads=(_wants_lock("TIMED_WAITING", True),)),
+            report(jvm=Jvm(virtual_threads=(_virtual("TIMED_PARKED"),)), threads=(thread("sleep"),)),
         ),
         (report(),),
     ),

@@ -193,6 +193,8 @@ def overflow(
     return java_crash(*frames, **(values | rest))
 
 
+PUSHED = operand(LOW + 0x3FF8, base="rsp", base_value=LOW + 0x4000, displacement=-8, access="write")
+PUSHED_WITHIN = operand(LOW + 0x4000, base="rsp", base_value=LOW + 0x4008, displacement=-8, access="write")
 JNI_CRASH = java_crash(native("parse_header"), native("Java_shop_Codec_decode0"), *NATIVE_METHOD)
 KILLED = msgspec.structs.replace(
     JNI_CRASH, crash=msgspec.structs.replace(JNI_CRASH.crash, signal=signal(11, 0, sender_pid=7))
@@ -485,6 +487,7 @@ JVM_CASES: dict[str, Cases] = {
     "jvm-stack-overflow": Cases(
         (
             overflow(*DEEP, *NATIVE_METHOD),
+            overflow(*DEEP, *NATIVE_METHOD, sp=LOW + 0x4000, operands=(PUSHED,)),
             overflow(
                 *(vm("Foo::walk") for _ in range(6)),
                 *MAIN,
@@ -512,6 +515,7 @@ JVM_CASES: dict[str, Cases] = {
                 frame(None, kind="signal"), msgspec.structs.replace(native("decode"), sp=Address(LOW - (1 << 24)))
             ),
             overflow(*DEEP, *NATIVE_METHOD, sp=LOW + 0x80000),
+            overflow(*DEEP, *NATIVE_METHOD, sp=LOW + 0x4008, operands=(PUSHED_WITHIN,)),
             overflow(*DEEP, *NATIVE_METHOD, code=0, sender=7),
             JNI_CRASH,
         ),

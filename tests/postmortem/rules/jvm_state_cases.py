@@ -216,6 +216,110 @@ PINNER = msgspec.structs.replace(
     java_thread(610, "pinner", "_thread_in_native", libc("poll"), native("fill"), *NATIVE_METHOD),
     wait=Wait(syscall="poll", kind="syscall"),
 )
+DESTROYING = java_thread(
+    700,
+    "main",
+    "_thread_blocked",
+    libc("pthread_cond_wait"),
+    vm("Threads::destroy_vm()"),
+    vm("jni_DestroyJavaVM"),
+    native("main"),
+    state="RUNNABLE",
+    daemon=False,
+)
+
+
+def attached(daemon: bool = False) -> Thread:
+    """A native thread that attached itself."""
+    return java_thread(702, "listener", "_thread_in_native", libc("pause"), native("listen"), daemon=daemon)
+
+
+ATTACHED = attached()
+CLEANS = interpreted("jdk.internal.ref.CleanerImpl.run")
+FINALIZING = java_thread(
+    800,
+    "Finalizer",
+    "_thread_blocked",
+    vm("ObjectMonitor::enter"),
+    interpreted("shop.Handle.finalize"),
+    interpreted("java.lang.ref.Finalizer$FinalizerThread.run"),
+    state="BLOCKED",
+    blocked_on="java.lang.Object@0xc0007000",
+    blocked_by="keeper",
+    wait_kind="lock",
+    waits_for_tid=801,
+)
+
+
+def keeper(java_state: str) -> Thread:
+    """The holder of a lock."""
+    frames = (interpreted("java.lang.Thread.sleep", None), interpreted("shop.Keeper.run"))
+    return java_thread(801, "keeper", "_thread_blocked", *frames, state=java_state)
+
+
+KEEPER = keeper("TIMED_WAITING")
+
+
+def carrier(number: int, pinned: bool = True, virtual_tid: int | None = 30) -> Thread:
+    """A carrier whose virtual thread waits."""
+    park = interpreted("java.lang.VirtualThread.parkOnCarrierThread")
+    frames = (*((park,) if pinned else ()), interpreted("java.util.concurrent.CountDownLatch.await"))
+    return java_thread(
+        850 + number,
+        f"ForkJoinPool-1-worker-{number}",
+        "_thread_blocked",
+        *frames,
+        interpreted("shop.Chat.join"),
+        state="WAITING",
+        virtual_tid=virtual_tid,
+    )
+
+
+LISTENS = java_thread(
+    901,
+    "listens",
+    "_thread_blocked",
+    interpreted("java.lang.Object.wait", None),
+    interpreted("shop.Queue.take"),
+    state="WAITING",
+    blocked_on="shop.Queue@0xc0008000",
+)
+JOINS = java_thread(
+    900,
+    "joins",
+    "_thread_blocked",
+    interpreted("java.lang.Object.wait", None),
+    interpreted("java.lang.Thread.join"),
+    interpreted("shop.Main.main"),
+    state="WAITING",
+    blocked_on="java.lang.Thread@0xc0008100",
+    wait_kind="join",
+    waits_for_tid=901,
+)
+IDLE_WORKER = java_thread(
+    902,
+    "pool-1-thread-1",
+    "_thread_blocked",
+    interpreted("java.util.concurrent.locks.LockSupport.park"),
+    interpreted("java.util.concurrent.ThreadPoolExecutor.getTask"),
+    state="TIMED_WAITING",
+)
+SCHEDULED = java_thread(
+    903,
+    "pool-2-thread-1",
+    "_thread_blocked",
+    interpreted("java.util.concurrent.ScheduledThreadPoolExecutor$DelayedWorkQueue.take"),
+    interpreted("java.util.concurrent.ThreadPoolExecutor.getTask"),
+    state="TIMED_WAITING",
+)
+
+
+def idle_process(*threads: Thread, jvm: Jvm | None = None) -> Report:
+    """A JVM whose first thread, the launcher's, waits for main()."""
+    first = thread(libc("pthread_join"), native("CallJavaMainInNewThread"))
+    return killed(jvm or state(), threads=(first, *threads))
+
+
 THRASHING = msgspec.structs.replace(
     java_heap(30 * MIB, 32 * MIB, collector="Parallel"),
     full_collections=300,
@@ -271,18 +375,25 @@ JVM_STATE_CASES: dict[str, Cases] = {
         (
             killed(state(), *PINNED, PINNER),
             killed(state(), *PINNED, PINNER, msgspec.structs.replace(PINNER, tid=611)),
+            killed(state(), *PINNED, msgspec.structs.replace(PINNER, wait=None)),
         ),
         (
             killed(state(), PINNED[0], PINNER),
             killed(state(), *STARVED, PINNER),
-            killed(state(), *PINNED, msgspec.structs.replace(PINNER, wait=None)),
+            killed(state(), *PINNED, java_thread(612, "busy", "_thread_in_Java", compiled("shop.Prices.total"))),
         ),
         (killed(state(), *PINNED), report(jvm=Jvm()), report()),
     ),
     "jvm-exit-stalled": Cases(
-        (killed(state(), LEAVING, HOOK),),
+        (
+            killed(state(), LEAVING, HOOK),
+            killed(state(), DESTROYING, ATTACHED),
+            killed(state(), msgspec.structs.replace(DESTROYING, frames=DESTROYING.frames[:3]), ATTACHED),
+        ),
         (
             killed(state(), HOOK),
+            killed(state(), DESTROYING, ATTACHED, java_thread(703, "pool-1", "_thread_blocked", *MAIN, daemon=False)),
+            killed(state(), DESTROYING, attached(daemon=True)),
             java_crash(
                 native("parse"),
                 *NATIVE_METHOD,
@@ -291,6 +402,47 @@ JVM_STATE_CASES: dict[str, Cases] = {
             ),
         ),
         (killed(state(), LEAVING), report(jvm=Jvm()), report()),
+    ),
+    "jvm-finalizer-blocked": Cases(
+        (
+            killed(state(finalizer_queue=400), FINALIZING, KEEPER),
+            killed(state(), msgspec.structs.replace(FINALIZING, frames=(*FINALIZING.frames[:-1], CLEANS)), KEEPER),
+        ),
+        (
+            killed(state(), FINALIZING, keeper("RUNNABLE")),
+            killed(state(), blocked(800, "Finalizer", "keeper", wait_kind="lock", waits_for_tid=801), KEEPER),
+            killed(state(deadlocks=(circle(FINALIZING, KEEPER),)), FINALIZING, KEEPER),
+        ),
+        (killed(state(), KEEPER), report(jvm=Jvm()), report()),
+    ),
+    "jvm-pinned-carriers": Cases(
+        (
+            killed(state(virtual_thread_states={"STARTED": 3, "PARKED": 9}), carrier(1), carrier(2)),
+            killed(state(virtual_thread_states={"UNPARKED": 1}), carrier(1)),
+        ),
+        (
+            killed(state(virtual_thread_states={"PARKED": 9}), carrier(1)),
+            killed(state(virtual_thread_states={"STARTED": 3}), carrier(1), carrier(2, virtual_tid=None)),
+            killed(state(virtual_thread_states={"STARTED": 3}), carrier(1), carrier(2, pinned=False)),
+        ),
+        (killed(state(), carrier(1)), killed(state(virtual_thread_states={"STARTED": 3})), report(jvm=Jvm())),
+    ),
+    "jvm-lost-wakeup": Cases(
+        (
+            idle_process(JOINS, LISTENS),
+            idle_process(JOINS, LISTENS, IDLE_WORKER),
+        ),
+        (
+            idle_process(LISTENS),
+            idle_process(JOINS, LISTENS, SPINNING),
+            idle_process(JOINS, LISTENS, PINNER),
+            idle_process(JOINS, LISTENS, keeper("TIMED_WAITING")),
+            idle_process(JOINS, LISTENS, SCHEDULED),
+            idle_process(JOINS, LISTENS, thread(libc("epoll_wait"), native("loop"), tid=905)),
+            idle_process(JOINS, blocked(901, "listens", "keeper", waits_for_tid=801), keeper("WAITING")),
+            idle_process(JOINS, LISTENS, jvm=state(virtual_thread_states={"PARKED": 1})),
+        ),
+        (report(threads=(JOINS, LISTENS)), report(jvm=Jvm()), report()),
     ),
     "jvm-native-oom": Cases(
         (

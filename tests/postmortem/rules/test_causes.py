@@ -8,10 +8,23 @@ import msgspec
 import pytest
 
 from postmortem.model import Address, Finding, Module
-from postmortem.model.process import Process
+from postmortem.model.process import FreedPointer, Process
 from postmortem.model.report import CxxException, NativeFacts, RustPanic
+from postmortem.model.thread import Value
 from postmortem.rules.engine import run
-from tests.postmortem.rules.reports import HEAP, PID, aborted, crashed, findings, frame, operand, thread, verdict
+from tests.postmortem.rules.reports import (
+    CODE,
+    HEAP,
+    PID,
+    STACK,
+    aborted,
+    crashed,
+    findings,
+    frame,
+    operand,
+    thread,
+    verdict,
+)
 
 
 def _thrown(*kinds: CxxException) -> tuple[Finding, ...]:
@@ -130,3 +143,95 @@ def test_a_heap_s_damage_may_be_a_wild_write() -> None:
     native = NativeFacts(abort_message="malloc(): corrupted top size")
     told = findings(aborted("malloc_printerr", "_int_malloc", "malloc", "pad", native=native), "heap-corruption")[0]
     assert "or something wrote there through a bad pointer" in told.explanation
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("670fb94014", "a shift by too much or of a negative value"),
+        ("670fb900", "overflow of an addition"),
+        ("670fb9400c", "overflow of a multiplication"),
+        ("670fb9407f", None),
+        ("0fb9", None),
+        ("0f0b", None),
+    ],
+)
+def test_clang_s_trap_has_the_number_of_its_check(code: str, words: str | None) -> None:
+    trap = crashed(4, 2, mnemonic="ud1", instruction="ud1", instruction_bytes=code)
+    (told,) = findings(trap, "illegal-instruction")
+    assert told.title.startswith("Compiler trap reached" if words is None else f"Failed check of -fsanitize, {words},")
+    assert told.claim == ("observation" if words is None else "cause")
+
+
+def test_the_handler_of_ubsan_tells_the_check_without_its_text() -> None:
+    stack = ("__sanitizer::Abort()", "__ubsan_handle_shift_out_of_bounds_abort", "width", "main")
+    (told,) = findings(aborted(*stack), "sanitizer-report")
+    assert told.title == "UndefinedBehaviorSanitizer: shift by too much or of a negative value in width()"
+    (other,) = findings(aborted("__sanitizer::Abort()", "__ubsan::Diag::~Diag()", "width"), "sanitizer-report")
+    assert other.title == "UndefinedBehaviorSanitizer ended the process in width()"
+
+
+def test_a_static_object_that_is_gone() -> None:
+    null = operand(0x18, base="rax", base_value=0, displacement=0x18)
+    for outer, said in (("__run_exit_handlers", True), ("main", False)):
+        stack = thread("registry_remove", "Service::~Service()", outer, "exit")
+        (told,) = findings(crashed(11, 1, address=0x18, operands=(null,), threads=(stack,)), "null-dereference")
+        assert ("exit() runs the destructors of static objects, and Service::~Service()" in told.explanation) is said
+
+
+def test_a_variable_of_an_inlined_library_function_is_told_with_that() -> None:
+    null = operand(0x18, base="rax", base_value=0, displacement=0x18, pointer="this", target="this->count")
+    value = Value(name="this", value="0x0", text="0x0")
+    header = frame("std::map::size", file="/usr/include/c++/12/map", inlined=True, arguments=(value,), pc=Address(CODE))
+    stack = thread(header, frame("registry_remove", file="/src/reg.cc", line=7, pc=Address(CODE)), "main")
+    ended = crashed(11, 1, address=0x18, pc=Address(CODE), operands=(null,), threads=(stack,))
+    assert findings(ended, "null-dereference")[0].title.endswith(
+        "registry_remove(), reg.cc:7: this of std::map::size() is null"
+    )
+
+
+def test_an_impossible_size_is_no_lack_of_memory() -> None:
+    for size, title in ((1 << 63, "Impossible size of an allocation"), (1 << 30, "Out of memory")):
+        native = NativeFacts(runtime="Rust", runtime_message=f"memory allocation of {size} bytes failed")
+        (told,) = findings(aborted("std::alloc::rust_oom", "shop::load", native=native), "out-of-memory")
+        assert told.title.startswith(title) and told.claim == "cause"
+    native = NativeFacts(exceptions=(_cxx("std::bad_alloc", tid=PID, depth=0, handler_count=1),))
+    (unknown,) = findings(aborted("std::terminate", "__cxa_throw", "load", native=native), "out-of-memory")
+    assert unknown.claim == "observation" and len(unknown.rivals) == 2
+
+
+def test_advice_on_a_number_in_a_pointer_s_place_is_not_on_null() -> None:
+    number = operand(0x1E, base="rsi", base_value=0x1E)
+    (told,) = findings(crashed(11, 1, address=0x1E, operands=(number,)), "null-dereference")
+    assert told.title.startswith("Read through 0x1e, a small number or null plus an offset")
+    assert "variadic" in told.remedies[0] and not any("JVM" in rival for rival in told.rivals)
+    free = NativeFacts(abort_message="free(): invalid pointer")
+    (freed,) = findings(aborted("malloc_printerr", "_int_free", "free", "close", native=free), "heap-corruption")
+    assert not any("Unsafe" in advice for advice in freed.remedies)
+
+
+def _freed(said: str = "free(): invalid pointer", **rest: Any) -> Finding:
+    values: dict[str, Any] = {"call": "free", "address": Address(HEAP + 0x10)}
+    ended = aborted("malloc_printerr", "_int_free", "free", "close", native=NativeFacts(abort_message=said))
+    crash = msgspec.structs.replace(ended.crash, freed=FreedPointer(**(values | rest)))
+    return findings(msgspec.structs.replace(ended, crash=crash), "heap-corruption")[0]
+
+
+def test_the_pointer_that_was_freed_tells_what_is_wrong_with_it() -> None:
+    stack = _freed(on_stack=True, frame="count(char const*)", address=Address(STACK))
+    assert (stack.claim, stack.title) == (
+        "cause",
+        "Free of an address on the stack in close(): free(): invalid pointer",
+    )
+    assert "in the frame of count()" in stack.explanation
+    odd = _freed("realloc(): invalid pointer", call="realloc", address=Address(HEAP + 0x13))
+    assert odd.title.startswith("realloc() of a pointer that malloc did not give out") and odd.claim == "cause"
+    assert "3 bytes past" in odd.explanation
+    listed = _freed("double free or corruption (!prev)", listed=True)
+    assert listed.title.startswith("Double free in close()") and listed.claim == "cause"
+    # Nothing is wrong with the pointer itself: both readings stay open.
+    good = _freed(size=Address(0x41))
+    assert good.title.startswith("Bad pointer or heap corruption") and good.claim == "observation"
+    # The text of a check that a pointer can't cause is not explained by it.
+    other = _freed("corrupted size vs. prev_size", on_stack=True)
+    assert "corrupted size" in other.title and "stack" not in other.title

@@ -13,6 +13,7 @@ from tests.postmortem.rules.jvm_cases import (
     LIBJVM,
     MAIN,
     NATIVE_METHOD,
+    compiled,
     interpreted,
     java_crash,
     libc,
@@ -183,3 +184,32 @@ def test_a_handle_that_went_through_an_int_is_told() -> None:
     data = msgspec.structs.replace(reserved, permissions="rw-")
     for mappings in ((vm_own,), (data, heap)):
         assert "upper 32 bits" not in words(java_crash(*frames, **crash, mappings=mappings))
+
+
+def test_code_without_names_that_the_jvm_called_is_no_code_of_the_jvm() -> None:
+    nameless = frame(None, module=None, pc=Address(0x7F00B5026073))
+    report = java_crash(nameless, vm("JavaCalls::call_helper"))
+    assert not findings(report, VM_RULE) and verdict(report) == "unmapped-address"
+    assert findings(java_crash(vm("Symbol::as_C_string"), vm("JavaCalls::call_helper")), VM_RULE)
+
+
+def test_a_class_that_could_not_be_named_was_damaged() -> None:
+    at = interpreted("shop.Cart.total", 184)
+    naming = (
+        vm("Symbol::as_klass_external_name() const"),
+        vm("SharedRuntime::generate_class_cast_message(JavaThread*, Klass*)"),
+        vm("InterpreterRuntime::throw_ClassCastException(JavaThread*, oopDesc*)"),
+    )
+    report = java_crash(*naming, at, *MAIN)
+    assert verdict(report) == "jvm-crash-in-interpreter" and not findings(report, VM_RULE)
+    found = findings(report, "jvm-crash-in-interpreter")[0]
+    assert "executing checkcast" in found.title and "shop.Cart.total()" in found.title
+    assert found.confidence == "likely" and "bug database" not in " ".join(found.remedies)
+    entry = vm("Runtime1::throw_class_cast_exception(JavaThread*, oopDesc*)")
+    of_compiled = words(
+        java_crash(*naming[:2], entry, stub("Runtime1 stub"), compiled("shop.Cart.total"), *MAIN), VM_RULE
+    )
+    assert "checkcast had found" in of_compiled
+    # Other work of the VM below the same bytecode, and the same functions below other work.
+    for others in ((vm("G1BarrierSet::write_ref"), *naming[1:]), (naming[0], vm("InterpreterRuntime::ldc"))):
+        assert verdict(java_crash(*others, at, *MAIN)) == VM_RULE

@@ -233,6 +233,31 @@ def test_a_function_without_cfi_is_left_by_its_own_instructions() -> None:
     assert walk.frames[1].registers[RBX] == 0xBBBB
 
 
+LIBRARY, LIBC = G, MAIN
+"""Modules without call frame information: functions of one keep a frame pointer, those of the other do not."""
+
+
+def _in_libc(modules: bool, here: bytes = CALL) -> list[tuple[int, str]]:
+    """Stopped in libc below a function of a library that another one of it called; rbp is the inner one's."""
+    process = Process().code(LIBRARY, here).code(LIBRARY + 0x40, CALL).code(MAIN, CALL)
+    process.stack(words(0, MAIN + 5, 0, LIBRARY + 0x45, 0, 0, STACK + 72, LIBRARY + 5, 0, 0, 0))
+    walker = process.walker()
+    if modules:
+        walker.module = lambda pc: LIBRARY if LIBRARY <= pc < LIBRARY + 0x100 else LIBC
+    walk = walker.walk(registers(rip=MAIN + 0x80, rsp=STACK, rbp=STACK + 48))
+    return [(frame.pc, frame.trust) for frame in walk.frames]
+
+
+def test_the_function_whose_frame_pointer_libc_left_is_looked_for() -> None:
+    direct = call(LIBRARY, LIBRARY + 0x30)
+    assert _in_libc(True, direct)[1:3] == [(LIBRARY + 0x45, "scan"), (LIBRARY + 5, "frame-pointer")]
+
+
+def test_what_was_called_through_a_pointer_left_no_such_frame() -> None:
+    assert _in_libc(True)[1] == (LIBRARY + 5, "frame-pointer")
+    assert _in_libc(False, call(LIBRARY, LIBRARY + 0x30))[1] == (LIBRARY + 5, "frame-pointer")
+
+
 def signal_frame(context: int, pc: int, sp: int, **others: int) -> tuple[int, bytes]:
     """(where it lies, ucontext_t and siginfo_t), by the kernel's layout."""
     order = (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from parsers.limits import LIMITS
 from postmortem.model.jvm import INITIALIZATION, Deadlock, DeadlockMember
 from postmortem.runtimes.hotspot.threads.classinit import Initializations
+from postmortem.runtimes.hotspot.threads.threads import thread_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _ANONYMOUS = 1
 _MAX_LOCK_STACK = LIMITS.monitors_lock_stack
 _VIRTUAL = "java.lang.VirtualThread"
+_TERMINATED = "TERMINATED"
 _READ_WRITE = "java.util.concurrent.locks.ReentrantReadWriteLock$"
 _LATCH = "java.util.concurrent.CountDownLatch$Sync@"
 _SHARED_SHIFT = 16
@@ -46,6 +48,8 @@ class Wait(NamedTuple):
     holder_name: str | None
     kind: WaitKind = "lock"
     parked: bool = False
+    owner_ended: bool = False
+    """The owner of a synchronizer is a thread that has ended."""
 
 
 def waits(vm: Reading, oops: Oops, table: ThreadTable, virtual: VirtualThreads) -> dict[int, Wait]:
@@ -154,7 +158,8 @@ class _Monitors:
         oops = self._oops
         owner = oops.oop_field(blocker, "exclusiveOwnerThread")
         if owner:
-            return Wait(text, *self._of_oop(owner), parked=True)
+            holder, name = self._of_oop(owner)
+            return Wait(text, holder, name, parked=True, owner_ended=holder is None and self._has_ended(owner))
         if text.startswith(_READ_WRITE):
             reader = oops.oop_field(blocker, "firstReader")
             if reader and self._read_holds(blocker):
@@ -168,6 +173,16 @@ class _Monitors:
             ending = self._ends().get(blocker or 0)
             return Wait(text, ending, self._name(ending, None), "join" if ending else "lock", parked=True)
         return Wait(text, None, None, parked=True)
+
+    def _has_ended(self, thread: int) -> bool:
+        """Whether a java.lang.Thread is TERMINATED, by its status, since JDK 19 in its holder; a virtual thread has a
+        state."""
+        oops = self._oops
+        if oops.class_of(thread) == _VIRTUAL:
+            return self._virtual.state(thread) == _TERMINATED
+        place = oops.place(oops.oop_field(thread, "holder") or thread, "threadStatus")
+        status = self._vm.i32(place)
+        return status is not None and thread_state(status) == _TERMINATED
 
     def _read_holds(self, synchronizer: int | None) -> int:
         """Holds of the read lock: the upper half of the state, an int, since JDK 25 a long."""

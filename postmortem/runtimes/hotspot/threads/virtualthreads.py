@@ -8,6 +8,7 @@ OopHandle of the virtual thread, ObjectMonitor*, …}. That handle proves it.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,6 +58,7 @@ class Unmounted(NamedTuple):
     number: int
     blocked_on: str | None = None
     blocked_by: str | None = None
+    owner_ended: bool = False
 
 
 class VirtualThreads:
@@ -167,10 +169,14 @@ class VirtualThreads:
             for locked in self._continuations.locked(thread)
         }
 
-    def unmounted(self, wait_of: Callable[[int], tuple[str, str | None] | None]) -> list[Unmounted]:
+    def states(self) -> dict[str, int]:
+        """How many without a carrier are in each state."""
+        return dict(Counter(state for thread, state in self.all if state and thread not in self._mounted))
+
+    def unmounted(self, wait_of: Callable[[int], tuple[str, str | None, bool] | None]) -> list[Unmounted]:
         """Those that have a stack in the heap, the ones with equal stacks and one holder to wait for together.
 
-        wait_of: what one waits for, and the name of its holder.
+        wait_of: what one waits for, the name of its holder, and whether that has ended.
         """
         groups: dict[tuple[object, ...], Unmounted] = {}
         numbers: dict[tuple[object, ...], int] = {}
@@ -187,13 +193,13 @@ class VirtualThreads:
             if id(frames) not in known:
                 stack = tuple((frame.pc, frame.virtual) for frame in frames)
                 known[id(frames)] = frames, numbers.setdefault(stack, len(numbers))
-            on, by = wait_of(thread) or (None, None)
+            on, by, ended = wait_of(thread) or (None, None, False)
             key = (state, known[id(frames)][1], on if by else None, by)
             group = groups.get(key)
             if group is None:
                 name = self._oops.text(self._oops.oop_field(thread, "name"))
                 tid = self._vm.word(self._oops.place(thread, "tid"))
-                groups[key] = Unmounted(name, tid, state, frames, 1, on, by)
+                groups[key] = Unmounted(name, tid, state, frames, 1, on, by, ended)
             else:
                 same = on if on == group.blocked_on else None
                 groups[key] = group._replace(number=group.number + 1, blocked_on=same)

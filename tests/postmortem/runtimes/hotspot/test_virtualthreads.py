@@ -50,12 +50,21 @@ def test_the_limit_is_told_only_when_threads_were_left_out(monkeypatch: pytest.M
 
 def test_who_waits_for_different_holders_is_listed_apart() -> None:
     stack = frames(1)
-    waits = {16: ("Lock@0x1", "a"), 32: ("Lock@0x1", "a"), 48: ("Lock@0x2", "b"), 64: ("Latch@0x3", None)}
-    waits[80] = ("Latch@0x4", None)
-    found = threads(FakeVm(), dict.fromkeys(waits, stack)).unmounted(waits.get)
-    assert {(group.blocked_on, group.blocked_by, group.number) for group in found} == {
-        ("Lock@0x1", "a", 2), ("Lock@0x2", "b", 1), (None, None, 2),
+    waits = {
+        16: ("Lock@0x1", "a", False),
+        32: ("Lock@0x1", "a", False),
+        48: ("Lock@0x2", "b", True),
+        64: ("Latch@0x3", None, False),
+        80: ("Latch@0x4", None, False),
+    }
+    found = threads(FakeVm(), dict.fromkeys(waits, stack)).unmounted(waits.__getitem__)
+    assert {(group.blocked_on, group.blocked_by, group.owner_ended, group.number) for group in found} == {
+        ("Lock@0x1", "a", False, 2), ("Lock@0x2", "b", True, 1), (None, None, False, 2),
     }  # fmt: skip
+
+
+def test_states_of_those_without_a_carrier_are_counted() -> None:
+    assert threads(FakeVm(), dict.fromkeys((16, 32), ()), "STARTED").states() == {"STARTED": 2}
 
 
 def test_the_monitor_is_that_of_the_waiter_that_refers_back() -> None:
