@@ -18,6 +18,7 @@ _ADDRESSES = 1 << 64
 _INNERMOST = 4
 _PRINTF = re.compile(r"_*(?:IO_)?v?\w*printf\w*")
 _LIBC_STRING = re.compile(r"__(?:str|mem|wcs)\w+_(?:sse|avx|evex|generic)")
+_COMPARES_BYTES = re.compile(r"v?pcmpeqb|vpcmpu?b|v?pminub|vptestn?mb")
 _HALF = (1 << 32) - 1
 _EXTENDED = _ADDRESSES - (1 << 31)
 """From here on: a negative number of 32 bits, extended to 64."""
@@ -143,11 +144,15 @@ def _index(report: Report, operand: Operand) -> tuple[str, int, str, int] | None
 
 def printing(report: Report) -> str | None:
     """The conversion whose argument a function of the printf family followed when it faulted."""
-    inner = views.crashing_frames(report)[:_INNERMOST]
-    names = [plain(frame.function or "") for frame in inner if frame.trust != "scan"]
-    if not names or not any(_PRINTF.fullmatch(name) for name in names):
+    inner = [frame for frame in views.crashing_frames(report)[:_INNERMOST] if frame.trust != "scan"]
+    names = [plain(frame.function or "") for frame in inner]
+    at = next((index for index, name in enumerate(names) if _PRINTF.fullmatch(name)), None)
+    if at is None:
         return None
-    if names[0].startswith(("str", "mem", "wcs")) or _LIBC_STRING.match(names[0]):
+    # A C library without symbols of its inner functions: those that search a string compare bytes in vectors.
+    nameless = at > 1 and all(frame.function is None and frame.module == inner[at].module for frame in inner[:at])
+    searches = nameless and _COMPARES_BYTES.fullmatch(report.crash.mnemonic or "") is not None
+    if searches or names[0].startswith(("str", "mem", "wcs")) or _LIBC_STRING.match(names[0]):
         return "a string (%s)" if views.access_word(report) == "read" else None
     return "%n" if views.access_word(report) == "write" and _PRINTF.fullmatch(names[0]) else None
 

@@ -337,3 +337,29 @@ def test_a_number_in_a_pointer_s_place() -> None:
     told = findings(crashed(11, 1, address=0x5DC, operands=(member,), threads=printing), "null-dereference")[0]
     assert told.title.startswith("Read through 0x5dc")
     assert "%s" in told.explanation
+
+
+@pytest.mark.parametrize(
+    ("mnemonic", "modules", "told"),
+    [
+        ("vpcmpeqb", ("/lib/libc.so.6", "/lib/libc.so.6"), True),
+        ("pcmpeqb", ("/lib/libc.so.6", "/lib/libc.so.6"), True),
+        # printf reads its own structures, the stream's among them, by moves.
+        ("mov", ("/lib/libc.so.6", "/lib/libc.so.6"), False),
+        ("movdqu", ("/lib/libc.so.6", "/lib/libc.so.6"), False),
+        # A function that a program registered for a conversion of its own.
+        ("vpcmpeqb", ("/opt/shop", "/lib/libc.so.6"), False),
+        # Called by printf itself, and not by what works on a conversion.
+        ("vpcmpeqb", ("/lib/libc.so.6",), False),
+    ],
+)
+def test_a_string_that_printf_searches_in_a_libc_without_symbols(
+    mnemonic: str, modules: tuple[str, ...], told: bool
+) -> None:
+    member = operand(0x5DC, base="rdi", base_value=0x5DC)
+    stack = thread(
+        *(frame(None, module=module) for module in modules), frame("printf", module="/lib/libc.so.6"), "print", "main"
+    )
+    report = crashed(11, 1, address=0x5DC, operands=(member,), threads=(stack,), mnemonic=mnemonic)
+    found = findings(report, "null-dereference")[0]
+    assert ("%s" in found.explanation) == told
