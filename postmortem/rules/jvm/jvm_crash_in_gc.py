@@ -197,8 +197,8 @@ def _damage(report: Report) -> Damage | None:
     if indexed is not None:
         path, register, taken = indexed
         words = (
-            f" {register} = {taken:#x} was taken for an object: the collector had made the index of its mark bits of it,"
-            " and the address that faulted of that."
+            f" {register} = {taken:#x} was taken for an object: the collector had made the index of its mark bits of"
+            " it, and the address that faulted of that."
         )
         return Damage(path, words, f"a pointer that leads nowhere ({taken:#x})")
     notes = list(enumerate(report.crash.registers))
