@@ -401,6 +401,13 @@ class Limits:
     # postmortem.runtimes.native.arenas
     arenas_limit: int = 65_536
 
+    # parsers.elf.gopclntab
+    go_pc_table_rows: int = 1 << 16
+
+    # postmortem.runtimes.go.goroutines
+    goroutines: int = 10_000
+    goroutine_groups: int = 64
+
     # postmortem.runtimes.native.freed
     freed_cache_head: int = 1 << 20
     freed_cache_total: int = 1 << 24
