@@ -9,9 +9,9 @@ import pytest
 
 from postmortem.model import Address, Finding, Module, Report
 from postmortem.model.process import FreedPointer, Process, TableCall
+from postmortem.model.queries import tables
 from postmortem.model.report import CxxException, NativeFacts, RustPanic
 from postmortem.model.thread import Value
-from postmortem.model.queries import tables
 from postmortem.rules.engine import run
 from tests.postmortem.rules.reports import (
     CODE,
