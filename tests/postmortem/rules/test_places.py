@@ -363,3 +363,16 @@ def test_a_string_that_printf_searches_in_a_libc_without_symbols(
     report = crashed(11, 1, address=0x5DC, operands=(member,), threads=(stack,), mnemonic=mnemonic)
     found = findings(report, "null-dereference")[0]
     assert ("%s" in found.explanation) == told
+
+
+def test_a_destructor_on_another_thread_is_named_beside_a_pure_virtual_call() -> None:
+    crash = crashed(6, -6, threads=(thread("std::terminate", "__cxa_pure_virtual", "poll", "start_thread"),))
+
+    def beside(*others: str) -> str:
+        threads = tuple(thread(name, "stop", tid=7 + n) for n, name in enumerate(others))
+        found = findings(msgspec.structs.replace(crash, threads=(*crash.threads, *threads)), "pure-virtual-call")[0]
+        return f"{found.explanation} {found.remedies}"
+
+    assert "is in Source::~Source()" in beside("Source::~Source()", "Source::read()") and "join" in beside("A::~A()")
+    for others in (("Source::read()",), ("std::thread::~thread()",), ("A::~A()", "B::~B()")):
+        assert "a destructor that runs" not in beside(*others)
