@@ -29,7 +29,7 @@ _DESTRUCTOR = re.compile(r"(?<!std::)\b(\w+)(?:<[^()]*>)?::~\1\b")
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     frame = views.last_named(report, lambda name: name in ("__cxa_pure_virtual", "__cxa_deleted_virtual"))
     if frame is None:
         return
