@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
-from postmortem.model.queries import aborts, culprit, operands
+from postmortem.model.queries import aborts, culprit, operands, overwritten
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 _FEWEST_ABSENT = 3
 _LARGEST_LIBRARY = 256 << 20
 """Bytes of a gap between mappings that a library may have left."""
+_STALE = (
+    "Look for who frees what {name} points to while its address is kept: a handle in a Java long that outlives"
+    " close(), a second thread."
+)
 _UNLOAD = (
     "Before dlclose(): stop and join the library's threads, and take back its callbacks, timers and handlers; or keep"
     " it loaded (RTLD_NODELETE). LD_DEBUG=files shows what was unloaded."
@@ -107,11 +111,13 @@ def check(report: Report) -> Iterator[Finding]:
         confidence = "likely"
     null = null_argument.found(report, entry[1] if entry else None) if in_vm else None
     gone = not in_vm and views.pc_is_fault(report) and jvm_views.memory_fault(report) and _gap(report) is not None
+    stale = overwritten.by_text(report) if not in_vm and jvm_views.memory_fault(report) and not gone else None
     cut = operands.cut_pointer(report) if jvm_views.memory_fault(report) and not in_vm else None
     sentences = (
         how,
         f"{cut[1]}." if cut is not None else "",
         null.sentence if null is not None else "",
+        stale.sentence if stale is not None else "",
         child,
         _SCANNED if scanned else "",
         skipped,
@@ -146,6 +152,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
+            (stale.where if stale is not None else "", "what lies where the structure should be"),
             ("crash.instruction", "the faulting instruction"),
             *(operand_evidence(report) if index == 0 else ()),
             (views.frame_path(report, leaving[0]) if leaving else "", "its destructors ran under it"),
@@ -159,6 +166,7 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=(
             *((_FORK,) if child else ()),
             *((_UNLOAD,) if gone else ()),
+            *((_STALE.format(name=stale.name),) if stale is not None else ()),
             *((operands.CUT_REMEDY,) if cut is not None else ()),
             *((null.remedy,) if null is not None else ()),
             *_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None),
@@ -367,7 +375,7 @@ def _raises(report: Report, library: int) -> bool:
 
 
 def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None) -> tuple[str, str]:
-    """The title's first words, and a sentence on how it ended there."""
+    """The title's first words, and a sentence on how it ended there. Long: one case after the other."""
     frames = views.crashing_frames(report)
     frame = frames[index]
     assert frame.module is not None
