@@ -265,3 +265,18 @@ def test_memory_of_malloc_is_reached_by_raw_access_of_compiled_code() -> None:
     others = msgspec.structs.replace(arena, kind="metaspace")
     for report in (at(arena.end + 0x100000), at(arena.end, base="r15"), at(arena.end, mapping=others)):
         assert verdict(report) == "jvm-crash-in-compiled-code"
+
+
+def test_an_address_in_a_gap_between_libraries_may_have_been_a_library_s() -> None:
+    host = Mapping(start=Address(0x7F466809E000), end=Address(0x7F46680A3000), permissions="r-x", path=LIBRARY)
+    below = Mapping(start=Address(0x7F4668000000), end=Address(0x7F4668090000), permissions="rw-", kind="anonymous")
+    pc = 0x7F466809A0F9
+    nowhere = frame(None, module=None, pc=Address(pc))
+
+    def jump(to: int, *mappings: Mapping, **rest: Any) -> str:
+        return words(java_crash(nowhere, native("timer_loop"), address=to, pc=Address(to), mappings=mappings, **rest))
+
+    told = jump(pc, below, host)
+    assert "Jump to nowhere" in told and "unloaded since (dlclose)" in told and "RTLD_NODELETE" in told
+    for other in (jump(pc, below), jump(0x53454D414E444142, below, host), jump(pc, below, host, code=2)):
+        assert "dlclose" not in other
