@@ -267,6 +267,9 @@ class Limits:
     # postmortem.runtimes.go.panic
     panic_longest: int = 1024
 
+    # postmortem.runtimes.hotspot.attach
+    polls_searched: int = 256
+
     # postmortem.runtimes.hotspot.code.codecache
     codecache_hops: int = 1 << 16
 
@@ -397,6 +400,13 @@ class Limits:
 
     # postmortem.runtimes.native.arenas
     arenas_limit: int = 65_536
+
+    # parsers.elf.gopclntab
+    go_pc_table_rows: int = 1 << 16
+
+    # postmortem.runtimes.go.goroutines
+    goroutines: int = 10_000
+    goroutine_groups: int = 64
 
     # postmortem.runtimes.native.freed
     freed_cache_head: int = 1 << 20

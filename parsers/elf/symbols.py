@@ -150,6 +150,16 @@ class Sections:
         for found in gopclntab.functions(self._data[section.offset : section.offset + section.size], text.addr):
             yield Entry(found.start, found.size, found.name, STT_FUNC, text.addr + text.size)
 
+    def go_places(self) -> gopclntab.Table | None:
+        """Go's own table, to be asked about single addresses; None without one of a known form."""
+        section, text = self._go_table(), self.find(b".text")
+        if section is None or text is None:
+            return None
+        try:
+            return gopclntab.Table(self._data[section.offset : section.offset + section.size], text.addr)
+        except ValueError:
+            return None
+
     def _go_table(self) -> elf.SectionHeader | None:
         section = self.find(b".gopclntab") or self.find(b".data.rel.ro.gopclntab")
         if section is None or section.type == SHT_NOBITS or section.offset + section.size > len(self._data):

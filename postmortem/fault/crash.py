@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from postmortem.fault.allocation import Asked
 from postmortem.fault.describe import Describer
 from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.others import other_faults
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from postmortem.symbols.symbolication import Symbolication
     from postmortem.unwind.threads import ThreadWalk
 
-SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP = 11, 7, 8, 4, 5
+SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT = 11, 7, 8, 4, 5, 6
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
 SI_KERNEL = 128
 
@@ -64,7 +65,14 @@ def crash_of(
         return None if found is None else found[0]
 
     others = other_faults(walks, fault, program.core, program.memory, machine, name)
-    return msgspec.structs.replace(made, others=others)
+    made = msgspec.structs.replace(made, others=others)
+    if made.signal is None or made.signal.number != SIGABRT or not walks or not walks[0].crashed:
+        return made
+    asked = Asked(walks[0].walk.frames, program.memory, symbols.symbol_at, machine)
+    own = threads[0].stack if threads else None
+    return msgspec.structs.replace(
+        made, freed=asked.freed((own.start, own.end) if own is not None else None), requested=asked.size()
+    )
 
 
 def crash(

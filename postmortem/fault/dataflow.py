@@ -48,6 +48,10 @@ class DataFlow:
             return None if address is None else Load(address, self._origin(step, at, address))
         return None
 
+    def value(self, register: str) -> int | None:
+        """What a register held at the instruction; None where that can't be told."""
+        return self._value(register, len(self._steps), 0)
+
     def _last(self, register: str, at: int) -> tuple[int, Step] | None:
         """The last step before `at` that changes a register."""
         for index in range(at - 1, -1, -1):
@@ -72,7 +76,7 @@ class DataFlow:
             return self._registers[register]
         found = self._last(register, at)
         if found is None:
-            return None
+            return self._copied(register)
         index, step = found
         if step.kind == "load":
             address = self._address(step, index, depth)
@@ -81,6 +85,17 @@ class DataFlow:
             return None
         value = self._value(step.base, index, depth + 1)
         return None if value is None else value + (step.displacement if step.kind == "add" else 0) & _MASK
+
+    def _copied(self, register: str) -> int | None:
+        """What a register held before the first step, where a copy was made of it that is still there."""
+        for index, step in enumerate(self._steps):
+            if step.kind == "copy" and step.base == register:
+                for copy in step.writes & self._registers.keys():
+                    if not any(copy in later.writes for later in self._steps[index + 1 :]):
+                        return self._registers[copy]
+            if register in step.writes:
+                break
+        return None
 
     def _origin(self, step: Step, at: int, address: int) -> int:
         """The address less what was added to it on the way."""

@@ -103,6 +103,22 @@ class TableCall(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+class FreedPointer(msgspec.Struct, frozen=True, kw_only=True):
+    """What free or realloc (`call`) was given by the call in which the allocator ended the process.
+
+    on_stack: it lies on the thread's stack; frame: in the frame of this function. size: of the chunk, as the word
+    before the block has it. listed: the chunk is on a list of free chunks, whose neighbours lead back to it, and the
+    next one says that it is free.
+    """
+
+    address: Address
+    call: Literal["free", "realloc"]
+    on_stack: bool = False
+    frame: str | None = None
+    size: Address | None = None
+    listed: bool = False
+
+
 class CodeReference(msgspec.Struct, frozen=True, kw_only=True):
     """A word of the crashing thread that points into the same gap between mappings as pc. place: stack, or thread
     descriptor (struct pthread, which has the thread's start routine)."""
@@ -151,6 +167,10 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     """The variable that the bad pointer was read from, where the code before the fault names it."""
     table_call: TableCall | None = None
     """For a call to nowhere through a register: the table that the register points into."""
+    freed: FreedPointer | None = None
+    """What was to be freed, where an allocator ended the process."""
+    requested: int | None = None
+    """The bytes that operator new was asked for, where it ended the process."""
     others: tuple[OtherFault, ...] = ()
     """Faults of other threads at the same time."""
     returned: bool = False

@@ -132,12 +132,29 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """errno of the crashing thread, where libc's TLS block could be read."""
 
 
+class Goroutines(msgspec.Struct, frozen=True, kw_only=True):
+    """Goroutines of Go that are at one place of the program's own code and wait for the same kind of thing.
+
+    ids: of the first of them. state: waiting, runnable, … reason: the run-time's words for what it waits for.
+    """
+
+    count: int
+    ids: tuple[int, ...]
+    state: str
+    reason: str | None = None
+    function: str
+    file: str | None = None
+    line: int | None = None
+
+
 class RuntimeState(msgspec.Struct, frozen=True, kw_only=True):
     """A runtime that was found in the process. state: what it was at, where that can be told."""
 
     name: str
     version: str | None = None
     state: str | None = None
+    goroutines: tuple[Goroutines, ...] = ()
+    """Of Go, those in the program's own code."""
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):

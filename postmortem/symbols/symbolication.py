@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsers.elf import module as image_parser
+from parsers.errors import ParseError
 from postmortem.model import ModuleCandidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from parsers.elf.gopclntab import Table
     from parsers.elf.symbols import Sections
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
@@ -32,6 +35,7 @@ class Symbolication:
         self._search = program.search
         self._files: dict[int, SymbolFile | None] = {}
         self._linked: dict[int, LinkedLibc | None] = {}
+        self._go_tables: dict[int, Table | None] = {}
         self._told: dict[int, Callable[[int], str | None]] = {}
 
     def file(self, module: LoadedModule) -> SymbolFile | None:
@@ -84,7 +88,25 @@ class Symbolication:
         found = () if symbols is None else symbols.lookup(address - module.bias)
         told = self._told.get(module.start) if not found else None
         name = told(address) if told is not None else None
-        return found if name is None else (_location(name),)
+        if name is not None:
+            return (_location(name),)
+        if len(found) == 1 and found[0].file is None and (table := self._go_table(module)) is not None:
+            place = table.at(address - module.bias)
+            if place is not None and place.line:
+                return (found[0]._replace(file=place.file, line=place.line),)
+        return found
+
+    def _go_table(self, module: LoadedModule) -> Table | None:
+        """Go's own table of a module, which has lines also where its DWARF is left out."""
+        if module.start not in self._go_tables:
+            from parsers.elf.symbols import Sections
+
+            found = None
+            if module.content is not None and (module.image is None or b"Go" in module.image.note_names):
+                with contextlib.suppress(ParseError):
+                    found = Sections(module.content).go_places()
+            self._go_tables[module.start] = found
+        return self._go_tables[module.start]
 
     def linked_library(self, module: LoadedModule, address: int) -> str | None:
         """The C library that an address of the executable belongs to, where it is linked in."""

@@ -1,15 +1,19 @@
-"""Which call frame information covers a pc: the module's own in memory, then its `.debug_frame`."""
+"""Which call frame information covers a pc: the module's own in memory, its `.debug_frame`, then Go's table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from parsers.dwarf.cfi import FrameTable
+from postmortem.unwind.goframes import go_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from parsers.elf.header import Buffer
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
+    from postmortem.unwind.goframes import GoFrames
 
 _DEBUG_FRAME, _EH_FRAME = ".debug_frame", ".eh_frame"
 
@@ -20,9 +24,10 @@ class CallFrames:
     def __init__(self, program: Program) -> None:
         self._modules = program.modules
         self._space = program.memory
-        self._tables: dict[int, list[FrameTable]] = {}
+        self._machine = program.core.machine
+        self._tables: dict[int, Sequence[FrameTable | GoFrames]] = {}
 
-    def at(self, pc: int) -> list[FrameTable]:
+    def at(self, pc: int) -> Sequence[FrameTable | GoFrames]:
         """Tables that may cover pc, best first."""
         module = self._modules.at(pc)
         if module is None:
@@ -32,14 +37,15 @@ class CallFrames:
             tables = self._tables[module.start] = self._open(module)
         return tables
 
-    def _open(self, module: LoadedModule) -> list[FrameTable]:
-        tables = []
+    def _open(self, module: LoadedModule) -> Sequence[FrameTable | GoFrames]:
+        tables: list[FrameTable] = []
         if module.image is not None and module.image.eh_frame_hdr is not None:
             address, size = module.image.eh_frame_hdr
             tables.append(FrameTable(self._space.read, header_address=address, header_size=size))
         if module.content is not None:
             tables.extend(self._from_sections(module, with_eh_frame=not tables))
-        return tables
+        found = go_frames(module, self._machine)
+        return tables if found is None else [*tables, found]
 
     def _from_sections(self, module: LoadedModule, *, with_eh_frame: bool) -> list[FrameTable]:
         from parsers.elf import header as elf

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from postmortem.options import Mode
     from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import ForeignUnwinder
+    from postmortem.unwind.goframes import GoFrames
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _LONGEST_PLAN = 15 * 8
@@ -38,7 +39,7 @@ class Walker:
     def __init__(
         self,
         space: AddressSpace,
-        tables: Callable[[int], list[cfi.FrameTable]],
+        tables: Callable[[int], Sequence[cfi.FrameTable | GoFrames]],
         is_code: Callable[[int], bool],
         machine: Machine,
         foreign: ForeignUnwinder | None = None,

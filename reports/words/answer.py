@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from postmortem.model.queries.crash import SI_USER, SIGXFSZ
+from postmortem.model.queries.crash import SI_USER, SIGSTOP, SIGXFSZ
 
 if TYPE_CHECKING:
     from postmortem.model import Crash, Evidence, Finding, Problem, Report, Signal, Verdict
@@ -103,6 +103,15 @@ def handler_text(report: Report) -> str:
     if shown is not None and signal is not None and (shown.number, shown.code) == (signal.number, signal.code):
         again = f"The handler of {signal.name} that the program or its run-time installed raised it again"
         return f"{again}{f' in thread {crash.handler_tid}' if crash.handler_tid is not None else ''}."
+    if signal is not None and signal.number in (0, SIGSTOP):
+        wait = report.threads[0].wait if report.threads else None
+        stands = (
+            f", and waits in the system call {wait.syscall}" if wait is not None and crash.handler_tid is None else ""
+        )
+        return (
+            "This is the original fault: a signal handler ran after it and was still at work when the core was taken"
+            f" from the live process{stands}."
+        )
     own = f" The core itself names {signal_text(signal, report.process.pid)}." if signal else ""
     if crash.handler_tid is not None:
         return (

@@ -137,7 +137,7 @@ def _last_of(row: Row) -> int:
     return row.depth if isinstance(row, FrameRow) else row.last
 
 
-_SYSTEM = re.compile(r"(libc|libpthread|ld-linux[\w-]*|libstdc\+\+|libgcc_s|linux-vdso|libjvm)[.-]")
+_SYSTEM = re.compile(r"(libc|libpthread|ld-linux[\w-]*|libstdc\+\+|libgcc_s|linux-vdso|libjvm|libjli)[.-]")
 
 
 def is_system(frame: Frame) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
-from postmortem.model.queries.names import plain
+from postmortem.model.queries.names import plain, shown
 from postmortem.model.queries.registers import STACK_POINTERS, THREAD_POINTERS
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def from_go(report: Report, index: int) -> str:
         if following is None or plain(following[1].function or "") != parent:
             break
         found = found[0] + 1 + following[0], following[1]
-    return f", called from Go by {plain(found[1].function)}()" if found and found[1].function else ""
+    return f", called from Go by {shown(found[1].function)}()" if found and found[1].function else ""
 
 
 def at_fault(report: Report) -> str:

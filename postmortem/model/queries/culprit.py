@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem.model.queries.files import file_name
-from postmortem.model.queries.names import plain
+from postmortem.model.queries.names import plain, shown
 from postmortem.model.queries.patterns import listed
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def label(frame: Frame) -> str:
         if module is None or frame.module_offset is None:
             return module or (hex(frame.pc) if frame.pc is not None else "a frame that is not known")
         return f"{module}+{frame.module_offset:#x}"
-    name = frame.function if frame.kind.startswith("java") else plain(frame.function)
+    name = frame.function if frame.kind.startswith("java") else shown(frame.function)
     text = f"{name}()"
     if frame.file is None or _is_file_of_inlined(frame):
         return text

@@ -56,6 +56,13 @@ def plain(function: str) -> str:
     return name.removeprefix("__GI_").removeprefix("__interceptor_")
 
 
+def shown(function: str) -> str:
+    """As `plain`, with a Go method's receiver as Go writes it: "main.(*registry).on"."""
+    name = plain(function)
+    receiver = _GO_RECEIVER.search(function)
+    return name if receiver is None else name.replace(f".{receiver[1]}.", f".(*{receiver[1]}).", 1)
+
+
 def _without_groups(name: str) -> str:
     """`name` without what stands in (), <>, {} and []; what an unclosed group opens is dropped."""
     kept: list[str] = []

@@ -4,7 +4,9 @@ What it finds: the allocator noticed that its own data is damaged, or crashed on
 Why it matters: the call that noticed is usually innocent: the damage was done before, often elsewhere.
 Evidence it needs: libc's abort text (or an allocator's in memory); or a fault inside the allocator.
 False alarms: a fault inside malloc may be a stack overflow, which is reported instead.
-Where glibc's words fit a pointer that is no block's as well, both explanations are told and neither is the cause.
+Where glibc's words fit a pointer that is no block's as well, both explanations are told and neither is the cause,
+unless the pointer that it was given, read from the caller, tells: an address of the stack or of static memory, one that
+is not aligned, a chunk that is free already.
 Rivals excluded: an abort of the program's own: libc's words or the allocator's check are there; a stack overflow
 inside malloc; a fault outside of an allocator.
 What to do: do not read the crashing stack as the cause; run under AddressSanitizer or valgrind.
@@ -19,6 +21,7 @@ from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, allocators, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.suspects import suspects
@@ -27,6 +30,8 @@ from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from postmortem.model import Frame
 
 _OVERRUN = "the block before it was overrun, or something wrote there through a bad pointer"
 
@@ -144,6 +149,9 @@ def _said(report: Report, text: str) -> Finding:
     deed = _deed(report, text, freeing is not None)
     first_line = text.splitlines()[0].partition("; or else")[0][:120].rstrip(". ")
     refused = _REFUSED.search(first_line) is not None
+    shown = _shown(report, where) if refused else None
+    if shown is not None:
+        return _bad_pointer(report, first_line, shown, freeing)
     twice = "double free detected" in first_line
     if refused:
         title = f"Bad pointer or heap corruption found{deed}{where}: {first_line}"
@@ -176,6 +184,65 @@ def _said(report: Report, text: str) -> Finding:
             (views.blamed_path(report), "its caller"),
         ),
         remedies=_remedies(report, refused),
+    )
+
+
+def _shown(report: Report, where: str) -> tuple[str, str, str] | None:
+    """(title, sentence, path of what shows it) where the pointer itself tells what is wrong with it."""
+    freed = report.crash.freed
+    if freed is None:
+        return None
+    deed = "Free" if freed.call == "free" else "realloc()"
+    pointer = f"The pointer is {freed.address:#x}"
+    if freed.on_stack:
+        of = f" in the frame of {plain(freed.frame)}()" if freed.frame else ""
+        return (
+            f"{deed} of an address on the stack{where}",
+            f"{pointer}, which lies on the thread's stack{of}: it is a local variable's, not a block's.",
+            "crash.freed.on_stack",
+        )
+    found = views.mapping_at(report, freed.address)
+    if found is not None and found[1].path is not None and not found[1].path.startswith("["):
+        return (
+            f"{deed} of static memory{where}",
+            f"{pointer}, which lies in {views.mapping_text(found[1])}: constants and static variables are no blocks.",
+            f"mappings[{found[0]}].path",
+        )
+    if freed.address % _ALIGNMENT:
+        return (
+            f"{deed} of a pointer that malloc did not give out{where}",
+            f"{pointer}, {freed.address % _ALIGNMENT} bytes past one that is divisible by {_ALIGNMENT}, which all that"
+            " malloc gives out are: it was moved on within a block, or does not come from malloc.",
+            "crash.freed.address",
+        )
+    if freed.listed:
+        return (
+            f"Double free{where}" if freed.call == "free" else f"realloc() of a block that is free{where}",
+            f"{pointer}, a block that is on a list of free blocks already, both neighbours of which lead back to it: it"
+            " was freed before, and by whom is not on the stack.",
+            "crash.freed.listed",
+        )
+    return None
+
+
+def _bad_pointer(report: Report, said: str, shown: tuple[str, str, str], freeing: tuple[int, Frame] | None) -> Finding:
+    title, sentence, path = shown
+    return Finding(
+        rule=RULE.id,
+        title=f"{title}: {said}",
+        severity="critical",
+        confidence="certain",
+        claim="cause",
+        explanation=f"The allocator aborted with {said!r}. {sentence}" + suspects(report),
+        evidence=proof(
+            report,
+            ("native.abort_message", "what the allocator said"),
+            ("crash.freed.address", "what was to be freed"),
+            (path, "shows what it is"),
+            (views.frame_path(report, freeing[0]) if freeing else "", "the call that was refused"),
+            (views.blamed_path(report), "its caller"),
+        ),
+        remedies=(_remedies(report, refused=True)[0], _REMEDIES[0]),
     )
 
 
@@ -319,6 +386,7 @@ def _remedies(report: Report, refused: bool = False) -> tuple[str, ...]:
 
 
 _NEAR_SP = 1 << 16
+_ALIGNMENT = 16
 _SPEAKING = ("jemalloc", "tcmalloc", "malloc", "mimalloc", "Scudo", "hardened_malloc")
 _TRAPPING = ("Scudo", "snmalloc", "hardened_malloc", "mimalloc", "tcmalloc", "jemalloc")
 _SYSTEM = ("/lib", "/usr/lib", "[")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import locks
+from postmortem.model.queries import javathreads, locks
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -62,7 +62,8 @@ def check(report: Report) -> Iterator[Finding]:
     where = "" if _is_launcher(report) else views.inside(report)
     operation = _operation(report)
     supervised = signal.name in ("SIGABRT", "SIGQUIT") and not command
-    waiting = locks.waiting(report) if supervised and not views.java_process(report) else ""
+    java = views.java_process(report)
+    waiting = (javathreads.doing(report) if java else locks.waiting(report)) if supervised else ""
     yield Finding(
         rule=RULE.id,
         title=f"{signal.name} sent by {sender}{guess}: not a crash of its own",
@@ -87,7 +88,7 @@ def check(report: Report) -> Iterator[Finding]:
             (command, "the command that the JVM runs when memory is used up"),
             ("jvm.vm_operation" if operation else "", "what the VM was at"),
             ("jvm.safepoint.state" if operation else "", "with the Java threads"),
-            *(locks.running_evidence(report) if waiting else ()),
+            *((javathreads.evidence(report) if java else locks.running_evidence(report)) if waiting else ()),
         ),
         remedies=(
             *([_LOOK_FOR_MEMORY] if command else []),

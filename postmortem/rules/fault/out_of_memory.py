@@ -108,6 +108,7 @@ def check(report: Report) -> Iterator[Finding]:
             (f"native.exceptions[{found[0]}].type" if thrown and found else "", "the exception in flight"),
             (said, "what was said"),
             (views.frame_path(report, rust[0]) if rust else "", "Rust's end after a failed allocation"),
+            ("crash.requested" if size is not None and not said else "", "bytes that operator new was asked for"),
             ("native.errno", "errno of the crashing thread (12 is ENOMEM)"),
             ("mappings", "mappings of the process"),
             ("memory.by_kind", "kinds of memory"),
@@ -124,9 +125,11 @@ def check(report: Report) -> Iterator[Finding]:
 
 
 def _size(report: Report, said: str) -> int | None:
-    """The bytes that were asked for, where the run-time's text says so."""
+    """The bytes that were asked for, where the run-time's text or the call of operator new says so."""
+    if not said:
+        return report.crash.requested
     text = report.native.runtime_message if said == "native.runtime_message" else report.native.abort_message
-    found = _BYTES.search(text or "") if said else None
+    found = _BYTES.search(text or "")
     return int(found[1]) if found is not None else None
 
 

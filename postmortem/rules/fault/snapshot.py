@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import locks
+from postmortem.model.queries import javathreads, locks
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -50,15 +50,20 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             ("crash.signal.number", "the signal in the core"),
             ("threads", "threads in the core"),
-            *(locks.running_evidence(report) if doing else ()),
+            *(running_evidence(report) if doing else ()),
         ),
         remedies=_remedies(report, bool(doing)),
     )
 
 
+def running_evidence(report: Report) -> tuple[tuple[str, str], ...]:
+    """(path, words) of where threads ran."""
+    return javathreads.evidence(report) if views.java_process(report) else locks.running_evidence(report)
+
+
 def _doing(report: Report) -> str:
-    """What the threads wait for, and which of them run; a JVM's are told by its own rules."""
-    told = "" if views.java_process(report) else locks.waiting(report)
+    """What the threads wait for, and which of them run; what a JVM's wait for is told by rules of their own."""
+    told = javathreads.doing(report) if views.java_process(report) else locks.waiting(report)
     return f" {told}." if told else ""
 
 

@@ -80,7 +80,9 @@ def of_vm(thread: Thread) -> bool:
     if java is None:
         return False
     kind = java.kind or ""
-    return java.state is None or "Compiler" in kind or "Compiler" in (java.name or "") or java.name in _SYSTEM
+    if java.state is None and kind != "JavaThread":
+        return True
+    return "Compiler" in kind or "Compiler" in (java.name or "") or java.name in _SYSTEM
 
 
 def idle(thread: Thread) -> bool:

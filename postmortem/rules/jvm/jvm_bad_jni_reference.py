@@ -6,7 +6,7 @@ Why it matters: JNI functions trust their arguments; a stale, deleted or made-up
 where it looks like the JVM's own defect.
 Evidence it needs: frames of the JVM directly above a frame of a library that is not the JDK's; the JNI
 function's name makes it likely, without names it is possible. Certain is that a thread which no JavaThread has as its
-own used a JNIEnv that is not its own.
+own used a JNIEnv that is not its own; and that the VM was destroyed where its VM thread is gone.
 False alarms: heap damage done earlier can fault in the same place with a good reference.
 Rivals excluded: a reference that is whole while the heap behind it is damaged: the handle itself is null, freed or no
 handle; a library's own bad pointer: the fault is in the JNI function.
@@ -40,6 +40,7 @@ MOST_FRAMES = 6
 """Frames of the VM between the fault and the library; a longer stack has gone on to other work."""
 UNATTACHED = 80
 """Above the crash of the library: that is proved by the list of threads."""
+_VM_THREAD = "VM Thread"
 _INVOCATION = Lazy(r"jni_(?:(?:At|De)tachCurrentThread\w*|DestroyJavaVM|GetEnv)")
 """What a thread may call that is not attached: the functions of JavaVM."""
 _ELSEWHERE = Lazy(r"(?:JavaCalls|SystemDictionary|ClassFileParser|ClassLoader|(?:Interpreter|Shared)Runtime)::")
@@ -150,6 +151,9 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
     crashing = views.crashing_thread(report)
     tid = crashing[1].tid if crashing is not None else None
     leaving = jvm_entry.exit_call(report, found[0]) if found is not None else None
+    destroyed = _destroyed(report)
+    if destroyed:
+        return _after_the_end(report, called, found, leaving)
     ended = (
         " It ran under exit(): the JVM was destroyed before (DestroyJavaVM detaches the thread that calls it), or is"
         " being used while the process ends."
@@ -187,6 +191,61 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
             " AttachCurrentThreadAsDaemon), and DetachCurrentThread before the thread ends.",
             "Look where the JNIEnv was stored or captured: threads must not share it, nor local references.",
             *_checks(report),
+        ),
+        specificity=UNATTACHED,
+    )
+
+
+def _destroyed(report: Report) -> bool:
+    """DestroyJavaVM has ended the VM: it alone ends the VM thread, which every JVM has, and leaves threads of the VM
+    behind, at a safepoint for ever (Threads::destroy_vm, VMThread::wait_for_vm_thread_exit)."""
+    jvm = report.jvm
+    crashing = views.crashing_thread(report)
+    if jvm is None or crashing is None or views.is_log(report) or report.core.truncated:
+        return False
+    others = [thread.java for index, thread in enumerate(report.threads) if index != crashing[0]]
+    known = [java for java in others if java is not None and (java.name or java.kind)]
+    if not known or len(known) < len(others) or (jvm.safepoint is not None and jvm.safepoint.state != "synchronized"):
+        return False
+    # The first Java threads are started after the VM thread, and none but daemons outlive the VM.
+    if not any(java.state for java in known) or any(java.daemon is False for java in known):
+        return False
+    return not any(java.name == _VM_THREAD or (java.kind or "").startswith("VMThread") for java in known)
+
+
+def _after_the_end(
+    report: Report, called: tuple[int, Frame], found: tuple[int, Frame, int] | None, leaving: tuple[int, Frame] | None
+) -> Finding:
+    """A JNI function that was called when DestroyJavaVM had ended the VM."""
+    function = plain(called[1].function or "")
+    library = f"{culprit.label(found[1])} of {file_name(found[1].module or '')}" if found else "Native code"
+    place = f", in {culprit.label(found[1])}" if found else ""
+    return Finding(
+        rule=RULE.id,
+        title=f"{function} called after the JVM was destroyed{place}",
+        severity="critical",
+        confidence="certain",
+        claim="cause",
+        explanation=(
+            f"{library} called {function}, and the JVM had been ended by DestroyJavaVM: its VM thread, which every JVM"
+            f" has until then, is gone, and {len(report.threads) - 1} threads of the VM that are left stand still for"
+            " ever. No function of JNI may be called then, by whatever JNIEnv; the structures that they use are freed."
+            + (" It ran under exit()." if leaving is not None else "")
+        ),
+        evidence=proof(
+            report,
+            (jvm_threads.thread_path(report, "tid"), "no JavaThread has this number"),
+            ("jvm.safepoint.state", "the VM's threads are stopped, and no VM thread is there to let them go on"),
+            (views.frame_path(report, called[0]), "the JNI function"),
+            (views.frame_path(report, found[0]) if found else "", "its caller"),
+            (views.frame_path(report, found[0], "module") if found else "", "the library"),
+            (views.frame_path(report, leaving[0]) if leaving else "", "atexit handlers and destructors run under it"),
+            (views.fault_address_path(report), "the address that was touched"),
+        ),
+        remedies=(
+            "Let DestroyJavaVM be the last call: after all that uses JNI, on every thread. The launcher calls it when"
+            " main() has returned; so use no JNI in atexit handlers and static destructors.",
+            "A process can't make a second JVM: one that is needed again later must be kept.",
         ),
         specificity=UNATTACHED,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model.report import RuntimeState
 from postmortem.runtimes.go import panic
+from postmortem.runtimes.go.goroutines import goroutines
 from postmortem.runtimes.go.stacks import stacks
 from postmortem.runtimes.runtime import Runtime, State
 
@@ -35,6 +36,7 @@ class Go(Runtime):
 
     def __init__(self, program: Program, symbols: Symbolication) -> None:
         self.problems: list[Problem] = []
+        self._program, self._symbols = program, symbols
         self._memory = program.memory
         self._symbol = symbols.system_symbol
         self._stacks = stacks(program, symbols)
@@ -63,4 +65,6 @@ class Go(Runtime):
         if self._stacks is None:
             return State()
         said = panic.message(self._memory, self._symbol, asked.crashing)
-        return State(RuntimeState(name=panic.NAME), last_words=(panic.NAME, said))
+        owner = self._stacks.owner
+        found = () if owner is None else goroutines(self._program, self._symbols, owner)
+        return State(RuntimeState(name=panic.NAME, goroutines=found), last_words=(panic.NAME, said))

@@ -37,6 +37,8 @@ _M_WORDS, _G_WORDS = 64, 64
 _SWITCHING = ("runtime.asmcgocall.abi0", "runtime.asmcgocall", "runtime.systemstack.abi0", "runtime.systemstack",
               "runtime.mcall", "runtime.mcall.abi0", "runtime.morestack.abi0", "runtime.morestack")  # fmt: skip
 _SIGPANIC = ("runtime.sigpanic", "runtime.sigpanic.abi0", "runtime.sigpanic0", "runtime.sigpanic0.abi0")
+_THROW = "runtime.throw"
+"""What sigpanic calls for a fault that is no panic: an address above the first page, a page that cannot be had."""
 _RAISING = ("runtime.raise", "runtime.tgkill", "runtime.raiseproc", "runtime.dieFromSignal")
 _SIGQUIT, _SIGSEGV = 3, 11
 _NOTE = b"Go"
@@ -62,6 +64,8 @@ class GoStacks:
         thread_pointer: the machine's name of the register.
         """
         self._thread_pointer = thread_pointer
+        self.owner: LoadedModule | None = None
+        """The module that has the run-time."""
         self._space, self._name, self._ranges, self.injected = space, name, ranges, injected
 
     def switch(self, thread_pointer: int) -> Switch:
@@ -114,14 +118,15 @@ class GoStacks:
         return None if handled else ReportedFault(walks[0].status.tid, raised)
 
     def caught(self, walked: ThreadWalk) -> CaughtFault | None:
-        """The fault outside of Go's code that became a panic; None where the thread has none on its stack."""
+        """The fault outside of Go's code, or in it where that is no panic; None without one on the thread's stack."""
         for position, frame in enumerate(walked.walk.frames[:64]):
             if self._name(frame.pc if frame.interrupted else frame.pc - 1) not in _SIGPANIC:
                 continue
             following = walked.walk.frames[position + 1] if position + 1 < len(walked.walk.frames) else None
             name = None if following is None else self._name(following.pc)
-            if following is None or _is_go(name):
-                return None
+            thrown = any(self._name(earlier.pc - 1) == _THROW for earlier in walked.walk.frames[:position])
+            if following is None or (_is_go(name) and not thrown):
+                return None  # Of Go's own code it made a panic.
             base = walked.status.registers.get(self._thread_pointer, 0)
             info = self._signal(base, following.pc)
             if info is not None:
@@ -170,4 +175,6 @@ def stacks(program: Program, symbols: Symbolication) -> GoStacks | None:
         return [(found[0], found[0] + found[1]) for found in bounds if found is not None and found[1]]
 
     machine = machine_of(program.core.machine)
-    return GoStacks(program.memory, symbols.function_at, ranges(_SWITCHING), ranges(_SIGPANIC), machine.thread_pointer)
+    found = GoStacks(program.memory, symbols.function_at, ranges(_SWITCHING), ranges(_SIGPANIC), machine.thread_pointer)
+    found.owner = owner
+    return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from parsers.limits import LIMITS
 from postmortem.machines.x86_64.constants import constants_at_call
 from postmortem.model import Address
-from postmortem.model.queries import wrappers
+from postmortem.model.queries import culprit, wrappers
 from postmortem.model.queries.files import file_name
 from postmortem.model.report import FatalCall
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 _FRAMES = 24
 """Innermost frames whose calls are looked at."""
+_WRAPPERS = 8
+"""Frames from the first of the program's own on."""
+_GO = "runtime."
+"""Go's run-time ends a process in its own way."""
 _PADDING = re.compile(rb"(?:\x0f\x0b|\xcc|\x90|\xf4)*")
 _IS_FORMAT = re.compile(rb"%[-+ #0-9.*]*(?:hh|h|ll|l|z|j|t)?[diouxXeEfgGcsp]")
 _LEAST = 6
@@ -43,12 +47,23 @@ def fatal_calls(
 ) -> tuple[FatalCall, ...]:
     """The calls that led to abort(), as far as they are told by wrappers.reported(). frames: the crashing stack."""
     found = []
-    for index, frame in enumerate(frames[:_FRAMES]):
+    first = culprit.first(frames[:_FRAMES])
+    if (
+        first is None
+        or first[1].function is None
+        or any((f.function or "").startswith(_GO) for f in frames[:_FRAMES])
+        or culprit.first(frames[first[0] + 1 : _FRAMES]) is None
+    ):
+        return ()
+    for index, frame in enumerate(frames[: first[0] + _WRAPPERS]):
+        if index < first[0]:
+            continue
         returns_to = frames[index + 1].pc if index + 1 < len(frames) else None
         if frame.inlined or frame.kind != "native" or returns_to is None or frames[index + 1].trust == "scan":
             continue
         bounds = bounds_at(returns_to - 1)
-        known = constants_at_call(space, returns_to, bounds[0] if bounds else None)
+        # Without a symbol the way to the call would have to be guessed, which takes long.
+        known = {} if bounds is None else constants_at_call(space, returns_to, bounds[0])
         strings = [text for name in _ARGUMENTS if (text := _string(space, known.get(name))) is not None]
         ends = bounds is not None and _ends(space, returns_to, bounds)
         if strings or ends:

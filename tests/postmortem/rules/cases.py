@@ -497,7 +497,16 @@ CASES: dict[str, Cases] = {
                 threads=(thread("runtime.raise", "runtime.fatalpanic", "runtime.gopanic", "main.total"),),
             ),
         ),
-        (aborted("main"),),
+        (
+            aborted("main"),
+            crashed(
+                7,
+                2,
+                address=DATA.start,
+                mappings=(*MAPPINGS, DATA),
+                native=NativeFacts(runtime="Go", runtime_message="fatal error: fault"),
+            ),
+        ),
         (aborted("main", native=NativeFacts(runtime="go")), report()),
     ),
     "integer-overflow": Cases(

@@ -8,11 +8,23 @@ import msgspec
 import pytest
 
 from postmortem.model import Address, Finding, Module
-from postmortem.model.process import Process
+from postmortem.model.process import FreedPointer, Process
 from postmortem.model.report import CxxException, NativeFacts, RustPanic
 from postmortem.model.thread import Value
 from postmortem.rules.engine import run
-from tests.postmortem.rules.reports import CODE, HEAP, PID, aborted, crashed, findings, frame, operand, thread, verdict
+from tests.postmortem.rules.reports import (
+    CODE,
+    HEAP,
+    PID,
+    STACK,
+    aborted,
+    crashed,
+    findings,
+    frame,
+    operand,
+    thread,
+    verdict,
+)
 
 
 def _thrown(*kinds: CxxException) -> tuple[Finding, ...]:
@@ -196,3 +208,30 @@ def test_advice_on_a_number_in_a_pointer_s_place_is_not_on_null() -> None:
     free = NativeFacts(abort_message="free(): invalid pointer")
     (freed,) = findings(aborted("malloc_printerr", "_int_free", "free", "close", native=free), "heap-corruption")
     assert not any("Unsafe" in advice for advice in freed.remedies)
+
+
+def _freed(said: str = "free(): invalid pointer", **rest: Any) -> Finding:
+    values: dict[str, Any] = {"call": "free", "address": Address(HEAP + 0x10)}
+    ended = aborted("malloc_printerr", "_int_free", "free", "close", native=NativeFacts(abort_message=said))
+    crash = msgspec.structs.replace(ended.crash, freed=FreedPointer(**(values | rest)))
+    return findings(msgspec.structs.replace(ended, crash=crash), "heap-corruption")[0]
+
+
+def test_the_pointer_that_was_freed_tells_what_is_wrong_with_it() -> None:
+    stack = _freed(on_stack=True, frame="count(char const*)", address=Address(STACK))
+    assert (stack.claim, stack.title) == (
+        "cause",
+        "Free of an address on the stack in close(): free(): invalid pointer",
+    )
+    assert "in the frame of count()" in stack.explanation
+    odd = _freed("realloc(): invalid pointer", call="realloc", address=Address(HEAP + 0x13))
+    assert odd.title.startswith("realloc() of a pointer that malloc did not give out") and odd.claim == "cause"
+    assert "3 bytes past" in odd.explanation
+    listed = _freed("double free or corruption (!prev)", listed=True)
+    assert listed.title.startswith("Double free in close()") and listed.claim == "cause"
+    # Nothing is wrong with the pointer itself: both readings stay open.
+    good = _freed(size=Address(0x41))
+    assert good.title.startswith("Bad pointer or heap corruption") and good.claim == "observation"
+    # The text of a check that a pointer can't cause is not explained by it.
+    other = _freed("corrupted size vs. prev_size", on_stack=True)
+    assert "corrupted size" in other.title and "stack" not in other.title

@@ -8,6 +8,7 @@ import pytest
 
 from postmortem import Options, analyze
 from postmortem.model import Report, Wait
+from postmortem.model.report import Goroutines, NativeFacts, RuntimeState
 from tests.postmortem import corpus
 from tests.postmortem.rules.reports import crashed, findings, joining, report, thread, waiting
 
@@ -81,3 +82,36 @@ def test_the_advice_for_a_single_thread_that_runs_is_no_search_for_waits() -> No
     assert len(finding.remedies) == 1
     assert "second snapshot" in finding.remedies[0]
     assert findings(report(threads=(thread("main"),)), "snapshot")[0].confidence == "possible"
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("panic: assignment to entry in nil map", "or recover where"),
+        ("fatal error: all goroutines are asleep - deadlock!", "who was to do the other half"),
+        ("fatal error: concurrent map writes", "sync.Map"),
+        ("fatal error: out of memory", "can't be recovered from"),
+    ],
+)
+def test_what_to_do_about_an_error_of_gos_run_time(message: str, advice: str) -> None:
+    goroutines = (
+        Goroutines(count=3, ids=(6, 7, 8), state="waiting", reason="chan send", function="main.(*stage).run", line=12),
+        Goroutines(count=1, ids=(1,), state="waiting", function="main.main", file="/src/main.go", line=31),
+        Goroutines(count=1, ids=(9,), state="runnable", function="main.log"),
+    )
+    found = crashed(
+        6,
+        -6,
+        sender=100,
+        threads=(thread("runtime.raise", "runtime.fatal", "runtime.checkdead"),),
+        native=NativeFacts(runtime="Go", runtime_message=message),
+        runtimes=(RuntimeState(name="Go", goroutines=goroutines),),
+    )
+    (finding,) = findings(found, "go-fatal")
+    assert advice in finding.remedies[0]
+    assert "recover where" not in " ".join(finding.remedies) or message.startswith("panic")
+    if "asleep" in message:
+        assert finding.title == (
+            "Go: all goroutines are asleep - deadlock!: 3 goroutines in main.(*stage).run() (chan send); goroutine 1 in"
+            " main.main(), main.go:31"
+        )

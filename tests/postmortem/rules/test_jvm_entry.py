@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from postmortem.model import Address, Core, Frame, Report, Thread
-from postmortem.model.jvm import Flag, Jvm
+from postmortem.model import Address, Core, Frame, JavaThread, Report, Thread
+from postmortem.model.jvm import Flag, Jvm, Safepoint
 from postmortem.model.process import Process
 from postmortem.rules.engine import run
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -246,6 +246,37 @@ def test_a_jnienv_that_is_the_thread_s_own_or_not_known(
     frames = (vm("SymbolTable::lookup"), vm(function), native("worker"), libc("start_thread"))
     report = java_crash(threads=(on(*frames, kind=kind, name=None), *others))
     assert not any("not attached" in finding.title for finding in run(report, strict=True).findings)
+
+
+REFERENCES = Thread(tid=8, java=JavaThread(name="Reference Handler", kind="JavaThread", state="RUNNABLE", daemon=True))
+COLLECTING = Thread(tid=9, java=JavaThread(name="GC Thread#0", kind="WorkerThread"))
+STOPPED = Safepoint(state="synchronized")
+
+
+def _called_late(*others: Thread, point: Safepoint | None = STOPPED, **rest: Any) -> str:
+    frames = (vm("Method::size_of_parameters"), vm("jni_CallStaticVoidMethod"), native("render"))
+    found = java_crash(threads=(on(*frames, kind=None, name=None), *others), jvm=state(safepoint=point), **rest)
+    return findings(found, "jvm-bad-jni-reference")[0].title
+
+
+def test_a_call_after_the_vm_was_destroyed() -> None:
+    late = "jni_CallStaticVoidMethod called after the JVM was destroyed, in render()"
+    assert _called_late(REFERENCES, COLLECTING) == _called_late(REFERENCES, point=None) == late
+
+
+@pytest.mark.parametrize(
+    ("others", "rest"),
+    [
+        ((REFERENCES, Thread(tid=10, java=JavaThread(name="VM Thread", kind="VMThread"))), {}),
+        ((REFERENCES, Thread(tid=10, name="worker")), {}),  # it might be the VM thread
+        ((REFERENCES, Thread(tid=10, java=JavaThread(name="main", state="WAITING", daemon=False))), {}),
+        ((REFERENCES,), {"point": Safepoint(state="not synchronized")}),
+        ((JAVA_THREAD, COLLECTING), {}),  # the VM is only being made
+        ((REFERENCES,), {"core": Core(path="core", size=1, format="elf-core", truncated=True)}),
+    ],
+)
+def test_a_vm_that_is_still_there(others: tuple[Thread, ...], rest: dict[str, Any]) -> None:
+    assert "on a thread that is not attached to the JVM" in _called_late(*others, **rest)
 
 
 def test_an_agent_is_named_by_its_own_function_not_by_the_wrapper_of_jvmti() -> None:

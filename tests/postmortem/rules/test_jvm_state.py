@@ -5,13 +5,24 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from postmortem.model import Host, Memory, Report, Thread, VmError
+from postmortem.model import Address, Host, Memory, Report, Thread, VmError
 from postmortem.model.jvm import Deadlock, DeadlockMember, Jvm, Metaspace, Safepoint, VirtualThread
 from postmortem.model.queries import jdk
 from postmortem.rules.engine import run
 from postmortem.rules.jvm import jvm_outdated
 from tests.postmortem.rules import jvm_state_cases as cases
-from tests.postmortem.rules.jvm_cases import JNI_CRASH, MAIN, from_log, interpreted, java_abort, operation, state, vm
+from tests.postmortem.rules.jvm_cases import (
+    JNI_CRASH,
+    MAIN,
+    NATIVE_METHOD,
+    from_log,
+    interpreted,
+    java_abort,
+    native,
+    operation,
+    state,
+    vm,
+)
 from tests.postmortem.rules.reports import findings, verdict
 
 
@@ -266,3 +277,26 @@ def test_a_jvm_that_was_shot_says_what_it_was_at() -> None:
     running = operation("G1CollectFull", safepoint=Safepoint(state="not synchronized", waiting_to_block=0))
     (finding,) = findings(cases.killed(running), "killed-by-signal")
     assert "safepoint" not in finding.explanation
+
+
+def _with_registers(item: Thread) -> Thread:
+    return msgspec.structs.replace(item, registers={"rip": Address(1)})
+
+
+def test_who_was_at_work_is_told_of_a_jvm_that_was_ended_from_outside() -> None:
+    spinning = _with_registers(cases.SPINNING)
+    only = findings(cases.killed(state(), spinning, cases.FIRST), "killed-by-signal")[0]
+    assert "The only thread at work in Java code" in only.explanation
+    assert "in shop.Prices.total()." in only.explanation
+    filtering = cases.java_thread(102, "filter", "_thread_in_native", native("fir"), *NATIVE_METHOD)
+    both = findings(cases.killed(state(), spinning, _with_registers(filtering)), "killed-by-signal")[0]
+    assert "2 threads were at work" in both.explanation and "in fir()" in both.explanation
+    assert any(item.value == "fir" for item in both.evidence)
+
+
+def test_who_waits_or_belongs_to_the_vm_is_not_at_work() -> None:
+    waits = _with_registers(cases.PINNER)
+    compiler = _with_registers(cases.java_thread(103, "C2", "_thread_in_native", vm("Compile::Optimize")))
+    blocked = _with_registers(cases.FIRST)
+    found = findings(cases.killed(state(), waits, compiler, blocked), "killed-by-signal")[0]
+    assert "at work" not in found.explanation

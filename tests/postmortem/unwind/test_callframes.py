@@ -50,7 +50,7 @@ def _callframes(folder: Path, *options: str, with_file: bool = True) -> tuple[Ca
     module = LoadedModule(
         path=str(out), start=BIAS, end=image.end, bias=BIAS, image=image, content=content if with_file else None
     )
-    program = SimpleNamespace(modules=ModuleMap([module]), memory=space)
+    program = SimpleNamespace(modules=ModuleMap([module]), memory=space, core=SimpleNamespace(machine="x86_64"))
     start = BIAS + int(row[0], 16)
     return CallFrames(cast("Program", program)), range(start, start + int(row[1], 16))
 
