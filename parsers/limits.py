@@ -267,6 +267,9 @@ class Limits:
     # postmortem.runtimes.go.panic
     panic_longest: int = 1024
 
+    # postmortem.runtimes.hotspot.attach
+    polls_searched: int = 256
+
     # postmortem.runtimes.hotspot.code.codecache
     codecache_hops: int = 1 << 16
 

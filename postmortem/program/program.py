@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from parsers.filebytes import FileBytes
     from postmortem.targets.files import SearchPath
 
-_PF_X = 1
+_PF_X, _PF_R = 1, 4
 
 
 class Program:
@@ -52,6 +52,14 @@ class Program:
         for module in self.modules.modules:
             if module.content is not None:
                 module.content.close()
+
+    def is_refused(self, address: int) -> bool:
+        """Whether the core says of an address that the process could not read it. The kernel's cores do, those of gdb's
+        gcore mark all memory as readable."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address >= self.core.segments[index].end:
+            return False
+        return not self.core.segments[index].flags & _PF_R
 
     def is_code(self, address: int) -> bool:
         """Whether an address lies in executable memory, by the core's segments, or by a module's where it has none.

@@ -237,11 +237,13 @@ class Printer:
         if found.kind == "array":
             return self._array(found, data, depth)
         if found.kind == "member-pointer":
-            return hex(int.from_bytes(data[:8], "little"))
+            return self._member_pointer(found, data)
         return "<of a type without size>" if not data else "0x" + data[:16][::-1].hex()
 
     def _base(self, found: Type, data: bytes) -> str:
         size = found.size or 0
+        if not size and self._language == _RUST:
+            return found.name or "()"
         data = data[:size]
         number = int.from_bytes(data, "little")
         if found.encoding == 2:
@@ -289,6 +291,20 @@ class Printer:
         if target.kind == "function" and (name := self._function(address)):
             return f"{address:#x} {name}"
         return hex(address)
+
+    def _member_pointer(self, found: Type, data: bytes) -> str:
+        """Itanium C++ ABI, 2.3: of a member, its offset, -1 for null; of a function, its address or 1 more than the
+        offset of its slot in the vtable, 0 for null."""
+        first = int.from_bytes(data[:8], "little", signed=True)
+        if self.plain(found.target)[0].kind != "function":
+            return "NULL" if first == -1 else str(first)
+        if not first:
+            return "NULL"
+        if first & 1:
+            return f"&virtual table offset {first - 1}"
+        address = first & _MASK
+        name = self._function(address)
+        return f"{address:#x} {name}" if name else hex(address)
 
     def _cstring(self, address: int) -> str | None:
         data = b""
@@ -491,7 +507,8 @@ def quoted(data: bytes, more: bool = False) -> str:
 
 
 def array_string(data: bytes) -> str:
-    """An array of characters: up to its trailing NULs, as gdb shows one with print null-stop off."""
+    """An array of characters: up to its first NUL, as gdb shows one with print null-stop on. What is behind it is most
+    often what an earlier, longer string left."""
     end = data.find(b"\0")
     if end < 0:
         return quoted(data)

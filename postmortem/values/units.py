@@ -233,6 +233,8 @@ class Units:
             offset = attributes["DW_AT_ranges"].value
             if self.split_ranges is not None and unit.header["version"] < 5:
                 offset += self.split_ranges
+            if unit.header["version"] < 5:
+                return self._older_ranges(offset, unit.header["address_size"], base)
             entries = self.range_lists.get_range_list_at_offset(offset, unit)
             for entry in entries[: LIMITS.die_ranges]:
                 if not isinstance(entry, RangeEntry):
@@ -248,6 +250,25 @@ class Units:
             return []
         end = high.value if high.form.startswith("DW_FORM_addr") else low.value + high.value
         return [(low.value, end)] if end > low.value else []
+
+    def _older_ranges(self, offset: int, size: int, base: int) -> list[tuple[int, int]]:
+        """A list of .debug_ranges (DWARF 4, 2.17.3), no further than LIMITS.die_ranges entries: the library reads one
+        without an end to the end of the section, which takes it a second for each megabyte."""
+        section = self.dwarf.debug_ranges_sec
+        if section is None or size not in (4, 8):
+            return []
+        section.stream.seek(offset)
+        data = section.stream.read(2 * size * LIMITS.die_ranges)
+        highest = (1 << 8 * size) - 1
+        found: list[tuple[int, int]] = []
+        for start, end in struct.iter_unpack("<QQ" if size == 8 else "<II", data[: len(data) // (2 * size) * 2 * size]):
+            if start == end == 0:
+                break
+            if start == highest:
+                base = end
+            elif end > start:
+                found.append((start + base, end + base))
+        return found
 
     def function_at(self, unit: CompileUnit, address: int) -> DIE | None:
         """The concrete function whose code holds a link-time address."""

@@ -138,8 +138,9 @@ def options_for(core: Path, histogram: bool = False) -> Any:
 class Tally:
     """Counts of outcomes, and a record of those that should not be."""
 
-    def __init__(self, record: Path | None) -> None:
+    def __init__(self, record: Path | None, noted: float) -> None:
         self.record = record
+        self.noted = noted
         self.counts: Counter[str] = Counter()
         self.slowest = self.largest = 0.0
 
@@ -152,7 +153,7 @@ class Tally:
             if bad:
                 self.counts[kind] += 1
                 fell = True
-        if fell or outcome.status == "refused" or outcome.seconds > SECONDS / 2:
+        if fell or outcome.status == "refused" or outcome.seconds > self.noted:
             row = {"input": name, "seed": seed, "what": what, **outcome._asdict()}
             if self.record is not None:
                 with self.record.open("a") as sink:
@@ -297,6 +298,7 @@ def main() -> None:
     parser.add_argument("--again", type=Path, default=None)
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--record", type=Path, default=None)
+    parser.add_argument("--noted", type=float, default=SECONDS / 2, help="CPU seconds from which on one is recorded")
     parser.add_argument("--scratch", default=None)
     arguments = parser.parse_args()
     # Warm: the children of a fork have what their parent has imported.
@@ -307,7 +309,7 @@ def main() -> None:
     del postmortem, reports
     gc.disable()
     os.environ.setdefault("POSTMORTEM_CACHE", tempfile.mkdtemp(prefix="postmortem-cache-"))
-    tally = Tally(arguments.record)
+    tally = Tally(arguments.record, arguments.noted)
     RUNS[arguments.kind](arguments, tally)
     print(tally)  # noqa: T201
 

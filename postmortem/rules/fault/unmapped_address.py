@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import fills, operands
+from postmortem.model.queries import fills, operands, overwritten
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import as_error
 from postmortem.model.queries.variables import operand_evidence
@@ -69,7 +69,8 @@ def check(report: Report) -> Iterator[Finding]:
         guess = "The pointer was overwritten, never set, or its memory was unmapped."
         if all(distance is None or distance > FAR for distance in (behind, before)):
             guess = f"That is far from memory in use. {guess}"
-    guess = operands.sentence(report) or guess
+    stale = overwritten.by_text(report)
+    guess = operands.sentence(report) or (stale.sentence if stale is not None else guess)
     if executing:
         guess = "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
     yield Finding(

@@ -12,9 +12,10 @@ What to do: verify the heap around each collection to find when the damage is do
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from postmortem.model import Finding, Frame, Report
+from postmortem.model import Finding, Frame, Operand, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit, pointers
 from postmortem.model.queries.names import plain
@@ -74,6 +75,11 @@ _RIVALS_STALE = (
     "A defect of the collector or of the JIT's barriers and oop maps: it left the reference behind.",
     "Native code that kept a raw pointer into the heap.",
 )
+
+
+_MADE_WITHIN = 6
+_LEAST_INDEX = 1 << 32
+_NOT_GENERAL = ("rip", "eflags", "fs_base", "gs_base", "pc", "cpsr")
 
 
 class Damage(NamedTuple):
@@ -187,7 +193,17 @@ def _damage(report: Report) -> Damage | None:
     operand = found[1] if found is not None else next(iter(report.crash.operands), None)
     if operand is None or operand.base in ("rsp", "rip", "sp"):
         return None
+    indexed = _indexed(report)
+    if indexed is not None:
+        path, register, taken = indexed
+        words = (
+            f" {register} = {taken:#x} was taken for an object: the collector had made the index of its mark bits of"
+            " it, and the address that faulted of that."
+        )
+        return Damage(path, words, f"a pointer that leads nowhere ({taken:#x})")
     notes = list(enumerate(report.crash.registers))
+    if operand.index is None and _computed(report, operand):
+        return None  # The address of an entry in a table of the collector, of which no register tells whose it is.
     if operand.index is not None:
         # A table that the reference indexes: the reference itself is in another register, if it can be told at all.
         text = next(((index, note) for index, note in notes if pointers.as_wide_text(note.value)), None)
@@ -212,6 +228,34 @@ def _damage(report: Report) -> Damage | None:
         return Damage(f"crash.registers[{inside[0]}].text", seen, brief, stale=True)
     seen = f" {name} = {value:#x} leads nowhere.{f' {looks}' if looks else ''}"
     return Damage(where, seen, f"a pointer that leads nowhere ({value:#x})")
+
+
+def _computed(report: Report, operand: Operand) -> bool:
+    """The base register was made right before by lea with a scaled index: it is no reference itself."""
+    before = [text for at, text in report.crash.disassembly if report.crash.pc is not None and at < report.crash.pc]
+    for text in reversed(before[-_MADE_WITHIN:]):
+        if re.match(rf"\w+ {re.escape(operand.base or '')}\b", text):
+            return text.startswith("lea") and "*" in text
+    return False
+
+
+def _indexed(report: Report) -> tuple[str, str, int] | None:
+    """(path, register, value) of a reference from which another register holds the index of its mark bit.
+
+    A bit of the bitmaps stands for a word of eight bytes from the heap's start (gc/shared/markBitMap.hpp); a reference
+    that lies in the heap is none to look for.
+    """
+    found = views.crashing_thread(report)
+    heap = [mapping for mapping in report.mappings if (mapping.kind or "") == "java heap"]
+    if found is None or not heap:
+        return None
+    start, end = heap[0].start, heap[-1].end
+    registers = {name: value for name, value in found[1].registers.items() if name not in _NOT_GENERAL}
+    indexes = {value for value in registers.values() if value >= _LEAST_INDEX}
+    for name, value in registers.items():
+        if value and not start <= value < end and ((value - start) % (1 << 64)) >> 3 in indexes:
+            return f"threads[{found[0]}].registers.{name}", name, value
+    return None
 
 
 def _reserved(report: Report) -> bool:

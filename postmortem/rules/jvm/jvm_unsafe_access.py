@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 UNSAFE = Lazy(r"Unsafe_\w+")
 LARGEST_OFFSET = 1 << 16
 LARGEST_ADDRESS = 1 << 47
+_OWN = (None, "r15", "rsp", "rbp", "rip")
+_MALLOC = ("malloc", "heap")
 
 _THROUGH = {
     "java.nio.Direct": (
@@ -196,6 +198,14 @@ def _inlined(report: Report, index: int) -> tuple[int, Frame, Confidence, str] |
             f"This code has inlined {' and '.join(inlined)}. No compressed reference stands for the address that was"
             " touched, which lies beyond the Java heap; so it is no object's, but what such an accessor was given.",
         )
+    block = _of_malloc(report) if found is None else None
+    if block is not None:
+        return (
+            *root,
+            "likely",
+            f"The address is {block}: no object is there, and no compressed reference leads there. Compiled code takes"
+            " such an address from raw memory access compiled inline (Unsafe, direct buffers, memory segments).",
+        )
     if found is None:
         return None
     operand, only = found
@@ -208,6 +218,25 @@ def _inlined(report: Report, index: int) -> tuple[int, Frame, Confidence, str] |
         " behind their header, and elements after it has read the array's length; only raw memory access compiled"
         " inline (Unsafe, direct buffers, memory segments) uses a bare address.",
     )
+
+
+def _of_malloc(report: Report) -> str | None:
+    """Where the address lies in memory of malloc or just behind it; None where it does not, or may be an object's.
+
+    The thread's own structure lies there, too, which compiled code reaches through r15.
+    """
+    operand, address = views.faulting_operand(report), views.fault_address(report)
+    if operand is None or address is None or operand[1].base in _OWN or not _no_reference(report):
+        return None
+    below, _ = views.neighbours(report, address)
+    found = views.mapping_at(report, address) or below
+    if found is None or not (found[1].kind or "").startswith(_MALLOC):
+        return None
+    behind = address - found[1].end
+    if behind >= views.FIRST_PAGE:
+        return None
+    name = "a malloc arena" if found[1].kind == "malloc arena" else "memory of malloc"
+    return f"in {name}" if behind < 0 else f"just behind {name}"
 
 
 def _no_reference(report: Report) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import struct
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from parsers.errors import ParseError
+from parsers.limits import LIMITS
 from postmortem.machines.machine import machine_of
 from postmortem.model import Address, JavaThread
-from postmortem.model.jvm import Jvm, VirtualThread
+from postmortem.model.jvm import Jvm, Safepoint, VirtualThread
 from postmortem.model.report import RuntimeState
 from postmortem.model.thread import StackRange
 from postmortem.runtimes.hotspot import LIBRARY
@@ -36,7 +38,7 @@ from postmortem.runtimes.hotspot.threads.threads import VmThread, read_threads
 from postmortem.runtimes.hotspot.threads.virtualthreads import VirtualThreads
 from postmortem.runtimes.hotspot.vm import jnitable
 from postmortem.runtimes.hotspot.vm.flags import flags
-from postmortem.runtimes.hotspot.vm.operation import SYNCHRONIZING
+from postmortem.runtimes.hotspot.vm.operation import STATES, SYNCHRONIZING
 from postmortem.runtimes.hotspot.vm.state import jvm_state
 from postmortem.runtimes.hotspot.vm.vmerror import (
     failed_allocation,
@@ -44,7 +46,7 @@ from postmortem.runtimes.hotspot.vm.vmerror import (
     vm_error,
     vm_error_on_stack,
 )
-from postmortem.runtimes.hotspot.x86_64 import loops
+from postmortem.runtimes.hotspot.x86_64 import loops, pollingpage
 from postmortem.runtimes.hotspot.x86_64.continuationentry import ContinuationEntries
 from postmortem.runtimes.hotspot.x86_64.frames import HotSpotUnwinder, Stack
 from postmortem.runtimes.runtime import Runtime, State, Variables
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from postmortem.model import Problem
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
+    from postmortem.runtimes.hotspot.code.codecache import Blob
     from postmortem.runtimes.hotspot.layout.vmstructs import VmStructs
     from postmortem.runtimes.runtime import Asked
     from postmortem.symbols.symbolication import Symbolication
@@ -134,6 +137,7 @@ class HotSpot(Runtime):
         machine = machine_of(core.machine)
         self._names = names
         self._frames = CallFrames(program)
+        self._is_refused = program.is_refused
         self._vm = Reading(program.memory, tables)
         self.problems: list[Problem] = archive.add_pages(program, self._vm)
         self._flags, problems = flags(self._vm)
@@ -250,19 +254,35 @@ class HotSpot(Runtime):
 
     @cached_property
     def _synchronizing(self) -> bool:
-        return self._vm.u32(self._names.address("_ZN20SafepointSynchronize6_stateE")) == SYNCHRONIZING
+        state = self._vm.u32(self._names.address("_ZN20SafepointSynchronize6_stateE"))
+        if state is not None:
+            return state == SYNCHRONIZING
+        # Where the symbols are stripped: once it is reached, no thread runs compiled code any more.
+        running = (thread for thread in self._threads.threads if thread.thread_state == "_thread_in_Java")
+        if not any(self._compiled(self._cache.blob_at(self._pcs.get(thread.tid or 0, 0))) for thread in running):
+            return False
+        # The method that runs may have no poll; all poll the same page.
+        methods = (code for blob in self._cache.blobs() if (code := self._compiled(blob)) is not None)
+        page = pollingpage.page(itertools.islice(methods, LIMITS.polls_searched))
+        return page is not None and self._is_refused(page)
+
+    def _compiled(self, blob: Blob | None) -> tuple[bytes, int] | None:
+        """Code and start of a compiled method."""
+        if blob is None or blob.kind != "nmethod":
+            return None
+        size = min(blob.code_end - blob.code_begin, loops.LONGEST)
+        return self._vm.memory.read_some(blob.code_begin, size), blob.code_begin
 
     def _loop_polls(self, thread: VmThread) -> bool | None:
         """Of a thread in compiled code, while a safepoint is begun."""
         if thread.thread_state != "_thread_in_Java" or not self._synchronizing:
             return None
         pc = self._pcs.get(thread.tid or 0, 0)
-        blob = self._cache.blob_at(pc)
-        if blob is None or blob.kind != "nmethod":
+        compiled = self._compiled(self._cache.blob_at(pc))
+        if compiled is None:
             return None
-        code = self._vm.memory.read_some(blob.code_begin, min(blob.code_end - blob.code_begin, loops.LONGEST))
         mined = {flag.name: flag.value for flag in self._flags}.get("LoopStripMiningIter", "0") != "0"
-        return loops.polled(code, blob.code_begin, pc, mined)
+        return loops.polled(*compiled, pc, mined)
 
     def variables(self, raw: RawFrame) -> Variables | None:
         """Parameters and locals of interpreted and compiled frames."""
@@ -285,6 +305,8 @@ class HotSpot(Runtime):
         fields["error"] = vm_error(self._vm, self._names.address)
         if fields["error"] is None and fields["tier"] == "tables" and self._crashed_sp:
             fields["error"] = vm_error_on_stack(self._vm, self._crashed_sp)
+        if fields["safepoint"] is None and self._synchronizing:
+            fields["safepoint"] = Safepoint(state=STATES[SYNCHRONIZING])
         error = fields["error"]
         if error is not None and "OutOfMemory" in f"{error.message} {error.detail}" and self._crashed_sp:
             wanted = failed_allocation(self._vm, self._oops, self._names.class_of_vtable, self._crashed_sp)

@@ -89,3 +89,10 @@ def test_what_is_code_is_said_by_the_core_and_else_by_the_module(tmp_path: Path)
             BASE - 1: False, 1 << 63: False, -1: False,
         }  # fmt: skip
         assert {address: program.is_code(address) for address in asked} == asked
+
+
+def test_what_could_not_be_read_is_what_the_core_says_so_of(tmp_path: Path) -> None:
+    builder = CoreBuilder().memory(0x1000, b"", flags=0, size=0x1000).memory(0x2000, bytes(0x1000), flags=4)
+    with _written(tmp_path, builder) as content, Program(parse(content), content, SearchPath()) as program:
+        asked = (0xFFF, 0x1000, 0x1FFF, 0x2000, 0x3000)
+        assert [program.is_refused(address) for address in asked] == [False, True, True, False, False]

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from postmortem.model import Address, Frame, JavaThread, Mapping, Value
+from postmortem.model import Address, Frame, JavaThread, Mapping, Report, Value
+from postmortem.model.jvm import Flag, Heap
 from tests.postmortem.rules.jvm_cases import (
     BAD,
     LIBJVM,
@@ -18,6 +19,7 @@ from tests.postmortem.rules.jvm_cases import (
     java_crash,
     libc,
     native,
+    state,
     stub,
     vm,
 )
@@ -213,3 +215,68 @@ def test_a_class_that_could_not_be_named_was_damaged() -> None:
     # Other work of the VM below the same bytecode, and the same functions below other work.
     for others in ((vm("G1BarrierSet::write_ref"), *naming[1:]), (naming[0], vm("InterpreterRuntime::ldc"))):
         assert verdict(java_crash(*others, at, *MAIN)) == VM_RULE
+
+
+GC_RULE = "jvm-crash-in-gc"
+HEAP = Mapping(start=Address(0xFC000000), end=Address(0xFD200000), permissions="rw-", kind="java heap")
+
+
+def marking(registers: dict[str, int], made: str) -> Report:
+    """A collector at an entry of its bitmap that it had made the address of by `made`."""
+    entry = 0x4007FA338228488
+    bad = operand(entry, base="rsi", base_value=entry, canonical=False, text="[rsi]")
+    lines = ((Address(0x7F0000001000), "shr rsi, 6"), (Address(0x7F0000001004), made))
+    held = {name: Address(value) for name, value in ({"rsi": entry} | registers).items()}
+    thread = {"registers": held}
+    crash: dict[str, Any] = {"code": 128, "address": None, "operands": (bad,), "mnemonic": "mov", "disassembly": lines}
+    return java_crash(
+        vm("G1ParScanThreadState::do_copy"), pc=Address(0x7F0000001008), mappings=(HEAP,), thread=thread,
+        kind="GangWorker", name="GC Thread#0", **crash,
+    )  # fmt: skip
+
+
+def test_the_reference_behind_the_address_of_a_mark_bit_is_named() -> None:
+    index = ((0x12345 - HEAP.start) % (1 << 64)) >> 3
+    computed = "lea rsi, [rax + rsi*8]"
+    found = findings(marking({"rcx": index, "r8": 0x12345}, computed), GC_RULE)[0]
+    assert "(0x12345)" in found.title and "r8 = 0x12345" in found.explanation
+    assert any(item.where == "threads[0].registers.r8" for item in found.evidence)
+    # The address of an entry is no reference, whose ever it is; what was loaded may be one.
+    unknown = findings(marking({"rcx": index + 1, "r8": 0x12345}, computed), GC_RULE)[0]
+    assert "followed" not in unknown.title
+    loaded = findings(marking({"rcx": 1, "r8": 0x12345}, "mov rsi, qword ptr [rax]"), GC_RULE)[0]
+    assert "(0x4007fa338228488)" in loaded.title
+
+
+def test_memory_of_malloc_is_reached_by_raw_access_of_compiled_code() -> None:
+    arena = Mapping(start=Address(0x7F89F4000000), end=Address(0x7F89F40CA000), permissions="rw-", kind="malloc arena")
+    jvm = state(flags=(Flag(name="UseCompressedOops", value="true"),), heap=Heap(spaces=()))
+
+    def at(address: int, base: str = "r10", mapping: Mapping = arena) -> Report:
+        inner = operand(address, base=base, base_value=address - 0x38, displacement=0x38, text="[r10 + 0x38]")
+        return java_crash(
+            compiled("shop.Ring.sum"), *MAIN, address=address, operands=(inner,), mappings=(mapping,), jvm=jvm
+        )
+
+    for address in (arena.end, arena.start + 0xB9000):
+        report = at(address)
+        assert verdict(report) == "jvm-unsafe-access"
+        assert findings(report, "jvm-unsafe-access")[0].confidence == "likely"
+    others = msgspec.structs.replace(arena, kind="metaspace")
+    for report in (at(arena.end + 0x100000), at(arena.end, base="r15"), at(arena.end, mapping=others)):
+        assert verdict(report) == "jvm-crash-in-compiled-code"
+
+
+def test_an_address_in_a_gap_between_libraries_may_have_been_a_library_s() -> None:
+    host = Mapping(start=Address(0x7F466809E000), end=Address(0x7F46680A3000), permissions="r-x", path=LIBRARY)
+    below = Mapping(start=Address(0x7F4668000000), end=Address(0x7F4668090000), permissions="rw-", kind="anonymous")
+    pc = 0x7F466809A0F9
+    nowhere = frame(None, module=None, pc=Address(pc))
+
+    def jump(to: int, *mappings: Mapping, **rest: Any) -> str:
+        return words(java_crash(nowhere, native("timer_loop"), address=to, pc=Address(to), mappings=mappings, **rest))
+
+    told = jump(pc, below, host)
+    assert "Jump to nowhere" in told and "unloaded since (dlclose)" in told and "RTLD_NODELETE" in told
+    for other in (jump(pc, below), jump(0x53454D414E444142, below, host), jump(pc, below, host, code=2)):
+        assert "dlclose" not in other

@@ -54,7 +54,8 @@ def test_that_there_is_much_to_compare() -> None:
     found = {name: compared(name) for name in NAMES}
     with_values = [name for name, one in found.items() if one.both]
     both = sum(one.both for one in found.values())
-    lost = sum(len(one.gdbs_alone) for one in found.values())
+    # A function of the C library in which many cases wait counts once.
+    lost = len({value[:2] for one in found.values() for value in one.gdbs_alone})
     assert len(with_values) >= 60
     # A third of them lie in frames of the C library, where its debug info is installed.
     assert both >= (1000 if any(Path("/usr/lib/debug/.build-id").glob("*/*.debug")) else 700)

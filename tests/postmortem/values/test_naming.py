@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,9 +75,10 @@ def test_the_pointer_is_named(name: str, pointer: str) -> None:
 
 @pytest.mark.parametrize(("name", "pointer"), NULL.items())
 def test_the_title_says_what_was_null(name: str, pointer: str) -> None:
-    assert any(
-        finding.title.endswith(f": {pointer} is null") for finding in analyzed(name).findings
-    ), [finding.title for finding in analyzed(name).findings]  # fmt: skip
+    # Of a variable of a caller, into which the function that faulted was inlined, the title says whose it is.
+    said = re.compile(rf": {re.escape(pointer)}(?: of [\w:]+\(\))? is null$")
+    titles = [finding.title for finding in analyzed(name).findings]
+    assert any(said.search(title) for title in titles), titles
 
 
 @pytest.mark.parametrize(("name", "divisor"), DIVISORS.items())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 SYNCHRONIZING = 1
-_STATES = {0: "not synchronized", SYNCHRONIZING: "synchronizing", 2: "synchronized"}
+STATES = {0: "not synchronized", SYNCHRONIZING: "synchronizing", 2: "synchronized"}
 _NO_TIME = 1 << 63
 """VMError's times are -1 until they are set."""
 
@@ -26,7 +26,7 @@ def safepoint(
         return None
     waiting = vm.i32(symbol("_ZN20SafepointSynchronize17_waiting_to_blockE"))
     waited = _waited(vm, symbol, counters or {}) if state == SYNCHRONIZING else None
-    return Safepoint(state=_STATES.get(state), waiting_to_block=waiting, waited=waited)
+    return Safepoint(state=STATES.get(state), waiting_to_block=waiting, waited=waited)
 
 
 def _waited(vm: Reading, symbol: Callable[[str], int | None], counters: Mapping[str, str]) -> float | None:
