@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
-from postmortem.model.queries import aborts, culprit, operands
+from postmortem.model.queries import aborts, culprit, operands, overwritten
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
@@ -42,6 +42,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FEWEST_ABSENT = 3
+_LARGEST_LIBRARY = 256 << 20
+"""Bytes of a gap between mappings that a library may have left."""
+_STALE = (
+    "Look for who frees what {name} points to while its address is kept: a handle in a Java long that outlives"
+    " close(), a second thread."
+)
+_UNLOAD = (
+    "Before dlclose(): stop and join the library's threads, and take back its callbacks, timers and handlers; or keep"
+    " it loaded (RTLD_NODELETE). LD_DEBUG=files shows what was unloaded."
+)
 _FORK = "Call nothing of the JVM, and no malloc, between fork() and exec(); start programs by posix_spawn()."
 
 
@@ -100,11 +110,14 @@ def check(report: Report) -> Iterator[Finding]:
         called = f"native method {jvm_entry.name(way.method[1])}"
         confidence = "likely"
     null = null_argument.found(report, entry[1] if entry else None) if in_vm else None
+    gone = not in_vm and views.pc_is_fault(report) and jvm_views.memory_fault(report) and _gap(report) is not None
+    stale = overwritten.by_text(report) if not in_vm and jvm_views.memory_fault(report) and not gone else None
     cut = operands.cut_pointer(report) if jvm_views.memory_fault(report) and not in_vm else None
     sentences = (
         how,
         f"{cut[1]}." if cut is not None else "",
         null.sentence if null is not None else "",
+        stale.sentence if stale is not None else "",
         child,
         _SCANNED if scanned else "",
         skipped,
@@ -121,6 +134,7 @@ def check(report: Report) -> Iterator[Finding]:
         claim="observation",
         rivals=(
             *(("Another library that the native method called into.",) if scanned else ()),
+            *(("A function pointer that was overwritten or never set.",) if gone else ()),
             *(("A function that this one called, of whose frame the walk knows nothing.",) if skipped else ()),
         ),
         explanation=(
@@ -138,6 +152,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
+            (stale.where if stale is not None else "", "what lies where the structure should be"),
             ("crash.instruction", "the faulting instruction"),
             *(operand_evidence(report) if index == 0 else ()),
             (views.frame_path(report, leaving[0]) if leaving else "", "its destructors ran under it"),
@@ -150,6 +165,8 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             *((_FORK,) if child else ()),
+            *((_UNLOAD,) if gone else ()),
+            *((_STALE.format(name=stale.name),) if stale is not None else ()),
             *((operands.CUT_REMEDY,) if cut is not None else ()),
             *((null.remedy,) if null is not None else ()),
             *_remedies(report, library, frame, from_jdk, agent, program, way, leaving is not None),
@@ -358,7 +375,7 @@ def _raises(report: Report, library: int) -> bool:
 
 
 def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None) -> tuple[str, str]:
-    """The title's first words, and a sentence on how it ended there."""
+    """The title's first words, and a sentence on how it ended there. Long: one case after the other."""
     frames = views.crashing_frames(report)
     frame = frames[index]
     assert frame.module is not None
@@ -400,7 +417,8 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     if views.pc_is_fault(report):
         pc = views.fetched(report)
         target = f"{pc:#x}" if pc is not None else "nowhere"
-        return "Jump to nowhere in", f"{label} of {library} called {target}, where there is no code: {name}."
+        how = f"{label} of {library} called {target}, where there is no code: {name}.{_unloaded(report)}"
+        return "Jump to nowhere in", how
     inner = frames[0]
     if index and inner.kind == "native" and (inner.function is not None or inner.module is not None):
         libc = file_name(inner.module or "") or "libc"
@@ -417,6 +435,29 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
         how += _reading(report)
     return f"{name} in", how
+
+
+def _gap(report: Report) -> tuple[str, str] | None:
+    """The mappings around pc where it lies in a gap next to a library: there may have been another one."""
+    pc = views.fetched(report)
+    if pc is None or views.code(report) != views.SEGV_MAPERR or views.mapping_at(report, pc) is not None:
+        return None
+    below, above = views.neighbours(report, pc)
+    if below is None or above is None or above[1].start - below[1].end > _LARGEST_LIBRARY:
+        return None
+    if not any(mapping.path is not None and ".so" in mapping.path for _, mapping in (below, above)):
+        return None
+    return views.mapping_text(below[1]), views.mapping_text(above[1])
+
+
+def _unloaded(report: Report) -> str:
+    gap = _gap(report)
+    if gap is None:
+        return ""
+    return (
+        f" The address lies in a gap between {gap[0]} and {gap[1]}, where libraries are mapped: a function of a library"
+        " that was unloaded since (dlclose), a pointer to which was kept, has such an address."
+    )
 
 
 def _null(report: Report, index: int) -> str:

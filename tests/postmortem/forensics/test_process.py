@@ -108,7 +108,8 @@ def test_a_library_for_glibc_calls_what_musl_has_not(tmp_path: Path) -> None:
 
 def test_a_library_for_glibc_beside_musl_is_a_remark_where_it_calls_what_both_have(tmp_path: Path) -> None:
     compiled(tmp_path, "musl-gcc", "exe", PROGRAM)
-    shared(tmp_path, "gcc", "plugin.so", PRICED, "-O1", "-U_FORTIFY_SOURCE")
+    # C23 as gcc 15 takes it for its default makes strtol glibc's own __isoc23_strtol.
+    shared(tmp_path, "gcc", "plugin.so", PRICED, "-O1", "-U_FORTIFY_SOURCE", "-std=gnu17")
     report = crashed(tmp_path, modules=True)
     assert verdict(report) == "null-dereference"
     assert mixed(report) == ["plugin.so was built for glibc, and the libc of the process is musl"]

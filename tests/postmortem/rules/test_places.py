@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from postmortem.model import Address, Mapping, Module
+from postmortem.model import Address, Mapping, Module, Value
 from postmortem.model.report import NativeFacts
 from postmortem.model.thread import StackRange
 from postmortem.rules.engine import run
@@ -363,3 +363,36 @@ def test_a_string_that_printf_searches_in_a_libc_without_symbols(
     report = crashed(11, 1, address=0x5DC, operands=(member,), threads=(stack,), mnemonic=mnemonic)
     found = findings(report, "null-dereference")[0]
     assert ("%s" in found.explanation) == told
+
+
+def test_a_destructor_on_another_thread_is_named_beside_a_pure_virtual_call() -> None:
+    crash = crashed(6, -6, threads=(thread("std::terminate", "__cxa_pure_virtual", "poll", "start_thread"),))
+
+    def beside(*others: str) -> str:
+        threads = tuple(thread(name, "stop", tid=7 + n) for n, name in enumerate(others))
+        found = findings(msgspec.structs.replace(crash, threads=(*crash.threads, *threads)), "pure-virtual-call")[0]
+        return f"{found.explanation} {found.remedies}"
+
+    assert "is in Source::~Source()" in beside("Source::~Source()", "Source::read()") and "join" in beside("A::~A()")
+    for others in (("Source::read()",), ("std::thread::~thread()",), ("A::~A()", "B::~B()")):
+        assert "a destructor that runs" not in beside(*others)
+
+
+def test_a_structure_whose_pointers_are_text_is_no_such_object() -> None:
+    arena = Mapping(start=Address(0x7FA2B8000000), end=Address(0x7FA2B80E6000), permissions="rw-", kind="malloc arena")
+
+    def told(points_to: str, where: int = 0x7FA2B80D79A0) -> str:
+        held = Value(name="im", type="image *", value=hex(where), text=hex(where), points_to=points_to)
+        inner = frame("shade_row", arguments=(held,))
+        report = crashed(address=0x7FA2C0000000, threads=(thread(inner, "main"),), mappings=(*MAPPINGS, arena))
+        found = findings(report, "unmapped-address")[0]
+        assert found.evidence
+        return found.explanation
+
+    text = "palette = 0x6e69676973202c74, pixels = 0x76202c2a745f6f66 <page not in the core>"
+    assert "im leads to a block of malloc whose pointers palette ('t, sigin') and pixels" in told(
+        f"{{width = 7, {text}}}"
+    )
+    for points_to in ("{pixels = 0x76202c2a745f6f66}", f"{{{text}, next = 0x7fa2b80d7000}}", "{width = 7}"):
+        assert "leads to a block" not in told(points_to)
+    assert "leads to a block" not in told(f"{{{text}}}", 0x1000)

@@ -38,6 +38,7 @@ def test_migrations_make_the_tables_that_the_code_has(tmp_path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path}/s")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), store.metadata) == []
+    engine.dispose()
     with store.opened(f"sqlite:///{tmp_path}/s", quiet) as opened:
         assert opened.known() == {}
 
