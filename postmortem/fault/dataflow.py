@@ -15,10 +15,12 @@ _DEEPEST = 16
 
 
 class Load(NamedTuple):
-    """address: what was read. table: the address that it was counted from, before anything was added to it."""
+    """address: what was read. table: the address that it was counted from, before anything was added to it. parts: what
+    the address is the sum of, where it has an index."""
 
     address: int
     table: int
+    parts: tuple[int, ...] = ()
 
 
 class DataFlow:
@@ -45,7 +47,9 @@ class DataFlow:
                 register = step.base
                 continue
             address = self._address(step, at, depth) if step.kind == "load" else None
-            return None if address is None else Load(address, self._origin(step, at, address))
+            if address is None:
+                return None
+            return Load(address, self._origin(step, at, address), self._parts(step, at, depth))
         return None
 
     def value(self, register: str) -> int | None:
@@ -62,11 +66,22 @@ class DataFlow:
     def _address(self, step: Step, at: int, depth: int) -> int | None:
         if step.base == self._pc:
             return step.displacement
-        base = None if step.base is None else self._value(step.base, at, depth + 1)
+        return None if step.base is None and step.index_register is None else self._sum(step, at, depth)
+
+    def _sum(self, step: Step, at: int, depth: int) -> int | None:
+        """base + index * scale + displacement before step `at`."""
+        base = 0 if step.base is None else self._value(step.base, at, depth + 1)
         if base is None:
             return None
         index = 0 if step.index_register is None else self._value(step.index_register, at, depth + 1)
         return None if index is None else base + index * step.scale + step.displacement & _MASK
+
+    def _parts(self, step: Step, at: int, depth: int) -> tuple[int, ...]:
+        if step.index_register is None:
+            return ()
+        base = step.displacement if step.base is None else self._value(step.base, at, depth + 1)
+        index = self._value(step.index_register, at, depth + 1)
+        return () if base is None or index is None else (base & _MASK, index * step.scale & _MASK)
 
     def _value(self, register: str, at: int, depth: int) -> int | None:
         """What a register holds before step `at`."""
@@ -80,11 +95,23 @@ class DataFlow:
         index, step = found
         if step.kind == "load":
             address = self._address(step, index, depth)
-            return None if address is None else self._space.word(address)
+            return None if address is None else self._read(address, step)
+        if step.kind == "sum":
+            return self._sum(step, index, depth)
         if step.base is None or step.kind not in ("copy", "add"):
             return None
+        if step.base == self._pc:
+            return step.displacement
         value = self._value(step.base, index, depth + 1)
         return None if value is None else value + (step.displacement if step.kind == "add" else 0) & _MASK
+
+    def _read(self, address: int, step: Step) -> int | None:
+        if step.size == 8:
+            return self._space.word(address)
+        if step.signed:
+            value = self._space.signed(address, step.size)
+            return None if value is None else value & _MASK
+        return self._space.unsigned(address, step.size)
 
     def _copied(self, register: str) -> int | None:
         """What a register held before the first step, where a copy was made of it that is still there."""

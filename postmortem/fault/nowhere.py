@@ -77,22 +77,25 @@ def _loaded_call(
     load = None if steps is None else DataFlow(space, steps, registers, machine).load(register)
     if load is None or space.word(load.address) != registers.get(register):
         return None
-    return _table(describer, load.table, load.address)
+    for start in (load.table, *load.parts):
+        table = _table(describer, start, load.address) if start != load.address or not load.parts else None
+        if table is not None:
+            return table
+    return None
 
 
 def table_call(space: AddressSpace, decoded: Decoded, describer: Describer, machine: Machine) -> TableCall | None:
-    """The table of a call through [register + displacement], where a symbol tells its bounds."""
+    """The table of a call through [register + displacement] or [table + index * 8], where a symbol tells its bounds."""
     operand = next(
-        (
-            item
-            for item in decoded.operands
-            if item.base not in (None, machine.pc_name, machine.sp_name) and item.size == 8
-        ),
+        (item for item in decoded.operands if item.base not in (machine.pc_name, machine.sp_name) and item.size == 8),
         None,
     )
-    if operand is None or operand.base_value is None or operand.index is not None:
+    if operand is None or (operand.base is None and operand.index is None) or space.word(operand.address) is None:
         return None
-    return None if space.word(operand.address) is None else _table(describer, operand.base_value, operand.address)
+    if operand.index is None:
+        return None if operand.base_value is None else _table(describer, operand.base_value, operand.address)
+    starts = [operand.displacement, (operand.base_value or 0) + operand.displacement, operand.base_value or 0]
+    return next((found for start in starts if start and (found := _table(describer, start, operand.address))), None)
 
 
 def _table(describer: Describer, start: int, slot: int) -> TableCall | None:

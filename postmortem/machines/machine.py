@@ -53,18 +53,20 @@ class Decoded(NamedTuple):
 class Step(NamedTuple):
     """An instruction of a data flow. writes: whole registers that it changes.
 
-    load: its destination from memory [base + index_register * scale + displacement]; copy: from register `base`;
-    add: register `base` plus displacement; leave: control goes elsewhere. Where the base is the pc, displacement is the
-    address itself.
+    load: its destination from memory [base + index_register * scale + displacement], `size` bytes; copy: from register
+    `base`; add: register `base` plus displacement; sum: as the address of a load; leave: control goes elsewhere. Where
+    the base is the pc, displacement is the address itself.
     """
 
     address: int
     writes: frozenset[str]
-    kind: Literal["load", "copy", "add", "leave", "other"]
+    kind: Literal["load", "copy", "add", "sum", "leave", "other"]
     base: str | None = None
     index_register: str | None = None
     scale: int = 1
     displacement: int = 0
+    size: int = 8
+    signed: bool = False
 
 
 class Machine(Protocol):

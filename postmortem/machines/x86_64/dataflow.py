@@ -66,6 +66,8 @@ def _step(instruction: object) -> Step:
     if CS_GRP_CALL in instruction.groups:  # type: ignore[attr-defined]
         return Step(address, _CALL_WRITES, "other")
     writes = registers_written(instruction)
+    if mnemonic == "cdqe":  # what is extended is the low half, so that the value stays but for its upper bits
+        return Step(address, writes, "copy", "rax")
     if len(operands) != 2 or operands[0].type != X86_OP_REG:
         return Step(address, writes, "other")
     source = operands[1]
@@ -79,10 +81,13 @@ def _step(instruction: object) -> Step:
         if base == "rip":
             displacement += address + instruction.size  # type: ignore[attr-defined]
         if mnemonic == "lea":
-            if index is not None or base is None:
+            if index is not None:
+                return Step(address, writes, "sum", base, index, memory.scale, displacement)
+            if base is None:
                 return Step(address, writes, "other")
             return Step(address, writes, "add", base, None, 1, displacement)
-        return Step(address, writes, "load", base, index, memory.scale, displacement)
+        signed = mnemonic.startswith("movsx")
+        return Step(address, writes, "load", base, index, memory.scale, displacement, source.size, signed)
     if source.type == X86_OP_REG and mnemonic in ("mov", "movsxd"):
         register = name(source.reg)
         return Step(address, writes, "copy", whole(register) or register)

@@ -26,10 +26,10 @@ def operand_evidence(report: Report) -> tuple[tuple[str, str], ...]:
 
 
 def variable_owner(report: Report, expression: str | None) -> str:
-    """ "std::vector::size()": the function whose variable an expression begins with, where another one is blamed."""
+    """ "std::vector::size()": the function whose variable an expression begins with, where a caller of it is blamed."""
     found = _variable(report, expression)
     culprit = blamed(report)
-    if found is None or culprit is None or culprit[0] == found[0]:
+    if found is None or culprit is None or culprit[0] <= found[0]:
         return ""
     function = report.threads[0].frames[found[0]].function
     return f"{plain(function)}()" if function else ""

@@ -19,7 +19,7 @@ import msgspec
 
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit
+from postmortem.model.queries import culprit, tables
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
@@ -51,7 +51,7 @@ _NO_CALL = "The call instruction could not be read: a jump leaves none (a tail c
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the list of what proves it."""
     pc = report.crash.pc
     if pc is None or not 0 <= pc < views.FIRST_PAGE or not _is_fault(report):
         return
@@ -72,7 +72,7 @@ def check(report: Report) -> Iterator[Finding]:
         by = " in a signal handler" + (f", which interrupted {culprit.label(caller[1])}" if caller else "")
     yield Finding(
         rule=RULE.id,
-        title=f"Call of a null function pointer{by}{null}",
+        title=f"Call of a null function pointer{by}{null or tables.remark(report)}",
         severity="critical",
         confidence="certain" if site else "likely",
         claim="cause",
@@ -85,12 +85,16 @@ def check(report: Report) -> Iterator[Finding]:
         )
         + (
             " A displacement in that operand is the slot of a table of functions or a vtable."
-            if site and "[" in site
+            if site and "[" in site and not tables.beyond(report)
             else ""
-        ),
+        )
+        + tables.sentence(report),
         evidence=proof(
             report,
             ("crash.operand_sources.callee", "is the pointer that was called"),
+            ("crash.table_call.table" if tables.beyond(report) else "", "the table that was indexed"),
+            ("crash.table_call.offset" if tables.beyond(report) else "", "byte of the entry that was called"),
+            ("crash.table_call.size" if tables.beyond(report) else "", "bytes of the table"),
             ("crash.pc", "where execution went"),
             ("crash.signal.name", "the kernel's answer"),
             ("crash.call_site" if site else "", "the call before the return address"),
@@ -98,7 +102,8 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, caller[0]) if caller else "", "the caller"),
             (views.frame_path(report, caller[0], "pc") if caller else "", "the return address"),
         ),
-        remedies=(
+        remedies=tables.remedies(report)
+        or (
             (
                 f"Check the pointer that {_who(by, jumper)} calls through: a callback"
                 " never registered, a dlsym result not checked, a weak symbol that nothing defines, an"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import fills, operands, overwritten
+from postmortem.model.queries import fills, operands, overwritten, tables
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import as_error
 from postmortem.model.queries.variables import operand_evidence
@@ -46,6 +46,7 @@ def check(report: Report) -> Iterator[Finding]:
         title = f"Call or jump to the unmapped address {address:#x}" + (
             f" from {views.caller_text(report, 0)}" if caller else ""
         )
+        title += tables.remark(report)
     else:
         found = views.faulting_operand(report)
         pointer = fills.describe(report, found[1].base_value) if found and found[1].base_value is not None else None
@@ -72,13 +73,16 @@ def check(report: Report) -> Iterator[Finding]:
     stale = overwritten.by_text(report)
     guess = operands.sentence(report) or (stale.sentence if stale is not None else guess)
     if executing:
-        guess = "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
+        guess = (
+            tables.sentence(report).strip()
+            or "A function pointer, a vtable or a return address was overwritten, or its library was unloaded."
+        )
     yield Finding(
         rule=RULE.id,
         title=title,
         severity="critical",
         confidence="certain",
-        claim="observation",
+        claim="observation" if tables.beyond(report) is None else "cause",
         explanation=(
             f"{address:#x} lies in pages of a mapping that were made a guard (madvise, MADV_GUARD_INSTALL)"
             if views.in_guard_region(report, address)
@@ -97,7 +101,8 @@ def check(report: Report) -> Iterator[Finding]:
             (f"mappings[{above[0]}].start" if above else "", "start of the mapping above"),
             (views.frame_path(report, caller[0]) if caller else views.blamed_path(report), "the function"),
         ),
-        remedies=(
+        remedies=tables.remedies(report)
+        or (
             (
                 "Follow the pointer back from the faulting instruction: which object was it read from, and is"
                 " that one intact?"

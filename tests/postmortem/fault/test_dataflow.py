@@ -46,7 +46,7 @@ UNOPTIMIZED = [load("rax", "rbp", -8), load("rax", "rax"), add("rax", 24), load(
         ([*UNOPTIMIZED, copy("rcx", "rdx"), OTHER, copy("rdx", "rcx")], Load(TABLE + 24, TABLE)),
         ([load("rdx", "rdi"), OTHER], None),
         ([load("rax", "rdi"), load("rdx", "rax", 24)], Load(TABLE + 24, TABLE)),
-        ([load("rax", "rdi"), load("rdx", "rax", 0, "rcx", 8)], Load(TABLE + 24, TABLE + 24)),
+        ([load("rax", "rdi"), load("rdx", "rax", 0, "rcx", 8)], Load(TABLE + 24, TABLE + 24, (TABLE, 24))),
         ([load("rdx", "rip", 0x1234)], Load(0x1234, 0)),
         ([load("rdx", "r9")], None),
         ([add("rdx", 8)], None),
@@ -57,6 +57,22 @@ UNOPTIMIZED = [load("rax", "rbp", -8), load("rax", "rax"), add("rax", 24), load(
 def test_where_a_register_was_loaded_from(steps: list[Step], expected: Load | None) -> None:
     registers = {"rbp": STACK + 8, "rdi": OBJECT, "rcx": 3, "rdx": 0xC0DE}
     assert DataFlow(space(), steps, registers, MACHINE).load("rdx") == expected
+
+
+def test_a_value_is_followed_over_sums_and_narrow_loads() -> None:
+    # movzx eax, byte [rdi + 8]; lea rdx, [rax * 8]; lea rax, [rip + TABLE]; mov rdx, [rdx + rax]
+    byte = Step(0, frozenset(("rax",)), "load", "rdi", None, 1, 8, 1)
+    index = Step(0, frozenset(("rdx",)), "sum", None, "rax", 8, 0)
+    table = Step(0, frozenset(("rax",)), "add", "rip", None, 1, TABLE)
+    flow = DataFlow(space(), [byte, index, table, load("rdx", "rdx", 0, "rax")], {"rdi": TABLE}, MACHINE)
+    assert flow.load("rdx") == Load(TABLE + 16, TABLE + 16, (16, TABLE))
+
+
+def test_a_copy_tells_what_a_register_held_before() -> None:
+    steps = [copy("rbx", "rdi"), load("rdi", "rdi")]
+    kept = DataFlow(space(), steps, {"rbx": OBJECT}, MACHINE)
+    assert kept.value("rdi") == TABLE
+    assert DataFlow(space(), [*steps, copy("rbx", "rax")], {"rbx": OBJECT}, MACHINE).value("rdi") is None
 
 
 def test_steps_that_lead_around_end() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from postmortem.model import Address, Finding, Module
-from postmortem.model.process import FreedPointer, Process
+from postmortem.model import Address, Finding, Module, Report
+from postmortem.model.process import FreedPointer, Process, TableCall
+from postmortem.model.queries import tables
 from postmortem.model.report import CxxException, NativeFacts, RustPanic
 from postmortem.model.thread import Value
 from postmortem.rules.engine import run
@@ -235,3 +236,22 @@ def test_the_pointer_that_was_freed_tells_what_is_wrong_with_it() -> None:
     # The text of a check that a pointer can't cause is not explained by it.
     other = _freed("corrupted size vs. prev_size", on_stack=True)
     assert "corrupted size" in other.title and "stack" not in other.title
+
+
+def test_a_call_beyond_a_table_of_functions() -> None:
+    def ended(offset: int, table: str = "table", address: int = 0) -> Report:
+        call = TableCall(table=table, module="/opt/vm", slot=Address(HEAP), offset=offset, size=64)
+        return crashed(
+            11, 1, address=address, pc=Address(address), access="execute", call_site="0x1: call rdx", table_call=call,
+            threads=(thread(frame(None, module=None), "step", "main"),),
+        )  # fmt: skip
+
+    (told,) = findings(ended(616), "null-function-call")
+    assert told.title == "Call of a null function pointer by step(): entry 77 of table, which has 8"
+    assert "the last entry is 7" in told.remedies[0] and not any("dlsym" in advice for advice in told.remedies)
+    assert findings(ended(-8), "null-function-call")[0].title.endswith("entry -1 of table, which has 8")
+    (inside,) = findings(ended(56), "null-function-call")
+    assert inside.title == "Call of a null function pointer by step()"
+    assert tables.beyond(ended(616, "vtable for Sink")) is None  # another rule's
+    (far,) = findings(ended(616, address=0x13370000), "unmapped-address")
+    assert far.claim == "cause" and far.title.endswith("entry 77 of table, which has 8")
