@@ -269,6 +269,7 @@ class Limits:
 
     # postmortem.runtimes.hotspot.attach
     polls_searched: int = 256
+    critical_sections: int = 1 << 10
 
     # postmortem.runtimes.hotspot.code.codecache
     codecache_hops: int = 1 << 16

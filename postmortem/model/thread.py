@@ -123,6 +123,9 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
     that a function of JNI keeps on its stack, as it was called with that exception pending."""
     stack: StackRange | None = None
     """The stack that the VM gave the thread, its guard zones included; where sp is may be elsewhere."""
+    critical: int | None = None
+    """Of a thread in native code that did not crash: how many JNI critical sections it is in, where the VM counts
+    them."""
     loop_polls: bool | None = None
     """While the VM waits for threads to stop: whether the loop of compiled code that this one is in looks for that."""
 

@@ -6,8 +6,9 @@ collectors but those that pin regions (G1 since JDK 22, Shenandoah, Z): one nati
 Evidence it needs: the VM's functions that wait for it, and a thread that is in a native method of a library that is
 not the JDK's.
 False alarms: critical sections are short, and the core may show such a moment; so two threads must wait, and where the
-one in native code is not itself in a system call, only that is claimed. Which thread is in the section, no table of the
-VM tells: never certain.
+one in native code is not itself in a system call, only that is claimed. Which thread is in the section is known where
+the VM counts it (java.critical), else it is the one in native code: never certain. Where libjvm has no names, threads
+that wait inside it below their own Java code are taken for such, if one is counted in a section.
 What to do: release the array before anything that may block.
 """
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 _WAITS = Lazy(r"GC_?[Ll]ocker::(?:stall_until_clear|block|jni_lock)")
 _LEAST = 2
+_NAMELESS = (
+    " The functions of this libjvm have no names: that those threads wait for the section is what such a wait usually"
+    " is; a collection or another operation of the VM that is under way holds them as well."
+)
 _TOP = 24
 
 
@@ -41,14 +46,17 @@ def check(report: Report) -> Iterator[Finding]:
         at = next((n for n, f in enumerate(thread.frames[:_TOP]) if _WAITS.match(plain(f.function or ""))), None)
         if at is not None:
             waiting.append((index, at))
-    if len(waiting) < _LEAST:
-        return
+    counted = any(thread.java is not None and thread.java.critical is not None for thread in report.threads)
     inside = [
         (index, thread, place)
         for index, thread in enumerate(report.threads)
         if (place := _in_library(report, thread)) is not None
+        and (not counted or (thread.java is not None and thread.java.critical))
     ]
-    if not inside:
+    named = len(waiting) >= _LEAST
+    if not named and counted:
+        waiting = _nameless(report)
+    if not inside or len(waiting) < _LEAST:
         return
     index, thread, (number, method) = inside[0]
     frame = thread.frames[number]
@@ -56,7 +64,7 @@ def check(report: Report) -> Iterator[Finding]:
     name = (thread.java.name if thread.java is not None else None) or f"thread {thread.tid}"
     java = jvm_frames.java_place(thread.frames[method])
     label = f"{plain(frame.function)}()" if frame.function else "native code"
-    sure = len(inside) == 1
+    sure = len(inside) == 1 or counted
     asleep = thread.wait is not None
     doing = "blocked in" if asleep else "at work in"
     yield Finding(
@@ -64,7 +72,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"{len(waiting)} threads wait for a JNI critical section to end: {name} is in {label} of {library}"[:200],
         severity="critical",
         confidence="likely" if sure else "possible",
-        claim="cause" if asleep else "observation",
+        claim="cause" if asleep and named else "observation",
         explanation=(
             f"{len(waiting)} threads need memory, and the collection that would free some may not begin while native"
             " code is between GetPrimitiveArrayCritical or GetStringCritical and its release. "
@@ -74,7 +82,12 @@ def check(report: Report) -> Iterator[Finding]:
                 if sure
                 else f"{len(inside)} threads are in native code that is not the JDK's, {name} among them."
             )
-            + " No table of the VM tells who is in such a section, or for how long."
+            + (
+                " The VM counts it as being in such a section; for how long, nothing tells."
+                if counted
+                else " No table of the VM tells who is in such a section, or for how long."
+            )
+            + ("" if named else _NAMELESS)
         ),
         rivals=("the section was about to end: short ones stop the others for a moment",),
         evidence=proof(
@@ -83,6 +96,7 @@ def check(report: Report) -> Iterator[Finding]:
             (f"threads[{index}].frames[{number}].function", f"where {name} is"),
             (f"threads[{index}].frames[{number}].module", "of this library"),
             (f"threads[{index}].frames[{method}].function", "through this native method"),
+            (f"threads[{index}].java.critical", "critical sections that it is in"),
             (f"threads[{index}].wait.syscall" if asleep else "", "blocked in this system call"),
             ("jvm.heap.collector", "the collector"),
         ),
@@ -93,6 +107,22 @@ def check(report: Report) -> Iterator[Finding]:
             "G1 of JDK 22 and newer pins the region instead and goes on.",
         ),
     )
+
+
+def _nameless(report: Report) -> list[tuple[int, int]]:
+    """Threads that wait in a libjvm without names, right below Java code of the application that did not ask for it."""
+    found = []
+    for index, thread in enumerate(report.threads):
+        java = thread.java
+        if java is None or java.state != "RUNNABLE" or java.thread_state != "_thread_blocked" or thread.wait is None:
+            continue
+        at = next((n for n, frame in enumerate(thread.frames) if jvm_frames.is_java(frame)), None)
+        if at is None or jvm_frames.of_jdk(thread.frames[at]):
+            continue
+        above = [n for n, frame in enumerate(thread.frames[:at]) if jvm_frames.is_vm(frame)]
+        if above and all(thread.frames[n].function is None for n in above):
+            found.append((index, at))
+    return found
 
 
 def _in_library(report: Report, thread: Thread) -> tuple[int, int] | None:

@@ -31,6 +31,8 @@ _MALLOC, _MMAP = 0xE0000001, 0xE0000002
 _MPROTECT = 0xE0000003
 _REPORTS = ("report_vm_out_of_memory", "vm_exit_out_of_memory")
 _TOP = 4
+_BEYOND = 1 << 47
+"""No process of Linux on x86-64 has so much address space (with 4 levels of page tables)."""
 _THREADS = ("cannot create", "unable to create", "failed to start thread")
 """The words for a refused thread: they stand under the same heading as refused memory."""
 _HOST = (
@@ -53,6 +55,9 @@ def check(report: Report) -> Iterator[Finding]:
     told = "native memory allocation" in words or "insufficient memory" in words
     reporting = _reporting(report) if error == VmError() else ""
     if (error.id not in (_MALLOC, _MMAP, _MPROTECT) and not told and not reporting) or refused_thread(report):
+        return
+    if error.size is not None and error.size >= _BEYOND:
+        yield _impossible(report, error.size)
         return
     purpose = (error.detail or "").rstrip(". ")
     amount = jvm_exhaustion.amount
@@ -96,6 +101,36 @@ def check(report: Report) -> Iterator[Finding]:
             *advice.limits(report, known=bool(causes)),
             "Leave room beside the heap: -Xmx, thread stacks, metaspace, code cache and direct memory must all fit.",
             "Start with -XX:NativeMemoryTracking=summary and compare jcmd PID VM.native_memory over time.",
+        ),
+    )
+
+
+def _impossible(report: Report, size: int) -> Finding:
+    """A number of bytes that no system could give."""
+    error = jvm_views.error(report) or VmError()
+    signed = f" ({size - (1 << 64)} as a signed number)" if size >> 63 else ""
+    purpose = _for((error.detail or "").rstrip(". "))
+    return Finding(
+        rule=RULE.id,
+        title=f"The JVM asked for an impossible size, {size} bytes{purpose}",
+        severity="critical",
+        confidence="certain",
+        claim="cause",
+        explanation=(
+            f"The JVM asked the system for {size} bytes{signed}{purpose}, which is more than any address space, and"
+            " ended as it got none. That is an error in the computation of a size, not a lack of memory: no limit was"
+            " met."
+        ),
+        evidence=proof(
+            report,
+            ("jvm.error.message", "what the VM said"),
+            ("jvm.error.detail", "what the memory was for"),
+            ("jvm.error.size", "bytes asked for"),
+        ),
+        remedies=(
+            "Look at who passes the size: Unsafe.allocateMemory, a native library or an agent with a negative or"
+            " overflown number, or a flag of the JVM.",
+            "Where only code of the JVM is on the stack, update to the newest release and search its bug database.",
         ),
     )
 

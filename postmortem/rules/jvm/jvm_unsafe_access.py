@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit
+from postmortem.model.queries import culprit, pointers
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
@@ -271,6 +271,10 @@ def _name(frame: Frame) -> str:
 
 
 def _reading(report: Report, address: int | None) -> str:
+    wild = address or next((int(item.address) for item in report.crash.operands if not item.canonical), 0)
+    text = pointers.as_text(wild) or pointers.as_wide_text(wild)
+    if text is not None:
+        return f"The bytes of {wild:#x} are text, {text!r}, which stands where the address was kept."
     if address is None:
         return "The CPU gives no address for it: it is not a canonical one, so it never came from allocateMemory."
     if LARGEST_ADDRESS <= address < (1 << 64) - LARGEST_ADDRESS:

@@ -15,6 +15,7 @@ from parsers.limits import LIMITS
 from postmortem.machines.machine import machine_of
 from postmortem.model import Address, JavaThread
 from postmortem.model.jvm import Jvm, Safepoint, VirtualThread
+from postmortem.model.queries.crash import SIGSTOP
 from postmortem.model.report import RuntimeState
 from postmortem.model.thread import StackRange
 from postmortem.runtimes.hotspot import LIBRARY
@@ -46,7 +47,7 @@ from postmortem.runtimes.hotspot.vm.vmerror import (
     vm_error,
     vm_error_on_stack,
 )
-from postmortem.runtimes.hotspot.x86_64 import loops, pollingpage
+from postmortem.runtimes.hotspot.x86_64 import critical, loops, pollingpage
 from postmortem.runtimes.hotspot.x86_64.continuationentry import ContinuationEntries
 from postmortem.runtimes.hotspot.x86_64.frames import HotSpotUnwinder, Stack
 from postmortem.runtimes.runtime import Runtime, State, Variables
@@ -138,6 +139,7 @@ class HotSpot(Runtime):
         self._names = names
         self._frames = CallFrames(program)
         self._is_refused = program.is_refused
+        self._has_faulted = core.signal is not None and (core.signal.code or 0) > 0 and core.signal.number != SIGSTOP
         self._vm = Reading(program.memory, tables)
         self.problems: list[Problem] = archive.add_pages(program, self._vm)
         self._flags, problems = flags(self._vm)
@@ -243,6 +245,7 @@ class HotSpot(Runtime):
             waits_for_tid=None if wait is None or wait.held_by is None else wait.held_by.tid,
             pending_exception=thread.pending_exception or self._put_aside(thread),
             stack=StackRange(start=Address(thread.low), end=Address(thread.high)) if thread.high else None,
+            critical=self._critical(thread),
             loop_polls=self._loop_polls(thread),
         )
 
@@ -251,6 +254,22 @@ class HotSpot(Runtime):
         if thread.tid != self._crashed_tid or thread.thread_state != "_thread_in_vm":
             return None
         return self._threads.preserved(thread.address, self._crashed_sp)
+
+    @cached_property
+    def _critical_at(self) -> int | None:
+        """Where a JavaThread has the number of its critical sections."""
+        places = {name.removeprefix("jni_"): address for address, name in self._jni_functions.items()}
+        enter, leave = (
+            self._names.address(f"jni_{name}") or places.get(name) for name in (critical.ENTER, critical.LEAVE)
+        )
+        return None if enter is None or leave is None else critical.offset(self._vm.memory, enter, leave)
+
+    def _critical(self, thread: VmThread) -> int | None:
+        """Of a thread in native code, in a process that no fault ended: else it is of no use."""
+        if self._has_faulted or thread.thread_state != "_thread_in_native" or self._critical_at is None:
+            return None
+        count = self._vm.u32(thread.address + self._critical_at)
+        return count if count is not None and count < LIMITS.critical_sections else None
 
     @cached_property
     def _synchronizing(self) -> bool:

@@ -216,6 +216,29 @@ PINNER = msgspec.structs.replace(
     java_thread(610, "pinner", "_thread_in_native", libc("poll"), native("fill"), *NATIVE_METHOD),
     wait=Wait(syscall="poll", kind="syscall"),
 )
+
+
+def counted(sections: int) -> Thread:
+    """As PINNER, where the VM counts the critical sections that it is in."""
+    assert PINNER.java is not None
+    return msgspec.structs.replace(PINNER, java=msgspec.structs.replace(PINNER.java, critical=sections))
+
+
+STOPPED_IN_VM = tuple(
+    msgspec.structs.replace(
+        java_thread(
+            620 + n,
+            f"maker-{n}",
+            "_thread_blocked",
+            libc("pthread_cond_wait"),
+            msgspec.structs.replace(vm("x"), function=None),
+            interpreted("shop.Row.make"),
+            state="RUNNABLE",
+        ),
+        wait=Wait(syscall="futex", kind="condvar"),
+    )
+    for n in range(2)
+)
 DESTROYING = java_thread(
     700,
     "main",
@@ -376,10 +399,15 @@ JVM_STATE_CASES: dict[str, Cases] = {
             killed(state(), *PINNED, PINNER),
             killed(state(), *PINNED, PINNER, msgspec.structs.replace(PINNER, tid=611)),
             killed(state(), *PINNED, msgspec.structs.replace(PINNER, wait=None)),
+            killed(state(), *PINNED, counted(1), msgspec.structs.replace(counted(0), tid=611)),
+            killed(state(), *STOPPED_IN_VM, counted(1)),
         ),
         (
             killed(state(), PINNED[0], PINNER),
             killed(state(), *STARVED, PINNER),
+            killed(state(), *PINNED, counted(0)),
+            killed(state(), *STOPPED_IN_VM, PINNER),
+            killed(state(), STOPPED_IN_VM[0], counted(1)),
             killed(state(), *PINNED, java_thread(612, "busy", "_thread_in_Java", compiled("shop.Prices.total"))),
         ),
         (killed(state(), *PINNED), report(jvm=Jvm()), report()),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from postmortem.model import Address, Frame, JavaThread, Mapping, Report, Value
-from postmortem.model.jvm import Flag, Heap
+from postmortem.model.jvm import Flag, Heap, VmError
 from tests.postmortem.rules.jvm_cases import (
     BAD,
     LIBJVM,
@@ -16,6 +16,7 @@ from tests.postmortem.rules.jvm_cases import (
     NATIVE_METHOD,
     compiled,
     interpreted,
+    java_abort,
     java_crash,
     libc,
     native,
@@ -280,3 +281,23 @@ def test_an_address_in_a_gap_between_libraries_may_have_been_a_library_s() -> No
     assert "Jump to nowhere" in told and "unloaded since (dlclose)" in told and "RTLD_NODELETE" in told
     for other in (jump(pc, below), jump(0x53454D414E444142, below, host), jump(pc, below, host, code=2)):
         assert "dlclose" not in other
+
+
+def test_a_size_beyond_any_address_space_is_no_lack_of_memory() -> None:
+    def told(size: int) -> str:
+        error = VmError(id=0xE0000001, message="Native memory allocation (malloc) failed", detail="Unsafe", size=size)
+        report = java_abort(vm("report_vm_out_of_memory"), *MAIN, jvm=state(error=error))
+        assert verdict(report) == "jvm-native-oom"
+        return words(report, "jvm-native-oom")
+
+    absurd = told((1 << 64) - 16)
+    assert "an impossible size, 18446744073709551600 bytes" in absurd and "-16 as a signed number" in absurd
+    assert "limit" not in absurd.replace("no limit was met", "")
+    assert "impossible" not in told(1 << 40)
+
+
+def test_text_in_the_place_of_a_raw_address_is_told() -> None:
+    bad = int.from_bytes(b"session", "little")
+    accessor = (vm("Unsafe_GetLong"), interpreted("sun.misc.Unsafe.getLong", None), *MAIN)
+    assert "are text, 'session'" in words(java_crash(*accessor, address=bad), "jvm-unsafe-access")
+    assert "are text" not in words(java_crash(*accessor, address=0x7F00DEAD0018), "jvm-unsafe-access")
