@@ -299,7 +299,9 @@ class Walker:
         if self.module(registers[self._pc] or 0) is not None or fp is None or not sp <= fp < sp + 8 * _SCAN_FAR:
             return None
         outer = self._machine.frame_pointer_step(self._space, registers)
-        site = None if outer is None else self._machine.call_before(self._space, outer[self._pc] or 0)
+        if outer is None or self.module(outer[self._pc] or 0) is None:
+            return None
+        site = self._machine.call_before(self._space, outer[self._pc] or 0)
         at = None if site is None else int(site.partition(":")[0], 16)
         decoded = None if at is None else self._machine.decode(self._space, at, {}, lambda address: True)
         bounds = None if decoded is None or decoded.target is None else self.function(decoded.target)
