@@ -107,7 +107,7 @@ class Runtime(Protocol):
         ...
 
 
-RUNTIMES = ("hotspot", "go", "native")
+RUNTIMES = ("hotspot", "go", "cpython", "native")
 """Folders beside this file, in the order in which they are asked; each has attach.attach(program, symbols), and
 may name the LIBRARY without which the runtime is not there."""
 

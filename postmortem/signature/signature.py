@@ -79,6 +79,8 @@ def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | Non
         names = tuple(sorted(set(_sites((report.threads[index] for index in members), own=False))))
     elif rule == "jvm-java-deadlock" and report.jvm is not None and report.jvm.deadlocks:
         names = tuple(sorted(set(_java_cycle(report))))
+    elif rule == "go-fatal" and (places := _asleep(report)):
+        names = places
     elif rule in _SENT or (rule is not None and views.was_sent(report)):
         names = tuple(sorted(set(_sites(report.threads, own=True) or _sites(report.threads, own=False))))[:SITES]
         if views.is_log(report):
@@ -92,6 +94,14 @@ def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | Non
     if names:
         return names, unread
     return _program(report), unread or "no frame of the program's own is known"
+
+
+def _asleep(report: Report) -> tuple[str, ...]:
+    """Where goroutines wait that Go's run-time found to be a deadlock: the thread that found it tells nothing."""
+    if "all goroutines are asleep" not in (report.native.runtime_message or ""):
+        return ()
+    groups = [group for state in report.runtimes for group in state.goroutines if group.state == "waiting"]
+    return tuple(sorted({group.function for group in groups}))[:SITES]
 
 
 def _of_stack(thread: Thread, rule: str | None, start: int = 0) -> tuple[tuple[str, ...], str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import culprit
 from postmortem.model.queries.files import file_name
@@ -136,6 +136,10 @@ def at_fault(report: Report) -> str:
         return f"{inside(report)}{called_by(report, 0)}"
     if inner is not None and found is not None and found[0] == 0 and _is_python(inner):
         return f"{inside(report)}{_extension(report)}"
+    foreign = foreign_call(report)
+    if foreign is not None and inner is not None:
+        called = "" if foreign.callee == 0 else f", called by {culprit.label(crashing_frames(report)[foreign.callee])}"
+        return f" in {culprit.label(inner)}{called}, called from Python through {foreign.library}"
     if inner is None or inner.kind != "native" or not culprit.in_system_library(inner):
         return inside(report)
     if found is not None and found[0] == 0:
@@ -144,6 +148,33 @@ def at_fault(report: Report) -> str:
     direct = found is not None and not any(frame.kind == "stub" for frame in crashing_frames(report)[: found[0] + 1])
     by = f", called by {culprit.label(found[1])}{from_go(report, found[0])}" if found is not None and direct else ""
     return f" in {culprit.label(inner)}{by}"
+
+
+class ForeignCall(NamedTuple):
+    """A C function that Python code called through a library for that. callee: the index of its frame. library: how
+    Python programs import that."""
+
+    callee: int
+    library: str
+
+
+def foreign_call(report: Report) -> ForeignCall | None:
+    """The function that Python called through ctypes or cffi, where the fault is in it or in what it called."""
+    frames = crashing_frames(report)
+    for index, frame in enumerate(frames[:_FOREIGN]):
+        name = file_name(frame.module) if frame.module is not None else ""
+        library = next((word for begin, word in _FOREIGN_LIBRARIES if name.startswith(begin)), None)
+        if frame.trust == "scan" or _is_python(frame):
+            return None
+        if library is not None:
+            inside = [at for at in range(index) if not _FFI.fullmatch(file_name(frames[at].module or ""))]
+            return ForeignCall(inside[-1], library) if inside else None
+    return None
+
+
+_FOREIGN = 32
+_FOREIGN_LIBRARIES = (("_ctypes.", "ctypes"), ("_cffi_backend.", "cffi"))
+_FFI = re.compile(r"libffi\.so.*")
 
 
 def _in_no_file(report: Report, frame: Frame) -> bool:

@@ -18,6 +18,7 @@ from postmortem.model import Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import operands, pointers
 from postmortem.model.queries.exiting import exiting
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.variables import variable_owner, variable_path
 from postmortem.rules.rule import Rule
@@ -106,9 +107,33 @@ def check(report: Report) -> Iterator[Finding]:
             (f"{operand}.text", "its operand"),
             (f"{operand}.base_value", "what the base register held"),
             (f"{operand}.displacement", "offset of the member"),
-            (views.blamed_path(report), "the function"),
+            (_function_path(report), "the function"),
         ),
-        remedies=_remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion),
+        remedies=_through_python(report)
+        or _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion),
+    )
+
+
+def _function_path(report: Report) -> str:
+    foreign = views.foreign_call(report)
+    return views.blamed_path(report) if foreign is None else views.frame_path(report, foreign.callee)
+
+
+def _through_python(report: Report) -> tuple[str, ...]:
+    """For a function that Python called through ctypes: its arguments are Python's, unchecked."""
+    foreign = views.foreign_call(report)
+    if foreign is None:
+        return ()
+    frame = views.crashing_frames(report)[foreign.callee]
+    called = f"{plain(frame.function)}()" if frame.function else "the function"
+    return (
+        f"Look at the Python code that calls {called} through {foreign.library}: None, 0 or an object that has been"
+        " freed was passed for a pointer.",
+        "Declare argtypes and restype of every function: without them ctypes passes and returns int, which cuts"
+        " pointers to 32 bits."
+        if foreign.library == "ctypes"
+        else "Keep what ffi.new() gave alive as long as C code uses it; it is freed with the Python object.",
+        "Run with python -X faulthandler: it prints the Python stack of the crash.",
     )
 
 

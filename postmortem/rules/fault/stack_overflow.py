@@ -2,8 +2,8 @@
 
 What it finds: a fault in the guard of the crashing thread's stack, just below its stack, or with the stack
 pointer outside any mapping just below one.
-Why it matters: the faulting instruction is innocent; unbounded recursion or a huge local array is the
-cause.
+Why it matters: the faulting instruction is innocent; a recursion or a huge local array is the cause. Whether a
+recursion would ever have ended is not known: turns with the same arguments are told, but what they point at may change.
 Evidence it needs: the fault address, the stack pointer, and the thread's stack range or the mappings. A
 cycle of frames makes it a recursion; a frame that begins in the stack and ends below it has leapt over the
 guard.
@@ -65,11 +65,8 @@ def check(report: Report) -> Iterator[Finding]:
     names = _names(thread, cycle) if cycle else ""
     where = views.inside(report)
     least = "at least " if thread.ended == "limit" else ""
-    title = (
-        f"Stack overflow by unbounded recursion: {names}, {least}{cycle.count} times"
-        if cycle
-        else f"Stack overflow{where}"
-    )
+    same = _repeated_arguments(thread, cycle) if cycle else None
+    title = f"Stack overflow by recursion: {names}, {least}{cycle.count} times" if cycle else f"Stack overflow{where}"
     limit = f" of {views.size_text(size)}" if size else ""
     used_up = f"the stack{limit} is used up."
     if kind == _FAR and sp is not None and size and thread.tid == report.process.pid:
@@ -79,6 +76,12 @@ def check(report: Report) -> Iterator[Finding]:
     if cycle:
         deep = cycle.period * cycle.count
         text += f" The frames repeat with period {cycle.period}, {least}{cycle.count} times ({deep} frames): {names}."
+        text += (
+            f" The {same} turns whose arguments are known have the same ones: unless what these point at or a global"
+            " variable changes from turn to turn, it would never end."
+            if same
+            else " Whether it would have ended, at a depth that its input asks for, the stack does not tell."
+        )
     elif kind == _FAR:
         text += (
             " No recursion is seen: a large local array, a variable-length array or alloca took more than the"
@@ -270,6 +273,22 @@ def _is_stack(report: Report, start: int) -> bool:
         # The stack pointer is already in the guard, which is then what the thread's range names.
         return False
     return mapping.path in (None, "[stack]") and not (mapping.kind or "").startswith(("heap", "arena"))
+
+
+def _repeated_arguments(thread: Thread, cycle: Cycle) -> int | None:
+    """How many turns of a recursion have arguments that are all known and all the same; None where they differ, or
+    fewer than three turns are known."""
+    turns = []
+    for start in range(cycle.start, cycle.start + cycle.period * min(cycle.count, _TURNS), cycle.period):
+        values = [value for frame in thread.frames[start : start + cycle.period] for value in frame.arguments]
+        if not values or any(value.unavailable is not None for value in values):
+            break
+        turns.append(tuple((value.name, value.text, value.points_to) for value in values))
+    inner = turns[1:]  # the innermost call may have been under way
+    return len(turns) if len(inner) >= _FEWEST_TURNS and len(set(inner)) == 1 and turns[0] in inner else None
+
+
+_TURNS, _FEWEST_TURNS = 8, 2
 
 
 def _cycle(thread: Thread) -> Cycle | None:

@@ -9,6 +9,8 @@ import pytest
 from postmortem import Options, analyze
 from postmortem.model import Report, Wait
 from postmortem.model.report import Goroutines, NativeFacts, RuntimeState
+from postmortem.rules.engine import run
+from postmortem.signature.signature import signature
 from tests.postmortem import corpus
 from tests.postmortem.rules.reports import crashed, findings, joining, report, thread, waiting
 
@@ -115,3 +117,19 @@ def test_what_to_do_about_an_error_of_gos_run_time(message: str, advice: str) ->
             "Go: all goroutines are asleep - deadlock!: 3 goroutines in main.(*stage).run() (chan send); goroutine 1 in"
             " main.main(), main.go:31"
         )
+
+
+def test_the_signature_of_goroutines_that_are_all_asleep() -> None:
+    groups = tuple(
+        Goroutines(count=count, ids=(count,), state="waiting", function=name)
+        for count, name in ((3, "main.(*stage).run"), (1, "main.main"))
+    )
+    found = crashed(
+        6,
+        -6,
+        sender=100,
+        threads=(thread("runtime.raise", "runtime.fatal", "runtime.checkdead"),),
+        native=NativeFacts(runtime="Go", runtime_message="fatal error: all goroutines are asleep - deadlock!"),
+        runtimes=(RuntimeState(name="Go", goroutines=groups),),
+    )
+    assert signature(run(found, strict=True)).frames == ("main.(*stage).run", "main.main")

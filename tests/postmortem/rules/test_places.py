@@ -365,6 +365,74 @@ def test_a_string_that_printf_searches_in_a_libc_without_symbols(
     assert ("%s" in found.explanation) == told
 
 
+def test_a_function_that_python_called_through_ctypes() -> None:
+    python, libc = "/usr/bin/python3.11", "/lib/x86_64-linux-gnu/libc.so.6"
+    through = (
+        frame(None, module="/usr/lib/libffi.so.8.1.2", module_offset=Address(0x6F7A)),
+        frame("ffi_call", module="/usr/lib/libffi.so.8.1.2"),
+        frame(None, module="/usr/lib/_ctypes.cpython-311-x86_64-linux-gnu.so", module_offset=Address(0xA42B)),
+        frame("_PyObject_MakeTpCall", module=python),
+        frame("_PyEval_EvalFrameDefault", module=python),
+    )
+    null: dict[str, Any] = {"address": 0, "operands": (operand(0, base="rdi", base_value=0),)}
+    directly = crashed(11, 1, threads=(thread(frame("__strlen_evex", module=libc), *through),), **null)
+    (finding,) = findings(directly, "null-dereference")
+    assert finding.title == "Null pointer read at address 0 in strlen(), called from Python through ctypes"
+    assert "calls strlen() through ctypes" in finding.remedies[0]
+    assert finding.evidence[-1].value == "__strlen_evex"
+    own = (frame("__strlen_evex", module=libc), frame("describe", module="/opt/libdesc.so"), *through)
+    (finding,) = findings(crashed(11, 1, threads=(thread(*own),), **null), "null-dereference")
+    assert finding.title.endswith("in strlen(), called by describe(), called from Python through ctypes")
+    # An extension calls libc itself; ctypes lies further out, behind the interpreter that a callback entered.
+    extension = (frame("__strlen_evex", module=libc), frame("describe", module="/usr/lib/desc.cpython-311.so"))
+    callback = (*extension, frame("_PyEval_EvalFrameDefault", module=python), *through)
+    (finding,) = findings(crashed(11, 1, threads=(thread(*callback),), **null), "null-dereference")
+    assert finding.title.endswith("in strlen(), called by describe()")
+
+
+def _turns(*values: str | None) -> tuple[Any, ...]:
+    """A recursion whose turns have these values of one argument; None: it is not known."""
+    from postmortem.model import Frame, Value
+
+    def argument(text: str | None) -> Value:
+        return Value(
+            name="depth", type="int", value=text, text=text or "", unavailable=None if text else "optimized out"
+        )
+
+    frames: list[Frame] = [frame("parse", arguments=(argument(text),)) for text in values]
+    return (*frames, *(frame("parse") for _ in range(40)))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (("7", "7", "7", "7"), "never end"),
+        (("7", "7", "7"), "never end"),
+        (("9", "8", "7", "6"), "does not tell"),
+        (("7", "7", "7", "8"), "does not tell"),
+        (("7", "7"), "does not tell"),
+        (("7", None, "7", "7"), "does not tell"),
+        ((), "does not tell"),
+    ],
+)
+def test_a_recursion_is_endless_where_its_turns_have_the_same_arguments(
+    values: tuple[str | None, ...], told: str
+) -> None:
+    from postmortem.model import Cycle
+
+    stack = StackRange(start=Address(STACK), end=Address(STACK + 0x21000))
+    frames = _turns(*values)
+    deep = thread(
+        *frames,
+        stack=stack,
+        registers={"rsp": Address(STACK + 8)},
+        cycles=(Cycle(start=0, period=1, count=len(frames)),),
+    )
+    (finding,) = findings(crashed(11, 1, address=STACK - 8, access="write", threads=(deep,)), "stack-overflow")
+    assert "by recursion: parse(), " in finding.title
+    assert [words for words in ("never end", "does not tell") if words in finding.explanation] == [told]
+
+
 def test_a_destructor_on_another_thread_is_named_beside_a_pure_virtual_call() -> None:
     crash = crashed(6, -6, threads=(thread("std::terminate", "__cxa_pure_virtual", "poll", "start_thread"),))
 

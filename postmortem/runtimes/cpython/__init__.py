@@ -1,0 +1,3 @@
+"""CPython."""
+
+from __future__ import annotations
