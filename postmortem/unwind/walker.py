@@ -263,6 +263,9 @@ class Walker:
             caller = self._machine.frameless_step(self._space, registers)
             if caller is not None and self._plausible(caller, sp):
                 return caller, "frame-pointer"
+            caller = self._from_generated(registers, sp)
+            if caller is not None and self._plausible(caller, sp):
+                return caller, "frame-pointer"
         if not had_rule and self._mode == "auto":
             caller = self._by_code(registers, interrupted)
             if caller is not None and self._plausible(caller, sp):
@@ -285,6 +288,40 @@ class Walker:
         words = _SCAN_FAR if trust in ("context", "cfi") else _SCAN_NEAR
         caller = self._machine.scan(self._space, registers, self._is_scan_target, words)
         return caller, "scan"
+
+    def _from_generated(self, registers: Registers, sp: int) -> Registers | None:
+        """The caller of code that is in no module and sets up no frame pointer.
+
+        The frame pointer is its caller's then: of the very function that the call before the return address there
+        calls. Between the two pointers the only word that is a return address in that function is the one.
+        """
+        fp = registers[self._fp]
+        if self.module(registers[self._pc] or 0) is not None or fp is None or not sp <= fp < sp + 8 * _SCAN_FAR:
+            return None
+        outer = self._machine.frame_pointer_step(self._space, registers)
+        if outer is None or self.module(outer[self._pc] or 0) is None:
+            return None
+        site = self._machine.call_before(self._space, outer[self._pc] or 0)
+        at = None if site is None else int(site.partition(":")[0], 16)
+        decoded = None if at is None else self._machine.decode(self._space, at, {}, lambda address: True)
+        bounds = None if decoded is None or decoded.target is None else self.function(decoded.target)
+        words = self._space.words(sp, (fp - sp) // 8)
+        if bounds is None or words is None:
+            return None
+        start, end = bounds[0], bounds[0] + bounds[1]
+        found = [
+            (index, word)
+            for index, word in enumerate(words)
+            if start <= word < end and self._machine.follows_call(self._space, word)
+        ]
+        if len(found) != 1:
+            return None
+        (index, word) = found[0]
+        # What lies before the return address it may have saved, so that the registers are not its caller's.
+        kept = set(range(len(registers))) - set(self._machine.not_preserved) if not index else {self._fp}
+        caller = [value if number in kept else None for number, value in enumerate(registers)]
+        caller[self._pc], caller[self._sp] = word, sp + 8 * index + 8
+        return caller
 
     def _by_code(self, registers: Registers, interrupted: bool) -> Registers | None:
         """By what the function's own instructions did to the stack up to pc."""

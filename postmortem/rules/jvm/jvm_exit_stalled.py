@@ -98,7 +98,7 @@ def _destroying(report: Report) -> Iterator[Finding]:
             (index, at, thread)
             for index, thread in enumerate(report.threads)
             for at, frame in enumerate(thread.frames)
-            if jvm_frames.is_vm(frame) and plain(frame.function or "") == _DESTROY
+            if jvm_frames.is_vm(frame) and plain(frame.function or "") in _destroys(thread)
         ),
         None,
     )
@@ -144,6 +144,13 @@ def _destroying(report: Report) -> Iterator[Finding]:
             " wait for them.",
         ),
     )
+
+
+def _destroys(thread: Thread) -> tuple[str, ...]:
+    """The VM's function that waits; in a libjvm without symbols the one of JavaVM, which has a name: with threads left
+    that are no daemons it has not come further."""
+    waiting = thread.wait is not None and thread.wait.kind == "condvar"
+    return (_DESTROY, "jni_DestroyJavaVM") if waiting else (_DESTROY,)
 
 
 def _own(function: str | None) -> bool:

@@ -102,3 +102,14 @@ def test_a_callback_whose_stub_was_freed(jdk: int) -> None:
 def test_a_fault_of_the_native_function_beside_a_stub_in_use() -> None:
     found = verdict(25, "slip-stub-open")
     assert "freed" not in found["title"] and "called through java.lang.foreign" in found["title"]
+
+
+def test_functions_of_the_javavm_have_names_in_a_libjvm_without_symbols() -> None:
+    report = check.report_of(corpus.case(8, "stall-attached"))
+    thread = next(item for item in report["threads"] if item["java"] and item["java"]["name"] == "DestroyJavaVM")
+    names = [frame["function"] for frame in thread["frames"] if "libjvm.so" in (frame["module"] or "")]
+    assert names[-1] == "jni_DestroyJavaVM" and not any(names[:-1])
+    with_symbols = check.report_of(corpus.case(17, "stall-attached"))
+    assert any(
+        frame["function"] == "Threads::destroy_vm()" for item in with_symbols["threads"] for frame in item["frames"]
+    )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import postmortem
+from postmortem.model import to_json
 from tests.postmortem.jvm import check, compare, corpus, truth
 
 if TYPE_CHECKING:
@@ -144,3 +146,18 @@ def test_an_error_that_ended_the_vm_is_told_by_its_words(jdk: int, nowhere: Path
     assert "fragmented" not in report["verdict"]["title"]
     aborted = check.report_of(corpus.case(jdk, "jni-abort"), sysroot=nowhere)
     assert "jvm-java-heap-exhausted" not in {finding["rule"] for finding in aborted["findings"]}
+
+
+@pytest.mark.parametrize("kind", ["jni", "jni-nested"])
+def test_the_log_names_the_frames_of_a_core_without_tables(kind: str, nowhere: Path) -> None:
+    """JDK 8's cores have neither libjvm's tables nor the code at pc; the log has both."""
+    place = corpus.case(8, kind)
+    options = postmortem.Options(sysroot=nowhere, hs_err=place / "hs_err.log", strict=True)
+    report = json.loads(to_json(postmortem.analyze(place / "core", options)))
+    names = {frame["function"] for frame in report["threads"][0]["frames"]}
+    assert "crash.Library.parse" in names and report["verdict"]["rule"] == "jvm-crash-in-native-library"
+    assert report["crash"]["instruction"] and report["threads"][0]["handler_frames"]
+    assert any("are the log's" in problem["what"] for problem in report["problems"])
+    with_files = postmortem.Options(sysroot=corpus.recipe().DEFAULT_ROOT, hs_err=place / "hs_err.log", strict=True)
+    own = json.loads(to_json(postmortem.analyze(place / "core", with_files)))
+    assert not any("are the log's" in problem["what"] for problem in own["problems"])

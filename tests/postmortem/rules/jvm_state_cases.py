@@ -258,6 +258,11 @@ def attached(daemon: bool = False) -> Thread:
 
 
 ATTACHED = attached()
+NAMELESS_DESTROYING = msgspec.structs.replace(
+    DESTROYING,
+    frames=(DESTROYING.frames[0], *DESTROYING.frames[2:]),
+    wait=Wait(syscall="futex", kind="condvar"),
+)
 CLEANS = interpreted("jdk.internal.ref.CleanerImpl.run")
 FINALIZING = java_thread(
     800,
@@ -417,11 +422,13 @@ JVM_STATE_CASES: dict[str, Cases] = {
             killed(state(), LEAVING, HOOK),
             killed(state(), DESTROYING, ATTACHED),
             killed(state(), msgspec.structs.replace(DESTROYING, frames=DESTROYING.frames[:3]), ATTACHED),
+            killed(state(), NAMELESS_DESTROYING, ATTACHED),
         ),
         (
             killed(state(), HOOK),
             killed(state(), DESTROYING, ATTACHED, java_thread(703, "pool-1", "_thread_blocked", *MAIN, daemon=False)),
             killed(state(), DESTROYING, attached(daemon=True)),
+            killed(state(), msgspec.structs.replace(NAMELESS_DESTROYING, wait=None), ATTACHED),
             java_crash(
                 native("parse"),
                 *NATIVE_METHOD,

@@ -258,6 +258,24 @@ def test_what_was_called_through_a_pointer_left_no_such_frame() -> None:
     assert _in_libc(False, call(LIBRARY, LIBRARY + 0x30))[1] == (LIBRARY + 5, "frame-pointer")
 
 
+def _generated(*below: int) -> list[int]:
+    """Stopped in code of no module; F has called it through a pointer, and MAIN has called F."""
+    generated = 0x7F0000000000
+    process = Process().code(F, CALL).code(MAIN, call(MAIN, F)).code(generated, bytes(16))
+    process.stack(words(*below, STACK + 8 * len(below) + 24, MAIN + 5, 0, 0, 0, 0))
+    walker = process.walker()
+    walker.function = lambda pc: (F, 0x40) if F <= pc < F + 0x40 else None
+    walker.module = lambda pc: None if pc >= generated else F
+    walk = walker.walk(registers(rip=generated + 4, rsp=STACK, rbp=STACK + 8 * len(below)))
+    return [frame.pc for frame in walk.frames[1:3]]
+
+
+def test_generated_code_without_a_frame_returns_to_the_word_at_the_stack_pointer() -> None:
+    assert _generated(F + 5, 0) == [F + 5, MAIN + 5]
+    assert _generated(7, 8, F + 5, 0) == [F + 5, MAIN + 5]
+    assert _generated(0x1234, 0)[0] == MAIN + 5
+
+
 def signal_frame(context: int, pc: int, sp: int, **others: int) -> tuple[int, bytes]:
     """(where it lies, ucontext_t and siginfo_t), by the kernel's layout."""
     order = (

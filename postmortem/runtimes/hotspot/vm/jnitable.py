@@ -7,6 +7,7 @@ four reserved words, then the functions in an order that never changes. Where a 
 from __future__ import annotations
 
 import functools
+import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,17 @@ _WORD = 8
 _SEARCHED = 4096
 """Bytes of a JavaThread in which its JNIEnv is looked for."""
 _THREADS = 4
+_INVOCATION = (
+    "DestroyJavaVM",
+    "AttachCurrentThread",
+    "DetachCurrentThread",
+    "GetEnv",
+    "AttachCurrentThreadAsDaemon",
+)
+_ADDRESS = re.compile(rb"[\x48\x4c]\x8d[\x05\x0d\x15\x1d\x25\x2d\x35\x3d](....)", re.DOTALL)
+"""lea of an address relative to the instruction's end."""
+_LONGEST = 512
+"""Bytes of GetJavaVM that are looked at."""
 
 
 @functools.cache
@@ -48,7 +60,21 @@ def functions(
             seen.add(table)
             found = _entries(memory, table, within)
             if found:
-                return {address: prefix + name for address, name in zip(found, _functions(), strict=False)}
+                named = {address: prefix + name for address, name in zip(found, _functions(), strict=False)}
+                return named | _invocation(memory, found[_functions().index("GetJavaVM")], within)
+    return {}
+
+
+def _invocation(memory: AddressSpace, get: int, within: Callable[[int], bool]) -> dict[int, str]:
+    """The functions of JavaVM: GetJavaVM hands out its address, and its first word is that of their table (jni.h:
+    three reserved words, then these)."""
+    code = memory.read_some(get, _LONGEST)
+    for match in _ADDRESS.finditer(code):
+        machine = get + match.end() + int.from_bytes(match[1], "little", signed=True)
+        table = memory.word(machine) if within(machine) else None
+        words = memory.words(table, 3 + len(_INVOCATION)) if table is not None and within(table) else None
+        if words is not None and not any(words[:3]) and all(within(word) for word in words[3:]):
+            return {address: f"jni_{name}" for address, name in zip(words[3:], _INVOCATION, strict=True)}
     return {}
 
 
