@@ -145,6 +145,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     owner_in_core: bool | None = None
     shared: bool | None = None
     """Whether the lock is shared between processes: its futex operation is not a private one."""
+    timed: bool = False
+    """The wait has a time limit, after which the thread goes on without what it waited for."""
     writing: bool | None = None
     """Of a read-write lock: whether it is wanted for writing."""
     readers: int | None = None

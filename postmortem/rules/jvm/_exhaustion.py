@@ -28,7 +28,9 @@ def said(report: Report) -> tuple[str, str] | None:
     """(path of the words, what was exhausted in the JVM's words) where an OutOfMemoryError ended the JVM."""
     error = jvm_views.error(report)
     native = report.native
-    texts = [("native.runtime_message", native.runtime_message if native.runtime == "HotSpot" else None)]
+    flag = jvm_views.flag(report, "CrashOnOutOfMemoryError")
+    told = native.runtime == "HotSpot" and (flag is None or flag[1] == "true")
+    texts = [("native.runtime_message", native.runtime_message if told else None)]
     if error is not None:
         texts = [("jvm.error.detail", error.detail), ("jvm.error.message", error.message)]
     for where, text in texts:

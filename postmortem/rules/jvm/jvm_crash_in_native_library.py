@@ -113,6 +113,8 @@ def check(report: Report) -> Iterator[Finding]:
     gone = not in_vm and views.pc_is_fault(report) and jvm_views.memory_fault(report) and _gap(report) is not None
     stale = overwritten.by_text(report) if not in_vm and jvm_views.memory_fault(report) and not gone else None
     cut = operands.cut_pointer(report) if jvm_views.memory_fault(report) and not in_vm else None
+    if null is not None or cut is not None:
+        confidence = "likely"  # The title says more than where it was.
     sentences = (
         how,
         f"{cut[1]}." if cut is not None else "",
@@ -134,6 +136,8 @@ def check(report: Report) -> Iterator[Finding]:
         claim="observation",
         rivals=(
             *(("Another library that the native method called into.",) if scanned else ()),
+            *(("Memory of the JVM that was damaged before, with good arguments.",) if null is not None else ()),
+            *(("A number that meets the half of an address by chance.",) if cut is not None else ()),
             *(("A function pointer that was overwritten or never set.",) if gone else ()),
             *(("A function that this one called, of whose frame the walk knows nothing.",) if skipped else ()),
         ),

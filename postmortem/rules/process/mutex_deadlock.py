@@ -6,7 +6,8 @@ Why it matters: such a process never goes on; a watchdog's or an operator's sign
 Evidence it needs: what each thread waits for, and the owner recorded in the lock's memory. Readers are only counted
 there: when fewer threads are left than readers hold the lock, one of those that wait is a reader; that is likely only.
 False alarms: a waiter caught just before it was woken; a cycle needs every edge at once, which that is not.
-An owner that has ended, or that lives in the parent process, makes no cycle.
+An owner that has ended, or that lives in the parent process, makes no cycle. A wait with a time limit ends by itself:
+then the finding is likely only.
 Rivals excluded: a queue for a lock whose owner runs: every edge of the circle is read from memory; an owner that has
 ended.
 What to do: take locks in one order everywhere, or together (std::scoped_lock).
@@ -54,6 +55,7 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
             evidence.append((f"threads[{index}].wait.address", f"the {wait.kind} that {locks.name(thread)} waits for"))
         owner = f"whose end {locks.name(thread)} waits for" if joins else "its owner, from the lock's memory"
         evidence.append((f"threads[{index}].wait.owner", owner))
+    timed = any(thread.wait is not None and thread.wait.timed for thread in threads)
     more = f"; and {len(cycle) - SHOWN} more" if len(cycle) > SHOWN else ""
     if len(cycle) == 1:
         title = f"Self-deadlock: {locks.name(threads[0])} waits for a lock that it holds{locks.place(threads[0])}"
@@ -72,14 +74,24 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
         rule=RULE.id,
         title=title,
         severity="critical",
-        confidence="certain",
+        confidence="likely" if timed else "certain",
         claim="cause",
-        explanation="; ".join(told) + more + ". None of them can go on, however long it waits.",
+        rivals=("A time limit of a wait in the circle that runs out, after which that thread gives way.",)
+        if timed
+        else (),
+        explanation="; ".join(told)
+        + more
+        + (
+            ". A wait of them has a time limit: until it runs out none can go on."
+            if timed
+            else ". None of them can go on, however long it waits."
+        ),
         evidence=proof(report, *evidence),
         remedies=(remedy, *(() if _only_joins(threads) else (_SANITIZER,))),
     )
 
 
+_LIMITED = "A time limit of a wait in the circle that runs out, after which that thread gives way."
 _SANITIZER = (
     "ThreadSanitizer (-fsanitize=thread) reports such inversions of order without the deadlock having to happen."
 )

@@ -127,6 +127,7 @@ def wait(
         owner=owner or None,
         owner_in_core=(owner in tids) if owner else None,
         shared=shared if kind in _SHAREABLE else None,
+        timed=_timed(space, registers.get(machine.call_arguments[3], 0)),
         writing=writing,
         readers=readers,
     )
@@ -139,6 +140,12 @@ def _barrier(space: AddressSpace, futex: int) -> int | None:
         return None
     arrived, _, count, shared = struct.unpack("<4I", data)
     return futex - 4 if shared in (0, _PRIVATE) and arrived >= 1 and 1 <= count < 1 << 31 else None
+
+
+def _timed(space: AddressSpace, timeout: int) -> bool:
+    """Whether futex() was given a struct timespec: seconds and nanoseconds, in two longs."""
+    words = space.words(timeout, 2) if timeout else None
+    return words is not None and words[0] < 1 << 40 and words[1] < 1_000_000_000
 
 
 def _writes(functions: Sequence[str]) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 
 from postmortem import Options, analyze
@@ -76,6 +77,21 @@ def _semaphore(tid: int, address: int | None) -> Wait:
 def test_a_snapshot_tells_what_the_threads_do(threads: tuple[object, ...], told: str) -> None:
     (finding,) = findings(crashed(19, 128, threads=threads), "snapshot")
     assert finding.explanation.endswith(told)
+
+
+def test_a_circle_with_a_wait_that_has_a_time_limit_is_not_certain() -> None:
+    ever = (waiting(1, 0x1000, 2), waiting(2, 0x2000, 1))
+    (finding,) = findings(report(threads=ever), "mutex-deadlock")
+    assert (finding.confidence, finding.rivals) == ("certain", ())
+    wait = ever[0].wait
+    assert wait is not None
+    limited = msgspec.structs.replace(ever[0], wait=msgspec.structs.replace(wait, timed=True))
+    (finding,) = findings(report(threads=(limited, ever[1])), "mutex-deadlock")
+    assert finding.confidence == "likely"
+    assert "time limit" in finding.explanation
+    assert len(finding.rivals) == 1
+    (finding,) = findings(_corpus("timed-locks"), "mutex-deadlock")
+    assert finding.confidence == "likely"
 
 
 def test_the_advice_for_a_single_thread_that_runs_is_no_search_for_waits() -> None:

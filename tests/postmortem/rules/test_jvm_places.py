@@ -9,6 +9,7 @@ import pytest
 
 from postmortem.model import Address, Frame, JavaThread, Mapping, Report, Value
 from postmortem.model.jvm import Flag, Heap, VmError
+from postmortem.model.report import NativeFacts
 from tests.postmortem.rules.jvm_cases import (
     BAD,
     LIBJVM,
@@ -301,3 +302,12 @@ def test_text_in_the_place_of_a_raw_address_is_told() -> None:
     accessor = (vm("Unsafe_GetLong"), interpreted("sun.misc.Unsafe.getLong", None), *MAIN)
     assert "are text, 'session'" in words(java_crash(*accessor, address=bad), "jvm-unsafe-access")
     assert "are text" not in words(java_crash(*accessor, address=0x7F00DEAD0018), "jvm-unsafe-access")
+
+
+def test_words_of_an_error_count_only_where_the_vm_may_end_itself_for_one() -> None:
+    said = NativeFacts(runtime="HotSpot", runtime_message="OutOfMemory encountered: Java heap space")
+    for flags in ((), (Flag(name="CrashOnOutOfMemoryError", value="true"),)):
+        report = java_abort(vm(None), *MAIN, native=said, jvm=state(flags=flags))
+        assert verdict(report) == "jvm-java-heap-exhausted"
+    off = (Flag(name="CrashOnOutOfMemoryError", value="false"),)
+    assert verdict(java_abort(vm(None), *MAIN, native=said, jvm=state(flags=off))) != "jvm-java-heap-exhausted"

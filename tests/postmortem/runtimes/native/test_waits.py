@@ -207,6 +207,19 @@ def test_a_condition_variable_by_either_of_its_words(
     assert (wait.kind, wait.address, wait.shared) == ("condvar", found, False)
 
 
+@pytest.mark.parametrize(
+    ("limit", "timed"),
+    [((5, 999_999_999), True), ((0, 0), True), ((5, 1_000_000_000), False), ((1 << 62, 0), False), (None, False)],
+)
+def test_a_wait_with_a_time_limit(limit: tuple[int, int] | None, timed: bool) -> None:
+    space = _space(mutex() + (struct.pack("<qq", *limit) if limit else b""))
+    registers = _registers() | {"r10": LOCK + len(mutex())}
+    found = waits.wait(space, registers, ("__pthread_mutex_clocklock",), TIDS, MACHINE)
+    forever = waits.wait(space, _registers() | {"r10": 0}, ("__pthread_mutex_lock",), TIDS, MACHINE)
+    assert found is not None and forever is not None
+    assert (found.timed, forever.timed) == (timed, False)
+
+
 def test_who_wakes_a_condition_variable_waits_for_another_of_its_words() -> None:
     found = _wait(_space(condvar((1, 2))), ("futex_wait", "__pthread_cond_signal"), address=LOCK + 40)
     assert found is not None
