@@ -7,7 +7,6 @@ one, which analyzes what is missing. Reports are written before the store says t
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import uuid
 from collections import deque
@@ -23,6 +22,7 @@ from postmortem.triage import store as stores
 from postmortem.triage.buckets import assign, changes
 from postmortem.triage.executors import executor
 from postmortem.triage.inputs import SMALL, Input, Skipped, find
+from postmortem.triage.scratch import scratch
 from postmortem.triage.summary import summarize
 from postmortem.triage.work import Answer, Task, analyze
 
@@ -86,14 +86,11 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Done:
     watcher = watcher or Watcher()
     reports = plan.output / REPORTS
     reports.mkdir(parents=True, exist_ok=True)
-    scratch = plan.output / f".scratch-{os.getpid()}"
     name = uuid.uuid4().hex
     with stores.opened(stores.url_of(plan.store, plan.output), watcher.say) as store:
-        try:
-            inputs = _Collected(store, plan, name, scratch, watcher)
+        with scratch(plan.output) as folder:
+            inputs = _Collected(store, plan, name, folder, watcher)
             inputs.analyze()
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         store.transaction(lambda connection: assign(connection, name))
         change = store.transaction(lambda connection: changes(connection, name))
         triage = store.transaction(lambda connection: summarize(connection, plan.output, change))
