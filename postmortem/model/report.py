@@ -54,7 +54,8 @@ class CxxException(msgspec.Struct, frozen=True, kw_only=True):
     holds. tid, depth: the thread that holds it as caught (terminate() catches what it ends for) and how many it
     caught after it. older: another one was caught after it. nested_in: address of the exception that holds it as its
     std::nested_exception. unwound: it was thrown, a handler further out on the crashing stack was found for it, and it
-    was not there yet. uncaught: of the one that a thread caught last, how many others the thread was unwinding then
+    was not there yet, or it was caught then and is kept. resumed: the crashing stack has its unwind header, with which
+    a landing pad goes on. uncaught: of the one that a thread caught last, how many others the thread was unwinding then
     (uncaughtExceptions of its __cxa_eh_globals).
     """
 
@@ -68,6 +69,7 @@ class CxxException(msgspec.Struct, frozen=True, kw_only=True):
     older: bool = False
     nested_in: Address | None = None
     unwound: bool = False
+    resumed: bool = False
     uncaught: int | None = None
 
 

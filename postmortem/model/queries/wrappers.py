@@ -161,4 +161,12 @@ def _texts(strings: Sequence[str], caller: Frame) -> tuple[str, ...]:
         and text != name
         and not (name and re.search(rf"\b{re.escape(name)}\(", text) and text.endswith((")", "]", "const")))
     ]
-    return tuple(text for text in texts if len(text) > 1)
+    told: list[str] = []
+    printed = 0  # arguments of a format, which are in what it gave
+    for text in texts:
+        if printed or len(text) < 2:
+            printed = max(0, printed - 1)
+            continue
+        told.append(text)
+        printed = sum(conversion.endswith("s") for conversion in _CONVERSION.findall(text))
+    return tuple(told)

@@ -236,7 +236,8 @@ def _first(report: Report, exception: CxxException) -> int | None:
     """Index of the exception that the thread was unwinding when `exception` was thrown, where it is the only one."""
     if exception.uncaught != 1:
         return None
-    found = [i for i, item in enumerate(report.native.exceptions) if item.unwound and item is not exception]
+    every = enumerate(report.native.exceptions)
+    found = [i for i, item in every if item.unwound and item.resumed and item is not exception]
     return found[0] if len(found) == 1 else None
 
 

@@ -99,8 +99,8 @@ def exceptions(
             for header in (word, word + _UNWIND - _HEADER, word - _HEADER):
                 _admit(space, header, found)
     if not found or (terminated and not any(place.depth == 0 and place.tid == tid for place in caught.values())):
-        for address, raw in places.pieces():
-            for at in _occurrences(raw, GNU_CLASS):
+        for address, piece in places.pieces():
+            for at in _occurrences(piece, GNU_CLASS):
                 if (address + at) % 8 == 0:
                     _admit(space, address + at + _UNWIND - _HEADER, found)
             if (found and not terminated) or places.exhausted:
@@ -109,6 +109,9 @@ def exceptions(
     attributed = attributed and bool(found)
     older = {found[after] for header in found if (after := space.word(header + _NEXT)) in found}
     unwound = {thrown for header, thrown in found.items() if _is_unwound(space, header, stack, stack + len(raw))}
+    # A landing pad keeps the unwind header for _Unwind_Resume; a std::exception_ptr keeps the object.
+    on_stack = set(words_of(raw))
+    resumed = {thrown for header, thrown in found.items() if header + _HEADER - _UNWIND in on_stack}
     reader = _Reader(space, demangle, function)
     result: list[CxxException] = []
     for thrown in sorted(set(found.values()), key=lambda thrown: thrown not in caught):
@@ -116,7 +119,7 @@ def exceptions(
             break
         exception = _exception(reader, thrown, caught.get(thrown), thrown in older, holders.get(thrown))
         if exception is not None:
-            result.append(msgspec.structs.replace(exception, unwound=thrown in unwound))
+            result.append(msgspec.structs.replace(exception, unwound=thrown in unwound, resumed=thrown in resumed))
     return tuple(sorted(result, key=lambda item: item.address)), attributed
 
 

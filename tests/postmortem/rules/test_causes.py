@@ -38,14 +38,15 @@ def _cxx(type_: str, **rest: Any) -> CxxException:
 
 
 def test_what_was_unwound_when_another_exception_was_thrown() -> None:
-    first = _cxx("First", unwound=True)
+    first = _cxx("First", unwound=True, resumed=True)
     second = _cxx("Second", tid=PID, depth=0, handler_count=1, uncaught=1)
     told = _thrown(first, second)[0]
     assert told.title.endswith("rollback(), thrown while First: why was unwound")
     assert "No handler" not in told.explanation and "Tx::~Tx() is on the stack" in told.explanation
-    # Two that may be it, or none: it is not named.
-    unknown = _thrown(first, _cxx("Kept", unwound=True), second)[0]
-    assert "thrown while another exception was unwound" in unknown.title
+    # One that is only kept is not it; two that may be it, or none: it is not named.
+    assert "while First: why" in _thrown(first, _cxx("Kept", unwound=True), second)[0].title
+    for others in ((first, _cxx("Third", unwound=True, resumed=True)), (_cxx("Kept", unwound=True),)):
+        assert "thrown while another exception was unwound" in _thrown(*others, second)[0].title
     # The thread was unwinding no other: the one in memory is only kept.
     kept = _thrown(first, msgspec.structs.replace(second, uncaught=0))[0]
     assert "First" not in kept.title and "No handler was found up to the bottom" in kept.explanation

@@ -62,6 +62,8 @@ def test_wrappers_around_abort(
         (("shop.c", "cannot open %s"), None, "cannot open %s"),
         (("left == right", "src/shop.cc", "int load(int)"), None, "left == right"),
         (("left == right", "load", "sides differ by %d"), "sides differ by 3", "left == right: sides differ by 3"),
+        (("login of %s failed: %d", "bob"), "login of bob failed: 3", "login of bob failed: 3"),
+        (("size % blocks == 0", "shop.c", "size is odd"), None, "size % blocks == 0: size is odd"),
         ((), "shop.c:7: Check failed: x", "shop.c:7: Check failed: x"),
         ((), None, None),
     ],
