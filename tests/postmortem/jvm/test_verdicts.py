@@ -82,7 +82,7 @@ def modules(jdk: int, kind: str) -> set[str | None]:
 def test_verdict_of_the_log_is_the_core_s(jdk: int, kind: str) -> None:
     report = of_log(jdk, kind)
     assert report["core"]["format"] == "hs_err"
-    if (jdk, kind) in FEW_FRAMES and not "libcrash.so" in modules(jdk, kind):
+    if (jdk, kind) in FEW_FRAMES and "libcrash.so" not in modules(jdk, kind):
         assert report["verdict"]["rule"] == "jvm-vm-code-crash"
         return
     assert report["verdict"]["rule"] == KINDS[kind].rules[0]
