@@ -203,9 +203,11 @@ def _shown(report: Report, where: str) -> tuple[str, str, str] | None:
         )
     found = views.mapping_at(report, freed.address)
     if found is not None and found[1].path is not None and not found[1].path.startswith("["):
+        static = any(module.start <= freed.address < module.end for module in report.modules)
         return (
-            f"{deed} of static memory{where}",
-            f"{pointer}, which lies in {views.mapping_text(found[1])}: constants and static variables are no blocks.",
+            f"{deed} of {'static memory' if static else 'the mapping of a file'}{where}",
+            f"{pointer}, which lies in {views.mapping_text(found[1])}: "
+            + ("constants and static variables are no blocks." if static else "malloc gives out no memory of files."),
             f"mappings[{found[0]}].path",
         )
     if freed.address % _ALIGNMENT:

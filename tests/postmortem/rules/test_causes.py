@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from postmortem.model import Address, Finding, Module, Report
+from postmortem.model import Address, Finding, Mapping, Module, Report
 from postmortem.model.process import FreedPointer, Process, TableCall
 from postmortem.model.queries import tables
 from postmortem.model.report import CxxException, NativeFacts, RustPanic
@@ -256,3 +256,18 @@ def test_a_call_beyond_a_table_of_functions() -> None:
     assert tables.beyond(ended(616, "vtable for Sink")) is None  # another rule's
     (far,) = findings(ended(616, address=0x13370000), "unmapped-address")
     assert far.claim == "cause" and far.title.endswith("entry 77 of table, which has 8")
+
+
+def test_what_lies_in_a_file_is_no_block() -> None:
+    data = Mapping(start=Address(1 << 20), end=Address(2 << 20), permissions="rw-p", path="/opt/shop", offset=0)
+    module = Module(path="/opt/shop", start=Address(1 << 20), end=Address(2 << 20), bias=Address(1 << 20))
+    ended = aborted(
+        "malloc_printerr", "_int_free", "free", "close", native=NativeFacts(abort_message="free(): invalid size")
+    )
+    freed = FreedPointer(call="free", address=Address((1 << 20) + 64))
+    ended = msgspec.structs.replace(
+        ended, crash=msgspec.structs.replace(ended.crash, freed=freed), mappings=(data,), modules=(module,)
+    )
+    assert findings(ended, "heap-corruption")[0].title.startswith("Free of static memory in close()")
+    mapped = msgspec.structs.replace(ended, modules=())
+    assert findings(mapped, "heap-corruption")[0].title.startswith("Free of the mapping of a file in close()")
