@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from postmortem.model.queries import aborts
+from postmortem.model.queries import aborts, locks
 from postmortem.model.queries import crash as views
 from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
@@ -188,6 +188,10 @@ def _seccomp(report: Report, finding: Finding) -> str:
     return _with("seccomp", str(signal.syscall_name or signal.syscall) if signal is not None else "")
 
 
+def _deadlock(report: Report, finding: Finding) -> str:
+    return "self-deadlock" if len(locks.deadlocked(report)) == 1 else "deadlock"
+
+
 def _words(words: str) -> Callable[[Report, Finding], str]:
     return lambda report, finding: words
 
@@ -195,7 +199,7 @@ def _words(words: str) -> Callable[[Report, Finding], str]:
 _SAID: dict[str, Callable[[Report, Finding], str]] = {
     "sanitizer-report": _sanitizer,
     "hardware-memory-error": _words("hardware memory error"),
-    "mutex-deadlock": _words("deadlock"),
+    "mutex-deadlock": _deadlock,
     "jvm-java-deadlock": _words("deadlock"),
     "jvm-safepoint-stall": _words("safepoint stall"),
     "jvm-native-oom": _exhausted("native memory"),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Class = Literal["machinery", "entry", "library", "own"]
 
 _LAMBDA = re.compile(r"(?:.*::)?\{lambda\}(?:::operator ?\(\))?(?:::_FUN)?")
+_SENDERS = re.compile(r"(?:__)?(?:pthread_kill|raise|abort|gsignal|tgkill|kill)\w*|__GI_(?:raise|abort|kill)\w*")
+"""Of glibc and musl: functions by which a process signals itself."""
 _LISTS = "postmortem.signature"
 _LONGEST = 160
 """Characters of a function's name in a signature."""
@@ -118,8 +120,13 @@ def telling(frames: Iterable[Frame]) -> list[Frame]:
         found = [frame for frame, kind in zip(trusted, classes, strict=True) if kind == wanted and name(frame)]
         if found:
             return found
-    # What lies deeper passes on anything; the function that faulted says at least what it was about.
-    return [frame for frame in trusted[:1] if frame.trust == "context" and name(frame)]
+    # What lies deeper passes on anything; the function that faulted says at least what it was about, but for one that
+    # only sent the signal.
+    return [
+        frame
+        for frame in trusted[:1]
+        if frame.trust == "context" and name(frame) and not _SENDERS.fullmatch(plain(frame.function or ""))
+    ]
 
 
 def own(frames: Iterable[Frame]) -> list[Frame]:

@@ -76,7 +76,7 @@ def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | Non
     unread = _unread_runtime(report)
     names: tuple[str, ...]
     if rule == "mutex-deadlock" and (members := locks.deadlocked(report)):
-        names = tuple(sorted(set(_sites((report.threads[index] for index in members), own=False))))
+        names = _lock_sites([report.threads[index] for index in members])
     elif rule == "jvm-java-deadlock" and report.jvm is not None and report.jvm.deadlocks:
         names = tuple(sorted(set(_java_cycle(report))))
     elif rule == "go-fatal" and (places := _asleep(report)):
@@ -151,6 +151,14 @@ def _program(report: Report) -> tuple[str, ...]:
         return (f"in {file_name(command.split()[0])}",)
     name = report.process.executable or report.process.command
     return (f"in {file_name(name)}",) if name else ()
+
+
+def _lock_sites(threads: Sequence[Thread]) -> tuple[str, ...]:
+    """Where each thread of a deadlock waits; with its caller where all wait in one function, which may be a helper."""
+    sites = _sites(threads, own=False)
+    if len(set(sites)) == 1:
+        sites = [" < ".join(stack.names(stack.telling(thread.frames[:_LOOKED_AT]))[:2]) for thread in threads]
+    return tuple(sorted(set(sites)))
 
 
 def _sites(threads: Iterable[Thread], own: bool) -> list[str]:

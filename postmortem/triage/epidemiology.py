@@ -10,7 +10,7 @@ repeats at once is counted once.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,9 @@ ATTRIBUTES: Mapping[str, Callable[[Crash], str | None]] = {
     "package": lambda crash: crash.package,
 }
 
+_OF_PROGRAM = ("version", "package")
+"""Attributes that other programs have other values of: only crashes of the same programs are what they are held to."""
+
 
 def fisher(inside: int, bucket: int, outside: int, others: int) -> float:
     """P that at least `inside` of `bucket` have a value that `inside` + `outside` of all have, by chance alone."""
@@ -65,15 +68,22 @@ def over_represented(buckets: Mapping[str, Sequence[Crash]]) -> dict[str, tuple[
     """For each bucket the values of attributes that stand out."""
     tests: list[tuple[str, str, str, int, int, int, int]] = []
     for attribute, value_of in ATTRIBUTES.items():
-        counts = {
-            name: Counter(value for crash in crashes if (value := value_of(crash)) is not None)
-            for name, crashes in buckets.items()
-        }
-        everywhere: Counter[str] = sum(counts.values(), Counter())
-        total = everywhere.total()
+        own = attribute in _OF_PROGRAM
+        counts: dict[str, Counter[str]] = {}
+        by_program: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
+        programs: dict[str, set[str | None]] = {}
+        for name, crashes in buckets.items():
+            known = [
+                (value, crash.program if own else None) for crash in crashes if (value := value_of(crash)) is not None
+            ]
+            counts[name] = Counter(value for value, _ in known)
+            programs[name] = {program for _, program in known}
+            for value, program in known:
+                by_program[program][value] += 1
         for name, found in counts.items():
+            everywhere: Counter[str] = sum((by_program[program] for program in programs[name]), Counter())
+            total, bucket = everywhere.total(), found.total()
             for value, inside in found.items():
-                bucket = found.total()
                 tests.append((name, attribute, value, inside, bucket, everywhere[value] - inside, total - bucket))
     found_in: dict[str, list[Excess]] = {name: [] for name in buckets}
     for name, attribute, value, inside, bucket, outside, others in tests:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from postmortem.model import Address, Cycle, Frame, Jvm, Module
+from postmortem.model import Address, Cycle, Frame, Jvm, Module, Thread
 from postmortem.model.jvm import Deadlock, DeadlockMember, VmError
 from postmortem.model.process import Process
 from postmortem.model.report import NativeFacts
@@ -158,6 +159,22 @@ def test_deadlock_does_not_depend_on_thread_order() -> None:
     other = run(report(threads=(waiting(2, 0x9000, 1), waiting(1, 0x8000, 2))))
     assert signature(one) == signature(other)
     assert signature(one).text == "deadlock | worker_1 | worker_2"
+
+
+def test_deadlocks_through_a_helper_are_told_by_its_callers() -> None:
+    def stuck(tid: int, address: int, owner: int, caller: str) -> Thread:
+        made = waiting(tid, address, owner)
+        return msgspec.structs.replace(made, frames=thread("lock_of", caller, "main", tid=tid).frames)
+
+    two = run(report(threads=(stuck(1, 0x1000, 2, "rename"), stuck(2, 0x2000, 1, "remove"))))
+    assert signature(two).text == "deadlock | lock_of < remove | lock_of < rename"
+    alone = run(report(threads=(stuck(1, 0x1000, 1, "rename"),)))
+    assert signature(alone).text == "self-deadlock | lock_of < rename"
+
+
+def test_what_only_sent_the_signal_tells_nothing() -> None:
+    cut = crashed(6, -6, threads=(thread("__pthread_kill_implementation"),))
+    assert "__pthread_kill" not in signature(cut).text
 
 
 def test_a_deadlock_beside_a_fault_is_not_its_cause() -> None:

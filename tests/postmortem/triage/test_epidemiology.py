@@ -66,6 +66,17 @@ def test_a_planted_host_is_found() -> None:
     assert found["other"] == ()
 
 
+def test_a_version_is_held_to_crashes_of_its_own_program() -> None:
+    """A build-id belongs to one program: that a bucket of it has this one alone is no news."""
+    shop = [crash(number=n, program="shop", version="build aa") for n in range(25)]
+    cart = [crash(number=n, program="cart", version="build bb") for n in range(100, 140)]
+    assert over_represented({"one": shop, "other": cart}) == {"one": (), "other": ()}
+    newer = [crash(number=n, program="shop", version="build cc") for n in range(200, 240)]
+    found = over_represented({"one": shop, "other": cart, "third": newer})
+    assert [(item.attribute, item.value) for item in found["one"]] == [("version", "build aa")]
+    assert found["other"] == ()
+
+
 def test_hosts_of_pure_chance_are_not_called_out() -> None:
     called = 0
     for seed in range(200):
