@@ -15,7 +15,9 @@ from postmortem.redaction.values import (
     is_counted,
     is_nothing,
     is_number,
+    is_piece,
     is_place,
+    is_word,
     looks_random,
     worth_looking_for,
 )
@@ -33,7 +35,8 @@ _PIECE_OF_KEY = re.compile(
     r"(?<![A-Za-z0-9+/._-])(?=[a-z0-9+/]*[A-Z])(?=[A-Z0-9+/]*[a-z])(?=[A-Za-z+/]*[0-9])[A-Za-z0-9+/]{24,}={0,2}(?![A-Za-z0-9+/._-])"
 )
 _MOST_KNOWN, _MOST_LINES = LIMITS.masker_secrets, LIMITS.masker_lines
-_SEED = 8
+_SEEDS = (8, 12, 16)
+"""Characters of a beginning or an end by which a cut secret is known."""
 _LONGEST = LIMITS.masker_piece
 _LONG = 256
 """Characters from which on a secret is looked for as it stands, not by a pattern."""
@@ -107,8 +110,10 @@ class Masker:
                 or (strength == "weak" and self._is_weak_secret(context[0], _pointed_at(made)))
             )
         ):
+            pointed = _POINTED_AT.fullmatch(made) is not None  # else the words of a structure
             for held in _QUOTED.findall(made):
-                self.take("", held)  # what a pointer to characters points at, and may be elsewhere
+                if pointed or not is_word(held):
+                    self.take("", held)  # what a pointer to characters points at, and may be elsewhere
             return self._counted(self.take("name", made))
         return self._counted(self.text(made))
 
@@ -191,9 +196,9 @@ class Masker:
             whole.append(rf"(?<![A-Za-z0-9_])(?:{_any(words)})(?![A-Za-z0-9_])")
         pattern = re.compile("|".join(whole)) if whole else None
         in_code = re.compile(_any(random)) if random else None
-        seeds = (
-            re.compile(_any({part for value in random for part in (value[:_SEED], value[-_SEED:])})) if random else None
-        )
+        ends = [(value, _beginning(value), _end(value)) for value in random]
+        parts = {part for _, *both in ends for part in both if part}
+        seeds = re.compile(_any(parts)) if parts else None
 
         def repeated(match: re.Match[str] | None = None) -> str:
             self._counts["repeated"] += 1
@@ -217,8 +222,8 @@ class Masker:
             if pattern is not None:
                 value = pattern.sub(repeated, value)
             if seeds is not None and seeds.search(value) is not None:
-                for secret in random:
-                    value = _without_cuts(value, secret, repeated)
+                for secret, first, last in ends:
+                    value = _without_cuts(value, secret, first, last, repeated)
             return self._counted(value)
 
         return change
@@ -239,18 +244,27 @@ def _any(values: Iterable[str]) -> str:
     return "|".join(re.escape(value) for value in values)
 
 
-def _without_cuts(text: str, secret: str, count: Callable[[], str]) -> str:
+def _beginning(secret: str) -> str:
+    """The shortest beginning that is like no other text; empty if there is none."""
+    return next((secret[:length] for length in _SEEDS if is_piece(secret[:length])), "")
+
+
+def _end(secret: str) -> str:
+    return next((secret[-length:] for length in _SEEDS if is_piece(secret[-length:])), "")
+
+
+def _without_cuts(text: str, secret: str, first: str, last: str, count: Callable[[], str]) -> str:
     """The text without a beginning or an end of a secret, of which the rest was cut off."""
-    at = text.find(secret[:_SEED])
+    at = text.find(first) if first else -1
     if at >= 0:
-        length = _SEED
+        length = len(first)
         while length < len(secret) and text[at + length : at + length + 1] == secret[length]:
             length += 1
         text = text[:at] + count() + text[at + length :]
-    at = text.find(secret[-_SEED:])
+    at = text.find(last) if last else -1
     if at >= 0:
-        length = _SEED
-        while length < len(secret) and at + _SEED > length and text[at + _SEED - length - 1] == secret[-length - 1]:
+        seed = length = len(last)
+        while length < len(secret) and at + seed > length and text[at + seed - length - 1] == secret[-length - 1]:
             length += 1
-        text = text[: at + _SEED - length] + count() + text[at + _SEED :]
+        text = text[: at + seed - length] + count() + text[at + seed :]
     return text

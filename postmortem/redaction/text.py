@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from postmortem.model.queries.patterns import Lazy
 from postmortem.redaction import names
 from postmortem.redaction.values import (
+    is_key,
     is_nothing,
     is_number,
     is_place,
@@ -28,15 +29,17 @@ _SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){
 # user:password@; the password may hold "@" or "/", but a port is none.
 _USER = Lazy(
     _SCHEME + r"(?P<user>[^\s/?#:\"'<>]{0,256}):"
-    r"(?P<password>[^\s/?#\"'<>]{1,512}|(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>@]{1,512})@(?=[\w\[.$%{-])"
+    r"(?P<password>[^\s/?#\"'<>]{1,512}|(?!\d{1,5}(?:[/?#]|$))[^\s\"'<>@]{1,512})@(?=[\w\[.$%{\s\"',/\u2026-]|$)"
 )
-# The same, cut within the password.
+# The same, cut within the password: at the end of the text, or where a debugger says that it shows no more.
 _CUT_USER = Lazy(
-    _SCHEME
-    + r"(?P<user>[^\s/?#@:\"'<>]{1,256}):(?P<password>(?!\d{1,5}\W?$)[^\s/?#@\"'<>{}]{3,512})(?=[\"'\u2026]{0,3}$)"
+    _SCHEME + r"(?P<user>[^\s/?#@:\"'<>]{0,256}):(?P<password>(?!\d{1,5}(?!\w))[^\s/?#@\"'<>{},\u2026]{1,512}?)"
+    r"(?=(?P<cut>[\"']?(?:\.\.\.|\u2026))|[\"']?$|[\"'])"
 )
+_IMAGES = ("docker", "oci", "docker-daemon", "docker-archive", "containers-storage", "podman")
+"""Schemes of names with a tag behind a colon."""
 # A key in place of a user: https://KEY@host/1
-_ONLY_USER = Lazy(_SCHEME + r"(?P<user>(?=[\w.~-]*\d)[\w.~-]{16,256})@(?=[\w\[])")
+_ONLY_USER = Lazy(_SCHEME + r"(?P<user>[\w.~-]{12,256})(?P<at>:?@)(?=[\w\[])")
 _QUERY = Lazy(
     r"(?P<start>[?&;#]|%26|%3F)(?P<name>[\w.$\[\]-]{1,64})(?P<join>=|%3D)(?P<value>[^\s&;#\"'<>|]{1,4096})", re.I
 )
@@ -78,9 +81,27 @@ _AUTH_WORDS = Lazy(
     re.I,
 )
 
+# A cast to a pointer, as debuggers write it before the address.
+_CAST = r"\([\w :<>]{1,64}[*&]\) ?"
 # What a debugger writes before the characters that a pointer leads to.
 _POINTER = r"0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?(?=[\"'])"
+# What stands around the characters of a member: Some("…"), {[contained value] = "…"}, {get() = 0x… "…"}, Type {inner: "…"}.
+_TYPE = r"[A-Za-z_][\w:<>*&]{0,80}(?:,? [\w:<>*&]{1,40}){0,3}"
+_COUNTS = (
+    r"(?:(?:len|length|size|cap|capacity|count|refs|n|valid|tag|is_some|has_value|engaged|_M_engaged|_M_string_length)"
+    r"\s?[=:]\s?\w{1,20},\s?){0,3}"
+)
+_INNER = (
+    r"(?:\[[\w ]{1,32}\]|\w{1,16}\(\)|_M_\w{1,32}|__\w{1,32}|\d|(?:contained[_ ]?)?value_?|val|inner|data|ptr|pointer"
+    r"|str|string|s|p|buf|buffer|raw|plain|bytes|chars|vec|array|some|ok|just)"
+)
+_WRAPPED = (
+    rf"(?:(?:(?:{_TYPE} ?(?:\([\w ,=]{{0,60}}\) ?)?(?:= ?)?)?\{{\s?{_COUNTS}(?:{_INNER}\s?[=:]\s?)?"
+    r"|[A-Za-z_][\w:]{0,64}(?:<[\w:<>, ]{0,80}>)?\(\s{0,2}){1,4})"
+)
+_CHARACTERS = r"\"(?:[^\"\\]|\\.)*(?:\"|\\?$)(?!\s{0,3}[:=])"
 _VALUE = (
+    rf"{_WRAPPED}(?:{_POINTER})?{_CHARACTERS}(?:(?:\.\.\.)?, (?:{_POINTER})?{_CHARACTERS})*\)?|"
     r"\\{1,3}\"[^\"\\]*(?:\\{1,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
     r"|\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`[^`]*(?:`|$)"
     r"|[A-Za-z_]\w{0,32}\(\s{0,2}[\"'][^\"']*(?:[\"']\s{0,2}\)?|$)"
@@ -90,7 +111,7 @@ _VALUE = (
 _PAIR = Lazy(
     r"(?<![\w.$-])(?P<dashes>-*)(?P<name>[\w$][\w.$-]*(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
     r"(?P<join>\]?(?:\\{0,3}[\"'`]|%22)?\]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|(?:%3D|%3A)(?:%22)?))"
-    rf"(?P<value>(?:{_POINTER})?(?:{_VALUE}))",
+    rf"(?P<value>(?:{_CAST}0x[0-9a-fA-F]{{1,16}}(?![0-9a-fA-F]| [<\"'])|(?:{_CAST})?(?:{_POINTER})?(?:{_VALUE})))",
     re.I,
 )
 # <password>…</password> and the like.
@@ -102,10 +123,14 @@ _NAMED = Lazy(
     r"(?P<quote>[\"'])?)(?P<value>(?(quote)[^\"'\\]+|[^\s,;)\]}]+))",
     re.I,
 )
-# {"--password", "x"}, {"PGPASSWORD", 0x55… "x"}: an array or a pair as a debugger prints it.
+# {"--password", "x"}, {"PGPASSWORD", 0x55… "x"}: an array or a pair as a debugger prints it. A row of a table of pairs has
+# braces around it, with those of another row, or of the table, beside them.
 _LISTED = Lazy(
-    rf"(?P<before>(?<!\\)\"(?P<dashes>-{{0,2}})(?P<name>[\w.-]{{2,128}})\", (?:{_POINTER})?\")(?P<value>[^\"\\]{{2,512}})(?=\")"
+    r"(?P<before>(?P<row>\{)?(?:0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?)?"
+    rf"(?<!\\)\"(?P<dashes>-{{0,2}})(?P<name>[\w.-]{{2,128}})(?:\\0{{1,3}}){{0,64}}\"(?:, '\\0{{1,3}}' <repeats \d+ times>)?, (?:{_POINTER})?\")"
+    r"(?P<value>[^\"\\]{2,512})(?=[\"\\])"
 )
+_ROW_ENDS = Lazy(r"(?:\\0{1,3})*\"(?:\.\.\.)?(?:, '\\0{1,3}' <repeats \d+ times>)?\}(?:, \{|\}|, \.\.\.|\.\.\.)")
 _CALL = Lazy(
     r"(?P<before>\b\w{0,40}(?:password|passwd|secret|credentials?|apikey|(?:auth|access|api|refresh|bearer)_?token)\s?[\[({]\s?(?:value|\w{0,20}(?:token|secret|key|password))?\s?[=:]?\s?[\"']?)(?P<value>[^\s\"',;()\[\]{}=:]{4,512})(?=[\"']?[)\]},]|$)",
     re.I,
@@ -172,10 +197,25 @@ def mask_addresses(text: str, take: Take) -> str:
             at = "@" if match.end("password") < len(match.string) and match.string[match.end("password")] == "@" else ""
             return f"{match['scheme']}{match['user']}:{take('url', match['password'])}{at}"
 
+        def cut(match: re.Match[str]) -> str:
+            value = match["password"]
+            if match["scheme"].lower().startswith(_IMAGES):
+                return match.group()
+            if match["cut"] is None and not looks_made_up(value, 3):
+                ends = match.string[match.end() :].strip("\"'") == ""
+                if not ends or len(value) < 3 or not match["user"]:
+                    return match.group()
+            return user(match)
+
+        def only(match: re.Match[str]) -> str:
+            value = match["user"]
+            if not is_key(value):
+                return match.group()
+            return f"{match['scheme']}{take('url', value)}{match['at']}"
+
         text = _USER.sub(user, text)
-        if "@" not in text:
-            text = _CUT_USER.sub(user, text)
-        text = _ONLY_USER.sub(lambda match: f"{match['scheme']}{take('url', match['user'])}@", text)
+        text = _CUT_USER.sub(cut, text)
+        text = _ONLY_USER.sub(only, text)
     if "=" in text or "%3d" in text.lower():
 
         def query(match: re.Match[str]) -> str:
@@ -290,6 +330,9 @@ def mask_pairs(text: str, take: Take) -> str:
                 return head + match["join"] + inner + closing
         if is_nothing(bare) or not _believable(name, strength, bare, match["join"], quoted):
             return match.group()
+        if '", ' in bare:
+            for held in _BETWEEN.split(bare):
+                take("", held)
         return head + match["join"] + opening + take("name", bare) + closing
 
     def _nested(value: str) -> str:
@@ -317,18 +360,25 @@ def mask_pairs(text: str, take: Take) -> str:
 
         text = _NAMED.sub(named, text)
     if '", ' in text:
-
-        def listed(match: re.Match[str]) -> str:
-            value, strength = match["value"], names.strength(match["name"])
-            known = strength == "strong" and (bool(match["dashes"]) or looks_made_up(value, 4))
-            if is_nothing(value) or not (known or (strength == "weak" and looks_random(value))):
-                return match.group()
-            return match["before"] + take("name", value)
-
-        text = _LISTED.sub(listed, text)
+        text = _listed(text, take)
     if "values" in lower:
         text = _INSERT.sub(lambda match: _inserted(match, take), text)
     return _PAIR.sub(pair, text) if any(mark in text for mark in ("=", ":", "%3", "->")) else text
+
+
+def _listed(text: str, take: Take) -> str:
+    """The elements behind names of secrets. What follows no such name may be such a name itself: prog, --secret, value."""
+    made, done, at = [], 0, 0
+    while (match := _LISTED.search(text, at)) is not None:
+        value, strength = match["value"], names.strength(match["name"])
+        row = match["row"] is not None and _ROW_ENDS.match(text, match.end()) is not None
+        known = strength == "strong" and (bool(match["dashes"]) or row or looks_made_up(value, 4))
+        if is_nothing(value) or not (known or (strength == "weak" and looks_random(value))):
+            at = match.end("before") - 1
+            continue
+        made.append(text[done : match.start("value")] + take("name", value))
+        done = at = match.end()
+    return "".join((*made, text[done:]))
 
 
 _PHRASE = Lazy(
@@ -429,13 +479,17 @@ def mask_name(text: str, take: Take) -> str:
     return _AFTER_WORD.sub(after, _PREFIXED.sub(prefixed, text))
 
 
+_BETWEEN = re.compile(r"\"(?:\.\.\.)?, (?:0x[0-9a-fA-F]{1,16} )?(?:<[^<>]{0,200}> )?\"")
+_OPENING = Lazy(rf"(?:{_CAST})?(?:{_WRAPPED})?(?:{_POINTER})?\\{{0,3}}[\"'`]|\[[\"']?", re.I)
+
+
 def _unquoted(value: str) -> tuple[str, str, str]:
     """The value without the quotes or brackets around it, and those."""
-    opening = re.match(rf"(?:{_POINTER})?\\{{0,3}}[\"'`]|\[[\"']?", value)
+    opening = _OPENING.match(value)
     if opening is not None:
         start = opening.end()
-        listed = "[" in opening.group()
-        closing = re.search(r"[\"']?\]$" if listed else r"\\{0,3}[\"'`]$", value[start:])
+        listed = opening.group().startswith("[")
+        closing = re.search(r"[\"']?\]$" if listed else r"\\{0,3}[\"'`]\s{0,2}\)?$", value[start:])
         end = start + closing.start() if closing is not None else len(value)
         return value[:start], value[start:end], value[end:]
     end = len(value)
@@ -447,7 +501,7 @@ def _unquoted(value: str) -> tuple[str, str, str]:
 
 
 def _is_pointer(value: str) -> bool:
-    return re.fullmatch(r"0x[0-9a-fA-F]{1,16}", value) is not None
+    return re.fullmatch(rf"(?:{_CAST})?0x[0-9a-fA-F]{{1,16}}", value) is not None
 
 
 def _believable(name: str, strength: names.Strength, value: str, join: str, quoted: bool) -> bool:

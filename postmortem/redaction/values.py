@@ -15,7 +15,8 @@ _NOTHING = frozenset(
     """.split()
 )
 _BLANKED = Lazy(
-    r"<(?:unavailable|optimized out)[^<>\"']{0,200}>|[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]"
+    r"(?:\([\w :*&<>]{1,64}\) ?)?(?:0x0+|NULL|nullptr)(?: <[^<>]{0,64}>)?|\(nil\)|(?:0 )?'?\\0{1,3}'?"
+    r"|<(?:unavailable|optimized out)[^<>\"']{0,200}>|[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]"
 )
 _PATH = Lazy(
     r"(?:file:/{0,3}|~|\.{1,2})?/[\w.@+-]+(?:/[\w.@+-]*)+|[A-Z]:\\[\w.\\ -]+|\.{0,2}/?[\w./-]+\.(?:pem|key|crt|cer|p12|pfx|jks|txt|json|ya?ml|conf|cfg|properties|env|so|jar)"
@@ -81,4 +82,55 @@ def worth_looking_for(value: str) -> bool:
     """Whether a masked value may be masked wherever it stands: short and common ones would hit other things."""
     if len(value) < 6 or value.lower() in _COMMON or is_nothing(value) or is_place(value):
         return False
+    if is_keyword(value) or (len(value) < 8 and value.isalpha()):
+        return False
     return len(value) >= 10 if value.isdigit() else not is_number(value)
+
+
+def is_word(value: str) -> bool:
+    """One word in small letters."""
+    return value.isalpha() and value.islower()
+
+
+def is_keyword(value: str) -> bool:
+    """A word of a programming language, or of one about them, as parsers hold it for a token."""
+    return value.lower() in _KEYWORDS
+
+
+_KEYWORDS = frozenset(
+    """
+    abstract alias and array as assert async auto await begin bool boolean break byte case catch char class colon comma
+    comment const constant constructor continue debugger declare def default defer del delete delimiter do dot double elif
+    else end endif enum eof eol error except export extends extern false final finally float for foreach from fn func
+    function global goto if impl implements import in include indent inline instanceof int integer interface is keyword
+    lambda let literal local long loop match mod module mut namespace native new newline nil none nonlocal not null number
+    object of operator or override package pass primitive print private property protected protocol pub public punctuation
+    punctuator raise record register return select self semicolon short signed sizeof space static strictfp string struct
+    super switch symbol synchronized template term text then this throw throws trait transient true try type typedef typeof
+    undefined union unless unsafe unsigned until use using val var virtual void volatile where while whitespace with yield
+    identifier ident dedent expression statement
+    """.split()
+)
+
+
+def is_key(value: str) -> bool:
+    """A key where a user could stand: "4f2e91c07b3d", but not "deploy-user2" or "first.last"."""
+    if is_counted(value) or is_place(value):
+        return False
+    if len(value) >= 16 and _DIGIT.search(value) is not None:
+        return True
+    return is_irregular(value)
+
+
+def is_irregular(value: str) -> bool:
+    """Letters and digits, or small letters and capitals, change so often that chance would hardly give the same again."""
+    return len(_CHANGES.findall(value)) >= 3
+
+
+_CHANGES = Lazy(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])|[a-z](?=[A-Z])")
+_BEGINS_ALIKE = Lazy(r"0[xX]|.*(?:://|::)", re.DOTALL)
+
+
+def is_piece(value: str) -> bool:
+    """Whether the beginning or end of a secret tells it from all else: no scheme, namespace, address, word or path."""
+    return _BEGINS_ALIKE.match(value) is None and not is_place(value) and is_irregular(value)

@@ -100,6 +100,20 @@ TEXTS = (
     ('{first = 0x402010 "api-key", second = 0x402020 "' + PLAIN + '"}', PLAIN),
     ("credentials: bob / " + PLAIN, PLAIN), ("key pair AKIA" + "IOSFODNN7EXAMPL3 / " + B64[:40], B64[:40]),
     ("--rootpw=" + PLAIN, PLAIN), ("ldap.bindpwd=" + PLAIN, PLAIN),
+    # Members of structures whose characters stand in a wrapper.
+    ('{user: "bob", token: Some("' + HEX + '"), n: 3}', HEX), ('{secret: Ok("' + PLAIN + '"), n: 3}', PLAIN), ('token: Some(Ok("' + HEX + '"))', HEX),
+    ('{id = 1, token = {[contained value] = "' + HEX + '"}, x = 3}', HEX), ('{password = std::optional = {[contained value] = "' + PLAIN + '"}}', PLAIN),
+    ('{password = std::optional<std::string> = {[contained value] = "' + PLAIN + '"}}', PLAIN), ('{secret = std::unique_ptr<char> = {get() = 0x5581 "' + PLAIN + '"}}', PLAIN),
+    ('{secret = std::shared_ptr<std::string> (use count 1, weak count 0) = {get() = 0x5581 "' + PLAIN + '"}}', PLAIN), ("token: Secret { inner: \"" + HEX + '" }', HEX),
+    ('{password = {len = 9, ptr = 0x55 "' + PLAIN + '"}}', PLAIN), ('{password: {String: "' + PLAIN + '", Valid: true}}', PLAIN), ('{passwords = {"a", 0x55 "' + PLAIN + '"}, n = 1}', PLAIN),
+    ('{password = (const char *) 0x5581 "' + PLAIN + '"}', PLAIN),
+    # Arrays and tables.
+    ('{0x55 "prog", 0x56 "--secret", 0x57 "' + PLAIN + '"}', PLAIN), ('{{0x55 "user", 0x55 "bob"}, {0x55 "password", 0x55 "' + PLAIN + '"}, {0x55 "host", 0x55 "db1"}}', PLAIN),
+    ('{{"password\\000\\000", "' + PLAIN + '\\000"}, {"user", "bob"}}', PLAIN), ('{{0x55 "password", 0x55 "' + PLAIN + '"}}', PLAIN),
+    # Addresses that are cut, or that have a key in place of a user.
+    ('0x55 "postgres://bob:CutArr7Xq2"...', "CutArr7Xq2"), ('{0x1 "postgres://bob:swordf"..., 0x2 "a@b"}', "swordf"), ("postgres://bob:" + PLAIN + "@", PLAIN),
+    ('{"postgres://bob:' + PLAIN + '@", "x"}', PLAIN), ('"redis://:CutPw7"...', "CutPw7"), ("https://4f2e91c07b3d@sentry.io/1", "4f2e91c07b3d"),
+    ("2026-01-02 dsn=https://aB3dE6gH9jK2@sentry.io/1 ready", "aB3dE6gH9jK2"), ("https://" + HEX + ":@api.example.com/v1", HEX),
 )  # fmt: skip
 """(running text, the secret in it)."""
 
@@ -163,6 +177,9 @@ ORDINARY = (
     "Bearer of news", "basic block 12", "digest mismatch: expected sha256", "free(): invalid pointer",
     "terminate called after throwing an instance of 'auth::TokenError'", "what():  bad key", "keyboard=us", "passed=12 failed=0",
     "bypass: on", "pass=2", "compass: north", "/etc/ssl/private/key.pem", "password_file=/run/secrets/db", "10:20:30:40:50",
+    '{"credentials": {"user": "bob"}}', "token = {kind = 2, text = \"return\"}", '{password = 0x0, secret = NULL, token = (char *) 0x0, n = 1}', "password=0x0", "const char *password = NULL",
+    "secret = (nil)", '{0x55 "prog", 0x56 "--secret-file", 0x57 "list"}', '{{0x55 "user", 0x55 "password"}, {0x55 "host", 0x55 "port"}}', '0x1 "http://host:8080"...',
+    '{url = 0x1 "http://h:80", b = "x:y"}', "http://[::1]:80/x", "ssh://deploy-user2@host/x", "https://firstlastname@host/x", "docker://nginx:latest",
 )  # fmt: skip
 """Running text without a secret."""
 
@@ -177,6 +194,7 @@ ORDINARY_ENTRIES = (
 PIECES = (
     "a", ":", "=", "://", "a://b:", "@", "-p ", "password=", 'password="', "\\", "[", "(a) values ('", "token (", "<a", "&a=",
     "-----BEGIN PRIVATE KEY-----", "Authorization: ", "eyJ", "passphrase a ", "x-a-key", " -H a:", "name=a value=", "$6$",
+    'token={"', "token = A {", "secret(A(", '{"password", ', 'token = {len=1,a() = "', "https://a1b2c3d4", "token=(a *) 0x1 ",
 )  # fmt: skip
 """What a searcher may take for the beginning of a secret again and again."""
 

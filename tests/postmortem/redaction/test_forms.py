@@ -99,6 +99,36 @@ def test_what_is_a_secret_in_one_place_is_masked_in_all() -> None:
     assert masked.redacted == {"name": 2, "repeated": 4}
 
 
+def test_a_beginning_that_others_share_is_no_piece_of_a_secret() -> None:
+    """A scheme, a namespace, an address: only what looks random tells a cut secret."""
+    environment = {
+        "A_TOKEN": "https://hook.example/T0x7f/aB3dE6gH9jK2mN5p",
+        "B_TOKEN": "std::__cxx11::f1a2b3c4d5e6",
+        "C_TOKEN": "0x7fff2e4aa1b2c3d4",
+        "D_TOKEN": "session-A1b2C3d4E5f6G7h8",
+    }
+    notes = ("see https://docs.example/", "std::__throw_bad_cast", "at 0x7fff2e00", "session-store")
+    threads = tuple(Thread(tid=number, name=note) for number, note in enumerate(notes, 1))
+    cut = Thread(tid=9, name="w aB3dE6gH9jK2mN5p")
+    made = redact(
+        msgspec.structs.replace(build.minimal(), process=Process(environment=environment), threads=(*threads, cut))
+    )
+    assert set(made.process.environment.values()) == {MASK}
+    assert tuple(thread.name for thread in made.threads[:4]) == notes
+    assert made.threads[4].name == f"w {MASK}"
+
+
+def test_the_words_of_a_token_s_structure_are_not_looked_for() -> None:
+    environment = {
+        "TOKEN": '{kind = 2, text = "return", of = "keyboard"}',
+        "NOTE": "a return address, a keyboard",
+        "P_TOKEN": "continue",
+    }
+    made = redact(_with(Process(environment={**environment, "N2": "they continue"}))).process.environment
+    assert made["TOKEN"] != environment["TOKEN"]
+    assert (made["NOTE"], made["N2"]) == (environment["NOTE"], "they continue")
+
+
 def test_a_line_of_a_key_is_masked_where_it_stands_alone() -> None:
     """A register may point into the middle of it."""
     lines = ("40rIQ/Yg898aq5aUJt5+s4CTe/mZN4tNk+cP0JaR6UfbF8u6e9sKp1XvQTBb11bw", "nTkAyRKrZK433cTNg59zqJXcLi3CfU2I")

@@ -87,3 +87,9 @@ def test_short_values_of_secrets() -> None:
     assert code.points_to == MASK
     assert pins.text == length.text == "12"
     assert token.text == "<unavailable: page not in the core (0x7ffd8948afd0)>"
+
+
+def test_a_null_pointer_is_no_secret() -> None:
+    values = [Value(name="password", type="char *", value="0x0", text=text) for text in ("0x0", "NULL", "(char *) 0x0")]
+    clean = report(*values, Value(name="secret", type="char", value="0", text="0 '\\000'"))
+    assert redact(clean) is clean
