@@ -98,8 +98,7 @@ def triage(
     for bucket in done.triage.buckets if command else ():
         if bucket.id in news:
             _tell(command, bucket)
-    if done.news is not None:
-        done.news.told()
+    done.told()
     if judged is None and not done.triage.inputs.analyzed:
         complain(_without_any(done.triage))
         raise SystemExit(3)

@@ -63,11 +63,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """triage: for triage.json; change: what this run made new. news: to be told when all is written."""
+    """triage: for triage.json; change: what this run made new, with `news` of killed ones."""
 
     triage: Triage
     change: Change
     news: News | None = None
+
+    def told(self) -> None:
+        """All of it was written and said."""
+        if self.news is not None:
+            self.news.told()
 
 
 class Watcher:
