@@ -103,7 +103,7 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=(
             _circle(first)
             + _outlook(first, timed)
-            + (f" They stand so: {'; '.join(places)}." if places else "")
+            + (f" Where each waits: {'; '.join(places)}." if places else "")
             + (f" There are {len(found)} such circles in all." if len(found) > 1 else "")
         ),
         evidence=proof(report, ("jvm.deadlocks[0].threads[0].name", "a thread of the circle"), *evidence),
