@@ -95,10 +95,10 @@ def triage(
         raise SystemExit(3) from None
     _show(done.triage, output)
     news = {*done.change.new, *done.change.regressed}
-    if command:
-        for bucket in done.triage.buckets:
-            if bucket.id in news:
-                _tell(command, bucket)
+    for bucket in done.triage.buckets if command else ():
+        if bucket.id in news:
+            _tell(command, bucket)
+    done.told()
     if judged is None and not done.triage.inputs.analyzed:
         complain(_without_any(done.triage))
         raise SystemExit(3)

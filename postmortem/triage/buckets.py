@@ -176,17 +176,17 @@ def assign(connection: Connection, run: str) -> None:
                 connection.execute(tables.buckets.update().where(tables.buckets.c.id == target).values(values))
 
 
-def changes(connection: Connection, run: str) -> Change:
-    """What a run changed, as the store has it."""
+def changes(connection: Connection, *runs: str) -> Change:
+    """What these runs changed, as the store has it."""
     made, came_back, member = tables.buckets.c.run, tables.buckets.c.regressed_run, tables.inputs
     counts = (
         sa.select(member.c.bucket, sa.func.count())
-        .where(member.c.run == run, member.c.state == "analyzed", member.c.bucket.is_not(None))
+        .where(member.c.run.in_(runs), member.c.state == "analyzed", member.c.bucket.is_not(None))
         .group_by(member.c.bucket)
     )
     return Change(
-        new=sorted(connection.scalars(sa.select(tables.buckets.c.id).where(made == run))),
-        regressed=sorted(connection.scalars(sa.select(tables.buckets.c.id).where(came_back == run))),
+        new=sorted(connection.scalars(sa.select(tables.buckets.c.id).where(made.in_(runs)))),
+        regressed=sorted(connection.scalars(sa.select(tables.buckets.c.id).where(came_back.in_(runs)))),
         grew=Counter({row[0]: row[1] for row in connection.execute(counts)}),
     )
 

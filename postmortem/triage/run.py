@@ -22,6 +22,7 @@ from postmortem.triage import store as stores
 from postmortem.triage.buckets import assign, changes
 from postmortem.triage.executors import executor
 from postmortem.triage.inputs import SMALL, Input, Skipped, find
+from postmortem.triage.news import News
 from postmortem.triage.scratch import scratch
 from postmortem.triage.summary import summarize
 from postmortem.triage.work import Answer, Task, analyze
@@ -62,10 +63,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """triage: for triage.json; change: what this run made new."""
+    """triage: for triage.json; change: what this run made new, with `news` of killed ones."""
 
     triage: Triage
     change: Change
+    news: News | None = None
+
+    def told(self) -> None:
+        """All of it was written and said."""
+        if self.news is not None:
+            self.news.told()
 
 
 class Watcher:
@@ -87,12 +94,13 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Done:
     reports = plan.output / REPORTS
     reports.mkdir(parents=True, exist_ok=True)
     name = uuid.uuid4().hex
+    news = News(plan.output, name)
     with stores.opened(stores.url_of(plan.store, plan.output), watcher.say) as store:
         with scratch(plan.output) as folder:
             inputs = _Collected(store, plan, name, folder, watcher)
             inputs.analyze()
         store.transaction(lambda connection: assign(connection, name))
-        change = store.transaction(lambda connection: changes(connection, name))
+        change = store.transaction(lambda connection: changes(connection, *news.runs))
         triage = store.transaction(lambda connection: summarize(connection, plan.output, change))
         results = inputs.results()
         counts = inputs.counts()
@@ -104,7 +112,7 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Done:
         failures=tuple(failures[:_LISTED]),
         skipped=tuple(skipped[:_LISTED]),
     )
-    return Done(triage=triage, change=change)
+    return Done(triage=triage, change=change, news=news)
 
 
 def put(target: Path, content: bytes) -> None:

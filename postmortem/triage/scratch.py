@@ -19,13 +19,13 @@ _PREFIX = ".scratch-"
 def scratch(output: Path) -> Iterator[Path]:
     """A folder that is gone at the end. It is locked while its run lives; one that nobody holds is removed first."""
     for left in output.glob(f"{_PREFIX}*"):
-        held = _locked(left)
+        held = locked(left, os.O_RDONLY | os.O_DIRECTORY)
         if held is not None:
             shutil.rmtree(left, ignore_errors=True)
             os.close(held)
     own = output / f"{_PREFIX}{os.getpid()}"
     own.mkdir(exist_ok=True)
-    held = _locked(own)
+    held = locked(own, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield own
     finally:
@@ -34,10 +34,10 @@ def scratch(output: Path) -> Iterator[Path]:
             os.close(held)
 
 
-def _locked(folder: Path) -> int | None:
-    """A descriptor of the folder that holds its lock; None where another run holds it, or it is no folder."""
+def locked(path: Path, flags: int) -> int | None:
+    """A descriptor that holds the lock of a file or folder; None where another run holds it, or it can't be opened."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
         return None
     try:

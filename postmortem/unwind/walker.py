@@ -223,7 +223,7 @@ class Walker:
                 elif not self._plausible(caller, sp):
                     if caller[pc_at] == 0:
                         if self._is_blank(sp):
-                            return end("unreadable", f"the stack at {sp:#x} is all zeros: it was not dumped")
+                            return end("unreadable", f"the stack at {sp:#x} is all zeros")
                         return end("bottom", "the return address is 0")
                     reason = f"CFI gives a caller at {caller[pc_at] or 0:#x} with sp {caller[sp_at] or 0:#x}"
                     caller = None

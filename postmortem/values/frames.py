@@ -385,13 +385,16 @@ def _shown(variable: Variable, frame: Frame, printer: Printer) -> Shown:
     size = printer.size(variable.type)
     if variable.location is not None:
         pieces = evaluate(variable.location, frame)
-        if size is None:
+        address = pieces[0].value if len(pieces) == 1 and pieces[0].kind == "memory" else None
+        place = address if isinstance(address, int) else None
+        if size is None and (place is None or not printer.is_unbounded(printer.plain(variable.type)[0])):
             raise Unavailable("its size is not known")
+        size = size or 0
         if size > LIMITS.value_bytes:
-            if len(pieces) != 1 or pieces[0].kind != "memory":
+            if place is None:
                 raise Unavailable(f"it has {size} bytes")
-            return Shown(printer.large(variable.type, int(pieces[0].value)))
-        return printer.show(variable.type, gather(pieces, size, frame) if size else b"")
+            return Shown(printer.large(variable.type, place))
+        return printer.show(variable.type, gather(pieces, size, frame) if size else b"", place)
     if variable.constant is not None:
         data = variable.constant
         if isinstance(data, int):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.limits import LIMITS
+from postmortem.values import floats
 from postmortem.values.description import Type
 from postmortem.values.expression import Unavailable
 
@@ -21,8 +21,9 @@ _C = frozenset((0x01, 0x02, 0x0C, 0x1D, 0x2C))
 _GO, _RUST = 0x16, 0x1C
 _CHARS = (0x06, 0x08, 0x10)
 """DW_ATE_signed_char, DW_ATE_unsigned_char, DW_ATE_UTF."""
-_FLOATS = {4: "<f", 8: "<d", 2: "<e"}
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 27: "\\033", 92: "\\\\"}
+_REPEATS = 10
+"""Equal characters in a row that are still written one by one (gdb's "print repeats")."""
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 
@@ -136,6 +137,10 @@ class Printer:
                 made.append(count)
         return made
 
+    def is_unbounded(self, found: Type) -> bool:
+        """Whether it is an array without an upper bound: a flexible array member, or one of no elements."""
+        return found.kind == "array" and (not found.counts or found.counts[0] is None)
+
     # ------------------------------------------------------------------------------------- values
 
     def memory(self, address: int, size: int) -> bytes:
@@ -145,10 +150,10 @@ class Printer:
             raise Unavailable(f"page not in the core ({address:#x})")
         return data
 
-    def show(self, index: int, data: bytes) -> Shown:
-        """A variable's value. Raises Unavailable."""
+    def show(self, index: int, data: bytes, address: int | None = None) -> Shown:
+        """A variable's value; address: of the variable, where it lies in memory. Raises Unavailable."""
         found, _ = self.plain(index)
-        text = self.text(index, data, 0)
+        text = self.text(index, data, 0, address)
         value: str | None = None
         points_to: str | None = None
         if found.kind in ("base", "enum"):
@@ -176,12 +181,13 @@ class Printer:
         counts = self.counts(found)
         if not size or size > LIMITS.value_bytes or len(counts) != 1 or counts[0] is None:
             return "{...}"
-        shown = min(counts[0], LIMITS.value_elements if size > 1 else LIMITS.value_characters)
-        data = self.memory(address, shown * size)
         target, _ = self.plain(found.target)
-        if target.kind == "base" and target.encoding in _CHARS and target.size == 1:
-            end = data.find(b"\0")
-            return quoted(data[:end] if end >= 0 else data, end < 0)
+        if target.kind == "base" and target.encoding in _CHARS and target.size == 1 and found.name != "vector":
+            try:
+                return array_string(self.memory(address, LIMITS.value_bytes), True)
+            except Unavailable:
+                return quoted(self.memory(address, LIMITS.value_characters), True)
+        data = self.memory(address, min(counts[0], LIMITS.value_elements) * size)
         return self.elements(found.target, data, counts[0], 0)
 
     def _number(self, found: Type, data: bytes) -> str:
@@ -195,7 +201,7 @@ class Printer:
         size = self.size(index)
         if not size or size > LIMITS.value_bytes:
             raise Unavailable("its size is not known")
-        return self.text(index, self.memory(address, size), 0)
+        return self.text(index, self.memory(address, size), 0, address)
 
     def _pointee(self, pointer: Type, address: int) -> str | None:
         if not address:
@@ -216,8 +222,8 @@ class Printer:
         name = self._symbol(address) if self._symbol is not None and address else None
         return f"<{name}>" if name else None
 
-    def text(self, index: int, data: bytes, depth: int) -> str:
-        """A value of `data`; depth: of structures around it."""
+    def text(self, index: int, data: bytes, depth: int, address: int | None = None) -> str:
+        """A value of `data`; depth: of structures around it; address: where it lies, if known."""
         self._budget -= 1
         if self._budget < 0 or depth > LIMITS.die_depth:
             return "..."
@@ -233,9 +239,9 @@ class Printer:
         if found.kind == "enum":
             return self._enumerator(found, data)
         if found.kind in ("struct", "union"):
-            return self._structure(found, data, depth)
+            return self._structure(found, data, depth, address)
         if found.kind == "array":
-            return self._array(found, data, depth)
+            return self._array(found, data, depth, address)
         if found.kind == "member-pointer":
             return self._member_pointer(found, data)
         return "<of a type without size>" if not data else "0x" + data[:16][::-1].hex()
@@ -249,10 +255,10 @@ class Printer:
         if found.encoding == 2:
             return {0: "false", 1: "true"}.get(number, str(number))
         if found.encoding == 4:
-            return self._float(data)
-        if found.encoding == 3 and size in (8, 16):
+            return floats.shown(data, found.name)
+        if found.encoding == 3 and size in (8, 16, 20, 24, 32):
             half = size // 2
-            return f"{self._float(data[:half])} + {self._float(data[half:])}i"
+            return f"{floats.shown(data[:half], found.name)} + {floats.shown(data[half:], found.name)}i"
         if found.encoding in _CHARS:
             if found.encoding == 6:
                 number = int.from_bytes(data, "little", signed=True)
@@ -260,27 +266,6 @@ class Printer:
         if found.encoding in (5, 0x0D):
             return str(int.from_bytes(data, "little", signed=True))
         return str(number)
-
-    @staticmethod
-    def _float(data: bytes) -> str:
-        if len(data) == 16:  # x87 extended precision: 64 bits of fraction with its leading one, then the exponent
-            fraction, head = struct.unpack_from("<QH", data)
-            exponent, sign = head & 0x7FFF, -1 if head >> 15 else 1
-            if exponent == 0x7FFF:
-                return ("-" if sign < 0 else "") + ("inf" if fraction << 1 & _MASK == 0 else "nan")
-            try:
-                return f"{sign * fraction * 2.0 ** (exponent - 16383 - 63):.18g}"
-            except OverflowError:
-                return "0x" + data[:10][::-1].hex()
-        layout = _FLOATS.get(len(data))
-        if layout is None:
-            return "0x" + data[::-1].hex()
-        (number,) = struct.unpack(layout, data)
-        if number != number:
-            bits = int.from_bytes(data, "little")
-            fraction = bits & ((1 << (52 if len(data) == 8 else 23)) - 1)
-            return f"{'-' if bits >> (8 * len(data) - 1) else ''}nan({fraction:#x})"
-        return f"{number:.{17 if len(data) == 8 else 9}g}"
 
     def _pointer(self, found: Type, data: bytes) -> str:
         address = int.from_bytes(data[:8], "little")
@@ -338,7 +323,7 @@ class Printer:
 
     # ------------------------------------------------------------------------------------- aggregates
 
-    def _structure(self, found: Type, data: bytes, depth: int) -> str:
+    def _structure(self, found: Type, data: bytes, depth: int, address: int | None = None) -> str:
         from postmortem.values import printers
 
         special = printers.known(self, found, data, depth)
@@ -350,16 +335,16 @@ class Printer:
             return "<incomplete type>"
         if depth:
             return "{...}"
-        return self.fields(found.members, data, depth)
+        return self.fields(found.members, data, depth, address)
 
-    def fields(self, members: Sequence[Member], data: bytes, depth: int) -> str:
+    def fields(self, members: Sequence[Member], data: bytes, depth: int, address: int | None = None) -> str:
         """{a = 1, b = 2}."""
         if members and self._language == _RUST and all(member.name[:2] == "__" for member in members):
             return "(" + ", ".join(self.member(member, data, depth) for member in members) + ")"
         join = ": " if self._language == _RUST else " = "
         parts = []
         for member in members[: LIMITS.value_fields]:
-            shown = self.member(member, data, depth)
+            shown = self.member(member, data, depth, address)
             if member.base:
                 parts.append(f"<{self.at(member.type).name}>{join}{shown}")
             else:
@@ -368,10 +353,11 @@ class Printer:
             parts.append("...")
         return "{" + ", ".join(parts) + "}"
 
-    def member(self, member: Member, data: bytes, depth: int) -> str:
+    def member(self, member: Member, data: bytes, depth: int, address: int | None = None) -> str:
         """One field of a structure whose bytes are `data`."""
+        place = None if address is None or member.offset is None else address + member.offset
         try:
-            return self.text(member.type, self.part(member, data), depth + 1)
+            return self.text(member.type, self.part(member, data), depth + 1, place)
         except Unavailable as reason:
             return f"<{reason.reason}>"
 
@@ -426,12 +412,17 @@ class Printer:
         inner = self.fields(held.members, self.part(member, data), depth - 1)
         return f"{name}{inner}"
 
-    def _array(self, found: Type, data: bytes, depth: int) -> str:
+    def _array(self, found: Type, data: bytes, depth: int, address: int | None = None) -> str:
         counts = self.counts(found)
         element = self.size(found.target)
         target, _ = self.plain(found.target)
+        characters = target.kind == "base" and target.encoding in _CHARS and target.size == 1
+        if address is not None and self.is_unbounded(found):
+            # A flexible array member, or one declared elsewhere: what it holds is not described, where it begins is.
+            string = self._cstring(address) if characters and self._language != _RUST else None
+            return f"{address:#x}" + (f" {string}" if string else "")
         if not element or any(count is None for count in counts):
-            return "{...}" if data else "0x0"
+            return "{...}"
         if len(counts) > 1:
             if depth:
                 return "{...}"
@@ -445,7 +436,7 @@ class Printer:
                 counts[0] or 0,
             )
         length = counts[0] or 0
-        if target.kind == "base" and target.encoding in _CHARS and target.size == 1 and found.name != "vector":
+        if characters and found.name != "vector":
             return array_string(data[:length])
         return self.elements(found.target, data, length, depth)
 
@@ -494,6 +485,10 @@ def character(number: int, size: int = 1, quote: str = "'") -> str:
 def quoted(data: bytes, more: bool = False) -> str:
     """Bytes as a string of C, cut at 80; more: it goes on behind them."""
     text = data[: LIMITS.value_characters].decode("utf-8", "surrogateescape")
+    return f'"{_letters(text)}"' + ("..." if more or len(data) > LIMITS.value_characters else "")
+
+
+def _letters(text: str, quote: str = '"') -> str:
     parts = []
     for letter in text:
         code = ord(letter)
@@ -502,14 +497,33 @@ def quoted(data: bytes, more: bool = False) -> str:
         elif code >= 0xA0 and letter.isprintable():
             parts.append(letter)
         else:
-            parts.append(character(code, 1 if code < 0x100 else 4, '"')[1:-1])
-    return '"' + "".join(parts) + '"' + ("..." if more or len(data) > LIMITS.value_characters else "")
+            parts.append(character(code, 1 if code < 0x100 else 4, quote)[1:-1])
+    return "".join(parts)
 
 
-def array_string(data: bytes) -> str:
-    """An array of characters: up to its first NUL, as gdb shows one with print null-stop on. What is behind it is most
-    often what an earlier, longer string left."""
-    end = data.find(b"\0")
-    if end < 0:
-        return quoted(data)
-    return quoted(data[:end])
+def array_string(data: bytes, more: bool = False) -> str:
+    """An array of characters, as gdb shows one: all of it but for one NUL at its end, and what is there more than 10
+    times in a row once. more: it goes on behind `data`."""
+    if data.endswith(b"\0") and not more:
+        data = data[:-1]
+    text = data.decode("utf-8", "surrogateescape")
+    parts: list[str] = []
+    pending: list[str] = []
+    at = 0
+    # As in gdb, a run that has begun within the first 80 characters is shown whole.
+    while at < len(text) and at < LIMITS.value_characters:
+        letter = text[at]
+        end = at + 1
+        while end < len(text) and text[end] == letter:
+            end += 1
+        if end - at > _REPEATS:
+            if pending:
+                parts.append(f'"{_letters("".join(pending))}"')
+                pending = []
+            parts.append(f"'{_letters(letter, chr(39))}' <repeats {end - at} times>")
+        else:
+            pending.append(text[at:end])
+        at = end
+    if pending or not parts:
+        parts.append(f'"{_letters("".join(pending))}"')
+    return ", ".join(parts) + ("..." if more or at < len(text) else "")
