@@ -100,6 +100,7 @@ _INNER = (
 )
 _WRAPPED = (
     rf"(?:(?:(?:{_TYPE} ?(?:\([\w ,=]{{0,60}}\) ?)?(?:= ?)?)?\{{\s?{_COUNTS}(?:{_INNER}\s?[=:]\s?)?"
+    rf"|{_TYPE} ?(?:\([\w ,=]{{0,60}}\) ?)?= ?(?=0x|\")"
     r"|[A-Za-z_][\w:]{0,64}(?:<[\w:<>, ]{0,80}>)?\(\s{0,2}){1,4})"
 )
 _CHARACTERS = r"\"(?:[^\"\\]|\\.)*(?:\"|\\?$)(?!\s{0,3}[:=])"
@@ -367,7 +368,9 @@ def mask_pairs(text: str, take: Take) -> str:
 
     def element(match: re.Match[str]) -> str:
         name, value = match["name"].rpartition(":")[2], match["value"]
-        if names.strength(name, exact=True) != "strong" or is_nothing(value):
+        # std::vector<Token> tokens = …
+        of_type = match.string[match.start() - 1 : match.start()].isalnum() and match.end() == len(match.string)
+        if of_type or names.strength(name, exact=True) != "strong" or is_nothing(value):
             return match.group()
         return f"<{match['name']}{match['attributes']}>{take('name', value)}"
 

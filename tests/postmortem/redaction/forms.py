@@ -107,6 +107,7 @@ TEXTS = (
     ('{secret = std::shared_ptr<std::string> (use count 1, weak count 0) = {get() = 0x5581 "' + PLAIN + '"}}', PLAIN), ("token: Secret { inner: \"" + HEX + '" }', HEX),
     ('{password = {len = 9, ptr = 0x55 "' + PLAIN + '"}}', PLAIN), ('{password: {String: "' + PLAIN + '", Valid: true}}', PLAIN), ('{passwords = {"a", 0x55 "' + PLAIN + '"}, n = 1}', PLAIN),
     ('{password = (const char *) 0x5581 "' + PLAIN + '"}', PLAIN),
+    ('{password = std::__cxx11::basic_string = "' + PLAIN + '", n = 1}', PLAIN),
     # Arrays and tables.
     ('{0x55 "prog", 0x56 "--secret", 0x57 "' + PLAIN + '"}', PLAIN), ('{{0x55 "user", 0x55 "bob"}, {0x55 "password", 0x55 "' + PLAIN + '"}, {0x55 "host", 0x55 "db1"}}', PLAIN),
     ('{{"password\\000\\000", "' + PLAIN + '\\000"}, {"user", "bob"}}', PLAIN), ('{{0x55 "password", 0x55 "' + PLAIN + '"}}', PLAIN),
@@ -193,6 +194,7 @@ ORDINARY = (
     'token="identifier"', 'next_token="while"', "token_id=77", "secret_score=0.5", "exit code: 11", "unlock = 5", "mutex lock code 5", "ssn = 5", "cvc = 12345",
     "fn parse(key:&str, pass:u32)->i64 {", "fn login(password: &str, n: i32)", "login(password: String)", "tokenText:=token.Text; n:=1",
     '{"passwords":["[redacted]"]}', '"{\\"password\\":\\"[redacted]\\\\[redacted]\\"}"',
+    "std::vector<Token> all = next(x)", 'password = "" = "x"', "token = next = \"while\"",
     '{"credentials": {"user": "bob"}}', "token = {kind = 2, text = \"return\"}", '{password = 0x0, secret = NULL, token = (char *) 0x0, n = 1}', "password=0x0", "const char *password = NULL",
     "secret = (nil)", '{0x55 "prog", 0x56 "--secret-file", 0x57 "list"}', '{{0x55 "user", 0x55 "password"}, {0x55 "host", 0x55 "port"}}', '0x1 "http://host:8080"...',
     '{url = 0x1 "http://h:80", b = "x:y"}', "http://[::1]:80/x", "ssh://deploy-user2@host/x", "https://firstlastname@host/x", "docker://nginx:latest",
