@@ -397,10 +397,10 @@ def _shown(variable: Variable, frame: Frame, printer: Printer) -> Shown:
         data, holes = gather_parts(pieces, size, frame) if size else (b"", [])
         return printer.show(variable.type, data, place) if not holes else printer.parts(variable.type, data, holes)
     if variable.constant is not None:
-        data = variable.constant
-        if isinstance(data, int):
-            data = (data & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
-        return printer.show(variable.type, data[: size or 8])
+        constant = variable.constant
+        if isinstance(constant, int):
+            constant = (constant & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
+        return printer.show(variable.type, constant[: size or 8])
     raise Unavailable(OPTIMIZED_OUT)
 
 
