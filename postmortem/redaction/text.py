@@ -178,7 +178,7 @@ _BEHIND_USER = Lazy(
     re.I,
 )
 _NETRC = Lazy(r"(?P<before>(?:\b|(?<=\\[nrt]))machine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
-_OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
+_OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>(?![uif](?:8|16|32|64|128|size)[),])\S{3,})")
 # Lines of the files of servers and switches.
 _SETTING = Lazy(r"(?P<before>(?:\b|(?<=\\[nrt]))(?:requirepass|masterauth)[ \t]{1,4})(?P<value>[^\s\\]{3,512})", re.I)
 _ENABLE = Lazy(
@@ -576,6 +576,10 @@ def _is_pointer(value: str) -> bool:
     return re.fullmatch(rf"(?:{_CAST})?0x[0-9a-fA-F]{{1,16}}", value) is not None
 
 
+# password: &str, pass:u32)
+_DECLARED = Lazy(r"[&*]{0,2}(?:[uif](?:8|16|32|64|128|size)|str|[Ss]tring|char|bool|bytes)(?:$|[)\]>?])")
+
+
 def _believable(name: str, strength: names.Strength, value: str, join: str, quoted: bool) -> bool:
     """Whether this value may be the secret that its name promises, rather than a word about one."""
     if strength == "weak":
@@ -587,6 +591,8 @@ def _believable(name: str, strength: names.Strength, value: str, join: str, quot
         if low.endswith(("auth", "basic")) and re.fullmatch(r"[\w.@-]+:[^\s/:][^\s:]*", value) is not None:
             return True
         return any(looks_random(piece) for piece in re.split(r"[\s,\"']+", value))
+    if not quoted and ":" in join and (_DECLARED.match(value) or (":=" in join and is_place(value))):
+        return False
     if (names.is_of_tokens(name) and is_keyword(value)) or (names.is_measure(name) and is_number(value)):
         return False
     last = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())[-1]

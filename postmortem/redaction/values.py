@@ -42,8 +42,8 @@ _COMMON = frozenset(
 
 def is_nothing(value: str) -> bool:
     """Empty, a yes or no, a placeholder, or masked already."""
-    bare = value.strip("\"'` ")
-    return not bare or bare.lower() in _NOTHING or MASK in bare or _BLANKED.fullmatch(bare) is not None
+    bare = value.strip("\"'` \\")
+    return not bare or bare.lower() in _NOTHING or MASK[:-1] in bare or _BLANKED.fullmatch(bare) is not None
 
 
 def is_place(value: str) -> bool:

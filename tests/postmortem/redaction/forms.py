@@ -191,6 +191,8 @@ ORDINARY = (
     '{key = "token", val = "while"}', "{pin = 13}", '"user","password","host"', '("password", "user")', '("user", "password")', "basic_auth(user, password)", "password='' user='x'",
     "{'password': '', 'user': 'bob'}", "password file /etc/app/passwd: permission denied", "/etc/app/secret: no such file", "token = (none)", "api_key=YOUR_API_KEY", "run sort --key name x",
     'token="identifier"', 'next_token="while"', "token_id=77", "secret_score=0.5", "exit code: 11", "unlock = 5", "mutex lock code 5", "ssn = 5", "cvc = 12345",
+    "fn parse(key:&str, pass:u32)->i64 {", "fn login(password: &str, n: i32)", "login(password: String)", "tokenText:=token.Text; n:=1",
+    '{"passwords":["[redacted]"]}', '"{\\"password\\":\\"[redacted]\\\\[redacted]\\"}"',
     '{"credentials": {"user": "bob"}}', "token = {kind = 2, text = \"return\"}", '{password = 0x0, secret = NULL, token = (char *) 0x0, n = 1}', "password=0x0", "const char *password = NULL",
     "secret = (nil)", '{0x55 "prog", 0x56 "--secret-file", 0x57 "list"}', '{{0x55 "user", 0x55 "password"}, {0x55 "host", 0x55 "port"}}', '0x1 "http://host:8080"...',
     '{url = 0x1 "http://h:80", b = "x:y"}', "http://[::1]:80/x", "ssh://deploy-user2@host/x", "https://firstlastname@host/x", "docker://nginx:latest",
