@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from parsers.limits import LIMITS
 from postmortem.values import floats
 from postmortem.values.description import Type
-from postmortem.values.expression import Unavailable
+from postmortem.values.expression import OPTIMIZED_OUT, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from postmortem.values.description import Member
+    from postmortem.values.expression import Hole
 
 Read = "Callable[[int, int], bytes | None]"
 _VOID = Type("void", "void")
@@ -173,6 +174,38 @@ class Printer:
         elif found.kind == "struct":
             value = self._string_of(found, data)
         return Shown(cut(text), value, points_to)
+
+    def parts(self, index: int, data: bytes, holes: Sequence[Hole]) -> Shown:
+        """A structure of which parts are not there: the members that are, and why the others are not.
+
+        Raises Unavailable for what means nothing in parts.
+        """
+        found, _ = self.plain(index)
+        from postmortem.values import printers
+
+        reason = f"{OPTIMIZED_OUT} in part"
+        if found.kind != "struct" or found.variants or not found.whole or printers.is_known(self, found):
+            raise Unavailable(reason)
+        shown = []
+        for member in found.members[: LIMITS.value_fields]:
+            text = self._held(member, data, holes, reason)
+            name = f"<{self.at(member.type).name}>" if member.base else member.name
+            shown.append(f"{name}{': ' if self._language == _RUST else ' = '}{text}" if name else text)
+        return Shown(cut("{" + ", ".join(shown) + ("..." if len(found.members) > len(shown) else "") + "}"))
+
+    def _held(self, member: Member, data: bytes, holes: Sequence[Hole], reason: str) -> str:
+        """One member of a structure with holes."""
+        if member.bits is not None:
+            width, start = member.bits
+        elif member.offset is None:
+            return self.member(member, data, 0)
+        else:
+            start, width = 8 * member.offset, 8 * (self.size(member.type) or 0)
+        missing = [hole for hole in holes if hole.start < start + width and start < hole.end]
+        if not missing:
+            return self.member(member, data, 0)
+        lost = sum(min(hole.end, start + width) - max(hole.start, start) for hole in missing)
+        return f"<{missing[0].reason if lost >= width else reason}>"
 
     def large(self, index: int, address: int) -> str:
         """A variable too large to be read whole: the first elements of an array."""
