@@ -24,7 +24,7 @@ def map_strings(
     passed_over(struct name, field) is True for fields in which nothing is looked for.
 
     A dict's entry comes with the field "field:key", its key with "field:"; a value or text that stands beside a name
-    comes as "value:name". Choices out of a fixed set are
+    comes as "value:name", or as "value:name of type T". Choices out of a fixed set are
     no free text. The depth of calls is that of the model's types, not of the input.
     """
     made: T = _Mapper(change, passed_over).map(value, type(value).__name__, "")
@@ -132,13 +132,18 @@ class _Plan(NamedTuple):
     flat: Callable[[Any], Any] | None
 
 
+OF_TYPE = " of type "
+"""Between the name and the type of a value, where it has one."""
 _OF_LABEL = frozenset(["value", "text", "points_to"])
 
 
 def _label(value: msgspec.Struct) -> str:
     """What the value of this is the value of; empty when nothing says so."""
     label = getattr(value, "name", None) or getattr(value, "where", None)
-    return label.rpartition(".")[2] if isinstance(label, str) else ""
+    if not isinstance(label, str):
+        return ""
+    type_ = getattr(value, "type", None)
+    return label.rpartition(".")[2] + (f"{OF_TYPE}{type_}" if isinstance(type_, str) else "")
 
 
 @functools.cache

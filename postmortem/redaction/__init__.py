@@ -17,7 +17,7 @@ import msgspec
 
 from parsers.limits import LIMITS
 from postmortem.model import Problem
-from postmortem.model.strings import map_strings
+from postmortem.model.strings import OF_TYPE, map_strings
 from postmortem.redaction import names
 from postmortem.redaction.masker import Masker
 from postmortem.redaction.names import secret_name
@@ -151,10 +151,13 @@ def _context(owner: str, field: str) -> Context:
     if (owner, field) in _THREADS:
         return "thread"
     name, colon, label = field.partition(":")
+    label, _, type_ = label.partition(OF_TYPE)
     if colon and label and names.HINT.search(label) is not None:
         strength = names.strength(label)
         if strength is not None:
             return label, strength
+    if type_ and names.HINT.search(type_) is not None and names.secret_type(type_):
+        return "typed"
     if (
         name in _CODE
         or name in _MACHINE

@@ -29,6 +29,10 @@ _ALWAYS = frozenset(
     --passwd --requirepass --masterauth --community --identity-token --registration-token --psk --rcon --dsn-password
     """.split()
 )
+# What programs sort or group by.
+_COLUMNS = frozenset(
+    "name id key value index date time type size created updated timestamp default primary user".split()
+)
 _NOT_ATTACHED = Lazy(
     r"-p(?:thread|ipe|g|edantic|rint\S*|rofile\S*|lugin\S*|ath\S*|ort\S*|id\S*|atch|ackage|arallel\S*|relink\S*)?"
 )
@@ -91,6 +95,8 @@ def _value_of(option: str, argument: str, take: Take) -> str | None:
         kind, join, rest = argument.partition(":")
         if join and kind in ("pass", "env", "file", "fd"):  # openssl's
             return f"pass:{take('option', rest)}" if kind == "pass" else None
+        if option == "--key" and argument in _COLUMNS:
+            return None
         return None if is_place(argument) or (is_number(argument) and len(argument) < 4) else take("option", argument)
     if option in _MAYBE:
         return (

@@ -13,21 +13,24 @@ from postmortem.redaction.arguments import mask_arguments
 from postmortem.redaction.values import (
     MASK,
     is_counted,
+    is_keyword,
     is_nothing,
     is_number,
     is_piece,
     is_place,
     is_word,
+    looks_made_up,
     looks_random,
+    names_person,
     worth_looking_for,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-Context = Literal["code", "text", "thread"] | tuple[str, names.Strength]
-"""code: names of functions, files and modules, where only unmistakable forms are masked. thread: names of threads. Else
-running text, or the value of something with the name of a secret."""
+Context = Literal["code", "text", "thread", "typed"] | tuple[str, names.Strength]
+"""code: names of functions, files and modules, where only unmistakable forms are masked. thread: names of threads. typed: what is a secret by its
+type. Else running text, or the value of something with the name of a secret."""
 
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
 _LINE_END = re.compile(r"(?:\s|\\[nr])+")
@@ -99,14 +102,22 @@ class Masker:
             return value, Counter()  # the code of a secret's first character is one
         made = self._users(value)
         if context == "code":
-            return self._counted(self._shapes(made))
+            return self._counted(text.mask_path(self._shapes(made), self.take))
+        if context == "typed":
+            alone = made.isprintable() and not is_number(made) and not any(mark in made for mark in '{"<(:')
+            made = self.take("name", made) if alone and looks_made_up(made) else text.mask_members(made, self.take)
+            return self._counted(self.text(made))
         if context == "thread":
             return self._counted(text.mask_name(self.text(made), self.take))
         if (
             isinstance(context, tuple)
             and not is_nothing(made)
             and (
-                (strength == "strong" and not (is_place(made) and made.startswith("/")))
+                (
+                    strength == "strong"
+                    and not (is_place(made) and made.startswith("/"))
+                    and not _is_harmless(context[0], made)
+                )
                 or (strength == "weak" and self._is_weak_secret(context[0], _pointed_at(made)))
             )
         ):
@@ -120,6 +131,8 @@ class Masker:
     @staticmethod
     def _is_weak_secret(name: str, value: str) -> bool:
         if is_place(value) or is_number(value):
+            if names_person(name, value):
+                return True
             return name.upper().endswith(("PIN", "OTP")) and value.isdigit() and len(value) >= 4
         if name.rpartition(".")[2].lower().endswith(("auth", "basic", "cookie", "pat")):
             return len(value) >= 4
@@ -227,6 +240,12 @@ class Masker:
             return self._counted(value)
 
         return change
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    """A parser's token, or a number that counts or places something."""
+    value = _pointed_at(value)
+    return (names.is_of_tokens(name) and is_keyword(value)) or (names.is_measure(name) and is_number(value))
 
 
 _POINTED_AT = re.compile(

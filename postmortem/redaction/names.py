@@ -18,7 +18,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 STRONG = frozenset(
     """
-    password passwords passwd passwds passphrase passphrases passcode pwd pwds pw secret secrets token credential
+    password passwords passwrd pswd passwd passwds passphrase passphrases passcode pwd pwds pw secret secrets token credential
     credentials cred creds apikey apikeys accesskey secretkey privatekey authtoken accesstoken bearer jwt cookie cookies
     authorization jsessionid phpsessid sessionid sessid csrftoken xsrftoken otp totp mnemonic webhook webhooks hmackey
     kennwort passwort senha contrasena haslo motdepasse userpass userpwd requirepass psk presharedkey masterauth sharedkey
@@ -33,12 +33,23 @@ _NO_ENDING = frozenset(
 )
 KEYS_OF = frozenset(
     """
-    api access secret private encryption encrypt signing sign master auth account shared hmac aes des rsa jwt license
+    api access secret private priv encryption encrypt signing sign master auth account shared hmac aes des rsa jwt license
     licence storage subscription deploy consumer webhook ingest cipher crypto fernet wallet host
     """.split()
 ) - {"host"}
 WEAK = frozenset(
-    "tok tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion".split()
+    """
+    tok tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion cvv
+    cvv2 cvc ssn
+    """.split()
+)
+# What a code is for that only one person has to know.
+_CODES = frozenset("pin unlock pass lock".split())
+_MEASURES = frozenset(
+    """
+    id ids score scores rate ratio weight rank probability prob usage used budget remaining offset pos position start end
+    line column col kind depth total cost priority level sum avg mean loss row begin
+    """.split()
 )
 # Of what else something is a key: none of it is a secret.
 _NO_KEYS = frozenset(
@@ -70,7 +81,7 @@ _SUFFIX = frozenset(
 # Anything that could make a name one of a secret: searched before its words are looked at.
 HINT = re.compile(
     r"pass|pwd|pw\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|psk|senha|contrasena"
-    r"|haslo|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion",
+    r"|haslo|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion|cvv|cvc|ssn|pswd|lock_?code",
     re.IGNORECASE,
 )
 
@@ -107,13 +118,40 @@ def strength(name: str, *, exact: bool = False) -> Strength | None:
         if not exact or other == last or last == "id"
     ):
         return "strong"
-    if ("pin", "code") in pairs[-1:]:
+    if pairs and last == "code" and words[-2] in _CODES:
+        return "strong"
+    if pairs[-1:] in ([("pass", "phrase")], [("pass", "word")]):
         return "strong"
     if ("shared", "signature") in pairs or ("access", "signature") in pairs or ("seed", "phrase") in pairs:
         return "strong"
     if last in WEAK and not (last in ("key", "keys") and len(words) > 1 and words[-2] in _NO_KEYS):
         return "weak"
     return "weak" if ("session", "id") in pairs[-1:] else None
+
+
+def is_measure(name: str) -> bool:
+    """Whether a number under this name counts or places something: token_id, secret_score."""
+    words = _WORD.findall(name)
+    return len(words) > 1 and words[-1].lower() in _MEASURES
+
+
+@functools.lru_cache(maxsize=4096)
+def secret_type(written: str) -> bool:
+    """Whether what has this type is a secret: Password, SecretKey, app::Credential &. A token is a parser's, too."""
+    bare = re.sub(r"<.*|\b(?:const|volatile|struct|class|enum|union|mut)\b|[*&]|\[\d*\]", "", written).strip()
+    name = re.split(r"::|\.", bare)[-1]
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or words[-1] in ("token", "tokens", "cookie", "cookies", "bearer"):
+        return False
+    return HINT.search(name) is not None and strength(name, exact=True) == "strong"
+
+
+def is_of_tokens(name: str) -> bool:
+    """Whether the last word of the name is one that parsers use, too."""
+    words = _WORD.findall(name)
+    while len(words) > 1 and words[-1].isdigit():
+        words.pop()
+    return bool(words) and words[-1].lower() in ("token", "tokens", "tok")
 
 
 def _is_strong(word: str) -> bool:

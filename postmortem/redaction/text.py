@@ -10,11 +10,14 @@ from postmortem.model.queries.patterns import Lazy
 from postmortem.redaction import names
 from postmortem.redaction.values import (
     is_key,
+    is_keyword,
     is_nothing,
     is_number,
     is_place,
+    is_word,
     looks_made_up,
     looks_random,
+    names_person,
 )
 
 if TYPE_CHECKING:
@@ -97,13 +100,14 @@ _INNER = (
 )
 _WRAPPED = (
     rf"(?:(?:(?:{_TYPE} ?(?:\([\w ,=]{{0,60}}\) ?)?(?:= ?)?)?\{{\s?{_COUNTS}(?:{_INNER}\s?[=:]\s?)?"
+    rf"|{_TYPE} ?(?:\([\w ,=]{{0,60}}\) ?)?= ?(?=0x|\")"
     r"|[A-Za-z_][\w:]{0,64}(?:<[\w:<>, ]{0,80}>)?\(\s{0,2}){1,4})"
 )
 _CHARACTERS = r"\"(?:[^\"\\]|\\.)*(?:\"|\\?$)(?!\s{0,3}[:=])"
 _VALUE = (
     rf"{_WRAPPED}(?:{_POINTER})?{_CHARACTERS}(?:(?:\.\.\.)?, (?:{_POINTER})?{_CHARACTERS})*\)?|"
     r"\\{1,3}\"[^\"\\]*(?:\\{1,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
-    r"|\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$)|`[^`]*(?:`|$)"
+    r"|\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.|''(?=[^\s,;&'}\])]))*(?:'|\\?$)|`[^`]*(?:`|$)"
     r"|[A-Za-z_]\w{0,32}\(\s{0,2}[\"'][^\"']*(?:[\"']\s{0,2}\)?|$)"
     r"|\[[^\]]*(?:\]|$)|[^\s,;&\"'<>|`\[{][^\s,;&\"'<>|`]*"
 )
@@ -118,19 +122,21 @@ _PAIR = Lazy(
 _ELEMENT = Lazy(r"<(?P<name>[A-Za-z][\w:.-]{1,64})(?P<attributes>[^<>]{0,200})>(?P<value>[^<>]{1,4096})(?=</|$)")
 # name="password" value="x", {"key": "password", "value": "x"}, {first = "password", second = "x"}
 _NAMED = Lazy(
-    rf"(?P<before>\b(?:name|key|id|variable|first)\\{{0,3}}[\"']?\s{{0,3}}[=:]\s{{0,3}}(?:{_POINTER})?\\{{0,3}}[\"']?(?P<name>[\w.-]{{1,128}})\\{{0,3}}[\"']?[\s,;]{{1,6}}\\{{0,3}}[\"']?"
-    rf"(?:value|val|content|second)\\{{0,3}}[\"']?\s{{0,3}}[=:]\s{{0,3}}(?:{_POINTER})?\\{{0,3}}"
+    rf"(?P<before>\b(?:name|key|id|variable|first|k|n|nm|field|label|property|param|header)\\{{0,3}}[\"']?\s{{0,3}}[=:]\s{{0,3}}(?:{_POINTER})?\\{{0,3}}[\"']?(?P<name>[\w.-]{{1,128}})(?:\\0{{1,3}}){{0,64}}\\{{0,3}}[\"']?[\s,;]{{1,6}}\\{{0,3}}[\"']?"
+    rf"(?:value|val|content|second|v|data)\\{{0,3}}[\"']?\s{{0,3}}[=:]\s{{0,3}}(?:{_POINTER})?\\{{0,3}}"
     r"(?P<quote>[\"'])?)(?P<value>(?(quote)[^\"'\\]+|[^\s,;)\]}]+))",
     re.I,
 )
 # {"--password", "x"}, {"PGPASSWORD", 0x55… "x"}: an array or a pair as a debugger prints it. A row of a table of pairs has
 # braces around it, with those of another row, or of the table, beside them.
 _LISTED = Lazy(
-    r"(?P<before>(?P<row>\{)?(?:0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?)?"
-    rf"(?<!\\)\"(?P<dashes>-{{0,2}})(?P<name>[\w.-]{{2,128}})(?:\\0{{1,3}}){{0,64}}\"(?:, '\\0{{1,3}}' <repeats \d+ times>)?, (?:{_POINTER})?\")"
+    r"(?P<before>(?P<row>[{(])?(?:0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?)?"
+    rf"(?<!\\)\"(?P<dashes>-{{0,2}})(?P<name>[\w.-]{{2,128}})(?:\\0{{1,3}}){{0,64}}\"(?:, '\\0{{1,3}}' <repeats \d+ times>)?,\s{{0,2}}(?:{_POINTER})?\")"
     r"(?P<value>[^\"\\]{2,512})(?=[\"\\])"
 )
-_ROW_ENDS = Lazy(r"(?:\\0{1,3})*\"(?:\.\.\.)?(?:, '\\0{1,3}' <repeats \d+ times>)?\}(?:, \{|\}|, \.\.\.|\.\.\.)")
+_ROW_ENDS = Lazy(r"(?:\\0{1,3})*\"(?:\.\.\.)?(?:, '\\0{1,3}' <repeats \d+ times>)?(?:\}(?:, \{|\}|, \.\.\.|\.\.\.)|\))")
+# Names of columns, which stand beside each other.
+_BESIDE = frozenset("user username login name email host port database db url path type id role roles".split())
 _CALL = Lazy(
     r"(?P<before>\b\w{0,40}(?:password|passwd|secret|credentials?|apikey|(?:auth|access|api|refresh|bearer)_?token)\s?[\[({]\s?(?:value|\w{0,20}(?:token|secret|key|password))?\s?[=:]?\s?[\"']?)(?P<value>[^\s\"',;()\[\]{}=:]{4,512})(?=[\"']?[)\]},]|$)",
     re.I,
@@ -173,7 +179,22 @@ _BEHIND_USER = Lazy(
     re.I,
 )
 _NETRC = Lazy(r"(?P<before>(?:\b|(?<=\\[nrt]))machine\s+\S+\s+login\s+\S+\s+password\s+)(?P<value>\S+)", re.I)
-_OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>\S{3,})")
+_OPENSSL = Lazy(r"(?P<before>(?<!\S)pass:)(?P<value>(?![uif](?:8|16|32|64|128|size)[),])\S{3,})")
+# Lines of the files of servers and switches.
+_SETTING = Lazy(r"(?P<before>(?:\b|(?<=\\[nrt]))(?:requirepass|masterauth)[ \t]{1,4})(?P<value>[^\s\\]{3,512})", re.I)
+_ENABLE = Lazy(
+    r"(?P<before>\benable[ \t]{1,4}(?:secret|password)[ \t]{1,4}(?:level \d{1,2} )?\d[ \t]{1,4})(?P<value>[^\s\\\"']{3,512})",
+    re.I,
+)
+# A part of a form that is sent with its name in a header.
+_PART = Lazy(
+    r"(?P<before>\bname=\\{0,3}\"\w{0,40}(?:password|passwd|passphrase|pwd|secret|token|api_?key)\\{0,3}\"(?:\r?\n|\\r\\n|\\n){2})(?P<value>[^\s\\\"]{1,512})",
+    re.I,
+)
+_OF_BASIC = Lazy(
+    r"(?P<before>\b\w{0,20}basic_?auth\(\s{0,2}[\"']?[\w.@-]{1,64}[\"']?,\s{0,2})(?P<value>[\"'][^\"']{1,512}[\"']|[^\s\"'(),]{3,512})(?=\s{0,2}\))",
+    re.I,
+)
 _TRAILING = {")": "(", "]": "[", "}": "{"}
 
 SIGNS = ("://", "@", "?", "&", ";", "#", "%26", "%3")
@@ -181,7 +202,7 @@ SIGNS = ("://", "@", "?", "&", ";", "#", "%26", "%3")
 # What any of the patterns for running text needs, in lower case; most texts have none of it.
 HINTS = (
     "pass", "pwd", "tok:", "tok=", "pw=", "pw:", "_pw", "secret", "token", "cred", "key", "auth", "cookie", "sess", "sid=", "bearer", "jwt",
-    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pin:", "pat=",
+    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pin:", "pin ", "pin\"", "pin'", "cvv", "cvc", "ssn", "pswd", "lock", "pat=",
     "seed", "salt", "hmac", "sas=", "csrf", "xsrf", "nonce", "assertion", "phrase", "digest", "negotiate", "ntlm", "hawk",
     "identified", "machine ", "localhost:", "*:", ":5432:", "psk", " code", "auth plain", " -u", " -p", " -a ", " -w ", " -k ", " -h ", " -b ", "recovery words",
 )  # fmt: skip
@@ -290,6 +311,9 @@ _LONGEST_NAME = 128
 """Characters of a name that are looked at, from its end."""
 
 
+_VALUES = ("val", "content", "second", "data", " v", ",v", '"v"', "'v'")
+
+
 def mask_pairs(text: str, take: Take) -> str:
     """NAME=value, "name": "value", <name>value</name>. Long: the forms look into each other's values."""
 
@@ -311,6 +335,8 @@ def mask_pairs(text: str, take: Take) -> str:
         name = match["name"].removeprefix("D") if match["dashes"] == "-" else match["name"]
         name = name[-_LONGEST_NAME:]
         strength = names.strength(name, exact=True) if names.HINT.search(name) else None
+        if match.string[match.start() - 1 : match.start()] == "/" and ": " in match["join"]:
+            strength = None  # the end of a path, and what is said of it
         if strength is None and name[:1] in "nrt" and match.string[match.start() - 1 : match.start()] == "\\":
             # The letter belongs to an escape: \\nsecret=x
             strength = names.strength(name[1:], exact=True) if names.HINT.search(name) else None
@@ -333,14 +359,18 @@ def mask_pairs(text: str, take: Take) -> str:
         if '", ' in bare:
             for held in _BETWEEN.split(bare):
                 take("", held)
-        return head + match["join"] + opening + take("name", bare) + closing
+        # The words of parsers' tokens stand in many texts.
+        held = "" if names.is_of_tokens(name) and is_word(bare) else bare
+        return head + match["join"] + opening + take("name", held) + closing
 
     def _nested(value: str) -> str:
         return within(value) if names.HINT.search(value) else value
 
     def element(match: re.Match[str]) -> str:
         name, value = match["name"].rpartition(":")[2], match["value"]
-        if names.strength(name, exact=True) != "strong" or is_nothing(value):
+        # std::vector<Token> tokens = …
+        of_type = match.string[match.start() - 1 : match.start()].isalnum() and match.end() == len(match.string)
+        if of_type or names.strength(name, exact=True) != "strong" or is_nothing(value):
             return match.group()
         return f"<{match['name']}{match['attributes']}>{take('name', value)}"
 
@@ -349,17 +379,19 @@ def mask_pairs(text: str, take: Take) -> str:
     if "<" in text:
         text = _ELEMENT.sub(element, text)
     lower = text.lower()
-    if "val" in lower or "content" in lower or "second" in lower:
+    if any(mark in lower for mark in _VALUES):
 
         def named(match: re.Match[str]) -> str:
             value = match["value"]
             strength = names.strength(match["name"])
             if strength is None or is_nothing(value) or (strength == "weak" and not looks_random(value)):
                 return match.group()
+            if names.is_of_tokens(match["name"]) and is_keyword(value):
+                return match.group()
             return match["before"] + take("name", value)
 
         text = _NAMED.sub(named, text)
-    if '", ' in text:
+    if '",' in text:
         text = _listed(text, take)
     if "values" in lower:
         text = _INSERT.sub(lambda match: _inserted(match, take), text)
@@ -373,7 +405,7 @@ def _listed(text: str, take: Take) -> str:
         value, strength = match["value"], names.strength(match["name"])
         row = match["row"] is not None and _ROW_ENDS.match(text, match.end()) is not None
         known = strength == "strong" and (bool(match["dashes"]) or row or looks_made_up(value, 4))
-        if is_nothing(value) or not (known or (strength == "weak" and looks_random(value))):
+        if value.lower() in _BESIDE or is_nothing(value) or not (known or (strength == "weak" and looks_random(value))):
             at = match.end("before") - 1
             continue
         made.append(text[done : match.start("value")] + take("name", value))
@@ -444,10 +476,53 @@ def mask_sentences(text: str, take: Take) -> str:
         (" / ", _BEHIND_USER),
         ("machine", _NETRC),
         ("pass:", _OPENSSL),
+        ("requirepass", _SETTING),
+        ("masterauth", _SETTING),
+        ("enable", _ENABLE),
+        ("name=", _PART),
     ):
         if mark in lower:
             text = pattern.sub(told, text)
+    if "basic" in lower and "(" in text:
+
+        def basic(match: re.Match[str]) -> str:
+            # A variable's name, as in a declaration, is no password.
+            return match.group() if names.strength(match["value"]) == "strong" else told(match)
+
+        text = _OF_BASIC.sub(basic, text)
     return _PGPASS.sub(told, text) if text.count(":") >= 4 else text
+
+
+_MEMBER = Lazy(
+    rf"(?P<before>(?:(?P<name>[A-Za-z_][\w.]{{0,64}})\s?[=:]\s?)?(?:{_CAST})?(?:{_POINTER})?\")(?P<value>(?:[^\"\\]|\\.){{1,4096}})(?P<after>\"|$)"
+)
+
+
+def mask_members(text: str, take: Take) -> str:
+    """The characters in a structure that is a secret by its type; the names of users and hosts stay."""
+
+    def member(match: re.Match[str]) -> str:
+        if (match["name"] or "").rpartition(".")[2].lower() in _BESIDE or is_nothing(match["value"]):
+            return match.group()
+        return match["before"] + take("name", match["value"]) + match["after"]
+
+    return _MEMBER.sub(member, text)
+
+
+_IN_PATH = Lazy(r"(?P<before>(?:^|[/,;?&_-]))(?P<name>[A-Za-z_-]{2,64})=(?P<value>[\w+~%-]{6,512})")
+
+
+def mask_path(text: str, take: Take) -> str:
+    """NAME=value in a path of a file."""
+    if "=" not in text or "/" not in text:
+        return text
+
+    def part(match: re.Match[str]) -> str:
+        if names.strength(match["name"], exact=True) != "strong" or not looks_random(match["value"]):
+            return match.group()
+        return f"{match['before']}{match['name']}={take('name', match['value'])}"
+
+    return _IN_PATH.sub(part, text)
 
 
 _CUT = 15
@@ -504,15 +579,25 @@ def _is_pointer(value: str) -> bool:
     return re.fullmatch(rf"(?:{_CAST})?0x[0-9a-fA-F]{{1,16}}", value) is not None
 
 
+# password: &str, pass:u32)
+_DECLARED = Lazy(r"[&*]{0,2}(?:[uif](?:8|16|32|64|128|size)|str|[Ss]tring|char|bool|bytes)(?:$|[)\]>?])")
+
+
 def _believable(name: str, strength: names.Strength, value: str, join: str, quoted: bool) -> bool:
     """Whether this value may be the secret that its name promises, rather than a word about one."""
     if strength == "weak":
         low = name.lower()
+        if names_person(name, value):
+            return True
         if low.endswith("pin") and value.isdigit() and 4 <= len(value) <= 8:
             return True
         if low.endswith(("auth", "basic")) and re.fullmatch(r"[\w.@-]+:[^\s/:][^\s:]*", value) is not None:
             return True
         return any(looks_random(piece) for piece in re.split(r"[\s,\"']+", value))
+    if not quoted and ":" in join and (_DECLARED.match(value) or (":=" in join and is_place(value))):
+        return False
+    if (names.is_of_tokens(name) and is_keyword(value)) or (names.is_measure(name) and is_number(value)):
+        return False
     last = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())[-1]
     if last in ("token", "tokens", "cookie", "cookies", "credential", "credentials", "secret", "secrets"):
         # Parsers, handles and managers speak of these, too.

@@ -16,6 +16,7 @@ _NOTHING = frozenset(
 )
 _BLANKED = Lazy(
     r"(?:\([\w :*&<>]{1,64}\) ?)?(?:0x0+|NULL|nullptr)(?: <[^<>]{0,64}>)?|\(nil\)|(?:0 )?'?\\0{1,3}'?"
+    r"|\((?:none|null|nil|unset|empty|not set|hidden|masked|redacted)\)|<?(?:YOUR|your)[_ -][A-Za-z_-]{1,64}>?"
     r"|<(?:unavailable|optimized out)[^<>\"']{0,200}>|[*xX.•●#-]{2,}|\*+|<[A-Za-z_ ]+>|\$\{[\w.:-]+\}|\$[A-Z_]+|\{\{[^}]*\}\}|%\w+%|%[sdx]"
 )
 _PATH = Lazy(
@@ -41,8 +42,8 @@ _COMMON = frozenset(
 
 def is_nothing(value: str) -> bool:
     """Empty, a yes or no, a placeholder, or masked already."""
-    bare = value.strip("\"'` ")
-    return not bare or bare.lower() in _NOTHING or MASK in bare or _BLANKED.fullmatch(bare) is not None
+    bare = value.strip("\"'` \\")
+    return not bare or bare.lower() in _NOTHING or MASK[:-1] in bare or _BLANKED.fullmatch(bare) is not None
 
 
 def is_place(value: str) -> bool:
@@ -134,3 +135,17 @@ _BEGINS_ALIKE = Lazy(r"0[xX]|.*(?:://|::)", re.DOTALL)
 def is_piece(value: str) -> bool:
     """Whether the beginning or end of a secret tells it from all else: no scheme, namespace, address, word or path."""
     return _BEGINS_ALIKE.match(value) is None and not is_place(value) and is_irregular(value)
+
+
+_OF_PERSONS = {
+    "cvv": Lazy(r"\d{3,4}"),
+    "cvv2": Lazy(r"\d{3,4}"),
+    "cvc": Lazy(r"\d{3,4}"),
+    "ssn": Lazy(r"\d{3}-?\d{2}-?\d{4}"),
+}
+
+
+def names_person(name: str, value: str) -> bool:
+    """The numbers of cards and of persons, by their lengths."""
+    pattern = _OF_PERSONS.get(re.split(r"[^a-z0-9]+", name.lower())[-1])
+    return pattern is not None and pattern.fullmatch(value.strip("\"'")) is not None

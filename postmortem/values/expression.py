@@ -46,6 +46,14 @@ class Piece(NamedTuple):
     offset: int = 0
 
 
+class Hole(NamedTuple):
+    """A part of a value that is not there, in bits, and why."""
+
+    start: int
+    end: int
+    reason: str
+
+
 class Number(NamedTuple):
     """An entry of the stack. base: (encoding, bytes) of a typed one, None for the generic type."""
 
@@ -442,20 +450,38 @@ _COMPARISONS: dict[int, Callable[[int, int], bool]] = {
 
 def gather(pieces: list[Piece], size: int, frame: Frame) -> bytes:
     """The `size` bytes that pieces make up. Raises Unavailable when one of them is not there."""
+    data, holes = gather_parts(pieces, size, frame)
+    if holes:
+        raise Unavailable(holes[0].reason if len(pieces) == 1 else f"{OPTIMIZED_OUT} in part")
+    return data
+
+
+def gather_parts(pieces: list[Piece], size: int, frame: Frame) -> tuple[bytes, list[Hole]]:
+    """The `size` bytes that pieces make up, and the parts of them that are not there, which hold zeros.
+
+    Raises Unavailable when no piece is there.
+    """
     if len(pieces) == 1 and pieces[0].bits is None:
-        return _whole(pieces[0], size, frame)
+        return _whole(pieces[0], size, frame), []
     value = position = 0
+    holes: list[Hole] = []
     for piece in pieces:
         bits = piece.bits or 0
         if position >= 8 * size:
             break
         length = (piece.offset + bits + 7) // 8
-        data = int.from_bytes(_whole(piece, length, frame), "little") >> piece.offset & ((1 << bits) - 1)
-        value |= data << position
+        try:
+            data = int.from_bytes(_whole(piece, length, frame), "little") >> piece.offset & ((1 << bits) - 1)
+        except Unavailable as missing:
+            holes.append(Hole(position, position + bits, missing.reason))
+        else:
+            value |= data << position
         position += bits
     if position < 8 * size:
-        raise Unavailable("optimized out in part")
-    return (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        holes.append(Hole(position, 8 * size, OPTIMIZED_OUT))
+    if holes and sum(hole.end - hole.start for hole in holes) >= max(position, 8 * size):
+        raise Unavailable(holes[0].reason)
+    return (value & ((1 << 8 * size) - 1)).to_bytes(size, "little"), holes
 
 
 def _whole(piece: Piece, size: int, frame: Frame) -> bytes:

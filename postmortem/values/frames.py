@@ -12,7 +12,7 @@ import msgspec
 from parsers.limits import LIMITS
 from postmortem.model import Problem, Value
 from postmortem.values.deadline import Deadline, Expired
-from postmortem.values.expression import OPTIMIZED_OUT, Frame, Unavailable, evaluate, gather, passed, value_of
+from postmortem.values.expression import OPTIMIZED_OUT, Frame, Unavailable, evaluate, gather_parts, passed, value_of
 from postmortem.values.origin import Origins
 from postmortem.values.store import Store
 from postmortem.values.text import Printer, Shown
@@ -394,12 +394,13 @@ def _shown(variable: Variable, frame: Frame, printer: Printer) -> Shown:
             if place is None:
                 raise Unavailable(f"it has {size} bytes")
             return Shown(printer.large(variable.type, place))
-        return printer.show(variable.type, gather(pieces, size, frame) if size else b"", place)
+        data, holes = gather_parts(pieces, size, frame) if size else (b"", [])
+        return printer.show(variable.type, data, place) if not holes else printer.parts(variable.type, data, holes)
     if variable.constant is not None:
-        data = variable.constant
-        if isinstance(data, int):
-            data = (data & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
-        return printer.show(variable.type, data[: size or 8])
+        constant = variable.constant
+        if isinstance(constant, int):
+            constant = (constant & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
+        return printer.show(variable.type, constant[: size or 8])
     raise Unavailable(OPTIMIZED_OUT)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _STRINGS = ("std::__cxx11::basic_string<char,", "std::basic_string<char,", "std::__cxx11::basic_string<char>")
 _RUST_STRING, _RUST_VECTOR = "alloc::string::String", "alloc::vec::Vec<"
 _SLICES = ("&[", "&mut [", "*const [", "*mut [", "alloc::boxed::Box<[")
+_LIBRARIES = ("std::", "alloc::", "&", "*")
 _STRS = ("&str", "&mut str", "alloc::boxed::Box<str")
 _SIZED = {
     "std::map<": "_M_node_count", "std::set<": "_M_node_count", "std::multimap<": "_M_node_count",
@@ -27,10 +28,15 @@ _SIZED = {
 }  # fmt: skip
 
 
+def is_known(printer: Printer, found: Type) -> bool:
+    """Whether a type may be one that is shown by what it means, not by its fields."""
+    return printer.is_go or found.name.startswith(_LIBRARIES)
+
+
 def known(printer: Printer, found: Type, data: bytes, depth: int) -> str | None:
     """The value in words, None where it is of no type known here or does not look as such one does."""
     name = found.name
-    if not name.startswith(("std::", "alloc::", "&", "*")) and not printer.is_go:
+    if not is_known(printer, found):
         return None
     try:
         text = _string_bytes(printer, found, data)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from parsers.limits import LIMITS
 from postmortem.values import floats
 from postmortem.values.description import Type
-from postmortem.values.expression import Unavailable
+from postmortem.values.expression import OPTIMIZED_OUT, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from postmortem.values.description import Member
+    from postmortem.values.expression import Hole
 
 Read = "Callable[[int, int], bytes | None]"
 _VOID = Type("void", "void")
@@ -22,6 +23,8 @@ _GO, _RUST = 0x16, 0x1C
 _CHARS = (0x06, 0x08, 0x10)
 """DW_ATE_signed_char, DW_ATE_unsigned_char, DW_ATE_UTF."""
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 27: "\\033", 92: "\\\\"}
+_REPEATS = 10
+"""Equal characters in a row that are still written one by one (gdb's "print repeats")."""
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 
@@ -172,6 +175,38 @@ class Printer:
             value = self._string_of(found, data)
         return Shown(cut(text), value, points_to)
 
+    def parts(self, index: int, data: bytes, holes: Sequence[Hole]) -> Shown:
+        """A structure of which parts are not there: the members that are, and why the others are not.
+
+        Raises Unavailable for what means nothing in parts.
+        """
+        found, _ = self.plain(index)
+        from postmortem.values import printers
+
+        reason = f"{OPTIMIZED_OUT} in part"
+        if found.kind != "struct" or found.variants or not found.whole or printers.is_known(self, found):
+            raise Unavailable(reason)
+        shown = []
+        for member in found.members[: LIMITS.value_fields]:
+            text = self._held(member, data, holes, reason)
+            name = f"<{self.at(member.type).name}>" if member.base else member.name
+            shown.append(f"{name}{': ' if self._language == _RUST else ' = '}{text}" if name else text)
+        return Shown(cut("{" + ", ".join(shown) + ("..." if len(found.members) > len(shown) else "") + "}"))
+
+    def _held(self, member: Member, data: bytes, holes: Sequence[Hole], reason: str) -> str:
+        """One member of a structure with holes."""
+        if member.bits is not None:
+            width, start = member.bits
+        elif member.offset is None:
+            return self.member(member, data, 0)
+        else:
+            start, width = 8 * member.offset, 8 * (self.size(member.type) or 0)
+        missing = [hole for hole in holes if hole.start < start + width and start < hole.end]
+        if not missing:
+            return self.member(member, data, 0)
+        lost = sum(min(hole.end, start + width) - max(hole.start, start) for hole in missing)
+        return f"<{missing[0].reason if lost >= width else reason}>"
+
     def large(self, index: int, address: int) -> str:
         """A variable too large to be read whole: the first elements of an array."""
         found, _ = self.plain(index)
@@ -179,12 +214,13 @@ class Printer:
         counts = self.counts(found)
         if not size or size > LIMITS.value_bytes or len(counts) != 1 or counts[0] is None:
             return "{...}"
-        shown = min(counts[0], LIMITS.value_elements if size > 1 else LIMITS.value_characters)
-        data = self.memory(address, shown * size)
         target, _ = self.plain(found.target)
-        if target.kind == "base" and target.encoding in _CHARS and target.size == 1:
-            end = data.find(b"\0")
-            return quoted(data[:end] if end >= 0 else data, end < 0)
+        if target.kind == "base" and target.encoding in _CHARS and target.size == 1 and found.name != "vector":
+            try:
+                return array_string(self.memory(address, LIMITS.value_bytes), True)
+            except Unavailable:
+                return quoted(self.memory(address, LIMITS.value_characters), True)
+        data = self.memory(address, min(counts[0], LIMITS.value_elements) * size)
         return self.elements(found.target, data, counts[0], 0)
 
     def _number(self, found: Type, data: bytes) -> str:
@@ -482,6 +518,10 @@ def character(number: int, size: int = 1, quote: str = "'") -> str:
 def quoted(data: bytes, more: bool = False) -> str:
     """Bytes as a string of C, cut at 80; more: it goes on behind them."""
     text = data[: LIMITS.value_characters].decode("utf-8", "surrogateescape")
+    return f'"{_letters(text)}"' + ("..." if more or len(data) > LIMITS.value_characters else "")
+
+
+def _letters(text: str, quote: str = '"') -> str:
     parts = []
     for letter in text:
         code = ord(letter)
@@ -490,14 +530,33 @@ def quoted(data: bytes, more: bool = False) -> str:
         elif code >= 0xA0 and letter.isprintable():
             parts.append(letter)
         else:
-            parts.append(character(code, 1 if code < 0x100 else 4, '"')[1:-1])
-    return '"' + "".join(parts) + '"' + ("..." if more or len(data) > LIMITS.value_characters else "")
+            parts.append(character(code, 1 if code < 0x100 else 4, quote)[1:-1])
+    return "".join(parts)
 
 
-def array_string(data: bytes) -> str:
-    """An array of characters: up to its first NUL, as gdb shows one with print null-stop on. What is behind it is most
-    often what an earlier, longer string left."""
-    end = data.find(b"\0")
-    if end < 0:
-        return quoted(data)
-    return quoted(data[:end])
+def array_string(data: bytes, more: bool = False) -> str:
+    """An array of characters, as gdb shows one: all of it but for one NUL at its end, and what is there more than 10
+    times in a row once. more: it goes on behind `data`."""
+    if data.endswith(b"\0") and not more:
+        data = data[:-1]
+    text = data.decode("utf-8", "surrogateescape")
+    parts: list[str] = []
+    pending: list[str] = []
+    at = 0
+    # As in gdb, a run that has begun within the first 80 characters is shown whole.
+    while at < len(text) and at < LIMITS.value_characters:
+        letter = text[at]
+        end = at + 1
+        while end < len(text) and text[end] == letter:
+            end += 1
+        if end - at > _REPEATS:
+            if pending:
+                parts.append(f'"{_letters("".join(pending))}"')
+                pending = []
+            parts.append(f"'{_letters(letter, chr(39))}' <repeats {end - at} times>")
+        else:
+            pending.append(text[at:end])
+        at = end
+    if pending or not parts:
+        parts.append(f'"{_letters("".join(pending))}"')
+    return ", ".join(parts) + ("..." if more or at < len(text) else "")

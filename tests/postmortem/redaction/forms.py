@@ -107,9 +107,21 @@ TEXTS = (
     ('{secret = std::shared_ptr<std::string> (use count 1, weak count 0) = {get() = 0x5581 "' + PLAIN + '"}}', PLAIN), ("token: Secret { inner: \"" + HEX + '" }', HEX),
     ('{password = {len = 9, ptr = 0x55 "' + PLAIN + '"}}', PLAIN), ('{password: {String: "' + PLAIN + '", Valid: true}}', PLAIN), ('{passwords = {"a", 0x55 "' + PLAIN + '"}, n = 1}', PLAIN),
     ('{password = (const char *) 0x5581 "' + PLAIN + '"}', PLAIN),
+    ('{password = std::__cxx11::basic_string = "' + PLAIN + '", n = 1}', PLAIN),
     # Arrays and tables.
     ('{0x55 "prog", 0x56 "--secret", 0x57 "' + PLAIN + '"}', PLAIN), ('{{0x55 "user", 0x55 "bob"}, {0x55 "password", 0x55 "' + PLAIN + '"}, {0x55 "host", 0x55 "db1"}}', PLAIN),
     ('{{"password\\000\\000", "' + PLAIN + '\\000"}, {"user", "bob"}}', PLAIN), ('{{0x55 "password", 0x55 "' + PLAIN + '"}}', PLAIN),
+    ('("password", "' + PLAIN + '")', PLAIN), ('"password","kil0pound"', "kil0pound"),
+    # Pairs of members.
+    ('{k = "password", v = "' + PLAIN + '"}', PLAIN), ('{k = 0x1 "api_key", v = 0x2 "' + PLAIN + '"}', PLAIN), ('{n: "secret", v: "' + PLAIN + '"}', PLAIN),
+    ('{"k":"password","v":"' + PLAIN + '"}', PLAIN), ('{key = "password", val = "' + PLAIN + '"}', PLAIN),
+    # Other names.
+    ("passwrd=" + PLAIN, PLAIN), ('pswd = "' + PLAIN + '"', PLAIN), ('pass_phrase: "' + PLAIN + '"', PLAIN), ('{pass_word = 0x1 "' + PLAIN + '"}', PLAIN),
+    ("{cvv = 123, n = 1}", "123"), ('{ssn = "123-45-6789"}', "123-45"), ("{unlock_code = 4711}", "4711"), ('privKey = "' + PLAIN + '"', PLAIN),
+    ("{pin = 4711, n = 1}", "4711"), ('{"pin": 570957}', "570957"),
+    # Forms, tables and settings.
+    ('form-data; name="password"\r\n\r\n' + PLAIN + "\r\n--x", PLAIN), ('"form-data; name=\\"password\\"\\r\\n\\r\\n' + PLAIN + '\\r\\n"', PLAIN),
+    ("requirepass " + PLAIN, PLAIN), ("enable secret 5 " + PLAIN, PLAIN), ("basic_auth(bob, " + PLAIN + ")", PLAIN), ("password: 'it''s " + PLAIN + "'", PLAIN),
     # Addresses that are cut, or that have a key in place of a user.
     ('0x55 "postgres://bob:CutArr7Xq2"...', "CutArr7Xq2"), ('{0x1 "postgres://bob:swordf"..., 0x2 "a@b"}', "swordf"), ("postgres://bob:" + PLAIN + "@", PLAIN),
     ('{"postgres://bob:' + PLAIN + '@", "x"}', PLAIN), ('"redis://:CutPw7"...', "CutPw7"), ("https://4f2e91c07b3d@sentry.io/1", "4f2e91c07b3d"),
@@ -177,6 +189,12 @@ ORDINARY = (
     "Bearer of news", "basic block 12", "digest mismatch: expected sha256", "free(): invalid pointer",
     "terminate called after throwing an instance of 'auth::TokenError'", "what():  bad key", "keyboard=us", "passed=12 failed=0",
     "bypass: on", "pass=2", "compass: north", "/etc/ssl/private/key.pem", "password_file=/run/secrets/db", "10:20:30:40:50",
+    '{key = "token", val = "while"}', "{pin = 13}", '"user","password","host"', '("password", "user")', '("user", "password")', "basic_auth(user, password)", "password='' user='x'",
+    "{'password': '', 'user': 'bob'}", "password file /etc/app/passwd: permission denied", "/etc/app/secret: no such file", "token = (none)", "api_key=YOUR_API_KEY", "run sort --key name x",
+    'token="identifier"', 'next_token="while"', "token_id=77", "secret_score=0.5", "exit code: 11", "unlock = 5", "mutex lock code 5", "ssn = 5", "cvc = 12345",
+    "fn parse(key:&str, pass:u32)->i64 {", "fn login(password: &str, n: i32)", "login(password: String)", "tokenText:=token.Text; n:=1",
+    '{"passwords":["[redacted]"]}', '"{\\"password\\":\\"[redacted]\\\\[redacted]\\"}"',
+    "std::vector<Token> all = next(x)", 'password = "" = "x"', "token = next = \"while\"",
     '{"credentials": {"user": "bob"}}', "token = {kind = 2, text = \"return\"}", '{password = 0x0, secret = NULL, token = (char *) 0x0, n = 1}', "password=0x0", "const char *password = NULL",
     "secret = (nil)", '{0x55 "prog", 0x56 "--secret-file", 0x57 "list"}', '{{0x55 "user", 0x55 "password"}, {0x55 "host", 0x55 "port"}}', '0x1 "http://host:8080"...',
     '{url = 0x1 "http://h:80", b = "x:y"}', "http://[::1]:80/x", "ssh://deploy-user2@host/x", "https://firstlastname@host/x", "docker://nginx:latest",
@@ -188,7 +206,7 @@ ORDINARY_ENTRIES = (
     ("SSH_AUTH_SOCK", "/run/user/0/ssh"), ("GPG_KEY_FILE", "/a"), ("PASSWORD_FILE", "/run/secrets/x"), ("KEYBOARD", "us"),
     ("PRIMARY_KEY", "id"), ("PWD", "/root"), ("XAUTHORITY", "/root/.Xauthority"), ("TOKENIZERS_PARALLELISM", "false"),
     ("java.security.egd", "file:/dev/urandom"), ("javax.net.ssl.trustStore", "/a/b.jks"), ("user.name", "bob"),
-    ("PUBLIC_KEY", "abcdefgh12345678"), ("USE_AUTH", "true"), ("PIN_THREADS", "1"), ("sun.arch.data.model", "64"),
+    ("PUBLIC_KEY", "abcdefgh12345678"), ("USE_AUTH", "true"), ("PIN_THREADS", "1"), ("TOKEN_ID", "77"), ("token", "identifier"), ("NEXT_TOKEN", "while"), ("API_KEY", "(none)"), ("sun.arch.data.model", "64"),
 )  # fmt: skip
 
 PIECES = (

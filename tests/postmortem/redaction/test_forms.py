@@ -99,6 +99,18 @@ def test_what_is_a_secret_in_one_place_is_masked_in_all() -> None:
     assert masked.redacted == {"name": 2, "repeated": 4}
 
 
+def test_a_secret_in_the_path_of_a_mapped_file() -> None:
+    frames = (
+        Frame(pc=Address(1), sp=Address(2), module=path)
+        for path in ("/tmp/token=aB3dE6gH9jK2.bin (deleted)", "/tmp/token=operator.bin")
+    )
+    made = redact(msgspec.structs.replace(build.minimal(), threads=(Thread(tid=1, frames=tuple(frames)),)))
+    assert [frame.module for frame in made.threads[0].frames] == [
+        f"/tmp/token={MASK}.bin (deleted)",
+        "/tmp/token=operator.bin",
+    ]
+
+
 def test_a_beginning_that_others_share_is_no_piece_of_a_secret() -> None:
     """A scheme, a namespace, an address: only what looks random tells a cut secret."""
     environment = {

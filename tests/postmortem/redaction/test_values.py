@@ -93,3 +93,25 @@ def test_a_null_pointer_is_no_secret() -> None:
     values = [Value(name="password", type="char *", value="0x0", text=text) for text in ("0x0", "NULL", "(char *) 0x0")]
     clean = report(*values, Value(name="secret", type="char", value="0", text="0 '\\000'"))
     assert redact(clean) is clean
+
+
+def test_a_secret_by_its_type() -> None:
+    made = redact(
+        report(
+            Value(name="n", type="int", value="1", text="1"),
+            Value(name="p", type="const app::Password &", text='@0x55a0: {data = 0x5590 "kilopound", n = 9}'),
+            Value(
+                name="c", type="struct Credential *", text="0x55a0", points_to='{user = "alice", data = "mikeninety"}'
+            ),
+            Value(name="k", type="SecretKey", value="q7Zx2pLw9vT", text='"q7Zx2pLw9vT"'),
+            Value(name="t", type="Token", text='{kind = 2, text = "answer"}'),
+            Value(name="e", type="PasswordEncoder", text='{charset = "utf-8"}'),
+        )
+    )
+    password, credential, key, token, encoder = made.threads[0].frames[0].locals
+    assert password.text == f'@0x55a0: {{data = 0x5590 "{MASK}", n = 9}}'
+    assert credential.points_to == f'{{user = "alice", data = "{MASK}"}}'
+    assert (key.value, key.text) == (MASK, f'"{MASK}"')
+    assert token.text == '{kind = 2, text = "answer"}'
+    assert encoder.text == '{charset = "utf-8"}'
+    assert redact(made) == made

@@ -103,8 +103,23 @@ def equal(gdb: dict[str, Any], value: Value) -> bool:
         if value.text in ("true", "false"):
             return bool(gdb["number"]) is (value.text == "true")
         return bool(value.text == gdb["text"])
-    ours, theirs = _plain(value.text), _plain(gdb["text"])
+    ours, theirs = _plain(_written_out(value.text)), _plain(gdb["text"])
     return alike(ours, theirs)
+
+
+_RUN = r"""'((?:\\.|[^'\\])[^']*)' <repeats (\d+) times>"""
+
+
+def _written_out(text: str) -> str:
+    """Runs of a character in full, as gdb is asked for: "ab", 'c' <repeats 12 times> is "abcccccccccccc"."""
+
+    def run(match: re.Match[str]) -> str:
+        return '"' + {"\\'": "'", '"': '\\"'}.get(match[1], match[1]) * int(match[2]) + '"'
+
+    # A comma between two parts of one string, of which one is a run, joins them.
+    text = re.sub(rf"(?<=\"), (?={_RUN})", "\0", text)
+    text = re.sub(rf"({_RUN}), (?=[\"'])", "\\1\0", text)
+    return re.sub(_RUN, run, text).replace('"\0"', "")
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,7 @@ import re
 import gdb
 
 for setting in (
-    "print pretty off", "print elements 80", "print repeats unlimited", "print null-stop on", "print symbol off",
+    "print pretty off", "print elements 80", "print repeats unlimited", "print null-stop off", "print symbol off",
     "print max-depth 6", "print entry-values no", "print frame-arguments all", "print static-members off",
     "print object off", "print vtbl off", "print finish on", "print demangle on",
 ):  # fmt: skip

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postmortem.machines.x86_64.machine import MACHINE
-from postmortem.values.description import CallParameter
-from postmortem.values.expression import Frame, Piece, Unavailable, evaluate, gather, passed, value_of
+from postmortem.values.description import CallParameter, Member, Type
+from postmortem.values.expression import Frame, Piece, Unavailable, evaluate, gather, gather_parts, passed, value_of
+from postmortem.values.text import Printer
 
 MEMORY = {0x1000 + at: byte for at, byte in enumerate(struct.pack("<QQQ", 0x1008, 7, 0xFFFFFFFFFFFFFFFE))}
 
@@ -109,3 +110,45 @@ def test_any_bytes_give_pieces_or_a_reason(code: bytes) -> None:
 def test_hostile_expressions_end(code: bytes) -> None:
     with pytest.raises(Unavailable, match="damaged"):
         evaluate(code, frame())
+
+
+POINTS = [
+    Type("base", "int", 4, 0x05),
+    Type("struct", "pt", 8, members=(Member("x", 0, 0), Member("y", 0, 4))),
+    Type("struct", "box", 24, members=(Member("a", 1, 0), Member("b", 1, 8), Member("id", 0, 16), Member("f", 0, 20))),
+    Type("struct", "std::pair<int, int>", 8, members=(Member("first", 0, 0), Member("second", 0, 4))),
+    Type("struct", "bits", 4, members=(Member("low", 0, None, (3, 0)), Member("high", 0, None, (8, 16)))),
+]
+
+
+def in_parts(code: bytes, index: int, **registers: int) -> str:
+    where = frame(**registers)
+    data, holes = gather_parts(evaluate(code, where), POINTS[index].size or 0, where)
+    assert holes
+    return Printer(POINTS, read, 0x0C).parts(index, data, holes).text
+
+
+def test_the_members_that_lie_in_pieces_that_are_there_are_shown() -> None:
+    # 8 bytes not there, 4 in a register, 4 not there, 5, and the first word of memory
+    code = b"\x93\x08\x53\x93\x04\x93\x04\x35\x9f\x93\x04\x76\x08\x93\x04"
+    expected = "{a = <optimized out>, b = <optimized out in part>, id = 5, f = 7}"
+    assert in_parts(code, 2, r3=9, r6=0x1000) == expected
+
+
+def test_a_member_whose_register_is_not_known_says_so() -> None:
+    assert in_parts(b"\x55\x93\x04\x53\x93\x04", 1, r3=9) == ("{x = <register rdi is not known in this frame>, y = 9}")
+
+
+def test_bit_fields_in_parts() -> None:
+    assert in_parts(b"\x93\x02\x33\x9f\x93\x02", 4) == "{low = <optimized out>, high = 3}"
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_what_means_nothing_in_parts_is_not_shown(index: int) -> None:
+    with pytest.raises(Unavailable, match="optimized out in part"):
+        in_parts(b"\x93\x02\x33\x9f\x93\x06", index)
+
+
+def test_of_pieces_of_which_none_is_there_nothing_is() -> None:
+    with pytest.raises(Unavailable, match=r"^optimized out$"):
+        gather_parts(evaluate(b"\x93\x04\x93\x04", frame()), 8, frame())
