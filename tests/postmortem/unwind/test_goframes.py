@@ -60,6 +60,7 @@ def test_the_frames_are_those_of_call_frame_information() -> None:
     assert compared > _SAMPLE // 2
 
 
+@pytest.mark.needs("addr2line")
 def test_the_lines_are_those_of_dwarf() -> None:
     sections, exe = _sections()
     table = sections.go_places()
