@@ -33,6 +33,20 @@ _HEADER, _FLAGS, _LARGEST_CHUNK = 16, 7, 1 << 40
 _LINKED_BACK, _LINKED_ON = 24, 16
 
 
+def called(
+    at: int, space: AddressSpace, symbol: Callable[[int], tuple[str, int, int] | None], machine: Machine
+) -> str | None:
+    """The function that a call calls, also through the procedure linkage table."""
+    target: int | None = at
+    for _ in range(_JUMPS):
+        decoded = None if target is None else machine.decode(space, target, {}, lambda address: True)
+        target = None if decoded is None else decoded.target
+        found = None if target is None else symbol(target)
+        if found is not None and not found[1]:
+            return found[0]
+    return None
+
+
 class Asked:
     """The calls on a stack. symbol: (name, offset, size) of the function at an address."""
 
@@ -91,16 +105,10 @@ class Asked:
 
     def _called(self, index: int) -> str | None:
         """What the call in frame `index` calls, also through the procedure linkage table."""
-        machine = self._machine
-        site = machine.call_before(self._space, self._frames[index].pc)
-        target = int(site.partition(":")[0], 16) if site is not None else None
-        for _ in range(_JUMPS):
-            decoded = None if target is None else machine.decode(self._space, target, {}, lambda address: True)
-            target = None if decoded is None else decoded.target
-            found = None if target is None else self._symbol(target)
-            if found is not None and not found[1]:
-                return found[0]
-        return None
+        site = self._machine.call_before(self._space, self._frames[index].pc)
+        return (
+            None if site is None else called(int(site.partition(":")[0], 16), self._space, self._symbol, self._machine)
+        )
 
     def _last(self, test: Callable[[str], bool]) -> int | None:
         found = [index for index in range(len(self._frames)) if (name := self._name(index)) and test(name)]

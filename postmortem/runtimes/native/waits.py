@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 
 FUTEX, FUTEX_WAITV = 202, 449
 _PRIVATE = 0x80
+_RUST_CONTENDED, _RUST_WRITER = 2, (1 << 30) - 1
 _SHAREABLE = frozenset({"mutex", "rwlock", "condvar", "semaphore", "barrier"})
 _WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
+_RUST = (
+    ("mutex", ("futex::Mutex>", "futex::Mutex::", "futex_mutex::Mutex")),
+    ("rwlock", ("futex::RwLock>", "futex::RwLock::", "futex_rwlock::RwLock")),
+    ("condvar", ("futex::Condvar>", "futex::Condvar::", "futex_condvar::Condvar")),
+    ("park", ("thread_parking::futex::Parker", "thread_parker::futex::Parker", "futex::Parker>::park")),
+)
+"""Those of Rust's standard library, which are no pthread ones; their memory names no owner."""
 _LONG_NAMES = (
     (
         "mutex",
@@ -97,12 +105,18 @@ def wait(
         return Wait(syscall=name, kind="syscall")
     address: int | None = registers.get(machine.call_arguments[0], 0)
     kind = _kind(functions)
+    rust = kind.startswith("rust ")
+    kind = kind.removeprefix("rust ")
+    held: bool | None = None
     owner: int | None = None
     writing: bool | None = None
     readers: int | None = None
     shared = not registers.get(machine.call_arguments[1], 0) & _PRIVATE
     assert address is not None
-    if kind == "mutex":
+    if rust:
+        address, held, readers = _rust_lock(space, kind, address, functions)
+        writing = _writes(functions) if kind == "rwlock" else None
+    elif kind == "mutex":
         owner = _mutex_owner(space, address, tids)
         if owner is None and any("lll_lock_wait" in function for function in functions):
             kind = "mutex" if _is_mutex(space, address) else "futex"
@@ -130,7 +144,39 @@ def wait(
         timed=_timed(space, registers.get(machine.call_arguments[3], 0)),
         writing=writing,
         readers=readers,
+        held=held,
+        settled=_settled(space, registers, machine),
     )
+
+
+def _settled(space: AddressSpace, registers: dict[str, int], machine: Machine) -> bool | None:
+    """Whether a wait that compares the futex word would begin again as it did."""
+    operation = registers.get(machine.call_arguments[1], 0) & 0x7F
+    word = space.unsigned(registers.get(machine.call_arguments[0], 0), 4)
+    if word is None or _WAITS.get(operation) not in ("wait", "wait-bitset", "wait-requeue-pi"):
+        return None
+    return word == registers.get(machine.call_arguments[2], 0) & 0xFFFFFFFF
+
+
+def _rust_lock(
+    space: AddressSpace, kind: str, futex: int, functions: Sequence[str]
+) -> tuple[int, bool | None, int | None]:
+    """(address, whether it is locked, how many read under it) of a lock of Rust's standard library.
+
+    std::sys::sync: a Mutex is a word, 0 where it is unlocked; an RwLock {state, writer_notify}, on which writers wait:
+    the lower 30 bits of state count readers, all of them set is a writer.
+    """
+    if kind == "mutex":
+        word = space.unsigned(futex, 4)
+        return futex, None if word is None or word > _RUST_CONTENDED else word != 0, None
+    if kind != "rwlock":
+        return futex, None, None
+    lock = futex - 4 if any("write_contended" in name for name in functions) else futex
+    state = space.unsigned(lock, 4)
+    if state is None:
+        return lock, None, None
+    count = state & _RUST_WRITER
+    return lock, count != 0, count if 0 < count < _RUST_WRITER else None
 
 
 def _barrier(space: AddressSpace, futex: int) -> int | None:
@@ -150,7 +196,12 @@ def _timed(space: AddressSpace, timeout: int) -> bool:
 
 def _writes(functions: Sequence[str]) -> bool | None:
     found = next((name for name in functions if "rwlock_" in name), "")
-    return True if "wrlock" in found else False if "rdlock" in found else None
+    if "wrlock" in found:
+        return True
+    if "rdlock" in found:
+        return False
+    rust = next((name for name in functions if name.endswith(("::write_contended", "::read_contended"))), "")
+    return rust.endswith("write_contended") if rust else None
 
 
 def _readers(space: AddressSpace, lock: int) -> int | None:
@@ -172,6 +223,10 @@ def _kind(functions: Sequence[str]) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _kind_of(functions: tuple[str, ...]) -> str:
+    if any("futex" in function and "::" in function for function in functions):
+        for kind, rust in _RUST:
+            if any(name in function for function in functions for name in rust):
+                return f"rust {kind}"
     for kind, names in _LONG_NAMES:
         if any(name in function for function in functions for name in names):
             return kind
