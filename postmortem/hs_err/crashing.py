@@ -1,4 +1,4 @@
-"""The crashing thread of a core with what the log of the same crash has of it: its stack, or the names of its frames."""
+"""The crashing thread of a core with what the log of the same crash has: its stack, or the names of its frames."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _with_frames(report: Report, told: HsErrLog, path: str) -> Report:
 
 
 def _with_names(report: Report, told: HsErrLog, path: str) -> Report:
-    """With the log's names of the thread and of its frames' functions, where neither the VM's tables nor files name them.
+    """With the log's names of the thread and of its frames' functions, where nothing else names them.
 
     The same pc in both is the same fault: that of one thread, whatever number each has for it. Where the VM stopped
     itself the log's pc is its own and the core's that of raise(): then frames in common tell.
