@@ -31,8 +31,7 @@ FARTHEST_MEMBER = 0xFFF
 """Members lie this far from the start of an object as a rule; a base register beyond held a number of its own."""
 
 RIVALS = (
-    "A small number that was taken for a pointer: an index, a handle, an error code, or -1 (MAP_FAILED) and an"
-    " offset.",
+    "A small number that was taken for a pointer: an index, a handle, an error code, or -1 (MAP_FAILED) and an offset.",
     "In generated code of a JVM a null check that it takes on purpose.",
 )
 """What stays open where the finding is not certain."""
