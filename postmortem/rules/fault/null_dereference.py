@@ -39,7 +39,7 @@ _ALLOCATES = re.compile(
 )
 
 RIVALS = (
-    "A small number that was taken for a pointer: an index, a handle, an error code.",
+    "A small number that was taken for a pointer: an index, a handle, an error code, or -1 (MAP_FAILED) and an offset.",
     "In generated code of a JVM a null check that it takes on purpose.",
 )
 """What stays open where the finding is not certain."""
