@@ -245,13 +245,13 @@ class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):
 class Hardening(msgspec.Struct, frozen=True, kw_only=True):
     """How a module was built to withstand attacks and mistakes, as its file says; None: not of this machine.
 
-    canary, fortified: it calls __stack_chk_fail, or checked forms of libc's functions; those of a static program can't
-    be seen.
+    canary, fortified: it calls __stack_chk_fail, or checked forms of libc's functions; None: not known, of a stripped
+    static program, and of one whose libc calls __stack_chk_fail in any case.
     """
 
     relro: Literal["none", "partial", "full"]
-    canary: bool
-    fortified: bool
+    canary: bool | None
+    fortified: bool | None
     executable_stack: bool
     text_relocations: bool
     position_independent: bool
