@@ -4,6 +4,10 @@ Layouts: glibc struct __pthread_mutex_s (lock, count, owner, nusers, kind: five 
 __pthread_rwlock_arch_t (readers, writers, wrphase_futex, writers_futex, two pads, cur_writer), x86-64
 sysdeps/x86/nptl/bits/struct_{mutex,rwlock}.h. A thread is in a system call when orig_rax is a call
 number and pc follows a syscall instruction.
+pthread_join() waits for a word of the other thread's descriptor, which lies at its thread pointer. glibc's struct
+pthread (nptl/descr.h) has `tid` there, or since 2.43 `joinstate` (1 exiting, 2 joinable), which the kernel clears when
+the thread ends, so that the wait is a shared one; all other futexes of it are private. This tells a join also where
+libc has no names. musl's struct pthread has detach_state (src/internal/pthread_impl.h).
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from postmortem.model import Address, Wait
 from postmortem.runtimes.native import condvars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from postmortem.machines.machine import Machine
     from postmortem.model import Frame
@@ -26,8 +30,13 @@ if TYPE_CHECKING:
 
 FUTEX, FUTEX_WAITV = 202, 449
 _PRIVATE = 0x80
+_DESCRIPTOR, _TID = range(0x900), 0x2D0
+"""glibc's struct pthread, and its tid: behind the TCB of 0x2c0 bytes and the list of threads. musl's is smaller."""
+_STATES = range(4)
 _SHAREABLE = frozenset({"mutex", "rwlock", "condvar", "semaphore", "barrier"})
 _WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
+_JOINS = (0, 9)
+"""Futex operations of pthread_join: the kernel wakes the word as a shared one."""
 _LONG_NAMES = (
     (
         "mutex",
@@ -56,7 +65,7 @@ def waits(
     symbols: Symbolication | None = None,
 ) -> list[Wait | None]:
     """For each thread what it was blocked in, or None when it was running. named: its frames by activation."""
-    tids = frozenset(walked.status.tid for walked in walks)
+    tids = {walked.status.tid: walked.status.registers.get(machine.thread_pointer, 0) for walked in walks}
 
     @functools.cache
     def version() -> tuple[int, int] | None:
@@ -77,11 +86,13 @@ def wait(
     space: AddressSpace,
     registers: dict[str, int],
     functions: Sequence[str],
-    tids: Collection[int],
+    tids: Mapping[int, int],
     machine: Machine,
     version: Callable[[], tuple[int, int] | None] = lambda: None,
 ) -> Wait | None:
     """The wait of a thread, or None when it was running. functions: names of its innermost frames. version: glibc's.
+
+    tids: the threads of the core, with the thread pointer of each.
 
     Long: one case for each kind of lock.
     """
@@ -111,11 +122,13 @@ def wait(
         readers = _readers(space, address)
         writing = _writes(functions)
     elif kind == "join":
-        owner = space.signed(address, 4)
+        owner = _joined(space, address, tids)
     elif kind == "condvar":
         address = condvars.start(space, address, functions, len(tids), version)
     elif kind == "barrier":
         address = _barrier(space, address)
+    elif kind == "futex" and _is_join(space, registers, tids, machine):
+        kind, owner = "join", _joined(space, address, tids)
     elif kind == "futex" and _is_mutex(space, address):
         found = _mutex_owner(space, address, tids)
         if found is not None and found in tids:
@@ -131,6 +144,32 @@ def wait(
         writing=writing,
         readers=readers,
     )
+
+
+def _is_join(space: AddressSpace, registers: dict[str, int], tids: Mapping[int, int], machine: Machine) -> bool:
+    """Whether a thread without names waits as pthread_join() of glibc does."""
+    address, operation, value = (registers.get(name, 0) for name in machine.call_arguments[:3])
+    tid = _described(address, tids)
+    return (
+        tid is not None
+        and operation & (0x7F | _PRIVATE) in _JOINS
+        and space.signed(tids[tid] + _TID, 4) == tid
+        and 0 < value == space.signed(address, 4)
+    )
+
+
+def _joined(space: AddressSpace, address: int, tids: Mapping[int, int]) -> int | None:
+    """The thread that pthread_join() waits for; where it is not in the core, by the word if that can be no state."""
+    word = space.signed(address, 4)
+    if not word:
+        return None  # it has ended
+    found = _described(address, tids)
+    return word if found is None and word not in _STATES else found
+
+
+def _described(address: int, tids: Mapping[int, int]) -> int | None:
+    """The thread in whose descriptor an address lies."""
+    return next((tid for tid, pointer in tids.items() if pointer and address - pointer in _DESCRIPTOR), None)
 
 
 def _barrier(space: AddressSpace, futex: int) -> int | None:
