@@ -27,7 +27,9 @@ _PLUMBING = re.compile(
 _INSTALLED = re.compile(
     r"/usr/include/.*|.*/include/c\+\+/.*|.*/lib(?:64|32)?/gcc/[^/]+/[^/]+/include(?:-fixed)?/.*|.*/lib/clang/[^/]+/include/.*"
 )
-_RUST_LIBRARY = re.compile(r"/rustc/[0-9a-f]+/library/.*|.*/rustlib/src/rust/library/.*")
+_RUST_LIBRARY = re.compile(
+    r"/rustc/[0-9a-f]+/library/.*|.*/rustlib/src/rust/library/.*|(?:.*/)?rustc-\d[^/]*/library/.*"
+)
 """Source of compilers and installed libraries whose functions are compiled into their callers."""
 _RUST_CRATES = re.compile(r"<*&?(?:dyn )?(?:core|std|alloc|__rustc|test)(?:\[[0-9a-f]+\])?::|_?_?rust_")
 _C_LIBRARY_SOURCE = re.compile(
