@@ -37,6 +37,29 @@ _HEADER, _FLAGS, _LARGEST_CHUNK = 16, 7, 1 << 40
 _LINKED_BACK, _LINKED_ON = 24, 16
 
 
+def reached(
+    at: int, space: AddressSpace, symbol: Callable[[int], tuple[str, int, int] | None], machine: Machine
+) -> Iterator[str]:
+    """The functions that a call reaches by jumps alone: through the procedure linkage table, and through functions that
+    do nothing but jump on."""
+    target: int | None = at
+    for jumps in range(_JUMPS):
+        decoded = None if target is None else machine.decode(space, target, {}, lambda address: True)
+        if decoded is None or target is None or (jumps and decoded.mnemonic == "call"):
+            return
+        target = target + len(decoded.code) if decoded.mnemonic in _MARKS else decoded.target
+        found = None if target is None else symbol(target)
+        if found is not None and not found[1]:
+            yield found[0]
+
+
+def called(
+    at: int, space: AddressSpace, symbol: Callable[[int], tuple[str, int, int] | None], machine: Machine
+) -> str | None:
+    """The function that a call calls, also through the procedure linkage table."""
+    return next(reached(at, space, symbol, machine), None)
+
+
 class Asked:
     """The calls on a stack. symbol: (name, offset, size) of the function at an address."""
 
@@ -111,19 +134,9 @@ class Asked:
         return next((name for name in self._reached(index) if name in _FREES), None)
 
     def _reached(self, index: int) -> Iterator[str]:
-        """The functions that the call in frame `index` reaches by jumps alone: through the procedure linkage table,
-        and through functions that do nothing but jump on."""
-        machine = self._machine
-        site = machine.call_before(self._space, self._frames[index].pc)
-        target = int(site.partition(":")[0], 16) if site is not None else None
-        for jumps in range(_JUMPS):
-            decoded = None if target is None else machine.decode(self._space, target, {}, lambda address: True)
-            if decoded is None or target is None or (jumps and decoded.mnemonic == "call"):
-                return
-            target = target + len(decoded.code) if decoded.mnemonic in _MARKS else decoded.target
-            found = None if target is None else self._symbol(target)
-            if found is not None and not found[1]:
-                yield found[0]
+        site = self._machine.call_before(self._space, self._frames[index].pc)
+        if site is not None:
+            yield from reached(int(site.partition(":")[0], 16), self._space, self._symbol, self._machine)
 
     def _last(self, test: Callable[[str], bool]) -> int | None:
         found = [index for index in range(len(self._frames)) if (name := self._name(index)) and test(name)]

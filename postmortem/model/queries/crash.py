@@ -382,21 +382,26 @@ def in_java_code(report: Report) -> bool:
     return bool(frames) and (frames[0].kind.startswith("java") or (java_process(report) and frames[0].kind == "stub"))
 
 
-def on_own_stack(report: Report) -> bool:
-    """The stack pointer is in the stack that the thread was started with.
+def own_stack(report: Report, thread: Thread) -> Mapping | None:
+    """The memory of the stack that the thread was started with.
 
     Of the first thread that is the topmost writable mapping; of others libc puts the thread's descriptor, to which the
     thread pointer points, at the end of it.
     """
+    writable = [mapping for mapping in report.mappings if "w" in mapping.permissions]
+    if thread.tid == report.process.pid:
+        return max(writable, key=lambda mapping: mapping.start, default=None)
+    descriptors = [thread.registers[name] for name in THREAD_POINTERS if name in thread.registers]
+    return next((m for m in writable for descriptor in descriptors if m.start <= descriptor < m.end), None)
+
+
+def on_own_stack(report: Report) -> bool:
+    """The stack pointer is in the stack that the thread was started with."""
     found = crashing_thread(report)
     if found is None or found[1].stack is None:
         return False
-    thread, stack = found[1], found[1].stack
-    if thread.tid == report.process.pid:
-        above = (m for m in report.mappings if m.start >= stack.end and "w" in m.permissions)
-        return next(above, None) is None
-    descriptors = [thread.registers[name] for name in THREAD_POINTERS if name in thread.registers]
-    return any(stack.start <= descriptor < stack.end for descriptor in descriptors)
+    own = own_stack(report, found[1])
+    return own is not None and own.start < found[1].stack.end and found[1].stack.start < own.end
 
 
 def size_text(size: int) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from postmortem.unwind.threads import ThreadWalk
 
 CODE, LOCK, THREAD = 0x401000, 0x601000, 0x701000
-TIDS = {100: 0, 101: THREAD}
+TIDS = waits.Threads({100: 0, 101: THREAD})
 """With the thread pointer of each."""
 FUTEX = 202
 
