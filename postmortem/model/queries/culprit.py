@@ -92,6 +92,18 @@ def skipped_module(path: str) -> bool:
     return _patterns("skip_modules.txt").fullmatch(file_name(path))
 
 
+_OF_OTHER_SYSTEMS = re.compile(
+    r"libsystem_\w+\.dylib|libobjc\.A\.dylib|libdispatch\.dylib|libswift\w+\.dylib|libdyld\.dylib"
+    r"|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
+    re.IGNORECASE,
+)
+
+
+def of_other_system(path: str) -> bool:
+    """True for what libc's kind is called on macOS and Windows."""
+    return _OF_OTHER_SYSTEMS.fullmatch(file_name(path)) is not None
+
+
 def machinery(frame: Frame) -> bool:
     """True when a frame only reports or passes on what its caller caused."""
     if frame.kind == "signal" or (frame.kind == "stub" and _PLUMBING.fullmatch(frame.function or "")):
