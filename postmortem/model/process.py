@@ -104,7 +104,8 @@ class TableCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FreedPointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What free or realloc (`call`) was given by the call in which the allocator ended the process.
+    """What free or realloc (`call`) was given by the call in which the allocator ended the process, or
+    faulted.
 
     on_stack: it lies on the thread's stack; frame: in the frame of this function. size: of the chunk, as the word
     before the block has it. listed: the chunk is on a list of free chunks, whose neighbours lead back to it, and the

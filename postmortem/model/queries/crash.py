@@ -21,6 +21,7 @@ SEGV_MAPERR, SEGV_ACCERR = 1, 2
 BUS_ADRALN, BUS_ADRERR = 1, 2
 SI_USER, SI_KERNEL, SI_QUEUE, SI_TKILL = 0, 128, -1, -6
 
+_OF_INSTRUCTIONS = ("SIGSEGV", "SIGILL", "SIGTRAP", "SIGBUS")
 RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
 """With what a process sends itself a signal, by plain name."""
 
@@ -71,7 +72,22 @@ def raised_on_stack(report: Report) -> bool:
     frame = next((frame for frame in crashing_frames(report) if frame.kind != "signal"), None)
     if frame is None or frame.function is None or frame.trust == "scan":
         return False
+    if stopped_in_abort(report):
+        return False
     return RAISES.fullmatch(plain(frame.function)) is not None
+
+
+def stopped_in_abort(report: Report) -> bool:
+    """abort() ended by an instruction that faults, as it does where SIGABRT did not end the process.
+
+    glibc and musl raise SIGABRT first; where that is blocked or handled and returns, hlt, udf or brk follows.
+    """
+    signal = report.crash.signal
+    frame = next((frame for frame in crashing_frames(report) if frame.kind != "signal"), None)
+    if signal is None or signal.number == SIGABRT or frame is None or frame.function is None or frame.trust == "scan":
+        return False
+    sent = signal.code is not None and signal.code <= 0
+    return plain(frame.function) in ("abort", "__GI_abort") and not sent and signal.name in _OF_INSTRUCTIONS
 
 
 def crashing_frames(report: Report) -> tuple[Frame, ...]:

@@ -70,8 +70,7 @@ def check(report: Report) -> Iterator[Finding]:
         title += f": {grown.name} had just moved its elements"
         guess = (
             f"The vector {grown.name} has {grown.length} elements and room for {grown.capacity}: it had just taken a"
-            " block"
-            " of twice the size and freed the one before, which malloc gives back to the system where it is large. A"
+            " block of twice the size and freed the one before, which malloc gives back to the system where it is large. A"
             " pointer, reference or iterator to an element from before leads to where nothing is mapped any more."
         )
     elif behind is not None and behind < CLOSE and below is not None and below[1].kind == _LARGE_BLOCKS:
@@ -86,7 +85,8 @@ def check(report: Report) -> Iterator[Finding]:
             "The pointer was overwritten or never set, an index into what it points at is wrong, or its memory was"
             " unmapped."
         )
-        if all(distance is None or distance > FAR for distance in (behind, before)):
+        listed = report.mappings and not (views.is_log(report) and report.core.truncated)
+        if listed and all(distance is None or distance > FAR for distance in (behind, before)):
             guess = f"That is far from memory in use. {guess}"
     stale = overwritten.by_text(report)
     guess = operands.sentence(report) or (stale.sentence if stale is not None else guess)
@@ -127,7 +127,11 @@ def check(report: Report) -> Iterator[Finding]:
                 "Follow the pointer back from the faulting instruction: which object was it read from, and is"
                 " that one intact?"
             ),
-            "Rebuild with -fsanitize=address and run the same input, or run it under valgrind.",
+            (
+                "Get the whole log: its stack names the native code that made the access, or handed the address on."
+                if views.is_log(report)
+                else "Rebuild with -fsanitize=address and run the same input, or run it under valgrind."
+            ),
         ),
     )
 
