@@ -70,7 +70,8 @@ def check(report: Report) -> Iterator[Finding]:
         title += f": {grown.name} had just moved its elements"
         guess = (
             f"The vector {grown.name} has {grown.length} elements and room for {grown.capacity}: it had just taken a"
-            " block of twice the size and freed the one before, which malloc gives back to the system where it is large. A"
+            " block of twice the size and freed the one before, which malloc gives back to the system where it is"
+            " large. A"
             " pointer, reference or iterator to an element from before leads to where nothing is mapped any more."
         )
     elif behind is not None and behind < CLOSE and below is not None and below[1].kind == _LARGE_BLOCKS:
