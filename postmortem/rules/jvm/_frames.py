@@ -212,17 +212,18 @@ def library_frame(report: Report) -> tuple[int, Frame, int] | None:
     """The innermost frame in a library that is neither libc's kind nor the VM, above any Java frame.
 
     Index, frame, and how many frames of the VM lie above it. The VM's own ending of the process does not count. A
-    scanned word may be stale, but for one next to a native method, whose code it must be. jni.h's inline functions
-    stand for their caller.
+    scanned word may be stale, but for one next to a native method, whose code it must be, and, where a function of a
+    system's library faulted, the one at sp. jni.h's inline functions stand for their caller.
     """
     inline: tuple[int, Frame, int] | None = None
     in_vm = 0
     where = site(report)
     caller = where.java[0] if where.java is not None and where.java[1].kind == "java-interpreted" else None
+    at_sp = views.at_sp(report) is not None
     for index, frame in where.native:
         if frame.kind in ("stub", "unknown") or frame.module is None:
             continue
-        if frame.trust == "scan" and index + 1 != caller:
+        if frame.trust == "scan" and index + 1 != caller and not (at_sp and index == 1):
             continue
         if is_vm(frame):
             if inline is not None:

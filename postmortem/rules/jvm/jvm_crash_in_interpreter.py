@@ -20,6 +20,7 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _references as references
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import jvm_illegal_instruction
@@ -46,7 +47,7 @@ _MEANS = {
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if (
         not jvm_views.own_fault(report)
         or jvm_stack.in_stack_guard(report)
@@ -73,6 +74,7 @@ def check(report: Report) -> Iterator[Finding]:
         # No bytecode's code: a method's entry, a return, an exception's throw.
         doing = f" at its {bytecode}"
     caller = jvm_frames.java_caller(report, index)
+    bad, called, off = references.no_object(report), references.jni_call(report), references.unverified(report)
     pattern = jvm_views.overwritten_reference(report)
     with_what = f", a reference overwritten with {pattern}" if pattern else ""
     wrote = f" The reference was made of {pattern}: that was written over it." if pattern else ""
@@ -84,9 +86,7 @@ def check(report: Report) -> Iterator[Finding]:
         claim="observation",
         explanation=(
             f"The interpreter met {jvm_views.fault_name(report)}{at} in {jvm_frames.java_place(frame)}"
-            f"{_called(caller)}.{_meaning(bytecode)}{wrote} Bytecode that was verified can't do that with whole"
-            " objects: a reference or an object header was overwritten before, by Unsafe, a native library, an agent,"
-            " or by hardware."
+            f"{_called(caller)}.{_meaning(bytecode)}{wrote}{references.why(report)}"
         ),
         evidence=proof(
             report,
@@ -97,8 +97,12 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "bci"), "the bytecode index"),
             (views.frame_path(report, index, "note"), "the interpreter's code"),
             ("crash.instruction", "the faulting instruction"),
+            (bad.path if bad is not None else "", f"what {bad.name if bad is not None else ''} holds, no object"),
+            (views.frame_path(report, called.entry) if called is not None else "", "JNI entered the method"),
+            (views.frame_path(report, called.library[0]) if called is not None else "", "whose call it was"),
+            (off[0] if off is not None else "", "classes are not verified"),
         ),
-        remedies=_remedies(frame),
+        remedies=(*references.remedies(report), *_remedies(frame)),
     )
 
 
@@ -129,8 +133,7 @@ def _refused(report: Report, java: tuple[int, Frame], entry: int, bytecode: str)
         explanation=(
             f"{bytecode} in {place}{_called(jvm_frames.java_caller(report, java[0]))} found an object whose class does"
             f" not fit, and the JVM met {name}{at} as it read the name of that class for the exception: the object, or"
-            " the class in its header, was bad. A reference or an object header was overwritten before, by Unsafe, a"
-            " native library, an agent, or by hardware."
+            f" the class in its header, was bad.{references.why(report)}"
         ),
         evidence=proof(
             report,
@@ -142,7 +145,7 @@ def _refused(report: Report, java: tuple[int, Frame], entry: int, bytecode: str)
             (views.frame_path(report, java[0], "bci"), "the bytecode index"),
             ("crash.instruction", "the faulting instruction"),
         ),
-        remedies=_remedies(java[1]),
+        remedies=(*references.remedies(report), *_remedies(java[1])),
     )
 
 
