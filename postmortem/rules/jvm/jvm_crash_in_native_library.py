@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
-from postmortem.model.queries import aborts, culprit, operands, overwritten
+from postmortem.model.queries import aborts, culprit, heapend, operands, overwritten
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
@@ -113,6 +113,8 @@ def check(report: Report) -> Iterator[Finding]:
     null = null_argument.found(report, entry[1] if entry else None) if in_vm else None
     gone = not in_vm and views.pc_is_fault(report) and jvm_views.memory_fault(report) and _gap(report) is not None
     stale = overwritten.by_text(report) if not in_vm and jvm_views.memory_fault(report) and not gone else None
+    end = heapend.overrun(report) if not in_vm else None
+    said = heapend.said_in_handler(report)
     cut = operands.cut_pointer(report) if jvm_views.memory_fault(report) and not in_vm else None
     if null is not None or cut is not None:
         confidence = "likely"  # The title says more than where it was.
@@ -121,6 +123,8 @@ def check(report: Report) -> Iterator[Finding]:
         f"{cut[1]}." if cut is not None else "",
         null.sentence if null is not None else "",
         stale.sentence if stale is not None else "",
+        end.sentence if end is not None else "",
+        _DAMAGED.format(said=said) if said else "",
         child,
         _SCANNED if scanned and way.method is not None else _AT_SP if scanned else "",
         skipped,
@@ -158,6 +162,8 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
+            (f"mappings[{end.below}].end" if end is not None else "", "where malloc's memory ends"),
+            ("native.abort_message" if said else "", "what libc said of malloc's data afterwards"),
             (stale.where if stale is not None else "", "what lies where the structure should be"),
             ("crash.instruction", "the faulting instruction"),
             *(operand_evidence(report) if index == 0 else ()),
@@ -520,6 +526,10 @@ def _instruction(report: Report) -> tuple[str, str] | None:
     return None
 
 
+_DAMAGED = (
+    "The heap of malloc was damaged by then: the JVM's error reporting, which called malloc, was ended by libc's own"
+    " check, {said!r}, before its log was whole."
+)
 _SCANNED = (
     "That place in the library is a word found on the stack next to the native method, which a leftover of an earlier"
     " call may be."
