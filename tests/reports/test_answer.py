@@ -32,9 +32,7 @@ def told(*findings: Finding) -> str:
 
 
 def test_a_cause_that_is_found_is_named_where_the_verdict_is_the_place() -> None:
-    assert told(PLACE, CAUSE) == (
-        "critical severity, certain observation; certain cause: Division by zero: width is 0"
-    )
+    assert told(PLACE, CAUSE) == ("critical severity, certain observation; certain cause: Division by zero: width is 0")
 
 
 @pytest.mark.parametrize(

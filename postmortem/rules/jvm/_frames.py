@@ -147,6 +147,28 @@ def is_jdk_library(report: Report, path: str) -> bool:
     return _JDK_NAMES.fullmatch(file_name(path)) is not None
 
 
+def application_libraries(report: Report) -> tuple[str, ...]:
+    """Names of the native libraries in the process that are neither the JDK's nor the system's.
+
+    What lies where the C library does was installed with the system.
+    """
+    home = next((m.path.rpartition("/")[0] for m in report.modules if _LIBC.fullmatch(file_name(m.path))), None)
+    found = [
+        file_name(module.path)
+        for module in report.modules
+        if ".so" in file_name(module.path)
+        and not module.path.startswith("[")
+        and not is_system(module.path)
+        and not is_jdk_library(report, module.path)
+        and module.path.rpartition("/")[0] != home
+    ]
+    return tuple(dict.fromkeys(found))[:_LIBRARIES_NAMED]
+
+
+_LIBRARIES_NAMED = 4
+_LIBC = Lazy(r"libc\.so\.6|libc-2\.\d+\.so|(?:libc\.musl-|ld-musl-).*")
+
+
 def _java_home(report: Report) -> str | None:
     for module in report.modules:
         path = present(module.path).replace("\\", "/")

@@ -52,6 +52,49 @@ def no_object(report: Report) -> NoObject | None:
     return None
 
 
+class Damaged(NamedTuple):
+    """A variable that leads to an object whose header was overwritten. path: of what is there; after: "int[62]", the
+    array that ends where the object begins."""
+
+    path: str
+    name: str
+    after: str
+    sentence: str
+    remedy: str
+
+
+def damaged(report: Report) -> Damaged | None:
+    """The variable of the innermost Java method that leads to an object right behind a primitive array."""
+    java = jvm_frames.site(report).java
+    if java is None or not jvm_views.memory_fault(report):
+        return None
+    for member, values in (("arguments", java[1].arguments), ("locals", java[1].locals)):
+        for number, item in enumerate(values):
+            found = _AFTER.search(item.points_to or "") if item.unavailable == _NO_OBJECT else None
+            if found is None:
+                continue
+            path = views.frame_path(report, java[0], f"{member}[{number}].points_to")
+            libraries = jvm_frames.application_libraries(report)
+            mine = f" Native libraries of the application: {', '.join(libraries)}." if libraries else ""
+            sentence = (
+                f" The object of {item.name}, at {item.value}, has no class any more: {item.points_to}. A write past the"
+                " end of that array is what leaves such a header. Java code checks every index: it takes native code"
+                f" that holds the array through GetPrimitiveArrayCritical, or Unsafe.{mine}"
+            )
+            who = f" ({', '.join(libraries)})" if libraries else ""
+            kind = found[1].partition("[")[0]
+            kind = f"an {kind}" if kind == "int" else f"a {kind}"
+            return Damaged(path, item.name, found[1], sentence, _BOUNDS.format(kind=kind, who=who))
+    return None
+
+
+_AFTER = Lazy(r"right before it ends (\w+\[\d+\])")
+_BOUNDS = (
+    "Check the bounds of whatever writes to {kind}[] between GetPrimitiveArrayCritical and its release{who}, or through"
+    " Unsafe; -Xcheck:jni puts guard zones around such arrays and tells which library wrote over them."
+)
+
+
 class Call(NamedTuple):
     """Who called the innermost Java method through JNI. library: index and frame; function: of JNI, with its index."""
 

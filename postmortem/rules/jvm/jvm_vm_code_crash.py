@@ -106,6 +106,7 @@ def check(report: Report) -> Iterator[Finding]:
     sampling = work is not None and work.startswith("sampling")
     archive = _starts_from_archive(report)
     bad, off = references.no_object(report), references.unverified(report)
+    damaged = references.damaged(report)
     by = f", called by the sampling profiler {profiler[1]}" if profiler is not None else ""
     if profiler is not None:
         label, doing = "AsyncGetCallTrace()", ""
@@ -132,6 +133,8 @@ def check(report: Report) -> Iterator[Finding]:
             + (
                 ""
                 if profiler is not None
+                else damaged.sentence
+                if damaged is not None
                 else references.why(report)
                 if bad is not None
                 else _EITHER
@@ -150,6 +153,7 @@ def check(report: Report) -> Iterator[Finding]:
             report,
             ("crash.signal.code_name", "raised by the CPU"),
             (bad.path if bad is not None else "", f"what {bad.name if bad is not None else ''} holds, no object"),
+            (damaged.path if damaged is not None else "", "the overwritten header, and what lies before it"),
             (off[0] if off is not None else "", "classes are not verified"),
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index), "where the JVM was"),
@@ -170,7 +174,7 @@ def check(report: Report) -> Iterator[Finding]:
                 else ()
             ),
             *boot_remedy(report),
-            *references.remedies(report),
+            *((damaged.remedy,) if damaged is not None else references.remedies(report)),
             *((_WITHOUT_ARCHIVE,) if archive or work == _ARCHIVING else ()),
             f"Search the JDK's bug database for {label}, and update to the newest release of this version.",
             (
