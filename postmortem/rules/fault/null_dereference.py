@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import operands, pointers
+from postmortem.model.queries import operands, pointers, spacelimit
 from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
@@ -69,6 +69,9 @@ def check(report: Report) -> Iterator[Finding]:
         target = None if found is None else found[1].target
         reading += f", and {target} was wanted." if target and target.lstrip("*") != pointer else "."
     reading += exiting(report)
+    limit = spacelimit.null(report)
+    if limit is not None:
+        reading += f" {limit.sentence}"
     at = "at address 0" if address == 0 else f"at offset {address:#x}"
     title = f"Null pointer {access} {at}{views.at_fault(report)}{named}"
     number = found[1].base_value if found is not None else None
@@ -108,9 +111,11 @@ def check(report: Report) -> Iterator[Finding]:
             (f"{operand}.base_value", "what the base register held"),
             (f"{operand}.displacement", "offset of the member"),
             (_function_path(report), "the function"),
+            ("host.limits.AS" if limit is not None else "", "the limit on the address space"),
         ),
         remedies=_through_python(report)
-        or _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion),
+        or ((spacelimit.REMEDY,) if limit is not None else ())
+        + _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion),
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Frame, Report
-from postmortem.model.queries import aborts, culprit, heapend, operands, overwritten
+from postmortem.model.queries import aborts, culprit, heapend, operands, overwritten, spacelimit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
@@ -114,6 +114,7 @@ def check(report: Report) -> Iterator[Finding]:
     gone = not in_vm and views.pc_is_fault(report) and jvm_views.memory_fault(report) and _gap(report) is not None
     stale = overwritten.by_text(report) if not in_vm and jvm_views.memory_fault(report) and not gone else None
     end = heapend.overrun(report) if not in_vm else None
+    limit = spacelimit.null(report) if not in_vm and jvm_views.memory_fault(report) else None
     said = heapend.said_in_handler(report)
     cut = operands.cut_pointer(report) if jvm_views.memory_fault(report) and not in_vm else None
     if null is not None or cut is not None:
@@ -124,6 +125,7 @@ def check(report: Report) -> Iterator[Finding]:
         null.sentence if null is not None else "",
         stale.sentence if stale is not None else "",
         end.sentence if end is not None else "",
+        limit.sentence if limit is not None else "",
         _DAMAGED.format(said=said) if said else "",
         child,
         _SCANNED if scanned and way.method is not None else _AT_SP if scanned else "",
@@ -163,6 +165,7 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
             (f"mappings[{end.below}].end" if end is not None else "", "where malloc's memory ends"),
+            ("host.limits.AS" if limit is not None else "", "the limit on the address space"),
             ("native.abort_message" if said else "", "what libc said of malloc's data afterwards"),
             (stale.where if stale is not None else "", "what lies where the structure should be"),
             ("crash.instruction", "the faulting instruction"),
@@ -178,6 +181,7 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=(
             *((_FORK,) if child else ()),
             *((_UNLOAD,) if gone else ()),
+            *((spacelimit.REMEDY,) if limit is not None else ()),
             *((_STALE.format(name=stale.name),) if stale is not None else ()),
             *((operands.CUT_REMEDY,) if cut is not None else ()),
             *((null.remedy,) if null is not None else ()),
