@@ -148,7 +148,7 @@ def unverified(report: Report) -> tuple[str, str] | None:
 
 def why(report: Report) -> str:
     """A sentence on how Java code came to use what is no object."""
-    called, off = jni_call(report), unverified(report)
+    called, off = suspected(report), unverified(report)
     causes = []
     if called is not None:
         causes.append(
@@ -164,9 +164,16 @@ def why(report: Report) -> str:
     return f" Bytecode that was verified can't do that with whole objects: {either}{', or '.join(causes)}."
 
 
+def suspected(report: Report) -> Call | None:
+    """The call of JNI that entered the method, unless all that it passed can be seen and is what it should be."""
+    java = jvm_frames.site(report).java
+    passed = java[1].arguments if java is not None else ()
+    return None if passed and all(item.unavailable is None for item in passed) else jni_call(report)
+
+
 def remedies(report: Report) -> tuple[str, ...]:
     """What tells the explanations of `why` apart, but for damage."""
-    called, off = jni_call(report), unverified(report)
+    called, off = suspected(report), unverified(report)
     found = []
     if called is not None:
         place = culprit.label(called.library[1])

@@ -74,7 +74,7 @@ def check(report: Report) -> Iterator[Finding]:
         # No bytecode's code: a method's entry, a return, an exception's throw.
         doing = f" at its {bytecode}"
     caller = jvm_frames.java_caller(report, index)
-    bad, called, off = references.no_object(report), references.jni_call(report), references.unverified(report)
+    bad, called, off = references.no_object(report), references.suspected(report), references.unverified(report)
     damaged = references.damaged(report)
     pattern = jvm_views.overwritten_reference(report)
     with_what = f", a reference overwritten with {pattern}" if pattern else ""
