@@ -19,8 +19,8 @@ _UNWINDS = Lazy(
     r"_rethrow_Java|ExceptionBlob|(?:forward|unwind)_exception\w*|(?:Interpreter|Opto|Shared)Runtime::\w*exception\w*"
     r"|Runtime1::\w*exception\w*|handle_exception\w*|unwind_\w+|rethrow_exception\w*"
 )
-"""The VM's ways from a method that an exception leaves to its caller (share/runtime/sharedRuntime.cpp, opto/runtime.cpp,
-the stubs of cpu/x86)."""
+"""The VM's ways from a method that an exception leaves to its caller (share/runtime/sharedRuntime.cpp,
+opto/runtime.cpp, the stubs of cpu/x86)."""
 
 
 def at_work(report: Report) -> tuple[tuple[int, int], ...]:

@@ -223,7 +223,8 @@ def _remedies(report: Report, exception: CxxException, landed: tuple[int, Frame]
             f"Catch {exception.type} in {culprit.label(landed[1])}, or remove its noexcept and catch it further out.",
         )
     return (
-        f"Catch {'it' if exception.type == _UNKNOWN else exception.type} where it can be handled; at the latest in main() and in each thread's entry function.",
+        f"Catch {_short_type(exception, 'it')} where it can be handled; at the latest in main() and in each thread's"
+        " entry function.",
         "If a handler exists, look for a noexcept function or a destructor between it and the throw.",
     )
 
@@ -285,6 +286,10 @@ def _innermost(report: Report, exception: CxxException) -> tuple[int, int]:
 
 def _type(exception: CxxException) -> str:
     return "a type whose name is not at hand" if exception.type == _UNKNOWN else f"type {exception.type}"
+
+
+def _short_type(exception: CxxException, otherwise: str) -> str:
+    return otherwise if exception.type == _UNKNOWN else exception.type
 
 
 def _own_type(exception: CxxException) -> str:
@@ -365,8 +370,8 @@ def _text(exception: CxxException) -> str:
         return " The text itself went to stderr; it is read here from the exception object in memory."
     if exception.base_text:
         return (
-            f" Its base class holds the text {exception.base_text!r}; what() of {'its class' if exception.type == _UNKNOWN else exception.type} is its own and may"
-            " have said something else on stderr."
+            f" Its base class holds the text {exception.base_text!r}; what() of {_short_type(exception, 'its class')} is"
+            " its own and may have said something else on stderr."
         )
     return ""
 

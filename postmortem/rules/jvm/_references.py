@@ -1,4 +1,4 @@
-"""References that lead to no object, and who may have handed them to Java code: JNI, or bytecode that nobody verified."""
+"""References that lead to no object, and who may have handed them to Java code: JNI, or unverified bytecode."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def damaged(report: Report) -> Damaged | None:
             libraries = jvm_frames.application_libraries(report)
             mine = f" Native libraries of the application: {', '.join(libraries)}." if libraries else ""
             sentence = (
-                f" The object of {item.name}, at {item.value}, has no class any more: {item.points_to}. A write past the"
-                " end of that array is what leaves such a header. Java code checks every index: it takes native code"
-                f" that holds the array through GetPrimitiveArrayCritical, or Unsafe.{mine}"
+                f" The object of {item.name}, at {item.value}, has no class any more: {item.points_to}. A write past"
+                " the end of that array is what leaves such a header. Java code checks every index: it takes native"
+                f" code that holds the array through GetPrimitiveArrayCritical, or Unsafe.{mine}"
             )
             who = f" ({', '.join(libraries)})" if libraries else ""
             kind = found[1].partition("[")[0]
@@ -105,7 +105,7 @@ class Call(NamedTuple):
     @property
     def words(self) -> str:
         """ "CallVoidMethod by notify(), index.c:6 of libindex.so"."""
-        index, frame = self.library
+        frame = self.library[1]
         return f"{self.function} by {culprit.label(frame)} of {file_name(frame.module or '')}"
 
 

@@ -81,8 +81,8 @@ def check(report: Report) -> Iterator[Finding]:
             (f"jvm.metaspace.{'class_' if is_class_space else ''}maximum", "bytes allowed"),
             ("jvm.metaspace.classes", "classes"),
             ("jvm.metaspace.loaders", "class loaders"),
-            (f"jvm.class_loaders[{kind.index}].name" if kind is not None else "", "such a loader"),
-            (f"jvm.class_loaders[{kind.index}].classes" if kind is not None else "", "classes that it defined"),
+            (f"jvm.class_loaders[{kind.one}].name" if kind is not None else "", "such a loader"),
+            (f"jvm.class_loaders[{kind.one}].classes" if kind is not None else "", "classes that it defined"),
             (views.frame_path(report, caller[0]) if caller is not None else "", "who wanted the class"),
         ),
         remedies=(
@@ -98,9 +98,9 @@ def check(report: Report) -> Iterator[Finding]:
 
 
 class _Kind(NamedTuple):
-    """The loaders that take most of it. index: of one of them."""
+    """The loaders that take most of it. one: the index of such a loader."""
 
-    index: int
+    one: int
     title: str
     sentence: str
     remedy: str
@@ -125,7 +125,8 @@ def _kind(report: Report) -> _Kind | None:
         return _Kind(
             members[0],
             f"{len(members):,} class loaders of {name}",
-            f"{len(members):,} of the {len(loaders):,} loaders are of the class {name}; they defined {classes:,} classes.",
+            f"{len(members):,} of the {len(loaders):,} loaders are of the class {name}; they defined {classes:,}"
+            " classes.",
             f"Find who makes a new {name} each time and keeps it, or an object or class of it: a cache without end, a"
             " thread local, a listener. postmortem analyze --histogram counts the objects.",
         )

@@ -129,9 +129,10 @@ def _native_below(thread: Thread, at: int) -> int | None:
     for index, frame in enumerate(thread.frames[at:], at):
         if (frame.function or "").startswith(_BOTTOM):
             return None
-        if frame.kind == "native" and frame.module is not None and frame.trust != "scan":
-            if not jvm_frames.is_vm(frame) and not jvm_frames.is_system(frame.module):
-                return index
+        if frame.kind != "native" or frame.module is None or frame.trust == "scan":
+            continue
+        if not jvm_frames.is_vm(frame) and not jvm_frames.is_system(frame.module):
+            return index
     return None
 
 

@@ -29,8 +29,7 @@ class Below(NamedTuple):
 
 
 def header(oops: Oops, address: int) -> str | None:
-    """ "0x1122334411223343 0x112233461122334 is its header; right below it ends int[62] @0xfc086bd8"; None where no such
-    array is there."""
+    """ "its first 16 bytes are 0x11223344 …; right before it ends int[62] @0xfc086bd8"; None where no such array is."""
     below = array_below(oops, address)
     data = oops.vm.read(address, _HEADER)
     if below is None or data is None:
