@@ -370,8 +370,8 @@ def _text(exception: CxxException) -> str:
         return " The text itself went to stderr; it is read here from the exception object in memory."
     if exception.base_text:
         return (
-            f" Its base class holds the text {exception.base_text!r}; what() of {_short_type(exception, 'its class')} is"
-            " its own and may have said something else on stderr."
+            f" Its base class holds the text {exception.base_text!r}; what() of {_short_type(exception, 'its class')}"
+            " is its own and may have said something else on stderr."
         )
     return ""
 
