@@ -242,6 +242,21 @@ class Limits:
     # postmortem.machines.x86_64.constants
     constants_longest_function: int = 1 << 17
 
+    # postmortem.fault.holders
+    pointer_holders: int = 16
+    """Of one bad pointer, and arguments that are looked at for them."""
+    dead_stack: int = 1 << 20
+    """Bytes below a stack pointer that calls before may have used."""
+    static_object: int = 1 << 16
+    """Bytes of an object of which is told whether any is set."""
+    # postmortem.fault.brokenframe
+    broken_frames: int = 8
+    """Innermost frames among which the one that leads nowhere is looked for."""
+    jump_buffer_search: int = 1 << 26
+    """Bytes of writable memory that are searched for a jmp_buf."""
+    # postmortem.runtimes.native.heapblocks
+    heap_chunks: int = 20_000
+    """Chunks from the start of a heap on to the one that holds an address."""
     # postmortem.machines.x86_64.dataflow
     dataflow_largest: int = 1 << 16
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries.crash import SI_USER, SIGSTOP, SIGXFSZ
+from postmortem.model.queries.systems import system
 
 if TYPE_CHECKING:
     from postmortem.model import Crash, Evidence, Finding, Problem, Report, Signal, Verdict
@@ -42,9 +43,20 @@ _BY = {
 }  # fmt: skip
 
 
-def signal_text(signal: Signal, pid: int | None) -> str:
-    """ "SIGSEGV (11), SEGV_MAPERR: address not mapped". pid: of the process that died."""
-    text = f"{signal.name} ({signal.number})"
+_LARGEST_SIGNAL = 1 << 16
+"""Numbers above are codes of Windows' exceptions, which are written in hexadecimal."""
+
+
+def numbered(report: Report) -> bool:
+    """Whether signals' numbers are the system's own: a log of another system has them as Linux does."""
+    return report.core.format.startswith("elf-core") or system(report).name in ("linux", "windows", None)
+
+
+def signal_text(signal: Signal, pid: int | None, *, number: bool = True) -> str:
+    """ "SIGSEGV (11), SEGV_MAPERR: address not mapped". pid: of the process that died. number: name it."""
+    text = signal.name
+    if number or signal.number >= _LARGEST_SIGNAL:
+        text += f" ({signal.number:#x})" if signal.number >= _LARGEST_SIGNAL else f" ({signal.number})"
     if signal.code_name:
         text += f", {signal.code_name}"
     elif signal.code is not None:

@@ -6,17 +6,19 @@ Evidence it needs: SIGSEGV with SEGV_MAPERR and a fault address; the decoded ope
 False alarms: a small integer used as a pointer (base register not 0) is reported as likely only. Faults in
 code that a JVM generated are possible only: the JVM takes null checks as faults on purpose.
 Rivals excluded: a small number used as a pointer: the base register is 0; an address above the reach of a member; a
-null check that a JVM takes on purpose.
+null check that a JVM takes on purpose. A null that was read from an object that was not alive (dead stack, freed,
+static before or after its time), or in a frame that is not whole, is an observation: its cause is another one.
 What to do: look at who produces the pointer; -fsanitize=null names the expression.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import operands, pointers, spacelimit
+from postmortem.model.queries import lifetime, operands, pointers, spacelimit
 from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
 FARTHEST_MEMBER = 0xFFF
 """Members lie this far from the start of an object as a rule; a base register beyond held a number of its own."""
 
+_ENOMEM = 12
+_ALLOCATES = re.compile(
+    r"_*(?:libc_)?(?:malloc|calloc|memalign|aligned_alloc|valloc|pvalloc|strdup|strndup|wcsdup)"
+    r"|g_try_malloc\w*"
+)
+
 RIVALS = (
-    "A small number that was taken for a pointer: an index, a handle, an error code.",
+    "A small number that was taken for a pointer: an index, a handle, an error code, or -1 (MAP_FAILED) and an offset.",
     "In generated code of a JVM a null check that it takes on purpose.",
 )
 """What stays open where the finding is not certain."""
@@ -54,6 +62,8 @@ def check(report: Report) -> Iterator[Finding]:
         return  # -1 and a member's offset
     access = views.access_word(report)
     confidence, reading = _reading(report, found[1] if found else None, address)
+    doubt = lifetime.doubt(report)
+    failed = _failed_allocation(report)
     if views.in_java_code(report):
         confidence = "possible"
         reading += (
@@ -69,9 +79,9 @@ def check(report: Report) -> Iterator[Finding]:
         target = None if found is None else found[1].target
         reading += f", and {target} was wanted." if target and target.lstrip("*") != pointer else "."
     reading += exiting(report)
-    limit = spacelimit.null(report)
-    if limit is not None:
-        reading += f" {limit.sentence}"
+    reading += f" {doubt} Why it was null there is open." if doubt else _result(report, failed)
+    limit = spacelimit.null(report) if not doubt else None
+    reading += f" {limit.sentence}" if limit is not None else ""
     at = "at address 0" if address == 0 else f"at offset {address:#x}"
     title = f"Null pointer {access} {at}{views.at_fault(report)}{named}"
     number = found[1].base_value if found is not None else None
@@ -87,6 +97,8 @@ def check(report: Report) -> Iterator[Finding]:
             f" A function of the printf family was at {conversion}: the argument does not fit the conversion, or text"
             " from outside was the format."
         )
+    if failed is not None and not number:
+        title = f"Null pointer {access} {at}{views.at_fault(report)}: {failed}() had returned null"
     where = views.inside(report)
     operand = f"crash.operands[{found[0]}]" if found else "crash.operands[0]"
     yield Finding(
@@ -94,7 +106,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=title,
         severity="critical",
         confidence=confidence,
-        claim="cause",
+        claim="cause" if doubt is None else "observation",
         rivals=RIVALS if views.java_process(report) else RIVALS[:1],
         explanation=(
             f"The process made {views.an_access(report)} at {address:#x}; the first {views.NEAR_NULL // 1024} KiB are"
@@ -110,12 +122,48 @@ def check(report: Report) -> Iterator[Finding]:
             (f"{operand}.text", "its operand"),
             (f"{operand}.base_value", "what the base register held"),
             (f"{operand}.displacement", "offset of the member"),
+            ("crash.result_of", "the function whose result it is"),
+            ("native.errno" if failed or report.native.errno == _ENOMEM else "", "errno of the thread (12 is ENOMEM)"),
             (_function_path(report), "the function"),
             ("host.limits.AS" if limit is not None else "", "the limit on the address space"),
         ),
         remedies=_through_python(report)
+        or (_unchecked(report, failed) if failed is not None else ())
         or ((spacelimit.REMEDY,) if limit is not None else ())
         + _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion),
+    )
+
+
+def _failed_allocation(report: Report) -> str | None:
+    """The function of an allocator whose result the null pointer is."""
+    name = plain(report.crash.result_of) if report.crash.result_of is not None else ""
+    return name if _ALLOCATES.fullmatch(name) else None
+
+
+def _result(report: Report, failed: str | None) -> str:
+    """Who gave the null pointer, and errno where that tells of an allocation that failed."""
+    short = report.native.errno == _ENOMEM
+    total = sum(mapping.end - mapping.start for mapping in report.mappings)
+    if failed is not None:
+        return (
+            f" It is what {failed}() returned, and nobody looked: the allocation had failed"
+            + (", and errno of the thread is ENOMEM" if short else "")
+            + f". The process had {views.size_text(total)} mapped."
+        )
+    given = f" It is what {plain(report.crash.result_of)}() returned." if report.crash.result_of is not None else ""
+    if short and not views.java_process(report):
+        given += (
+            " errno of the thread is ENOMEM: an allocation had failed before, most likely the one that should have"
+            f" given this pointer. The process had {views.size_text(total)} mapped."
+        )
+    return given
+
+
+def _unchecked(report: Report, failed: str) -> tuple[str, ...]:
+    return (
+        f"Check the result of {failed}(){views.inside(report)}, and look at the size that it was asked for.",
+        "If the size is right, a limit was reached: compare what is mapped with ulimit -v (RLIMIT_AS), memory.max of"
+        " the cgroup and vm.overcommit_memory.",
     )
 
 

@@ -40,6 +40,8 @@ TERMINATE = (
     "demangling_terminate_handler",
     # A stripped libstdc++ names only this: abort() above it means that it found a noexcept boundary.
     "__gxx_personality_v0",
+    # Or, of GCC 13 and newer, this, which landing pads call.
+    "__cxa_call_terminate",
 )
 _SEARCH = ("__cxa_throw", "__cxa_rethrow", "__cxa_call_", "__gxx_personality", "_Unwind_", "std::rethrow_exception")
 _LANDED = ("__clang_call_terminate", "__cxa_call_terminate")

@@ -73,7 +73,8 @@ def check(report: Report) -> Iterator[Finding]:
         guess = "So close behind a mapping, an overrun of what lies at its end is the first guess."
     else:
         guess = "The pointer was overwritten, never set, or its memory was unmapped."
-        if all(distance is None or distance > FAR for distance in (behind, before)):
+        listed = report.mappings and not (views.is_log(report) and report.core.truncated)
+        if listed and all(distance is None or distance > FAR for distance in (behind, before)):
             guess = f"That is far from memory in use. {guess}"
     stale = overwritten.by_text(report)
     guess = operands.sentence(report) or (stale.sentence if stale is not None else guess)
@@ -112,7 +113,11 @@ def check(report: Report) -> Iterator[Finding]:
                 "Follow the pointer back from the faulting instruction: which object was it read from, and is"
                 " that one intact?"
             ),
-            "Rebuild with -fsanitize=address and run the same input, or run it under valgrind.",
+            (
+                "Get the whole log: its stack names the native code that made the access, or handed the address on."
+                if views.is_log(report)
+                else "Rebuild with -fsanitize=address and run the same input, or run it under valgrind."
+            ),
         ),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
@@ -29,11 +28,6 @@ _JDK_NAMES = Lazy(
 _FRAMEWORK = Lazy(r"/System/Library/|\.framework/")
 _FRAMEWORK_NAME = Lazy(r"[A-Z][A-Za-z0-9]{2,40}")
 """macOS names the library of a framework as the framework, without a suffix: AppKit, CoreFoundation, QuartzCore."""
-_SYSTEM_LIBRARY = Lazy(
-    r"libsystem_\w+\.dylib|libobjc\.A\.dylib|libdispatch\.dylib|libswift\w+\.dylib|libdyld\.dylib|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
-    re.IGNORECASE,
-)
-"""What libc's kind is called on macOS and Windows."""
 _JDK_PACKAGES = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
 _RAW_MEMORY = Lazy(
     r"(?:sun\.misc\.Unsafe|jdk\.internal\.misc\.(?:Unsafe|ScopedMemoryAccess)|java\.nio\.Direct\w+"
@@ -99,7 +93,7 @@ def is_vm_library(path: str | None) -> bool:
 
 def is_system(path: str) -> bool:
     """libc and its like, which only pass on what their caller caused."""
-    return culprit.skipped_module(path) or _SYSTEM_LIBRARY.fullmatch(file_name(path)) is not None
+    return culprit.skipped_module(path) or culprit.of_other_system(path)
 
 
 def is_framework(report: Report, path: str) -> bool:

@@ -20,7 +20,7 @@ from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
-from postmortem.rules.jvm import jvm_illegal_instruction
+from postmortem.rules.jvm import jvm_arithmetic_fault, jvm_illegal_instruction
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _REGISTERS_ONLY = frozenset({"nop", "mov", "movzx", "movsx", "lea", "xor", "add", "sub", "inc", "dec", "cmp", "test"})
 """Instructions that read and write nothing but registers where they have no operand in memory."""
+_FAR_FROM_STACK = 1 << 30
 MOST_NAMED = 5
 """Methods of an inlined chain that the explanation names."""
 
@@ -40,6 +41,7 @@ def check(report: Report) -> Iterator[Finding]:
         or jvm_views.foreign_handler(report) is not None
         or jvm_views.unhandled_null_check(report)
         or jvm_views.fault_name(report) in jvm_illegal_instruction.ILLEGAL
+        or jvm_arithmetic_fault.arithmetic(report)
     ):
         return
     found = _compiled(report)
@@ -69,7 +71,7 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in {_made(root, level)}"
             f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}"
-            f"{_reading(report, address)}{wrote}{_why(report, root)}"
+            f"{_reading(report, address)}{wrote}{_astray(report)}{_why(report, root)}"
         ),
         rivals=_rivals(report, root),
         evidence=proof(
@@ -115,6 +117,20 @@ def _made(root: Frame, level: str) -> str:
     if jvm_frames.is_wrapper(root):
         return "the code that the JVM generated around the native method"
     return f"the machine code that {level} made of"
+
+
+def _astray(report: Report) -> str:
+    """A sentence on a stack pointer that is in no stack: the code can't have run so far with it."""
+    found = views.crashing_thread(report)
+    sp = jvm_stack.stack_pointer(found[1]) if found is not None else None
+    stack = found[1].stack if found is not None else None
+    if sp is None or stack is None or abs(sp - stack.start) < _FAR_FROM_STACK:
+        return ""
+    return (
+        f" The stack pointer, {sp:#x}, is nowhere near the thread's stack ({stack.start:#x} to {stack.end:#x}): a"
+        " register that Java code never loads so was wrong before this instruction, by a context that was restored"
+        " wrongly (a signal handler, the kernel, a hypervisor), or by native code that spoiled it."
+    )
 
 
 def _odd(report: Report) -> str:

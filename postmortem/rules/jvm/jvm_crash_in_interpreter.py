@@ -23,7 +23,7 @@ from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _references as references
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
-from postmortem.rules.jvm import jvm_illegal_instruction
+from postmortem.rules.jvm import jvm_arithmetic_fault, jvm_illegal_instruction
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def check(report: Report) -> Iterator[Finding]:
         or jvm_views.foreign_handler(report) is not None
         or jvm_views.unhandled_null_check(report)
         or jvm_views.fault_name(report) in jvm_illegal_instruction.ILLEGAL
+        or jvm_arithmetic_fault.arithmetic(report)
     ):
         return
     frame = jvm_frames.top(report)

@@ -41,6 +41,7 @@ from postmortem.rules.jvm import (
     _upcall as upcall,
 )
 from postmortem.rules.jvm import (
+    jvm_arithmetic_fault,
     jvm_bad_jni_reference,
     jvm_crash_in_compiled_code,
     jvm_crash_in_interpreter,
@@ -385,6 +386,7 @@ def _explained(report: Report) -> bool:
         or any(
             next(check(report), None) is not None
             for check in (
+                jvm_arithmetic_fault.check,
                 jvm_bad_jni_reference.check,
                 jvm_crash_in_compiled_code.check,
                 jvm_truncated_mapped_file.check,

@@ -8,7 +8,7 @@ import msgspec
 
 from postmortem.model import Address, Core, Cycle, JavaThread, Mapping, Memory, Module, Report, Thread
 from postmortem.model.jvm import Jvm, VirtualThread
-from postmortem.model.process import CodeReference, ModuleCandidate, PointerSource, Process, TableCall
+from postmortem.model.process import CodeReference, ModuleCandidate, PointerHolder, PointerSource, Process, TableCall
 from postmortem.model.report import Arena, CxxException, NativeFacts
 from postmortem.model.thread import StackRange, Wait
 from tests.postmortem.rules.reports import (
@@ -82,6 +82,20 @@ def _pushed(below: Mapping) -> Report:
     inner = operand(0x7E0000000FF8, base="rsp", base_value=0x7E0000001000, displacement=-8, access="write")
     threads = (_deep(0x7E0000001000, cycles=(Cycle(start=0, period=2, count=4),)),)
     return crashed(11, 128, operands=(inner,), mappings=(*MAPPINGS, below, THREAD_STACK), threads=threads)
+
+
+def _allocates(inner: str, interrupted: str) -> Thread:
+    """A thread that waits in `inner` for a lock without owner, in a handler that interrupted `interrupted`."""
+    libc = "/lib/libc.so.6"
+    frames = (
+        frame("__lll_lock_wait_private", module=libc),
+        frame(inner, module=libc),
+        frame("on_alarm"),
+        frame("__restore_rt", kind="signal", module=libc),
+        frame(interrupted, module=libc),
+        frame("store"),
+    )
+    return thread(*frames, wait=Wait(syscall="futex", kind="futex", address=Address(0x7000)))
 
 
 def _deep(sp: int, **rest: Any) -> Any:
@@ -282,6 +296,13 @@ CASES: dict[str, Cases] = {
                 operands=(operand((HEAP >> 12) + 8, base="rdx", base_value=HEAP >> 12),),
             ),
             crashed(address=(HEAP + 0x2C0) ^ (HEAP >> 12)),
+            msgspec.structs.replace(
+                NULL_READ,
+                crash=msgspec.structs.replace(
+                    NULL_READ.crash,
+                    holders=(PointerHolder(address=Address(HEAP + 0x20), place="freed", allocator="CPython"),),
+                ),
+            ),
         ),
         (NULL_READ, crashed(address=0x45555555B2A0), crashed(11, -6, sender=PID, address=FREED)),
         (crashed(), report()),
@@ -672,6 +693,7 @@ CASES: dict[str, Cases] = {
             report(threads=(waiting(1, 0x1000, 2), joining(2, 1))),
             report(threads=(wanting(1, 1), joining(2, 1))),
             report(threads=(wanting(1, 2), wanting(2, 2), thread("accept", tid=3))),
+            report(threads=(_allocates("malloc", "_int_free"),)),
         ),
         (
             report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
@@ -680,6 +702,8 @@ CASES: dict[str, Cases] = {
             report(threads=(wanting(1, 1), thread("scan", tid=2))),
             report(threads=(wanting(1, None), joining(2, 1))),
             report(threads=(joining(1, 2), joining(2, 3), thread("render", tid=3))),
+            report(threads=(_allocates("malloc", "memset"),)),
+            report(threads=(_allocates("fopen", "_int_free"),)),
         ),
         (report(threads=(thread("pthread_mutex_lock"),)), report()),
     ),
