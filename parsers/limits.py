@@ -249,6 +249,13 @@ class Limits:
     """Bytes below a stack pointer that calls before may have used."""
     static_object: int = 1 << 16
     """Bytes of an object of which is told whether any is set."""
+    # postmortem.values.layouts
+    layout_frames: int = 8
+    """Innermost functions whose variables are compared."""
+    layout_variables: int = 64
+    """Of each of them."""
+    layout_members: int = 32
+    """Members that are told of a type."""
     # postmortem.fault.brokenframe
     broken_frames: int = 8
     """Innermost frames among which the one that leads nowhere is looked for."""

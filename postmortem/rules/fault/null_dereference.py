@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from postmortem.model import Confidence, Finding, Operand, Report
+from postmortem.model import Address, Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import lifetime, operands, pointers, spacelimit
 from postmortem.model.queries.exiting import exiting
@@ -43,6 +43,7 @@ RIVALS = (
     "In generated code of a JVM a null check that it takes on purpose.",
 )
 """What stays open where the finding is not certain."""
+_NULL_AND_OFFSET = "A null pointer to which the offset of a member or element was added."
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -86,7 +87,14 @@ def check(report: Report) -> Iterator[Finding]:
     title = f"Null pointer {access} {at}{views.at_fault(report)}{named}"
     number = found[1].base_value if found is not None else None
     conversion = operands.printing(report)
-    if number and (number > FARTHEST_MEMBER or conversion is not None):
+    given = operands.passed(report, number) if number else None
+    if given is not None and number is not None:
+        reading += (
+            f" The pointer that was passed is {given[0]:#x}: a whole vector is read from the aligned address below."
+        )
+        number = Address(given[0])
+    taken = number is not None and (number > FARTHEST_MEMBER or (number > 0 and bool(conversion or given)))
+    if number and taken:
         deed = {"read": "Read", "write": "Write"}.get(access, "Access")
         title = f"{deed} through {number:#x}, a small number in a pointer's place,{views.at_fault(report)}"
     elif number:
@@ -94,8 +102,8 @@ def check(report: Report) -> Iterator[Finding]:
         title = f"{deed} through {number:#x}, a small number or null plus an offset,{views.at_fault(report)}"
     if conversion is not None:
         reading += (
-            f" A function of the printf family was at {conversion}: the argument does not fit the conversion, or text"
-            " from outside was the format."
+            f" A function of the printf family was at {conversion}: the argument does not fit the conversion, text from"
+            " outside was the format, or the pointer was bad where it was read."
         )
     if failed is not None and not number:
         title = f"Null pointer {access} {at}{views.at_fault(report)}: {failed}() had returned null"
@@ -107,7 +115,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="cause" if doubt is None else "observation",
-        rivals=RIVALS if views.java_process(report) else RIVALS[:1],
+        rivals=(_NULL_AND_OFFSET,) if taken else RIVALS if views.java_process(report) else RIVALS[:1],
         explanation=(
             f"The process made {views.an_access(report)} at {address:#x}; the first {views.NEAR_NULL // 1024} KiB are"
             f" never mapped. {reading}"
@@ -122,6 +130,7 @@ def check(report: Report) -> Iterator[Finding]:
             (f"{operand}.text", "its operand"),
             (f"{operand}.base_value", "what the base register held"),
             (f"{operand}.displacement", "offset of the member"),
+            (given[1] if given else "", "the number that was passed"),
             ("crash.result_of", "the function whose result it is"),
             ("native.errno" if failed or report.native.errno == _ENOMEM else "", "errno of the thread (12 is ENOMEM)"),
             (_function_path(report), "the function"),
