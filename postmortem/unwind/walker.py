@@ -364,9 +364,10 @@ class Walker:
 
     def _at_sp(self, registers: Registers, outer: Registers) -> Registers | None:
         """The caller that the word at sp gives, where that is code of another module than pc and `outer` lie in."""
-        found = self._machine.return_step(self._space, registers)
-        here, target = self.module(registers[self._pc] or 0), 0 if found is None else found[self._pc] or 0
-        if found is None or here is None or not self._is_scan_target(target):
+        here = self.module(registers[self._pc] or 0)
+        found = None if here is None else self._machine.return_step(self._space, registers)
+        target = 0 if found is None else found[self._pc] or 0
+        if found is None or not self._is_scan_target(target):
             return None
         home = self.module(target)
         if home is None or home is here or home is self.module(outer[self._pc] or 0):
