@@ -337,7 +337,13 @@ class Limits:
     object_fields: int = 1 << 14
     object_supers: int = 256
     object_string: int = 1 << 20
+    object_neighbour: int = 1 << 16
+    """Bytes before an object with a damaged header in which the array that ends there may begin."""
+    object_neighbours: int = 16
+    """Objects whose neighbour is looked for; the crashing thread's come first."""
     object_symbol: int = 1 << 16
+    pool_entries: int = 1 << 12
+    """Constants of a class that are looked through for the names of others."""
 
     # postmortem.runtimes.hotspot.layout.reading
     reading_chunks_kept: int = 1 << 14

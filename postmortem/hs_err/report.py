@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from parsers.hs_err import model as log
     from postmortem.model import Module
     from postmortem.model.process import Access
+    from postmortem.model.thread import Trust
 
 _ITS_VALUE = re.compile(r"0x[0-9a-fA-F]{1,16}:? (?:is (?=pointing|an?\b))?")
 _LINES_OF_OBJECT = 2
@@ -299,8 +300,9 @@ def _completed(
     """The stack with what the VM could not walk.
 
     After a call to nowhere the pc is a frame of its own; newer VMs list its caller first, older ones only the pc. A
-    libjvm without frame pointers ends the native frames after one, though a library called it. In both cases the
-    return address lies in the dump of the stack's top.
+    libjvm without frame pointers ends the native frames after one, though a library called it. A function of a C
+    library that builds no frame is followed by its caller's caller. In all of these the return address lies in the dump
+    of the stack's top.
     """
     rest = listed
     head: tuple[Frame, ...] = ()
@@ -314,13 +316,30 @@ def _completed(
     if native == 1 and kinds == ("native", "java-interpreted") and not head:
         first = rest[0]
         return (first, *_return_address(told, modules, sp, _SCANNED, first.module), *rest[1:])
+    inner = rest[0].module if rest and rest[0].kind == "native" else None
+    # Windows' walk has the unwind information of every function.
+    if not head and inner is not None and len(rest) > 1 and not inner.lower().endswith((".dll", ".exe")):
+        skipped = tuple(_return_address(told, modules, sp, 1, inner, "scan"))
+        if skipped and skipped[0].module != rest[1].module:
+            return (rest[0], *skipped, *rest[1:])
+        if rest[1].pc is not None and rest[1].pc == space.memory(told).word(sp):
+            called = msgspec.structs.replace(rest[1], sp=Address(sp + 8), trust="frame-pointer")
+            return (rest[0], called, *rest[2:])
     return (*head, *rest)
 
 
 def _return_address(
-    told: HsErrLog, modules: tuple[Module, ...], sp: int, words: int, besides: str | None
+    told: HsErrLog,
+    modules: tuple[Module, ...],
+    sp: int,
+    words: int,
+    besides: str | None,
+    trust: Trust = "frame-pointer",
 ) -> Iterator[Frame]:
-    """The nearest word of the stack that lies in the code of a module other than `besides`."""
+    """The nearest word of the stack that lies in the code of a module other than `besides`.
+
+    trust: of the word right at sp, where what a call has just pushed lies.
+    """
     memory = space.memory(told)
     for slot in range(sp, sp + 8 * words, 8):
         value = memory.word(slot)
@@ -330,7 +349,7 @@ def _return_address(
         yield Frame(
             pc=Address(value),
             sp=Address(slot + 8),
-            trust="frame-pointer" if words == 1 else "scan",  # right at sp lies what the call pushed
+            trust=trust if words == 1 else "scan",
             module=module.path,
             module_offset=Address(value - module.bias),
             note="a return address in the log's dump of the stack",

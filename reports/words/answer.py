@@ -170,8 +170,21 @@ def confidence_text(report: Report) -> str:
     verdict = report.verdict
     if verdict is None:
         return ""
-    open_ = "; the cause is open" if verdict.claim == "observation" and verdict.severity in _SERIOUS else ""
-    return f"{verdict.severity} severity, {claim_text(verdict)}{open_}"
+    words = f"{verdict.severity} severity, {claim_text(verdict)}"
+    if verdict.claim != "observation" or verdict.severity not in _SERIOUS:
+        return words
+    cause = _cause(report)
+    return f"{words}; {'the cause is open' if cause is None else f'{claim_text(cause)}: {cause.title}'}"
+
+
+def _cause(report: Report) -> Finding | None:
+    """The best finding that states the cause of what the verdict observed: one that is founded on the crash itself."""
+    for finding in report.findings:
+        if finding.claim != "cause" or finding.confidence == "possible" or finding.severity != "critical":
+            continue
+        if any(item.where.startswith("crash.") for item in finding.evidence):
+            return finding
+    return None
 
 
 def claim_text(stated: Finding | Verdict) -> str:

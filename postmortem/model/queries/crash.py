@@ -123,6 +123,8 @@ def inside(report: Report) -> str:
     inner = next(iter(crashing_frames(report)), None)
     if inner is not None and _in_no_file(report, inner):
         return f" in generated code at {inner.pc:#x}{called_by(report, 0)}"
+    if inner is not None and at_sp(report) is not None:
+        return f" in {culprit.label(inner)}"  # the next frame that is sure may be its caller's caller
     return f" in {culprit.label(found[1])}{from_go(report, found[0])}" if found else ""
 
 
@@ -160,10 +162,26 @@ def at_fault(report: Report) -> str:
         return inside(report)
     if found is not None and found[0] == 0:
         return inside(report)
+    top = at_sp(report)
+    if top is not None:
+        return f" in {culprit.label(inner)}, perhaps called by {culprit.label(top)}"
     # Below a stub of generated code the native frames are missing that made the call.
     direct = found is not None and not any(frame.kind == "stub" for frame in crashing_frames(report)[: found[0] + 1])
     by = f", called by {culprit.label(found[1])}{from_go(report, found[0])}" if found is not None and direct else ""
     return f" in {culprit.label(inner)}{by}"
+
+
+def at_sp(report: Report) -> Frame | None:
+    """The frame that the word at the stack pointer gives, where a function of a system's library was interrupted that
+    builds no frame, or has not yet: its caller, if the word is no leftover."""
+    frames = crashing_frames(report)[:2]
+    if len(frames) < _CALL or frames[1].trust != "scan" or not culprit.in_system_library(frames[0]):
+        return None
+    return frames[1] if frames[0].sp is not None and frames[1].sp == frames[0].sp + WORD else None
+
+
+_CALL = 2
+WORD = 8
 
 
 class ForeignCall(NamedTuple):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import lifetime, operands, pointers
+from postmortem.model.queries import lifetime, operands, pointers, spacelimit
 from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
@@ -94,6 +94,8 @@ def check(report: Report) -> Iterator[Finding]:
         reading += f", and {target} was wanted." if target and target.lstrip("*") != pointer else "."
     reading += exiting(report)
     reading += f" {doubt} Why it was null there is open." if doubt else _result(report, failed)
+    limit = spacelimit.null(report) if not doubt else None
+    reading += f" {limit.sentence}" if limit is not None else ""
     at = "at address 0" if address == 0 else f"at offset {address:#x}"
     title = f"Null pointer {access} {at}{views.at_fault(report)}{named}"
     number = found[1].base_value if found is not None else None
@@ -145,10 +147,12 @@ def check(report: Report) -> Iterator[Finding]:
             ("crash.result_of", "the function whose result it is"),
             ("native.errno" if failed or report.native.errno else "", "errno of the thread"),
             (_function_path(report), "the function"),
+            ("host.limits.AS" if limit is not None else "", "the limit on the address space"),
         ),
         remedies=_through_python(report)
         or (_unchecked(report, failed) if failed is not None else ())
-        or _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion, given_by),
+        or ((spacelimit.REMEDY,) if limit is not None else ())
+        + _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion, given_by),
     )
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import fills, operands, overwritten, tables
+from postmortem.model.queries import fills, heapend, operands, overwritten, tables
 from postmortem.model.queries import grown as grown_vectors
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import as_error
 from postmortem.model.queries.variables import operand_evidence
+from postmortem.rules.fault import protected_page
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def check(report: Report) -> Iterator[Finding]:
     if address is None or (address < views.NEAR_NULL and not _from_error(report)):
         return
     executing = views.pc_is_fault(report)
+    end = heapend.overrun(report)
+    if end is not None:
+        yield protected_page.overrun(report, end, RULE.id)
+        return
     caller = views.caller_of(report, 0) if executing else None
     looks = fills.describe(report, address)
     if executing:

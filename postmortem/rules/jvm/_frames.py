@@ -141,6 +141,28 @@ def is_jdk_library(report: Report, path: str) -> bool:
     return _JDK_NAMES.fullmatch(file_name(path)) is not None
 
 
+def application_libraries(report: Report) -> tuple[str, ...]:
+    """Names of the native libraries in the process that are neither the JDK's nor the system's.
+
+    What lies where the C library does was installed with the system.
+    """
+    home = next((m.path.rpartition("/")[0] for m in report.modules if _LIBC.fullmatch(file_name(m.path))), None)
+    found = [
+        file_name(module.path)
+        for module in report.modules
+        if ".so" in file_name(module.path)
+        and not module.path.startswith("[")
+        and not is_system(module.path)
+        and not is_jdk_library(report, module.path)
+        and module.path.rpartition("/")[0] != home
+    ]
+    return tuple(dict.fromkeys(found))[:_LIBRARIES_NAMED]
+
+
+_LIBRARIES_NAMED = 4
+_LIBC = Lazy(r"libc\.so\.6|libc-2\.\d+\.so|(?:libc\.musl-|ld-musl-).*")
+
+
 def _java_home(report: Report) -> str | None:
     for module in report.modules:
         path = present(module.path).replace("\\", "/")
@@ -206,17 +228,18 @@ def library_frame(report: Report) -> tuple[int, Frame, int] | None:
     """The innermost frame in a library that is neither libc's kind nor the VM, above any Java frame.
 
     Index, frame, and how many frames of the VM lie above it. The VM's own ending of the process does not count. A
-    scanned word may be stale, but for one next to a native method, whose code it must be. jni.h's inline functions
-    stand for their caller.
+    scanned word may be stale, but for one next to a native method, whose code it must be, and, where a function of a
+    system's library faulted, the one at sp. jni.h's inline functions stand for their caller.
     """
     inline: tuple[int, Frame, int] | None = None
     in_vm = 0
     where = site(report)
     caller = where.java[0] if where.java is not None and where.java[1].kind == "java-interpreted" else None
+    at_sp = views.at_sp(report) is not None
     for index, frame in where.native:
         if frame.kind in ("stub", "unknown") or frame.module is None:
             continue
-        if frame.trust == "scan" and index + 1 != caller:
+        if frame.trust == "scan" and index + 1 != caller and not (at_sp and index == 1):
             continue
         if is_vm(frame):
             if inline is not None:

@@ -27,6 +27,7 @@ from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _null_argument as null_argument
+from postmortem.rules.jvm import _references as references
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import _threads as jvm_threads
 from postmortem.rules.rule import Rule
@@ -40,6 +41,8 @@ MOST_FRAMES = 6
 """Frames of the VM between the fault and the library; a longer stack has gone on to other work."""
 UNATTACHED = 80
 """Above the crash of the library: that is proved by the list of threads."""
+INTO_JAVA = 83
+"""Above the crash in the method that was entered: that is where it shows."""
 _VM_THREAD = "VM Thread"
 _NATIVE_THREAD = "Current thread is native thread"
 _INVOCATION = Lazy(r"jni_(?:(?:At|De)tachCurrentThread\w*|DestroyJavaVM|GetEnv)")
@@ -66,6 +69,10 @@ def check(report: Report) -> Iterator[Finding]:
     foreign = _unattached(report)
     if foreign is not None:
         yield _on_a_foreign_thread(report, foreign, found)
+        return
+    entered, bad = references.jni_call(report), references.no_object(report)
+    if entered is not None and bad is not None and bad.argument:
+        yield _into_java(report, entered, bad)
         return
     if found is None:
         alone = _alone(report)
@@ -130,6 +137,45 @@ def check(report: Report) -> Iterator[Finding]:
             " must come from NewGlobalRef, and its JNIEnv from AttachCurrentThread of the same thread.",
             "Check what JNI functions return (NULL, a pending exception) before it is used as an argument.",
         ),
+    )
+
+
+def _into_java(report: Report, called: references.Call, bad: references.NoObject) -> Finding:
+    """A Java method that JNI entered with what is no object."""
+    java = jvm_frames.site(report).java
+    assert java is not None
+    index, frame = called.library
+    library, who = file_name(frame.module or ""), jvm_frames.owner(report, frame)
+    method = java[1].function or "a Java method"
+    return Finding(
+        rule=RULE.id,
+        title=f"{library} called {method}() through {called.function} with {bad.value:#x} for {bad.name}, in {who}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=(
+            "An argument on the stack that was overwritten since.",
+            "A good object whose header was overwritten.",
+            *(("Bytecode that was not verified.",) if references.unverified(report) is not None else ()),
+        ),
+        explanation=(
+            f"{who} of {library} called {called.function}, which entered {method}() itself; there {bad.name} holds"
+            f" {bad.value:#x}, where no object lies, and its use was the fault. JNI looks the method up in the class of"
+            " the object that it is given, and passes the arguments as the method ID says: an ID of another class, or a"
+            " local reference kept after its native method returned, which by then leads to another object, ends in a"
+            " method with other parameters. Nothing need have been overwritten."
+        ),
+        evidence=proof(
+            report,
+            (bad.path, f"what {bad.name} holds"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, java[0]), "the Java method"),
+            (views.frame_path(report, called.entry), "the function of JNI that entered it"),
+            (views.frame_path(report, index), "its caller"),
+            (views.frame_path(report, index, "module"), "the library"),
+        ),
+        remedies=(*references.remedies(report), *_checks(report)),
+        specificity=INTO_JAVA,
     )
 
 

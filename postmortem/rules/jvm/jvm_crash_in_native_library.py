@@ -17,7 +17,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import NO_NATIVE_FRAMES, Confidence, Finding, Frame, Report
-from postmortem.model.queries import aborts, culprit, operands, overwritten
+from postmortem.model.queries import aborts, culprit, heapend, operands, overwritten, spacelimit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
@@ -100,7 +100,7 @@ def check(report: Report) -> Iterator[Finding]:
     if child:
         what = f"In a forked child: {what}"
     mixed = _mixed_libc(report)
-    scanned = frame.trust == "scan" and way.method is not None
+    scanned = frame.trust == "scan"
     skipped = _skipped(report, index)
     called = f"{_kind(from_jdk, agent, program, framework)} {library}: {jvm_frames.owner(report, frame)}"
     if skipped:
@@ -110,10 +110,14 @@ def check(report: Report) -> Iterator[Finding]:
     if scanned and way.method is not None:
         # A word of the stack leads to the library; the native method is what is sure.
         called = f"native method {jvm_entry.name(way.method[1])}"
+    if scanned:
         confidence = "likely"
     null = null_argument.found(report, entry[1] if entry else None) if in_vm else None
     gone = not in_vm and views.pc_is_fault(report) and jvm_views.memory_fault(report) and _gap(report) is not None
     stale = overwritten.by_text(report) if not in_vm and jvm_views.memory_fault(report) and not gone else None
+    end = heapend.overrun(report) if not in_vm else None
+    limit = spacelimit.null(report) if not in_vm and jvm_views.memory_fault(report) else None
+    said = heapend.said_in_handler(report)
     cut = operands.cut_pointer(report) if jvm_views.memory_fault(report) and not in_vm else None
     if null is not None or cut is not None or _calls_null(report, index):
         confidence = "likely"  # The title says more than where it was.
@@ -122,8 +126,11 @@ def check(report: Report) -> Iterator[Finding]:
         f"{cut[1]}." if cut is not None else "",
         null.sentence if null is not None else "",
         stale.sentence if stale is not None else "",
+        end.sentence if end is not None else "",
+        limit.sentence if limit is not None else "",
+        _DAMAGED.format(said=said) if said else "",
         child,
-        _SCANNED if scanned else "",
+        _SCANNED if scanned and way.method is not None else _AT_SP if scanned else "",
         skipped,
         mixed,
         _leaving(report, leaving),
@@ -137,7 +144,8 @@ def check(report: Report) -> Iterator[Finding]:
         confidence=confidence,
         claim="observation",
         rivals=(
-            *(("Another library that the native method called into.",) if scanned else ()),
+            *(("Another library that the native method called into.",) if scanned and way.method is not None else ()),
+            *(("A leftover of an earlier call at the stack pointer.",) if scanned and way.method is None else ()),
             *(("Memory of the JVM that was damaged before, with good arguments.",) if null is not None else ()),
             *(("A number that meets the half of an address by chance.",) if cut is not None else ()),
             *(("A function pointer that was overwritten or never set.",) if gone else ()),
@@ -159,6 +167,9 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
+            (f"mappings[{end.below}].end" if end is not None else "", "where malloc's memory ends"),
+            ("host.limits.AS" if limit is not None else "", "the limit on the address space"),
+            ("native.abort_message" if said else "", "what libc said of malloc's data afterwards"),
             (stale.where if stale is not None else "", "what lies where the structure should be"),
             ("crash.instruction", "the faulting instruction"),
             *(operand_evidence(report) if index == 0 else ()),
@@ -173,6 +184,7 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=(
             *((_FORK,) if child else ()),
             *((_UNLOAD,) if gone else ()),
+            *((spacelimit.REMEDY,) if limit is not None else ()),
             *((_STALE.format(name=stale.name),) if stale is not None else ()),
             *((operands.CUT_REMEDY,) if cut is not None else ()),
             *((null.remedy,) if null is not None else ()),
@@ -202,14 +214,19 @@ def _skipped(report: Report, index: int) -> str:
     """A sentence on functions that the library's frame may have called and that the walk does not have; "" for none.
 
     Without call frame information of libc the walk goes from there by the frame pointer, which is the one of
-    whoever last kept it: the frame that is found may be that of its caller.
+    whoever last kept it: the frame that is found may be that of its caller. HotSpot's own walk, which a log has, never
+    knows more, but on Windows. What lies right at sp is the caller in either case.
     """
     frames = views.crashing_frames(report)[: index + 1]
     frame, above = frames[-1], [item for item in frames[:-1] if item.kind != "signal"]
-    if frame.trust != "frame-pointer" or not above or jvm_frames.is_vm(above[-1]):
+    if frame.trust not in ("frame-pointer", "hotspot") or not above or jvm_frames.is_vm(above[-1]):
+        return ""
+    if above[-1].sp is not None and frame.sp == above[-1].sp + views.WORD:
         return ""
     found = next((f for f in above if f.trust == "scan" and f.module == frame.module), None)
-    bare = above[-1].module is not None and jvm_frames.is_system(above[-1].module) and above[-1].function is None
+    bare = above[-1].module is not None and jvm_frames.is_system(above[-1].module)
+    bare = bare and (above[-1].function is None or frame.trust == "hotspot")
+    bare = bare and not (frame.trust == "hotspot" and system(report).name == "windows")
     if found is None and not bare:
         return ""
     offset = f" (perhaps at {culprit.label(found)}, a word on the stack)" if found is not None else ""
@@ -577,9 +594,17 @@ def _instruction(report: Report) -> tuple[str, str] | None:
     return None
 
 
+_DAMAGED = (
+    "The heap of malloc was damaged by then: the JVM's error reporting, which called malloc, was ended by libc's own"
+    " check, {said!r}, before its log was whole."
+)
 _SCANNED = (
     "That place in the library is a word found on the stack next to the native method, which a leftover of an earlier"
     " call may be."
+)
+_AT_SP = (
+    "That place in the library is the word at the stack pointer, where the return address of a function without a frame"
+    " lies."
 )
 _DEFLATER = Lazy(
     r"fill_window|longest_match|deflate(?:_(?:stored|fast|slow|rle|huff))?|_tr_\w+|compress_block|build_tree|scan_tree"
@@ -600,8 +625,10 @@ _ALLOCATOR = Lazy(
 
 def _within(name: str, inner: Frame) -> str:
     """ "SIGSEGV in memcmp(), called by": a function of the system that only passes on what it was handed."""
-    if inner.function is None or inner.module is None or not jvm_frames.is_system(inner.module):
+    if inner.module is None or not jvm_frames.is_system(inner.module):
         return f"{name} in"
+    if inner.function is None:
+        return f"{name} in {file_name(inner.module)}, called by"
     return f"{name} in {plain(inner.function)}(), called by"
 
 
