@@ -202,7 +202,7 @@ SIGNS = ("://", "@", "?", "&", ";", "#", "%26", "%3")
 # What any of the patterns for running text needs, in lower case; most texts have none of it.
 HINTS = (
     "pass", "pwd", "tok:", "tok=", "pw=", "pw:", "_pw", "secret", "token", "cred", "key", "auth", "cookie", "sess", "sid=", "bearer", "jwt",
-    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pin:", "pin ", "pin\"", "pin'", "cvv", "cvc", "ssn", "pswd", "lock", "pat=",
+    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pw\"", "pw'", "pw\\", "pw,", "pepper", "community", "login", "--user", "priv", "pin=", "pin:", "pin ", "pin\"", "pin'", "cvv", "cvc", "ssn", "pswd", "lock", "pat=",
     "seed", "salt", "hmac", "sas=", "csrf", "xsrf", "nonce", "assertion", "phrase", "digest", "negotiate", "ntlm", "hawk",
     "identified", "machine ", "localhost:", "*:", ":5432:", "psk", " code", "auth plain", " -u", " -p", " -a ", " -w ", " -k ", " -h ", " -b ", "recovery words",
 )  # fmt: skip
@@ -596,7 +596,7 @@ def _believable(name: str, strength: names.Strength, value: str, join: str, quot
         return any(looks_random(piece) for piece in re.split(r"[\s,\"']+", value))
     if not quoted and ":" in join and (_DECLARED.match(value) or (":=" in join and is_place(value))):
         return False
-    if (names.is_of_tokens(name) and is_keyword(value)) or (names.is_measure(name) and is_number(value)):
+    if names.is_harmless(name, value):
         return False
     last = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())[-1]
     if last in ("token", "tokens", "cookie", "cookies", "credential", "credentials", "secret", "secrets"):

@@ -51,6 +51,40 @@ def is_place(value: str) -> bool:
     return _PATH.fullmatch(value) is not None or _CODE.fullmatch(value) is not None
 
 
+_MARKER = Lazy(r"\[[A-Z_]{1,16}\]|</?[a-z_|]{1,16}>|<\|\w{1,32}\|>")
+
+
+def is_marker(value: str) -> bool:
+    """A special token of a model of language: [PAD], </s>, <|end|>."""
+    return _MARKER.fullmatch(value) is not None
+
+
+_USER_AND_SECRET = Lazy(r"(?P<user>[\w.$@-]{1,64})(?P<sign>[:/])(?P<secret>[^\s/:@]{4,128})(?P<host>@[\w./:-]{0,128})?")
+_GROUPS = frozenset("users user admin admins staff wheel root group groups nogroup default public local".split())
+
+
+def secret_of_user(value: str, *, plain: bool = True) -> str:
+    """The secret in "bob:SECRET" or "scott/SECRET@host"; empty if the value is no user with one.
+
+    plain: whether the secret may be a word.
+    """
+    found = _USER_AND_SECRET.fullmatch(value)
+    if found is None or is_nothing(found["secret"]) or is_number(found["secret"]):
+        return ""
+    secret, user = found["secret"], found["user"]
+    if looks_made_up(secret, 4) and not is_counted(secret):
+        return "" if is_number(user) else secret
+    if found["sign"] == "/":
+        return secret if found["host"] and len(found["host"]) > 1 and "." not in user else ""
+    plain = plain and len(secret) >= 6 and secret != user and secret.lower() not in _GROUPS and not is_place(value)
+    return secret if plain and not is_number(user) else ""
+
+
+def is_user_and_secret(value: str) -> bool:
+    """A user with a secret: "bob:SECRET"."""
+    return bool(secret_of_user(value))
+
+
 def is_number(value: str) -> bool:
     """A number, with a unit perhaps."""
     return _NUMBER.fullmatch(value) is not None
