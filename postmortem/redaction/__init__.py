@@ -159,7 +159,7 @@ def _context(owner: str, field: str) -> Context:
     if colon and label and names.USERS_HINT.search(label) is not None and names.holds_user(label):
         return label, "user", type_
     if owner == "Process" and name == "environment" and names.is_vendor(label):
-        return label, "weak", type_
+        return label, "user", type_
     if owner == "SourceLine" and name == "text":
         return "source"
     if type_ and names.HINT.search(type_) is not None and names.secret_type(type_):

@@ -9,7 +9,9 @@ from postmortem.model.queries.patterns import Lazy
 from postmortem.redaction import names, programs, shell
 from postmortem.redaction.values import (
     MASK,
+    is_file,
     is_irregular,
+    is_key,
     is_marker,
     is_nothing,
     is_number,
@@ -50,7 +52,15 @@ _COLUMNS = frozenset(
 _NOT_ATTACHED = Lazy(
     r"-p(?:thread|ipe|g|edantic|rint\S*|rofile\S*|lugin\S*|ath\S*|ort\S*|id\S*|atch|ackage|arallel\S*|relink\S*)?"
 )
+# CVS' :pserver:user:SECRET@host:/path; QEMU's secret,id=x,data=SECRET.
+_PLACED = Lazy(
+    r"(?P<before>:[pgs]server:[\w.-]{1,64}:|secret,(?:[\w-]{1,32}=[^,]{0,128},){0,8}data=)(?P<value>[^\s@,]{3,512})(?P<after>(?:[@,].*)?)"
+)
 _WORDS_BEFORE = frozenset("bearer basic".split())
+# What a sentence goes on with behind the name of an option.
+_SPOKEN = frozenset(
+    "option options argument flag parameter value is was and or not must requires required given in for".split()
+)
 _SETS = frozenset("set configure config add".split())
 
 
@@ -73,12 +83,14 @@ def mask_arguments(
             masked = take("option", argument)
         in_phrase = in_phrase and masked is not None
         meaning = known.options.get(option)
+        if meaning is not None and not meaning.following and not meaning.attached and meaning.since < position:
+            option = ""
         if masked is None and meaning is not None and meaning.following and meaning.since < position:
             masked = _known_value(meaning.sign, argument, take)
         if masked is None and position in behind_words:
             masked = _known_value(behind_words[position], argument, take)
         if masked is None:
-            masked = _value_of(option, argument, take)
+            masked = None if of_text and argument in _SPOKEN else _value_of(option, argument, take)
             in_phrase = of_text and masked is not None and names.is_of_phrase(option)
         if masked is None and position:
             masked = _behind_word(arguments, position, take)
@@ -122,17 +134,23 @@ def _behind_words(arguments: Sequence[str], known: programs.Known) -> dict[int, 
         starts = range(1) if form[0] == "^" else range(1, len(places))
         for start in starts:
             here = places[start : start + len(form)]
-            if form == ("*/S",):
-                user, slash, _ = arguments[here[0]].partition("/")
-                if slash and user and re.fullmatch(r"[\w$#.]+", user):
-                    found.setdefault(here[0], "/")
+            if len(form) == 1 and form[0].startswith("*"):
+                sign = form[0][1]
+                user, between, rest = arguments[here[0]].partition(sign)
+                if between and re.fullmatch(r"[\w$#./-]+", user) and (form[0][-1] != "@" or "@" in rest):
+                    found.setdefault(here[0], sign if form[0][-1] != "@" else ":S@")
                 continue
-            if len(here) < len(form) or here[-1] in found:
+            if len(here) < len(form) or here[-1] in found or not _follows(arguments, here[-1]):
                 continue
             if all(_fits(item, arguments[place]) for item, place in zip(form[:-1], here, strict=False)):
                 found[here[-1]] = ""
                 break
     return found
+
+
+def _follows(arguments: Sequence[str], place: int) -> bool:
+    """Whether what is there may stand for itself: it is no option's value. openssl passwd -6 SECRET."""
+    return arguments[place - 1][:1] != "-" or re.fullmatch(r"-(?:\d|apr1|--)", arguments[place - 1]) is not None
 
 
 def _fits(item: str, word: str) -> bool:
@@ -146,26 +164,28 @@ def _known_value(sign: str, argument: str, take: Take) -> str | None:
     if is_nothing(argument) or argument.startswith("-") or MASK in argument:
         return None
     if not sign:
-        return None if "=" in argument.rstrip("=") or is_place(argument) else take("option", argument)
-    user, found, secret = argument.partition(sign)
+        return None if "=" in argument.rstrip("=") or is_file(argument) else take("option", argument)
+    user, found, secret = argument.partition(sign[0])
     if not found or not secret or (sign == ":" and secret.startswith("//")) or is_nothing(secret):
         return None
-    if sign == "/":
+    if sign in ("/", ":S@"):
         secret, at, rest = secret.partition("@")
-        return f"{user}{sign}{take('option', secret)}{at}{rest}" if secret else None
+        return f"{user}{found}{take('option', secret)}{at}{rest}" if secret else None
     return f"{user}{sign}{take('option', secret)}"
 
 
 def _behind_word(arguments: Sequence[str], position: int, take: Take) -> str | None:
     """Bearer SECRET; AUTH SECRET; set aws_secret_access_key SECRET."""
     word, argument = arguments[position - 1], arguments[position]
+    if word[:2] == "-H" and word[-1:] == ":" and names.strength(word[2:]) == "strong" and not is_nothing(argument):
+        return take("option", argument)  # a header of which only the name is in this word
     if not word.isascii() or word[:1] in ("-", "/", "") or is_nothing(argument) or argument[:1] == "-":
         return None
     if word.lower() in _WORDS_BEFORE or word == "AUTH":
         return take("option", argument) if looks_random(argument) else None
     if len(word) > 64 or names.HINT.search(word) is None or "=" in argument.rstrip("="):
         return None
-    if not re.fullmatch(r"[A-Za-z][\w.-]*", word) or names.strength(word) != "strong" or is_place(argument):
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", word) or names.strength(word) != "strong" or is_file(argument):
         return None
     told = position > 1 and arguments[position - 2].lower() in _SETS
     return take("option", argument) if told or is_irregular(argument) else None
@@ -200,7 +220,8 @@ def _value_of(option: str, argument: str, take: Take) -> str | None:
         if is_nothing(value) or (option in _HEADERS and names.strength(name) is None):
             return None
         if option in _COOKIES:
-            return None if is_place(argument) or not join else take("option", argument)
+            told = join and (option != "-b" or looks_made_up(value) or names.strength(name) is not None)
+            return take("option", argument) if told and not is_place(argument) else None
         return f"{name}{join} {take('option', value.strip())}"
     if option in _USERS:
         user, join, password = argument.partition(":")
@@ -213,13 +234,17 @@ def _value_of(option: str, argument: str, take: Take) -> str | None:
         kind, join, rest = argument.partition(":")
         if join and kind in ("pass", "env", "file", "fd"):  # openssl's
             return f"pass:{take('option', rest)}" if kind == "pass" else None
+        placed = is_place if option in ("--key", "--auth", "--access") else is_file
         if option == "--key" and argument in _COLUMNS:
             return None
-        return None if is_place(argument) or (is_number(argument) and len(argument) < 4) else take("option", argument)
+        return None if placed(argument) or (is_number(argument) and len(argument) < 4) else take("option", argument)
     if option in _MAYBE:
         return (
             take("option", argument)
-            if looks_made_up(argument.replace("/", "")) and "://" not in argument and ":" not in argument
+            if re.match(r"\w+=|\S*\s", argument) is None
+            and looks_made_up(argument.replace("/", ""))
+            and "://" not in argument
+            and ":" not in argument
             else None
         )
     strength = names.strength(option) if names.HINT.search(option) and option[0] == "-" else None
@@ -236,7 +261,8 @@ def _alone(argument: str, take: Take, text: Callable[[str], str]) -> str:
     if join and value and re.fullmatch(r"[\w./:@-]+", name):
         if name in _USERS:
             masked = _value_of(name, value, take)
-            return argument if masked is None else f"{name}={masked}"
+            if masked is not None:
+                return f"{name}={masked}"
         if names.HINT.search(name):
             strength = names.strength(name.removeprefix("-D").removeprefix("/"))
             if (
@@ -244,6 +270,11 @@ def _alone(argument: str, take: Take, text: Callable[[str], str]) -> str:
                 or (strength == "weak" and looks_made_up(value, 5))
             ) and not is_nothing(value):
                 return argument if is_place(value) and strength == "weak" else f"{name}={take('option', value)}"
+        if names.holds_user(name) and is_key(value) and len(value) >= 24 and is_irregular(value):
+            return f"{name}={take('option', value)}"
+    placed = _PLACED.fullmatch(argument)
+    if placed is not None:
+        return f"{placed['before']}{take('option', placed['value'])}{placed['after']}"
     if argument.startswith("-p") and len(argument) > 4 and "=" not in argument:
         value = argument[2:]
         if not _NOT_ATTACHED.fullmatch(argument) and (

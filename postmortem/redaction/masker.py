@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 from parsers.limits import LIMITS
-from postmortem.redaction import cuts, lists, literals, names, text, tokens
+from postmortem.redaction import cuts, lists, literals, names, programs, text, tokens
 from postmortem.redaction.arguments import mask_arguments, mask_jvm_arguments
 from postmortem.redaction.values import (
     MASK,
@@ -35,6 +35,21 @@ Context = Literal["code", "text", "thread", "typed", "source"] | tuple[str, name
 type. source: a line of source. Else running text, or the value of something with the name of a secret, or of a user: its name, what the
 name says, and its type if it has one."""
 
+_HINTS = (
+    *text.HINTS,
+    *lists.HINTS,
+    *literals.HINTS,
+    "-user",
+    "pepper",
+    "community",
+    "priv",
+    "unseal",
+    "account",
+    "/p:",
+    " auth ",
+    "pin\\",
+    " -hp",
+)
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
 _LINE_END = re.compile(r"(?:\s|\\[nr])+")
 _PIECE_OF_KEY = re.compile(
@@ -43,6 +58,8 @@ _PIECE_OF_KEY = re.compile(
 _MOST_KNOWN, _MOST_LINES = LIMITS.masker_secrets, LIMITS.masker_lines
 _SEEDS = (8, 12, 16)
 """Characters of a beginning or an end by which a cut secret is known."""
+_DEEPEST = 2
+"""How far lists and command lines within arguments are looked into."""
 _LONGEST = LIMITS.masker_piece
 _LONG = 256
 """Characters from which on a secret is looked for as it stands, not by a pattern."""
@@ -57,8 +74,10 @@ class Masker:
         self._counts: Counter[str] = Counter()
         self._tokens: re.Pattern[str] | None = None
         self._parts: tuple[str, ...] = ()
-        self._hints: tuple[str, ...] = text.HINTS
+        self._hints: tuple[str, ...] = _HINTS
+        self._programs: tuple[str, ...] = programs.MARKS
         self._plain: set[str] = set()
+        self._depth = 0
         self._of_keys = False
         """Whether there is a private key: then base64 that stands alone may be a part of it."""
 
@@ -67,12 +86,17 @@ class Masker:
         joined = "\n".join(texts)
         lower = joined.lower()
         if len(lower) == len(joined):  # else a letter has another length in lower case
-            self._hints = tuple(hint for hint in text.HINTS if hint in lower)
+            self._hints = tuple(hint for hint in _HINTS if hint in lower)
+            self._programs = tuple(mark for mark in programs.MARKS if mark in lower)
         self._tokens, self._parts = tokens.active(texts, joined)
         if not self._patterns and len(lower) == len(joined):
             self._plain = set(texts) - tokens.holding(
-                texts, lower, tokens.starts_of(texts), (*self._hints, *text.SIGNS, *map(str.lower, self._parts))
+                texts,
+                lower,
+                tokens.starts_of(texts),
+                (*self._hints, *self._programs, *text.SIGNS, *map(str.lower, self._parts)),
             )
+            self._plain -= {text for text in self._plain if cuts.is_cut(text)}
 
     def is_plain(self, value: str) -> bool:
         """Whether nothing in a text that was expected can be a secret."""
@@ -111,9 +135,10 @@ class Masker:
             made = self.take("name", made) if alone and looks_made_up(made) else text.mask_members(made, self.take)
             return self._counted(self.text(made))
         if context == "thread":
-            return self._counted(text.mask_name(self.text(made), self.take))
+            return self._counted(cuts.mask_short(text.mask_name(self.text(made), self.take), self.take))
         if context == "source":
-            return self._counted(self.text(literals.mask_remarked(made, self.take)))
+            made = literals.mask_literals(literals.mask_remarked(made, self.take), self.take)
+            return self._counted(self.text(made))
         if isinstance(context, tuple) and not is_nothing(made):
             return self._counted(self._named(*context, made))
         return self._counted(self.text(made))
@@ -144,7 +169,8 @@ class Masker:
             user, found, rest = value.partition(secret) if not value.startswith(secret) else ("", "", value)
             return f"{user}{self.take('name', secret)}{rest}" if found else value
         # The login of a service may be a token.
-        return self.take("name", value) if is_key(value) and len(value) >= 24 and is_irregular(value) else value
+        token = len(value) >= 20 and "://" not in value and is_key(value) and is_irregular(value)
+        return self.take("name", value) if token else value
 
     def _of_weak(self, name: str, value: str) -> str:
         return self.take("name", value) if not is_nothing(value) and self._is_weak_secret(name, value) else value
@@ -188,14 +214,15 @@ class Masker:
 
     def _read(self, value: str) -> str:
         lower = value.lower()
-        if not any(hint in lower for hint in self._hints):
+        of_program = any(mark in lower for mark in self._programs)
+        if not of_program and not any(hint in lower for hint in self._hints):
             return value
         value = text.mask_headers(value, self.take)
-        value = lists.mask_lists(value, self._words)
+        value, listed = lists.mask_lists(value, self._words)
         value = literals.mask_literals(value, self.take)
         value = text.mask_pairs(value, self.take)
         value = text.mask_sentences(value, self.take)
-        if " -" in value or " /" in value or " AUTH " in value:
+        if not listed and (of_program or any(mark in value for mark in (" -", " /p", "AUTH ", " set "))):
             # A command line in one string; blanks and quotes stay as they are.
             pieces = _BLANKS.split(value)
             pieces[::2] = self._words(pieces[::2])
@@ -203,7 +230,21 @@ class Masker:
         return value
 
     def _words(self, words: Sequence[str]) -> tuple[str, ...]:
-        return mask_arguments(words, self.take, lambda argument: argument, of_text=True)
+        """The words of a text as a command line."""
+        return mask_arguments(words, self.take, self._element, of_text=True)
+
+    def _element(self, value: str) -> str:
+        """One argument in a list, which may be a command line or a list itself."""
+        if self._depth >= _DEEPEST or not (" -" in value or '",' in value or "'," in value):
+            return value
+        self._depth += 1
+        value, listed = lists.mask_lists(value, self._words)
+        if not listed:
+            pieces = _BLANKS.split(value)
+            pieces[::2] = self._words(pieces[::2])
+            value = "".join(pieces)
+        self._depth -= 1
+        return value
 
     def _shapes(self, value: str) -> str:
         """Addresses and known tokens."""

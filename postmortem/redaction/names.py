@@ -24,7 +24,7 @@ STRONG = frozenset(
     credentials cred creds apikey apikeys accesskey secretkey privatekey authtoken accesstoken bearer jwt cookie cookies
     authorization jsessionid phpsessid sessionid sessid csrftoken xsrftoken otp totp mnemonic webhook webhooks hmackey
     kennwort passwort senha contrasena haslo motdepasse userpass userpwd requirepass psk presharedkey masterauth sharedkey
-    pws pepper community
+    pws community
     """.split()
 )
 ENDINGS = (
@@ -43,7 +43,7 @@ KEYS_OF = frozenset(
 WEAK = frozenset(
     """
     tok tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion cvv
-    cvv2 cvc ssn priv fernet kubeconfig
+    cvv2 cvc ssn priv fernet kubeconfig tsig unseal pepper
     """.split()
 )
 # Names under which a user's own name stands, and sometimes the secret behind it: bob:SECRET.
@@ -96,9 +96,9 @@ _SUFFIX = frozenset(
 )
 # Anything that could make a name one of a secret: searched before its words are looked at.
 HINT = re.compile(
-    r"pass|pwd|pw\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|psk|senha|contrasena"
+    r"pass|pwd|pws?\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|psk|senha|contrasena"
     r"|haslo|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion|cvv|cvc|ssn|pswd|lock_?code|pepper|priv"
-    r"|community|fernet|kubeconfig|(?:recovery|activation)_?code",
+    r"|community|fernet|kubeconfig|unseal|(?:recovery|activation)_?code",
     re.IGNORECASE,
 )
 
@@ -143,9 +143,11 @@ def strength(name: str, *, exact: bool = False) -> Strength | None:
         return "strong"
     if ("shared", "signature") in pairs or ("access", "signature") in pairs or ("seed", "phrase") in pairs:
         return "strong"
-    if (last in WEAK or last.endswith("auth")) and not (last in ("key", "keys") and len(words) > 1 and words[-2] in _NO_KEYS):
+    if (last in WEAK or last.endswith("auth")) and not (
+        last in ("key", "keys") and len(words) > 1 and words[-2] in _NO_KEYS
+    ):
         return "weak"
-    return "weak" if ("session", "id") in pairs[-1:] else None
+    return "weak" if ("session", "id") in pairs[-1:] or words[:2] == ["op", "session"] else None
 
 
 # The tokens that models of language put at the ends of texts.

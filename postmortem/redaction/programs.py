@@ -3,8 +3,8 @@
 A row has the names of the programs ("snmp*": all that begin so), their options and their words.
 
 Options: "-p" takes a secret as the next argument or attached to it; "-p_" as the next argument only; "-p+" attached only,
-because the next argument is something else; "-u:" takes a user and a secret with this sign between them (":", "%" or ",").
-Words: "add_user * S" is the third word behind the first; "^" is the program itself; "*/S" is a user and a secret in one.
+because the next argument is something else; "-b!" never takes one; "-u:" takes a user and a secret with this sign between them (":", "%" or ",").
+Words: "add_user * S" is the third word behind the first; "^" is the program itself; "*/S" and "*:S@" are a user and a secret in one.
 `needs`: a word that must be among the arguments.
 """
 
@@ -40,7 +40,7 @@ PROGRAMS = (
     Program("beeline cqlsh vsql nzsql impala-shell", "-p_"),
     Program("influx", "-t_"),
     # directories, mail, messages
-    Program("ldap*", "-w"),
+    Program("ldap*", "-w -b!"),
     Program("ldappasswd", "-s -a"),
     Program("dsconf dsidm dsctl", "-w"),
     Program("swaks", "-ap_"),
@@ -51,12 +51,14 @@ PROGRAMS = (
     # files and other machines
     Program("sshpass", "-p"),
     Program("ssh-keygen", "-N_ -P_"),
+    Program("curl wget http https", "-b_ --cookie_"),
     Program("curl", "-E: --cert: --proxy-cert:"),
-    Program("http https httpie", "-a: --auth:"),
     Program("http https httpie", "-a_", needs="bearer"),
+    Program("http https httpie", "-a: --auth:"),
     Program("lftp", "-u,"),
     Program("ncftp ncftpput ncftpget ncftpls rdesktop psexec login hydra medusa crackmapexec netexec nxc", "-p_"),
     Program("smbclient", "-U%", ("//* S",)),
+    Program("secretsdump wmiexec smbexec atexec dcomexec psexec getuserspns getnpusers lookupsid", "", ("*:S@",)),
     Program("rpcclient net winexe smbget smbmap pdbedit", "-U%"),
     Program("smbpasswd", "", ("^ * S",)),
     Program("snmp*", "-c_ -A_ -X_"),
@@ -97,12 +99,27 @@ SHELLS = frozenset("sh bash dash zsh ksh ash busybox su ssh runuser".split())
 # Those that read a secret from their standard input; "echo SECRET | sudo -S", "echo USER:SECRET | chpasswd".
 READERS = frozenset("sudo chpasswd passwd cryptsetup kinit smbpasswd gpg gpg2 openssl docker podman su".split())
 
+_IN_MANY_TEXTS = frozenset(["http", "https", "login"])
+# Short names, with what stands behind them on a command line or around them in a list.
+_SHORT = ("7z ", "rar a", "rar x", "mc alias", "bw unlock", "bw login", "aws ")
+_SHORT_IN_LISTS = ("7z", "rar", "mc", "bw", "aws", "wg", "net", "zip", "erl")
+MARKS = (
+    *sorted(
+        {name for row in PROGRAMS for name in row.names.replace("*", "").split() if len(name) >= 4} - _IN_MANY_TEXTS
+    ),
+    *_SHORT,
+    *(f"{quote}{name}{quote}" for quote in ('"', "'") for name in _SHORT_IN_LISTS),
+    ":pserver:",
+)
+"""Names of which a text that holds a command line has one; shorter ones are in too many texts by themselves."""
+
 _EXACT: dict[str, list[Program]] = {}
 _BEGINNINGS: dict[str, list[Program]] = {}
 for _row in PROGRAMS:
     for _name in _row.names.split():
         (_BEGINNINGS if _name.endswith("*") else _EXACT).setdefault(_name.rstrip("*"), []).append(_row)
-_VERSION = re.compile(r"(?:-?\d[\d.]*)?(?:\.exe|\.py)?$")
+_BEFORE_NAME = re.compile(r"[/\"'`\[({=]")
+_VERSION = re.compile(r"-?\d[\d.]*$")
 _LONGEST_NAME = 64
 
 WITHIN = 32
@@ -111,18 +128,15 @@ WITHIN = 32
 
 def program_name(argument: str) -> str:
     """What a program is called by: no directory, no quotes or brackets, no ".exe"."""
-    name = argument.rpartition("/")[2][-_LONGEST_NAME:].strip("\"'`[]{}(),;\\").lower()
+    name = _BEFORE_NAME.split(argument[-_LONGEST_NAME:].rstrip("\"'`])},;\\"))[-1].lower()
     return name.removesuffix(".exe").removesuffix(".py")
 
 
 @functools.lru_cache(maxsize=1024)
 def rows_of(name: str) -> tuple[Program, ...]:
     """What is known of a program by this name."""
-    if name in _EXACT:
-        exact = tuple(_EXACT[name])
-    else:
-        exact = tuple(_EXACT.get(_VERSION.sub("", name), ()))
-    return exact + tuple(row for start, rows in _BEGINNINGS.items() if name.startswith(start) for row in rows)
+    exact = _EXACT.get(name) or _EXACT.get(_VERSION.sub("", name)) or []
+    return tuple(exact) + tuple(row for start, rows in _BEGINNINGS.items() if name.startswith(start) for row in rows)
 
 
 class Meaning(NamedTuple):
@@ -160,8 +174,9 @@ def known(arguments: Sequence[str]) -> Known:
     for position, row in found:
         for written in row.options.split():
             sign = written[-1] if written[-1] in ":%," else ""
-            option = written.rstrip("_+:%,")
-            options.setdefault(option, Meaning(position, not written.endswith("+"), not written.endswith("_"), sign))
+            option = written.rstrip("_+:%,!")
+            following, attached = written[-1] not in "+!", written[-1] not in "_!"
+            options.setdefault(option, Meaning(position, following, attached, sign))
         words += [(position, tuple(form.split())) for form in sorted(row.words, key=len, reverse=True)]
     return Known(options, tuple(words))
 

@@ -29,7 +29,9 @@ def is_command(arguments: Sequence[str], position: int, option: str) -> bool:
         option[:1] == "-"
         and option[-1:] == "c"
         and option.isascii()
-        and any(programs.program_name(argument) in programs.SHELLS for argument in arguments[:position][: programs.WITHIN])
+        and any(
+            programs.program_name(argument) in programs.SHELLS for argument in arguments[:position][: programs.WITHIN]
+        )
     )
 
 

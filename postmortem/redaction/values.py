@@ -48,7 +48,20 @@ def is_nothing(value: str) -> bool:
 
 def is_place(value: str) -> bool:
     """A path of a file, or a name out of program code."""
-    return _PATH.fullmatch(value) is not None or _CODE.fullmatch(value) is not None
+    return _PATH.fullmatch(value) is not None or (_CODE.fullmatch(value) is not None and not _is_coded(value))
+
+
+def is_file(value: str) -> bool:
+    """A path of a file."""
+    return _PATH.fullmatch(value) is not None
+
+
+def _is_coded(value: str) -> bool:
+    """Whether letters and digits in a name change too often for a name: st.lrM50zTkUXoL34M1vUku."""
+    return value[-1] == "$" or ("(" not in value and "@" not in value and len(_DIGITS.findall(value)) >= 5)
+
+
+_DIGITS = Lazy(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])")
 
 
 _MARKER = Lazy(r"\[[A-Z_]{1,16}\]|</?[a-z_|]{1,16}>|<\|\w{1,32}\|>")
