@@ -1,8 +1,4 @@
-"""What there is to triage: files found below the given places, told apart by content, each with an identity.
-
-The identity is a hash of the size, the first and last 64 KiB, and 32 samples of 4 KiB evenly over the file: it stays
-the same when a file is moved, copied or made sparse, and takes milliseconds for 100 GB.
-"""
+"""What there is to triage: files found below the given places, told apart by content, each with an identity."""
 
 from __future__ import annotations
 
@@ -18,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from parsers.containers import compressed
+from parsers.identity import identity
 from postmortem.triage import remote, tarballs
 
 if TYPE_CHECKING:
@@ -27,9 +24,6 @@ Kind = Literal["core", "log"]
 
 SMALL = 8 << 20
 """Bytes of an input that shares a worker with others, and is copied where it is a remote one."""
-_EDGE = 1 << 16
-_SAMPLES = 32
-_SAMPLE = 1 << 12
 _HEAD = 1 << 12
 _ET_CORE = 4
 _SYSTEMD = re.compile(
@@ -163,15 +157,12 @@ def _examine(file: Path | Skipped, scratch: Path, known: Callable[[str], bool]) 
 
 def identify(file: IO[bytes], size: int) -> str:
     """The identity of a file's content. Raises OSError."""
-    digest = hashlib.sha256(size.to_bytes(8, "little"))
-    offsets = [(0, _EDGE), (max(size - _EDGE, 0), _EDGE)]
-    if size > 2 * _EDGE:
-        step = (size - 2 * _EDGE) // _SAMPLES
-        offsets += [(_EDGE + index * step, _SAMPLE) for index in range(_SAMPLES)]
-    for offset, length in offsets:
+
+    def read(offset: int, length: int) -> bytes:
         file.seek(offset)
-        digest.update(file.read(length))
-    return digest.hexdigest()[:40]
+        return file.read(length)
+
+    return identity(read, size)
 
 
 def _kind(file: IO[bytes], head: bytes, name: str) -> Kind | None:

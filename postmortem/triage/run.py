@@ -21,8 +21,10 @@ from postmortem.model.triage import Crash, Failure, Inputs, Triage
 from postmortem.triage import store as stores
 from postmortem.triage.buckets import assign, changes
 from postmortem.triage.executors import executor
+from postmortem.triage.files import put
 from postmortem.triage.inputs import SMALL, Input, Skipped, find
 from postmortem.triage.news import News
+from postmortem.triage.renew import renew
 from postmortem.triage.scratch import scratch
 from postmortem.triage.summary import summarize
 from postmortem.triage.work import Answer, Task, analyze
@@ -96,6 +98,7 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Done:
     name = uuid.uuid4().hex
     news = News(plan.output, name)
     with stores.opened(stores.url_of(plan.store, plan.output), watcher.say) as store:
+        renew(store, plan.output, watcher.say)
         with scratch(plan.output) as folder:
             inputs = _Collected(store, plan, name, folder, watcher)
             inputs.analyze()
@@ -113,14 +116,6 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Done:
         skipped=tuple(skipped[:_LISTED]),
     )
     return Done(triage=triage, change=change, news=news)
-
-
-def put(target: Path, content: bytes) -> None:
-    """Write a file, for ourselves to read, that is there whole or not at all. Raises OSError."""
-    scratch = target.with_name(f".{target.name}-{os.getpid()}")
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(content)
-    scratch.replace(target)
 
 
 @dataclass(slots=True)

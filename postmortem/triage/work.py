@@ -188,12 +188,12 @@ def _answer(task: Task, made: Made) -> Answer:
     if Path(task.shown).absolute() != task.path:
         try:
             document = _of_elsewhere(task, document)
-        except _UNUSABLE as error:
+        except UNUSABLE as error:
             return Answer(id=task.id, shown=task.shown, failure=f"its report can't be used: {error}")
     return recorded(task, document, made.lost)
 
 
-_UNUSABLE = (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError, ValueError, RecursionError)
+UNUSABLE = (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError, ValueError, RecursionError)
 
 
 def _of_elsewhere(task: Task, document: bytes) -> bytes:
@@ -222,5 +222,5 @@ def recorded(task: Task, document: bytes, lost: str | None) -> Answer:
         report = from_json(document)
         crash = crash_of(report, task.id, task.shown, task.report, task.facts, lost)
         return Answer(id=task.id, shown=task.shown, crash=msgspec.json.encode(crash), document=document)
-    except _UNUSABLE as error:
+    except UNUSABLE as error:
         return Answer(id=task.id, shown=task.shown, failure=f"its report can't be used: {error}")
