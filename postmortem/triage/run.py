@@ -23,6 +23,7 @@ from postmortem.triage.buckets import assign, changes
 from postmortem.triage.executors import executor
 from postmortem.triage.files import put
 from postmortem.triage.inputs import SMALL, Input, Skipped, find
+from postmortem.triage.known import update
 from postmortem.triage.news import News
 from postmortem.triage.renew import renew
 from postmortem.triage.scratch import scratch
@@ -102,6 +103,7 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Done:
         with scratch(plan.output) as folder:
             inputs = _Collected(store, plan, name, folder, watcher)
             inputs.analyze()
+        update(store, plan.output, inputs.again, inputs.places)
         store.transaction(lambda connection: assign(connection, name))
         change = store.transaction(lambda connection: changes(connection, *news.runs))
         triage = store.transaction(lambda connection: summarize(connection, plan.output, change))
@@ -135,6 +137,9 @@ class _Collected:
     unreadable: list[Failure] = field(default_factory=list)
     analyzed: set[str] = field(default_factory=set)
     known: int = 0
+    again: dict[str, Input] = field(default_factory=dict)
+    """id → an input that was dealt with before."""
+    places: set[str] = field(default_factory=set)
     retry: deque[Task] = field(default_factory=deque)
     tries: dict[str, int] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
@@ -217,6 +222,7 @@ class _Collected:
             if isinstance(item, Skipped):
                 (self.unreadable if item.failed else self.skipped).append(Failure(path=item.shown, what=item.why))
                 continue
+            self.places.add(item.shown)
             if item.id in self.seen:
                 self.skipped.append(Failure(path=item.shown, what=f"is the same as {self.seen[item.id]}"))
                 continue
@@ -237,6 +243,7 @@ class _Collected:
         return identity in self.before or identity in self.seen
 
     def _was_known(self, item: Input, state: str, what: str | None) -> None:
+        self.again[item.id] = item
         if state == "failed":
             self.failed[item.id] = Failure(path=item.shown, what=what or "")
             return

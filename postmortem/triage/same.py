@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-import msgspec
 import sqlalchemy as sa
 
-from postmortem.model.triage import Crash
 from postmortem.triage import store as tables
 
 if TYPE_CHECKING:
@@ -20,30 +18,38 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from postmortem.model.triage import Crash
+
 PAIRED = "paired"
 
 
 def set_aside(connection: Connection) -> None:
     """Count one input of each crash. It is the same one in whatever order they came."""
     table = tables.inputs
-    query = sa.select(table.c.crash, table.c.state, table.c.bucket).where(table.c.state.in_(("analyzed", PAIRED)))
+    query = sa.select(table.c.crash, table.c.state, table.c.bucket, table.c.what)
+    query = query.where(table.c.state.in_(("analyzed", PAIRED)))
     found = {}
     for row in connection.execute(query.order_by(table.c.id)):
-        crash = msgspec.json.decode(row.crash, type=Crash)
-        found[crash.id] = (crash, row.state, row.bucket)
-    aside = told_by_others([crash for crash, _, _ in found.values()])
-    for name, (crash, state, bucket) in found.items():
+        crash = tables.decoded(row.crash)
+        found[crash.id] = (crash, row)
+    aside = told_by_others([crash for crash, _ in found.values()])
+    for name, (crash, row) in found.items():
         other = aside.get(name)
-        if (other is None) == (state == "analyzed"):
+        what = None if other is None else _words(crash, other)
+        state = "analyzed" if other is None else PAIRED
+        if (state, what) == (row.state, row.what):
             continue
-        values = {"state": "analyzed" if other is None else PAIRED, "bucket": None, "what": None}
-        if other is not None:
-            what = "the log of a core" if crash.kind == "log" else "has the same content as"
-            beside = crash.kind == "log" and tables.folder(other.path) == tables.folder(crash.path)
-            values["what"] = f"{what} beside it" if beside else f"{what} {other.path}"
-            if bucket is not None and found[other.id][2] is None:
-                connection.execute(table.update().where(table.c.id == other.id).values(bucket=bucket))
+        if other is not None and row.bucket is not None and found[other.id][1].bucket is None:
+            connection.execute(table.update().where(table.c.id == other.id).values(bucket=row.bucket))
+        values = {"state": state, "what": what} | ({"bucket": None} if state != row.state else {})
         connection.execute(table.update().where(table.c.id == name).values(values))
+
+
+def _words(crash: Crash, other: Crash) -> str:
+    if crash.kind != "log":
+        return f"has the same content as {other.path}"
+    beside = tables.folder(other.path) == tables.folder(crash.path)
+    return "the log of a core beside it" if beside else f"the log of {other.path}"
 
 
 def told_by_others(crashes: Iterable[Crash]) -> dict[str, Crash]:

@@ -170,9 +170,12 @@ def crashes_in(connection: Connection, condition: Any) -> Iterator[tuple[Crash, 
         .where(inputs.c.state == "analyzed", condition)
         .order_by(inputs.c.id)
     )
-    decoder = msgspec.json.Decoder(Crash)
     for row in connection.execute(query):
-        yield decoder.decode(row.crash), row.bucket, row.run
+        yield decoded(row.crash), row.bucket, row.run
+
+
+decoded = msgspec.json.Decoder(Crash).decode
+"""The record of an input."""
 
 
 def set_bucket(connection: Connection, ids: Iterable[str], bucket: str) -> None:

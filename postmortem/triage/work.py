@@ -200,7 +200,9 @@ def _of_elsewhere(task: Task, document: bytes) -> bytes:
     """The report of an input out of a tarball or of a URL: the file that was read is none that anybody knows."""
     from postmortem.model import from_json, to_json
 
-    report = from_json(document.replace(_in_json(str(task.path)), _in_json(task.shown)))
+    beside = task.shown.rpartition("/")[0]
+    document = document.replace(in_json(str(task.path)), in_json(task.shown))
+    report = from_json(document.replace(in_json(f"{task.path.parent}/hs_err"), in_json(f"{beside}/hs_err")))
     if report.crash.time_source == "file":
         stated = task.facts.get("time") if task.facts.get("time_source") == "mtime" else None
         at = datetime.fromtimestamp(float(stated), UTC).replace(microsecond=0).isoformat() if stated else None
@@ -209,7 +211,8 @@ def _of_elsewhere(task: Task, document: bytes) -> bytes:
     return to_json(report)
 
 
-def _in_json(text: str) -> bytes:
+def in_json(text: str) -> bytes:
+    """A text as it is within a JSON string."""
     return msgspec.json.encode(text.encode("utf-8", "backslashreplace").decode())[1:-1]
 
 
