@@ -195,15 +195,17 @@ def test_a_line_that_is_cut_is_not_tried_for_ever(tmp_path: Path) -> None:
 
 def test_the_log_beside_a_remote_core_is_the_core_s(tmp_path: Path) -> None:
     pytest.importorskip("fsspec")
+    place = tmp_path / "in"
+    place.mkdir()
     for name in ("core", "hs_err.log"):
-        (tmp_path / name).hardlink_to(case(17, "jni") / name)
-    items = find((f"file://{tmp_path}/",), tmp_path / "s", lambda identity: False)
+        (place / name).hardlink_to(case(17, "jni") / name)
+    items = find((f"file://{place}/",), tmp_path / "s", lambda identity: False)
     log, core = (item for item in items if isinstance(item, Input))
-    assert (log.kind, core.kind, core.url) == ("log", "core", f"file://{tmp_path}/core")
+    assert (log.kind, core.kind, core.url) == ("log", "core", f"file://{place}/core")
     answer = analyzed(core)
     assert answer.failure is None and str(tmp_path / "s").encode() not in answer.document
     assert from_json(answer.document).host is not None, "which the log alone tells"
-    (tmp_path / "hs_err.log").unlink()
-    (core,) = find((f"file://{tmp_path}/",), tmp_path / "t", lambda identity: False)
-    assert isinstance(core, Input)
-    assert from_json(analyzed(core).document).host is None
+    (place / "hs_err.log").unlink()
+    (alone,) = find((f"file://{place}/",), tmp_path / "t", lambda identity: False)
+    assert isinstance(alone, Input)
+    assert from_json(analyzed(alone).document).host is None
