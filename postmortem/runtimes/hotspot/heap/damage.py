@@ -33,8 +33,8 @@ class Below(NamedTuple):
 
 
 class Header(NamedTuple):
-    """words: the first bytes of the object, as numbers of the array's elements; below: the array; marked: its first word
-    is a collector's mark (markWord::marked_value)."""
+    """words: the first bytes of the object, as numbers of the array's elements; below: the array; marked: its first
+    word is a collector's mark (markWord::marked_value)."""
 
     words: str
     below: Below
