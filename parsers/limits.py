@@ -244,6 +244,28 @@ class Limits:
     # postmortem.machines.x86_64.constants
     constants_longest_function: int = 1 << 17
 
+    # postmortem.fault.holders
+    pointer_holders: int = 16
+    """Of one bad pointer, and arguments that are looked at for them."""
+    dead_stack: int = 1 << 20
+    """Bytes below a stack pointer that calls before may have used."""
+    static_object: int = 1 << 16
+    """Bytes of an object of which is told whether any is set."""
+    # postmortem.values.layouts
+    layout_frames: int = 8
+    """Innermost functions whose variables are compared."""
+    layout_variables: int = 64
+    """Of each of them."""
+    layout_members: int = 32
+    """Members that are told of a type."""
+    # postmortem.fault.brokenframe
+    broken_frames: int = 8
+    """Innermost frames among which the one that leads nowhere is looked for."""
+    jump_buffer_search: int = 1 << 26
+    """Bytes of writable memory that are searched for a jmp_buf."""
+    # postmortem.runtimes.native.heapblocks
+    heap_chunks: int = 20_000
+    """Chunks from the start of a heap on to the one that holds an address."""
     # postmortem.machines.x86_64.dataflow
     dataflow_largest: int = 1 << 16
 
@@ -317,7 +339,13 @@ class Limits:
     object_fields: int = 1 << 14
     object_supers: int = 256
     object_string: int = 1 << 20
+    object_neighbour: int = 1 << 16
+    """Bytes before an object with a damaged header in which the array that ends there may begin."""
+    object_neighbours: int = 16
+    """Objects whose neighbour is looked for; the crashing thread's come first."""
     object_symbol: int = 1 << 16
+    pool_entries: int = 1 << 12
+    """Constants of a class that are looked through for the names of others."""
 
     # postmortem.runtimes.hotspot.layout.reading
     reading_chunks_kept: int = 1 << 14

@@ -103,12 +103,12 @@ def _of_program(program: Program, target: Target, options: Options, stages: Stag
     java = functools.partial(runtime.thread_of, runtimes)
     threads = thread_models(ordered, valued, core, java, blocked, fault, machine.sp_name)
     crashing = [*(threads[0].handler_frames or ())[:200], *threads[0].frames[:200]] if threads else []
-    states = runtime.states_of(runtimes, runtime.Asked(options, crashing, namer.name), stages)
+    states = runtime.states_of(runtimes, runtime.Asked(options, crashing, namer.name, ordered), stages)
     uses = [use for state in states for use in state.uses]
     found_mappings = run("fault", lambda: mappings(core, program.modules, space, uses), ())
-    crash = run(
-        "fault", lambda: crash_of(fault, program, symbols, found_mappings, threads, machine, ordered), signal_only(core)
-    )
+    freed = functools.partial(runtime.freed_by, runtimes)
+    found = functools.partial(crash_of, fault, program, symbols, found_mappings, threads, machine, ordered, freed)
+    crash = run("fault", found, signal_only(core))
     explained = run("values", lambda: values.explained(crash, ordered, fault), crash)
     found_mappings = with_file_size(found_mappings, crash, program.search)
     process = run("process", lambda: identity.describe(core, space, program.modules, machine), Process())

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from postmortem.fault.allocation import Asked
+from postmortem.fault.brokenframe import broken_frame
 from postmortem.fault.describe import Describer
+from postmortem.fault.holders import Holders
 from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.others import other_faults
 from postmortem.fault.siginfo import describe
@@ -15,7 +17,7 @@ from postmortem.model import Address, Crash, RegisterNote
 from postmortem.model.process import PointerSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from parsers.elf.core import Core
     from postmortem.fault.fault import Fault
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT = 11, 7, 8, 4, 5, 6
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
+_IN_ALLOCATOR = (SIGABRT, SIGSEGV, SIGBUS)
+"""How free() ends the process that gave it a bad pointer: by a check, or by a fault."""
 SI_KERNEL = 128
 
 Access = Literal["read", "write", "execute"]
@@ -46,8 +50,10 @@ def crash_of(
     threads: Sequence[Thread],
     machine: Machine,
     walks: Sequence[ThreadWalk] = (),
+    freed: Callable[[int], str | None] = lambda address: None,
 ) -> Crash:
-    """The fault of the report; one that is empty when the core has no thread. walks: of all threads."""
+    """The fault of the report; one that is empty when the core has no thread. walks: of all threads. freed: the
+    allocator to which an address is free memory."""
     if fault is None:
         return Crash()
     stacks = [
@@ -66,13 +72,23 @@ def crash_of(
 
     others = other_faults(walks, fault, program.core, program.memory, machine, name)
     made = msgspec.structs.replace(made, others=others)
-    if made.signal is None or made.signal.number != SIGABRT or not walks or not walks[0].crashed:
+    if made.operands and made.signal is not None and made.signal.number in (SIGSEGV, SIGBUS) and walks:
+        frames = walks[0].walk.frames[0 if fault.frame is None else fault.frame.position + 1 :]
+        holders = Holders(program.memory, describer, symbols.symbol_at, freed, threads, machine)
+        made = msgspec.structs.replace(
+            made,
+            holders=holders.all(made, frames),
+            result_of=holders.result_of(made, frames),
+            broken_frame=broken_frame(frames, program, symbols.symbol_at, machine),
+        )
+    if made.signal is None or made.signal.number not in _IN_ALLOCATOR or not walks or not walks[0].crashed:
         return made
     asked = Asked(walks[0].walk.frames, program.memory, symbols.symbol_at, machine)
     own = threads[0].stack if threads else None
-    return msgspec.structs.replace(
-        made, freed=asked.freed((own.start, own.end) if own is not None else None), requested=asked.size()
-    )
+    stack = (own.start, own.end) if own is not None else None
+    if made.signal.number != SIGABRT:
+        return msgspec.structs.replace(made, freed=asked.freed(stack, program.modules.at))
+    return msgspec.structs.replace(made, freed=asked.freed(stack), requested=asked.size())
 
 
 def crash(

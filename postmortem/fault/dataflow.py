@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from postmortem.machines.machine import Machine, Step
     from postmortem.program.memory import AddressSpace
@@ -24,15 +24,22 @@ class Load(NamedTuple):
 
 
 class DataFlow:
-    """steps: what ran straight to the instruction (Machine.steps_before). registers: as they are there, by name.
+    """steps: what ran straight to the instruction (Machine.steps_before). registers: as they are there, by name. entry:
+    what a register held before the first step, where that is known.
 
     Memory is taken to hold what it held when it was read: whoever uses a value holds it against what came of it.
     """
 
     def __init__(
-        self, space: AddressSpace, steps: Sequence[Step], registers: Mapping[str, int], machine: Machine
+        self,
+        space: AddressSpace,
+        steps: Sequence[Step],
+        registers: Mapping[str, int],
+        machine: Machine,
+        entry: Callable[[str], int | None] = lambda register: None,
     ) -> None:
         self._space = space
+        self._entry = entry
         self._steps = steps
         self._registers = registers
         self._pc = machine.pc_name
@@ -50,6 +57,39 @@ class DataFlow:
             if address is None:
                 return None
             return Load(address, self._origin(step, at, address), self._parts(step, at, depth))
+        return None
+
+    def source(self, register: str) -> tuple[Step | None, str]:
+        """The step that made a register's value, but for copies and local variables, and the register that it was made
+        in.
+
+        None: it came in, in that register, before the first step.
+        """
+        at = len(self._steps)
+        while (found := self._last(register, at)) is not None:
+            at, step = found
+            kept = self._stored(step, at)
+            if kept is not None:
+                at, register = kept
+                continue
+            if step.kind != "copy" or step.base is None:
+                return step, register
+            register = step.base
+        return None, register
+
+    def _stored(self, load: Step, at: int) -> tuple[int, str] | None:
+        """(position, register) of the store that put there what a load takes, as unoptimised code keeps variables."""
+        if load.kind != "load" or load.index_register is not None or load.size != 8:
+            return None
+        for index in range(at - 1, -1, -1):
+            step = self._steps[index]
+            if step.kind == "call" or load.base in step.writes:
+                return None
+            if step.kind == "store" and step.source is not None and step.base == load.base:
+                if step.displacement == load.displacement and step.size == load.size:
+                    return index, step.source
+                if abs(step.displacement - load.displacement) < 8:
+                    return None
         return None
 
     def value(self, register: str) -> int | None:
@@ -91,7 +131,8 @@ class DataFlow:
             return self._registers[register]
         found = self._last(register, at)
         if found is None:
-            return self._copied(register)
+            copied = self._copied(register)
+            return self._entry(register) if copied is None else copied
         index, step = found
         if step.kind == "load":
             address = self._address(step, index, depth)

@@ -46,6 +46,10 @@ class Describer:
             return self._mappings[index]
         return None
 
+    def is_topmost(self, start: int) -> bool:
+        """Whether no writable mapping lies above the one that begins there."""
+        return not any("w" in mapping.permissions for mapping in self._mappings[bisect_right(self._starts, start) :])
+
     def gap(self, address: int) -> tuple[int, int]:
         """[start, end) of the addresses between two mappings that an address is among."""
         index = bisect_right(self._starts, address) - 1

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from postmortem.hs_err.clock import moment, written
+from postmortem.hs_err.crashing import with_crashing_thread
 from postmortem.hs_err.host import host
 from postmortem.hs_err.jvm import jvm
-from postmortem.hs_err.report import from_log
 from postmortem.model import Problem
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _LIBJVM = re.compile(r"(?:^|/)libjvm\.so(?: \(deleted\))?$")
 _MILLISECONDS = 13
 _LONGEST_LIFE = 1e9
 """Seconds: some thirty years."""
-_OF_CODE = ("instruction", "instruction_bytes", "mnemonic", "access", "operands", "disassembly")
-"""What a crash knows of the code at pc."""
 _ZONES = timedelta(days=1)
 """Clocks of one machine differ by no more, whatever the time zone of each."""
 
@@ -45,7 +43,7 @@ def merged(report: Report, told: HsErrLog, path: str) -> Report:
     why = another_life(report, told)
     if why is not None:
         return _unused(report, path, why)
-    report = _with_frames(_with_crash(report, told, path), told, path)
+    report = with_crashing_thread(report, told, path)
     date = written(told)
     if date is not None:
         dated = msgspec.structs.replace(report.crash, time=date, time_source="log")
@@ -115,70 +113,6 @@ def _began(report: Report) -> datetime | None:
     if not text.isdecimal() or len(text) > _MILLISECONDS:
         return None
     return datetime.fromtimestamp(int(text) / 1000, UTC).replace(tzinfo=None)
-
-
-def _with_crash(report: Report, told: HsErrLog, path: str) -> Report:
-    """With the log's crash and its thread's stack, where the core has lost the stack that would lead to it."""
-    if not _ended_by_reporter(report):
-        return report
-    logged = from_log(told, path, 0, "")
-    crash = logged.crash
-    witness = next((thread for thread in logged.threads if thread.crashed and thread.frames), None)
-    if witness is None or crash.signal is None or crash.tid not in {thread.tid for thread in report.threads}:
-        return report
-    own = next(thread for thread in report.threads if thread.tid == crash.tid)
-    taken = msgspec.structs.replace(
-        own,
-        crashed=True,
-        frames=witness.frames,
-        handler_frames=own.frames,
-        registers=witness.registers,
-        java=own.java or witness.java,
-        ended=witness.ended,
-        ended_detail=witness.ended_detail,
-    )
-    others = tuple(
-        msgspec.structs.replace(thread, crashed=False) for thread in report.threads if thread.tid != crash.tid
-    )
-    crash = msgspec.structs.replace(crash, unwrapped=True, handler_signal=report.crash.signal)
-    what = "the core has lost the stack of the crashing thread; the crash and its stack are the log's"
-    problem = Problem(stage="log", where=path, what=what)
-    return msgspec.structs.replace(report, crash=crash, threads=(taken, *others), problems=(*report.problems, problem))
-
-
-def _with_frames(report: Report, told: HsErrLog, path: str) -> Report:
-    """With the log's stack and instruction, where the core has the crash but not the VM's tables to name its frames."""
-    own = next((thread for thread in report.threads if thread.crashed), None)
-    pc = report.crash.pc
-    if report.jvm is not None or own is None or pc is None or pc != told.header.pc or not report.crash.unwrapped:
-        return report
-    logged = from_log(told, path, 0, "")
-    witness = next((thread for thread in logged.threads if thread.crashed), None)
-    if witness is None or witness.tid != own.tid or not any(frame.kind.startswith("java") for frame in witness.frames):
-        return report
-    taken = msgspec.structs.replace(
-        own,
-        frames=witness.frames,
-        java=own.java or witness.java,
-        ended=witness.ended,
-        ended_detail=witness.ended_detail,
-    )
-    crash = msgspec.structs.replace(
-        report.crash,
-        **{name: getattr(logged.crash, name) for name in _OF_CODE if getattr(report.crash, name) in (None, (), {})},
-    )
-    threads = tuple(taken if thread is own else thread for thread in report.threads)
-    what = "the VM's tables can't be read from the core; the frames of the crashing thread are the log's"
-    problem = Problem(stage="log", where=path, what=what)
-    return msgspec.structs.replace(report, crash=crash, threads=threads, problems=(*report.problems, problem))
-
-
-def _ended_by_reporter(report: Report) -> bool:
-    """The core tells of the abort with which a report of the JVM ends, and of nothing that led to it."""
-    signal = report.crash.signal
-    if signal is None or signal.name != "SIGABRT" or report.crash.unwrapped or not report.threads:
-        return False
-    return signal.sender_pid == report.process.pid and report.threads[0].ended not in ("bottom", "limit")
 
 
 def _inner(report: Report, told: HsErrLog) -> bool:

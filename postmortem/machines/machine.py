@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from parsers.elf.notes import SignalInfo
     from postmortem.model import Address, Operand
@@ -54,19 +54,21 @@ class Step(NamedTuple):
     """An instruction of a data flow. writes: whole registers that it changes.
 
     load: its destination from memory [base + index_register * scale + displacement], `size` bytes; copy: from register
-    `base`; add: register `base` plus displacement; sum: as the address of a load; leave: control goes elsewhere. Where
+    `base`; add: register `base` plus displacement; sum: as the address of a load; call: of a function; store: of
+    register `source` to such memory; leave: control goes elsewhere. Where
     the base is the pc, displacement is the address itself.
     """
 
     address: int
     writes: frozenset[str]
-    kind: Literal["load", "copy", "add", "sum", "leave", "other"]
+    kind: Literal["load", "copy", "add", "sum", "call", "store", "leave", "other"]
     base: str | None = None
     index_register: str | None = None
     scale: int = 1
     displacement: int = 0
     size: int = 8
     signed: bool = False
+    source: str | None = None
 
 
 class Machine(Protocol):
@@ -76,8 +78,9 @@ class Machine(Protocol):
     numbers have values, and names the names of these and more. not_preserved: those that a call may change. top: first
     address that no process has.
     pc_name, sp_name, thread_pointer, system_call: registers of NT_PRSTATUS by role. call_arguments: those of a system
-    call's arguments. shown: registers that a report explains. trampoline: the instructions at which a signal handler
-    returns. thread_registers: those that no signal frame holds; in a handler they are what they were before it.
+    call's arguments. result: where a function leaves what it returns. shown: registers that a report explains.
+    trampoline: the instructions at which a signal handler returns. thread_registers: those that no signal frame holds;
+    in a handler they are what they were before it.
     """
 
     pc: int
@@ -93,6 +96,7 @@ class Machine(Protocol):
     thread_registers: tuple[str, ...]
     system_call: str
     call_arguments: tuple[str, ...]
+    result: str
     system_call_names: dict[int, str]
     system_call_instruction: bytes
     shown: tuple[str, ...]
@@ -192,12 +196,38 @@ class Machine(Protocol):
         """The call instruction that returns to an address."""
         ...
 
-    def steps_before(self, space: AddressSpace, start: int, size: int, pc: int) -> list[Step] | None:
-        """The instructions that run straight to pc, in order; None when the function's `size` bytes can't be read."""
+    def steps_before(
+        self, space: AddressSpace, start: int, size: int, pc: int, past_labels: bool = False
+    ) -> list[Step] | None:
+        """The instructions that run straight to pc, in order; None when the function's `size` bytes can't be read.
+
+        past_labels: on the way on which no jump was taken, so that what comes of it needs a proof.
+        """
         ...
 
     def whole(self, name: str | None) -> str | None:
         """The whole register that a part of one belongs to; None for what is no register."""
+        ...
+
+    def thread_variable(self, space: AddressSpace, function: int, thread_pointer: int) -> int | None:
+        """The address of a thread's variable that a function does no more than return; None: it does something else."""
+        ...
+
+    def jump_marks(self, sp: int, guard: int) -> tuple[bytes, ...]:
+        """What a jmp_buf holds of a stack pointer, by each libc. guard: the process' pointer guard."""
+        ...
+
+    def jump_targets(self, space: AddressSpace, mark: int, guard: int) -> Iterator[tuple[int, int]]:
+        """(address of the jmp_buf, where it goes on) for such a mark at an address."""
+        ...
+
+    def below_pointers(self, space: AddressSpace, bounds: tuple[int, int]) -> dict[str, int] | None:
+        """By the names of stack and frame pointer: how many bytes below them a function's instructions reach; None: not
+        known. bounds: its address and size."""
+        ...
+
+    def return_slot(self, cfa: int) -> int | None:
+        """Where a frame with this canonical frame address has its return address; None: in a register."""
         ...
 
     def canonical(self, address: int) -> bool:

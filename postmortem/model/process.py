@@ -104,7 +104,8 @@ class TableCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FreedPointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What free or realloc (`call`) was given by the call in which the allocator ended the process.
+    """What free or realloc (`call`) was given by the call in which the allocator ended the process, or
+    faulted.
 
     on_stack: it lies on the thread's stack; frame: in the frame of this function. size: of the chunk, as the word
     before the block has it. listed: the chunk is on a list of free chunks, whose neighbours lead back to it, and the
@@ -126,6 +127,70 @@ class CodeReference(msgspec.Struct, frozen=True, kw_only=True):
     place: Literal["stack", "thread descriptor"]
     at: Address
     value: Address
+
+
+class PointerHolder(msgspec.Struct, frozen=True, kw_only=True):
+    """The memory that the bad pointer was read from, or that an argument of the crashing functions leads to, as far as
+    it tells that the object there was not alive.
+
+    address: of the word, or the argument's value. argument: path of the argument's text in the report; None where the
+    code shows that the pointer itself was read from `address`.
+    place: dead stack: in the stack of thread `tid`, `below` bytes below the frames of its functions, where only
+    functions that have returned, and those of libc that another thread waits in, have had theirs. freed: in a block
+    that `allocator` has on a list of free ones, or beyond its last one. static: in the object `symbol`, `offset` bytes
+    into it, of `module`; unset: each of its `size` bytes is zero.
+    """
+
+    address: Address
+    place: Literal["dead stack", "freed", "static"]
+    argument: str | None = None
+    name: str | None = None
+    """Of the argument."""
+    tid: int | None = None
+    below: int | None = None
+    allocator: str | None = None
+    symbol: str | None = None
+    offset: int | None = None
+    size: int | None = None
+    module: str | None = None
+    unset: bool = False
+
+
+class BrokenFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """The frame of `function`, from which the callers are not found, has no return address: `value`, at `slot`, is no
+    address of code.
+
+    jump_buffer: address of a jmp_buf that setjmp() filled in this very frame, whose stack pointer it has; set_at: where
+    it would go on.
+    """
+
+    slot: Address
+    value: Address
+    function: str
+    jump_buffer: Address | None = None
+    set_at: Address | None = None
+
+
+class TypeLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """A type as a function of the stack was compiled with it, that has an object of it in a variable.
+
+    members: "member timeout at 8". size: bytes.
+    """
+
+    function: str
+    module: str
+    variable: str
+    size: int
+    members: tuple[str, ...]
+
+
+class LayoutMismatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One object that two functions take for a type of one name and of two layouts. here: the inner function's."""
+
+    type: str
+    address: Address
+    here: TypeLayout
+    there: TypeLayout
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +245,13 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     """The words of the stack beside that return address, where it is so."""
     code_references: tuple[CodeReference, ...] = ()
     """Where pc is in no mapping: what else of the thread points into that gap."""
+    holders: tuple[PointerHolder, ...] = ()
+    """Where the bad pointer came from, as far as that place tells something; what the code shows comes first."""
+    result_of: str | None = None
+    """The function whose result the null pointer is, as the code shows."""
+    broken_frame: BrokenFrame | None = None
+    layouts: LayoutMismatch | None = None
+    """Of a memory fault: two functions on the stack were compiled with two definitions of a type."""
     time: str | None = None
     """ISO 8601. Without an offset it is the local time of the machine that wrote the log."""
     time_source: Literal["log", "name", "file"] | None = None
@@ -198,13 +270,13 @@ class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):
 class Hardening(msgspec.Struct, frozen=True, kw_only=True):
     """How a module was built to withstand attacks and mistakes, as its file says; None: not of this machine.
 
-    canary, fortified: it calls __stack_chk_fail, or checked forms of libc's functions; those of a static program can't
-    be seen.
+    canary, fortified: it calls __stack_chk_fail, or checked forms of libc's functions; None: not known, of a stripped
+    static program, and of one whose libc calls __stack_chk_fail in any case.
     """
 
     relro: Literal["none", "partial", "full"]
-    canary: bool
-    fortified: bool
+    canary: bool | None
+    fortified: bool | None
     executable_stack: bool
     text_relocations: bool
     position_independent: bool

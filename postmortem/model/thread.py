@@ -39,6 +39,10 @@ class SourceLine(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+NO_NATIVE_FRAMES = "named by the log's head; the native frames below it are not in the log"
+"""Note of a log's first frame where only Java frames follow."""
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One activation, or one function inlined into it (`inlined`: the activation is a later frame).
 
@@ -133,7 +137,8 @@ class JavaThread(msgspec.Struct, frozen=True, kw_only=True):
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """What a thread was blocked in, from its system call registers and the memory these point at.
 
-    kind: mutex, rwlock, condvar, semaphore, barrier, join, future, futex, or "syscall" for any other system call.
+    kind: mutex, rwlock, condvar, semaphore, barrier, join, future, park (of Rust's threads), futex, or "syscall" for
+    any other system call.
     address: of the lock itself, whose futex word may be within it. owner: tid that the lock's memory names as its
     holder; of a join the thread that it waits for.
     """
@@ -151,6 +156,10 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Of a read-write lock: whether it is wanted for writing."""
     readers: int | None = None
     """Of a read-write lock: how many readers hold it."""
+    held: bool | None = None
+    """Of a lock whose memory names no owner (Rust's): whether it is locked; None: it names one, or is no lock."""
+    settled: bool | None = None
+    """Whether the futex word still has the value that the thread waits on: no wake-up of it was under way."""
 
 
 class RegisterNote(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,11 +51,13 @@ class Asked(NamedTuple):
     """What a runtime may use when it is asked for its state: the walk is over by then.
 
     crashing: frames of the crashing thread, innermost first, the handler's before. name: frames of a raw activation.
+    walks: of all threads, the crashing one first.
     """
 
     options: Options
     crashing: Sequence[Frame]
     name: Callable[[RawFrame], list[Frame]]
+    walks: Sequence[ThreadWalk] = ()
 
 
 class Runtime(Protocol):
@@ -100,6 +102,10 @@ class Runtime(Protocol):
 
     def variables(self, raw: RawFrame) -> Variables | None:
         """Of an activation of generated code; None: not known."""
+        return None
+
+    def freed(self, address: int) -> str | None:
+        """The allocator that has what lies at an address among its free memory; None: it is in use, or not its own."""
         return None
 
     def state(self, asked: Asked) -> State:
@@ -208,6 +214,11 @@ def variables_of(runtimes: Sequence[Runtime], raw: RawFrame) -> Variables | None
 def thread_of(runtimes: Sequence[Runtime], tid: int) -> JavaThread | None:
     """What the first runtime that knows a thread knows of it."""
     return next((thread for runtime in runtimes if (thread := runtime.thread(tid)) is not None), None)
+
+
+def freed_by(runtimes: Sequence[Runtime], address: int) -> str | None:
+    """The allocator to which what lies at an address is free memory."""
+    return next((found for runtime in runtimes if (found := runtime.freed(address)) is not None), None)
 
 
 def together(states: Sequence[State]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ direct jump of the function, ends the search, as does a jump away. Calls change 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
 _LARGEST = LIMITS.dataflow_largest
 """Bytes of a function that is looked at."""
 _STEPS = 48
+_BELOW = re.compile(r"\[(rsp|rbp)(?: \+ \w+(?:\*\d)?)? - (0x[0-9a-f]+|\d+)\]")
 _CALL_WRITES = frozenset(("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"))
 _LOADS = frozenset(("mov", "movsxd", "movsx", "movzx"))
 
 
-def steps_before(space: AddressSpace, start: int, size: int, pc: int) -> list[Step] | None:
-    """The instructions that run straight to pc, in order; None when the function's `size` bytes can't be read."""
+def steps_before(space: AddressSpace, start: int, size: int, pc: int, past_labels: bool = False) -> list[Step] | None:
+    """The instructions that run straight to pc, in order; None when the function's `size` bytes can't be read.
+
+    past_labels: one way of several, that on which no jump was taken, as on the first turn of a loop.
+    """
     size = max(size, pc - start)
     if not 0 <= pc - start < _LARGEST or size > _LARGEST:
         return None
@@ -34,7 +39,7 @@ def steps_before(space: AddressSpace, start: int, size: int, pc: int) -> list[St
     addresses: list[int] = []
     for at, _, mnemonic, operands in engine(False).disasm_lite(code, start):
         addresses.append(at)
-        if mnemonic[0] == "j" or mnemonic.startswith("loop"):
+        if not past_labels and (mnemonic[0] == "j" or mnemonic.startswith("loop")):
             try:
                 targets.add(int(operands, 16))
             except ValueError:
@@ -53,6 +58,20 @@ def steps_before(space: AddressSpace, start: int, size: int, pc: int) -> list[St
     return made
 
 
+def below_pointers(space: AddressSpace, bounds: tuple[int, int]) -> dict[str, int] | None:
+    """How far below its stack and frame pointer a function's instructions reach, in bytes; None: not known."""
+    start, size = bounds
+    code = space.read(start, size) if 0 < size <= _LARGEST else None
+    if code is None:
+        return None
+    found = {"rsp": 0, "rbp": 0}
+    for _, _, _, operands in engine(False).disasm_lite(code, start):
+        match = _BELOW.search(operands)
+        if match is not None:
+            found[match[1]] = max(found[match[1]], int(match[2], 0))
+    return found
+
+
 def _step(instruction: object) -> Step:
     from capstone import CS_GRP_CALL
     from capstone.x86 import X86_OP_IMM, X86_OP_MEM, X86_OP_REG
@@ -64,10 +83,16 @@ def _step(instruction: object) -> Step:
     if mnemonic in ("jmp", "ret", "ud2", "hlt"):
         return Step(address, frozenset(), "leave")
     if CS_GRP_CALL in instruction.groups:  # type: ignore[attr-defined]
-        return Step(address, _CALL_WRITES, "other")
+        return Step(address, _CALL_WRITES, "call")
     writes = registers_written(instruction)
     if mnemonic == "cdqe":  # what is extended is the low half, so that the value stays but for its upper bits
         return Step(address, writes, "copy", "rax")
+    if len(operands) == 2 and operands[0].type == X86_OP_MEM and operands[1].type == X86_OP_REG and mnemonic == "mov":
+        to, held = operands[0].mem, name(operands[1].reg)
+        if not to.segment and not to.index and to.base:
+            return Step(
+                address, writes, "store", name(to.base), None, 1, to.disp, operands[0].size, source=whole(held) or held
+            )
     if len(operands) != 2 or operands[0].type != X86_OP_REG:
         return Step(address, writes, "other")
     source = operands[1]

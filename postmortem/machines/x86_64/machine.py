@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from postmortem.machines.machine import Interrupted
-from postmortem.machines.x86_64 import constants, dataflow, instruction, prologue, signalframe, steps
+from postmortem.machines.x86_64 import (
+    constants,
+    dataflow,
+    instruction,
+    jumpbuffer,
+    prologue,
+    signalframe,
+    steps,
+    threadvariable,
+)
 from postmortem.machines.x86_64.registers import (
     ALL_NAMES,
     DWARF_NAMES,
@@ -41,6 +50,7 @@ class X86_64:
     pc_name, sp_name, thread_pointer, system_call = "rip", "rsp", "fs_base", "orig_rax"
     thread_registers: tuple[str, ...] = ("fs_base", "gs_base")
     call_arguments: tuple[str, ...] = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
+    result = "rax"
     system_call_names = NAMES
     system_call_instruction = b"\x0f\x05"
     shown: tuple[str, ...] = (
@@ -62,12 +72,20 @@ class X86_64:
     call_before = staticmethod(instruction.call_before)
     canonical = staticmethod(instruction.canonical)
     steps_before = staticmethod(dataflow.steps_before)
+    below_pointers = staticmethod(dataflow.below_pointers)
     whole = staticmethod(instruction.whole)
+    thread_variable = staticmethod(threadvariable.thread_variable)
+    jump_marks = staticmethod(jumpbuffer.jump_marks)
+    jump_targets = staticmethod(jumpbuffer.jump_targets)
 
     calls_another = staticmethod(prologue.calls_another)
     calls_here = staticmethod(prologue.calls_here)
     loaded_from = staticmethod(constants.loaded_from)
     loaded_once = staticmethod(constants.loaded_once)
+
+    def return_slot(self, cfa: int) -> int:
+        """Calls push it."""
+        return cfa - 8
 
     def step_by_code(
         self, space: AddressSpace, bounds: tuple[int, int], pc: int, interrupted: bool

@@ -4,7 +4,8 @@ What it finds: a general protection fault, for which the kernel reports address 
 Why it matters: "null pointer" is the wrong reading; the pointer was overwritten, and its bytes say by what.
 Evidence it needs: SIGSEGV with SI_KERNEL, and the operand evaluated to a non-canonical address.
 False alarms: misaligned vector access and privileged instructions give the same siginfo; they have rules of
-their own, and without a decoded operand this rule is silent.
+their own. Where the code at pc is neither in the core nor in a file, a register that holds no address makes it likely;
+without one this rule is silent.
 Rivals excluded: a misaligned vector access; a privileged instruction: both give the same siginfo, so the operand is
 decoded.
 What to do: recognise the bytes (text, a float, a fill pattern), then find the write that put them there.
@@ -18,6 +19,7 @@ from postmortem.model import Address, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import fills, operands
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.registers import GENERAL
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
 
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
 
 
 _NO_PATTERN = "Its bytes show no known pattern."
-_POINTER = "The memory that held the pointer was overwritten, never set, or freed."
+_SHOWN = 3
+"""Registers named in a sentence."""
+_POINTER = (
+    "The memory that held the pointer was overwritten, freed or never set, or it is of another type than the code takes"
+    " it for."
+)
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -40,6 +47,8 @@ def check(report: Report) -> Iterator[Finding]:
     address = report.crash.fault_address
     if address is not None and _non_canonical(address) and report.crash.signal is not None:
         yield _finding(report, address, "crash.fault_address", None)
+        return
+    yield from _undecoded(report)
 
 
 def _non_canonical(address: int) -> bool:
@@ -48,9 +57,14 @@ def _non_canonical(address: int) -> bool:
 
 def _finding(report: Report, address: Address, where: str, index: int | None) -> Finding:
     operand = report.crash.operands[index] if index is not None else None
-    looks = fills.describe(report, address)
-    if looks is None and operand is not None and operand.base_value is not None:
-        looks = fills.describe(report, operand.base_value)
+    held = None if operand is None or operand.index is not None else operand.base_value
+    if held is not None and _non_canonical(held):
+        looks = fills.describe(report, held) or fills.describe(report, address)
+    else:
+        held = None
+        looks = fills.describe(report, address)
+        if looks is None and operand is not None and operand.base_value is not None:
+            looks = fills.describe(report, operand.base_value)
     if report.crash.mnemonic in ("ret", "retq"):
         return _returned(report, address, where, looks)
     base = f"crash.operands[{index}]"
@@ -58,7 +72,8 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
     deed = "Call or jump to" if execute else f"{views.access_word(report).capitalize()} through"
     return Finding(
         rule=RULE.id,
-        title=f"{deed} the non-canonical pointer {address:#x}{views.at_fault(report)}{operands.remark(report)}",
+        title=f"{deed} the non-canonical pointer"
+        f" {held if held is not None else address:#x}{views.at_fault(report)}{operands.remark(report)}",
         severity="critical",
         confidence="certain",
         claim="observation",
@@ -83,6 +98,50 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
                 "Rebuild with -fsanitize=address and run the same input, or run it under valgrind: both stop"
                 " at the write."
             ),
+        ),
+    )
+
+
+def _undecoded(report: Report) -> Iterator[Finding]:
+    """The code at pc is not at hand: which registers hold no address says what the operand was, if any does."""
+    found = views.crashing_thread(report)
+    known = report.crash.instruction is not None or views.is_log(report)
+    if known or found is None or views.code(report) != views.SI_KERNEL:
+        return
+    position, thread = found
+    held = [(name, thread.registers[name]) for name in GENERAL if _non_canonical(thread.registers.get(name, 0))]
+    looks = {name: fills.describe(report, value) for name, value in held}
+    held.sort(key=lambda register: looks[register[0]] is None)
+    if not held:
+        return
+    names = ", ".join(f"{name} = {value:#x}" for name, value in held[:_SHOWN])
+    told = looks[held[0][0]]
+    yield Finding(
+        rule=RULE.id,
+        title=f"General protection fault{views.at_fault(report)}; {held[0][0]} = {held[0][1]:#x} is no address",
+        severity="critical",
+        confidence="possible" if told is None else "likely",
+        claim="observation",
+        rivals=(
+            "A return to such an address, a vector access that is not aligned, or a privileged instruction (hlt, with"
+            " which checks of musl end): the kernel reports them alike, and the code at pc is neither in the core nor"
+            " in a file at hand.",
+        ),
+        explanation=(
+            "The kernel gives no address with a general protection fault. An access through a pointer of which bits 63"
+            f" to 47 are not equal raises one, and {names} {'is' if len(held) == 1 else 'are'} no address on x86-64."
+            f" {told or _NO_PATTERN} {_POINTER}"
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the kernel gives no address with this code"),
+            *((f"threads[{position}].registers.{name}", "is no address") for name, _ in held[:_SHOWN]),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            f"Give the file of the module at pc (--sysroot, --exe or --debug-dir){views.at_fault(report)}: its"
+            " instruction tells which register it was.",
+            "Rebuild with -fsanitize=address and run the same input, or run it under valgrind: both stop at the write.",
         ),
     )
 

@@ -41,6 +41,7 @@ LARGEST_GUARD = 1 << 20
 
 RIVALS = ("A wild pointer that happened to hit the page below the stack.",)
 """What stays open where the finding is not certain."""
+_MOVED = ("A stack pointer that was overwritten, or moved to a stack of the program's own.",)
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -69,7 +70,7 @@ def check(report: Report) -> Iterator[Finding]:
     title = f"Stack overflow by recursion: {names}, {least}{cycle.count} times" if cycle else f"Stack overflow{where}"
     limit = f" of {views.size_text(size)}" if size else ""
     used_up = f"the stack{limit} is used up."
-    if kind == _FAR and sp is not None and size and thread.tid == report.process.pid:
+    if kind in (_FAR, _OWN) and sp is not None and size and thread.tid == report.process.pid:
         # The first thread's stack is mapped as far as it has grown, which is not how far it may.
         used_up = "further than the stack may grow."
     text = f"The {views.access_word(report)} at {address:#x} {kind}: {used_up}"
@@ -82,7 +83,7 @@ def check(report: Report) -> Iterator[Finding]:
             if same
             else " Whether it would have ended, at a depth that its input asks for, the stack does not tell."
         )
-    elif kind == _FAR:
+    elif kind in (_FAR, _OWN):
         text += (
             " No recursion is seen: a large local array, a variable-length array or alloca took more than the"
             " stack holds."
@@ -93,9 +94,9 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=title,
         severity="critical",
-        confidence="certain" if cycle or kind != _BELOW else "likely",
+        confidence="certain" if cycle or kind not in (_BELOW, _OWN) else "likely",
         claim="cause",
-        rivals=RIVALS,
+        rivals=_MOVED if kind == _OWN else RIVALS,
         explanation=text,
         evidence=proof(
             report,
@@ -127,6 +128,8 @@ def check(report: Report) -> Iterator[Finding]:
 _GUARD = "hit the guard of this thread's stack"
 _BELOW = "hit the address just below this thread's stack"
 _FAR = "hit memory below the stack, where the stack pointer already was"
+_OWN = "hit memory far below this thread's stack, where the stack pointer already was"
+"""Of a thread whose callers are not known."""
 
 
 def _stack_pointer(thread: Thread) -> int | None:
@@ -171,6 +174,10 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
         return (_BELOW if above.start - sp <= NEAR else _FAR), above.end - above.start
     if callers is not None and 0 < callers.start - sp <= LARGEST_JUMP:
         return _FAR, callers.end - callers.start
+    # Where the code is at hand, the callers are lost for another reason: a switch to a stack that was freed.
+    own = None if callers is not None or report.crash.instruction else views.own_stack(report, thread)
+    if own is not None and 0 < own.start - sp <= LARGEST_FRAME:
+        return _OWN, own.end - own.start
     return None
 
 
@@ -234,7 +241,7 @@ def _one_frame(report: Report, position: int, over: _Over) -> Finding:
         severity="critical",
         confidence="likely",
         claim="cause",
-        rivals=("A stack pointer that was spoiled, or moved to a stack of the program's own.",),
+        rivals=_MOVED,
         explanation=(
             f"The frame of {label} is {size}: its caller's lies in a stack of {room}, and its own end below that, in"
             " memory that is no stack of this thread. A large local array, a variable-length array or alloca leapt over"

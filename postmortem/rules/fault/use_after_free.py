@@ -1,7 +1,8 @@
 """Use of freed memory.
 
 What it finds: a bad pointer whose bits are what an allocator or a pool leaves in freed memory: a safe-linked list
-pointer of glibc's tcache or fastbins, the word by which the tcache marks a block, or a fill pattern.
+pointer of glibc's tcache or fastbins, the word by which the tcache marks a block, or a fill pattern; or a bad pointer
+that was read from a block that glibc's malloc or CPython's allocator has as free.
 Why it matters: the pointer itself was never wrong; the object it was read from had been freed.
 Evidence it needs: a fault with a computed address or base register, and the mappings.
 False alarms: fill patterns also mark memory never set, and other data can look like a safe-linked pointer
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import fills
+from postmortem.model.queries import fills, libraries, lifetime
 from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import poison
@@ -29,6 +30,11 @@ PAGE_SHIFT = 12
 SMALLEST_CHUNK_ALIGNMENT = 16
 
 
+_SANITIZER = "Rebuild with -fsanitize=address -g and run the same input: the report names where the object was freed."
+_OWNER = (
+    "Look for a second owner of the object that the pointer was read from: a stale iterator, a callback after"
+    " destruction, a list node freed while it is walked."
+)
 RIVALS = (
     "Memory that was never set: the same patterns fill it.",
     "Data that looks like the pattern by chance.",
@@ -53,7 +59,8 @@ def check(report: Report) -> Iterator[Finding]:
         word = "index" if where.endswith(".index_value") else "pointer"
         yield Finding(
             rule=RULE.id,
-            title=f"Use of freed memory{views.inside(report)}: the {word} {what} is {short}",
+            title=f"{'Possible use' if confidence == 'possible' else 'Use'} of freed memory{views.inside(report)}: the"
+            f" {word} {what} is {short}",
             severity="critical",
             confidence=confidence,
             claim="cause",
@@ -74,21 +81,66 @@ def check(report: Report) -> Iterator[Finding]:
                 (views.blamed_path(report), "the function that used it"),
             ),
             remedies=(
-                (
-                    "Rebuild with -fsanitize=address -g and run the same input: the report names where the"
-                    " object was freed."
-                ),
+                _SANITIZER,
                 (
                     "Without rebuilding: valgrind, or MALLOC_PERTURB_=165 in the environment to make such use"
                     " fail early."
                 ),
-                (
-                    "Look for a second owner of the object that the pointer was read from: a stale iterator,"
-                    " a callback after destruction, a list node freed while it is walked."
-                ),
+                _OWNER,
             ),
         )
         return
+    found_free = lifetime.held(report, "freed")
+    if found_free is not None:
+        yield _holder(report, found_free)
+
+
+def _holder(report: Report, found: lifetime.Held) -> Finding:
+    """The pointer was read from a block that an allocator has as free, whatever the pointer looks like."""
+    holder = found.holder
+    python = holder.allocator == "CPython"
+    extensions = libraries.extensions(report) if python else ()
+    how = (
+        f"The bad pointer was read from {holder.address:#x}"
+        if holder.argument is None
+        else f"The argument {holder.name} leads to {holder.address:#x}"
+    )
+    what = "object" if python else "block"
+    heap = "CPython's" if python else "glibc's"
+    which = "the object that it was given" if holder.argument else f"the {what} that the pointer was read from"
+    named = f" C extensions that are no part of Python: {', '.join(extensions)}." if extensions else ""
+    return Finding(
+        rule=RULE.id,
+        title=f"Use of freed memory{views.at_fault(report)}: {which} is free in {heap} heap",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=("The pointer that led there was overwritten, and leads to a free block by chance.",),
+        explanation=(
+            f"{how}, in a block that {'the allocator of CPython' if python else 'malloc of glibc'} has as free: the"
+            f" {what} was freed before, and what it holds is what its last owner or the allocator left.{named}"
+            f"{exiting(report)}"
+        ),
+        evidence=proof(
+            report,
+            (f"{found.where}.address", "in a free block"),
+            (f"{found.where}.allocator", "whose block it is"),
+            (holder.argument or "", f"the argument {holder.name}"),
+            ("crash.instruction", "the faulting instruction"),
+            ("crash.signal.code_name", "the kernel's answer"),
+            (views.blamed_path(report), "the function that used it"),
+        ),
+        remedies=(
+            (
+                "Look in the C extensions for a missing Py_INCREF: a borrowed reference that is kept, or one that is"
+                " given back twice (Py_DECREF).",
+                "Run with PYTHONMALLOC=debug and python -X dev: freed objects are filled with 0xdd; a debug build of"
+                " CPython checks reference counts.",
+            )
+            if python
+            else (_SANITIZER, _OWNER)
+        ),
+    )
 
 
 def _suspects(report: Report) -> Iterator[tuple[str, int]]:

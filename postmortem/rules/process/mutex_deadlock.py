@@ -1,10 +1,12 @@
 """Deadlock of mutexes, read-write locks or threads that join each other.
 
 What it finds: threads that wait for each other in a cycle, for a lock or for the other's end, or a thread that waits
-for a lock of its own; and threads that want to write under a read-write lock that they hold themselves for reading.
+for a lock of its own, also in a handler of a signal that interrupted the holder; and threads that want to write under a
+read-write lock that they hold themselves for reading.
 Why it matters: such a process never goes on; a watchdog's or an operator's signal is only its end.
 Evidence it needs: what each thread waits for, and the owner recorded in the lock's memory. Readers are only counted
 there: when fewer threads are left than readers hold the lock, one of those that wait is a reader; that is likely only.
+So is a wait for malloc's lock, which records no owner, in a handler that interrupted malloc.
 False alarms: a waiter caught just before it was woken; a cycle needs every edge at once, which that is not.
 An owner that has ended, or that lives in the parent process, makes no cycle. A wait with a time limit ends by itself:
 then the finding is likely only.
@@ -18,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
-from postmortem.model.queries import locks
+from postmortem.model.queries import handlers, locks
 from postmortem.model.queries.paths import proof
 from postmortem.rules.rule import Rule
 
@@ -37,9 +39,12 @@ def check(report: Report) -> Iterator[Finding]:
         yield _finding(report, cycle)
     for found in locks.held_by_readers(report):
         yield _readers(report, found)
+    for index, handling in handlers.in_allocator(report):
+        yield _allocating(report, index, handling)
 
 
 def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
+    """Long: most of it is the text of the finding, which is read in one piece."""
     threads = [report.threads[index] for index in cycle]
     told = []
     evidence: list[tuple[str, str]] = []
@@ -58,11 +63,23 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
     timed = any(thread.wait is not None and thread.wait.timed for thread in threads)
     more = f"; and {len(cycle) - SHOWN} more" if len(cycle) > SHOWN else ""
     if len(cycle) == 1:
+        handling = handlers.waiting_in_handler(threads[0])
         title = f"Self-deadlock: {locks.name(threads[0])} waits for a lock that it holds{locks.place(threads[0])}"
         remedy = (
             "Do not take the lock again while it is held: split the function into a locked entry and an"
             " unlocked part; a recursive mutex only if the state is consistent at that point."
         )
+        if handling is not None:
+            title += handling.words
+            remedy = _HANDLER
+            evidence += [
+                (f"threads[{cycle[0]}].frames[{handling.handler}].function", "the handler"),
+                (f"threads[{cycle[0]}].frames[{handling.interrupted}].function", "what it interrupted"),
+            ]
+            more += (
+                ". The lock is the code's that the signal interrupted, unless the handler took it twice: that code"
+                " can't go on to give it back before the handler returns"
+            )
     else:
         names = ", ".join(f"{locks.name(thread)}{locks.place(thread)}" for thread in threads[:3])
         title = f"Deadlock of {len(cycle)} threads: {names}"
@@ -84,10 +101,10 @@ def _finding(report: Report, cycle: tuple[int, ...]) -> Finding:
         + (
             ". A wait of them has a time limit: until it runs out none can go on."
             if timed
-            else ". None of them can go on, however long it waits."
+            else f". {'It can never' if len(cycle) == 1 else 'None of them can'} go on, however long it waits."
         ),
         evidence=proof(report, *evidence),
-        remedies=(remedy, *(() if _only_joins(threads) else (_SANITIZER,))),
+        remedies=(remedy, *(() if _only_joins(threads) or remedy is _HANDLER else (_SANITIZER,))),
     )
 
 
@@ -95,6 +112,39 @@ _LIMITED = "A time limit of a wait in the circle that runs out, after which that
 _SANITIZER = (
     "ThreadSanitizer (-fsanitize=thread) reports such inversions of order without the deadlock having to happen."
 )
+
+
+_HANDLER = (
+    "Take no locks in a handler of a signal, nor call what does (malloc, printf, most of libc: see signal-safety(7)):"
+    " let it set a flag or write to a pipe (self-pipe, signalfd), or take the signal in a thread of its own by"
+    " sigwait(). A recursive mutex would let the handler change data that are half changed."
+)
+
+
+def _allocating(report: Report, index: int, handling: handlers.Handling) -> Finding:
+    """The allocator's own lock names no owner; that the interrupted code was in the allocator tells who has it."""
+    thread = report.threads[index]
+    return Finding(
+        rule=RULE.id,
+        title=f"Self-deadlock: {locks.name(thread)} waits for the allocator's lock{handling.words}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=("Another thread has that lock of the allocator, and was about to give it back.",),
+        explanation=(
+            f"{locks.name(thread)} waits in the allocator for its lock, in a handler of a signal that interrupted the"
+            " allocator itself in the same thread. That lock records no owner; most likely it is held by the call that"
+            " was interrupted, which can't go on before the handler returns."
+        ),
+        evidence=proof(
+            report,
+            (f"threads[{index}].wait.kind", "what it waits for"),
+            (f"threads[{index}].wait.address", "the lock's word"),
+            (f"threads[{index}].frames[{handling.handler}].function", "the handler"),
+            (f"threads[{index}].frames[{handling.interrupted}].function", "what it interrupted"),
+        ),
+        remedies=(_HANDLER,),
+    )
 
 
 def _only_joins(threads: list[Thread]) -> bool:

@@ -1,4 +1,4 @@
-"""CPython in a process: that it is there, and of which version. Its frames are not read.
+"""CPython in a process: that it is there, of which version, and what its allocator has freed. Its frames are not read.
 
 The interpreter is linked into the executable or in libpython; either has _PyRuntime (3.7 on) and Py_GetVersion. Since
 3.11 Py_Version holds PY_VERSION_HEX: a byte each of major, minor and micro version, a nibble each of level and serial
@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model.report import RuntimeState
+from postmortem.runtimes.cpython import pools
 from postmortem.runtimes.runtime import Runtime, State
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class CPython(Runtime):
         """series: the version that the file's name has."""
         self.problems: list[Problem] = []
         self._program, self._symbols, self._module, self._series = program, symbols, module, series
+
+    def freed(self, address: int) -> str | None:
+        """Blocks of its own allocator of small objects."""
+        return pools.NAME if pools.freed(self._program.memory, address) else None
 
     def state(self, asked: Asked) -> State:
         """Its version."""

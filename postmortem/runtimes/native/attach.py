@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from postmortem.machines.machine import machine_of
+from postmortem.runtimes.native import freed
+from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.facts import native_facts
+from postmortem.runtimes.native.heapblocks import NAME, HeapBlocks
 from postmortem.runtimes.runtime import Runtime, State
 
 if TYPE_CHECKING:
@@ -28,9 +32,26 @@ class Native(Runtime):
         self.problems: list[Problem] = []
         self._program = program
         self._symbols = symbols
+        self._blocks: HeapBlocks | None = None
+
+    def freed(self, address: int) -> str | None:
+        """Blocks of the heaps of glibc's malloc."""
+        core, space = self._program.core, self._program.memory
+        heap = next((one for one in core.segments if one.start <= address < one.end), None)
+        if heap is None or not heap.dumped or self._program.modules.at(address) is not None:
+            return None
+        if self._blocks is None:
+            found = arenas(core, space)
+            self._blocks = HeapBlocks(space, found, freed.mark(core, space, found))
+        return NAME if self._blocks.is_freed((heap.start, heap.end), address) else None
+
+    def _thread_pointer(self, asked: Asked) -> int:
+        """Of the crashing thread; 0 where there is none."""
+        name = machine_of(self._program.core.machine).thread_pointer
+        return asked.walks[0].status.registers.get(name, 0) if asked.walks else 0
 
     def state(self, asked: Asked) -> State:
         """Last words, exceptions, arenas."""
-        facts, missed = native_facts(self._program, self._symbols, asked.crashing)
+        facts, missed = native_facts(self._program, self._symbols, asked.crashing, self._thread_pointer(asked))
         self.problems.extend(missed)
         return State(native=facts)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
+from postmortem.machines.machine import machine_of
 from postmortem.model import Address, NativeFacts, Problem
 from postmortem.runtimes.native import freed, jvmtext, messages, onstack, reporters, rust
 from postmortem.runtimes.native.arenas import arenas
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
 _TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
 _SIGILL, _SIGTRAP, _SIGABRT = 4, 5, 6
 _FAULTS = (7, 11)
+_LAST_ERRNO = 4096
 
 
 def native_facts(
-    program: Program, symbols: Symbolication, frames: Sequence[Frame]
+    program: Program, symbols: Symbolication, frames: Sequence[Frame], thread_pointer: int = 0
 ) -> tuple[NativeFacts, tuple[Problem, ...]]:
     """The facts, and what could not be searched. frames: the crashing stack, innermost first. Long: one line a fact.
 
@@ -40,7 +43,7 @@ def native_facts(
     functions = [frame.function or "" for frame in frames]
     cxx = program.modules.named("libstdc++") is not None or any("std::" in name for name in functions)
     # An exception is worth looking for even when no terminate() is seen, as in a stripped C++ program.
-    may_throw = cxx and program.modules.named("libjvm.so") is None
+    may_throw = cxx and (program.modules.named("libjvm.so") is None or _through_cxx(frames))
     places = Places(core, space, next((frame.sp for frame in frames if frame.sp is not None), None))
     problems: list[Problem] = []
     variable = symbols.system_symbol("__abort_msg")
@@ -88,8 +91,18 @@ def native_facts(
         stack_canary=_address(None if canary is None else canary & ~0xFF),
         hwcap=_value(core, AT_HWCAP),
         hwcap2=_value(core, AT_HWCAP2),
+        errno=_errno(program, symbols, thread_pointer),
     )
     return found, tuple(problems)
+
+
+def _through_cxx(frames: Sequence[Frame]) -> bool:
+    """What called abort() lies in the C++ run-time, by frames without names."""
+    outside = next((frame for frame in frames if not _LIBC.search(frame.module or "")), None)
+    return outside is not None and outside.function is None and _LIBSTDCXX.search(outside.module or "") is not None
+
+
+_LIBC, _LIBSTDCXX = re.compile(r"/libc(?:-2\.\d+)?\.so"), re.compile(r"/libstdc\+\+\.so")
 
 
 def _said(
@@ -113,6 +126,17 @@ def _said(
     if runtime == rust.NAME:
         message = message or rust.message(core, space, frames, symbols.start_at)
     return runtime, message
+
+
+def _errno(program: Program, symbols: Symbolication, thread_pointer: int) -> int | None:
+    """errno of a thread, by the code of libc's function that gives its address."""
+    function = symbols.system_symbol("__errno_location") if thread_pointer else None
+    if function is None:
+        return None
+    machine, space = machine_of(program.core.machine), program.memory
+    address = machine.thread_variable(space, function, thread_pointer)
+    found = None if address is None else space.signed(address, 4)
+    return found if found is not None and 0 <= found < _LAST_ERRNO else None
 
 
 def _libc(program: Program) -> tuple[tuple[int, int], ...]:

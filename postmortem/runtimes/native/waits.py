@@ -4,10 +4,15 @@ Layouts: glibc struct __pthread_mutex_s (lock, count, owner, nusers, kind: five 
 __pthread_rwlock_arch_t (readers, writers, wrphase_futex, writers_futex, two pads, cur_writer), x86-64
 sysdeps/x86/nptl/bits/struct_{mutex,rwlock}.h. A thread is in a system call when orig_rax is a call
 number and pc follows a syscall instruction.
+pthread_join() waits for a word of the other thread's descriptor, which lies at its thread pointer. glibc's struct
+pthread (nptl/descr.h) has `tid` there, or since 2.43 `joinstate` (1 exiting, 2 joinable), which the kernel clears when
+the thread ends, so that the wait is a shared one; all other futexes of it are private. This tells a join also where
+libc has no names. musl's struct pthread has detach_state (src/internal/pthread_impl.h).
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
 import struct
 from typing import TYPE_CHECKING
@@ -26,8 +31,21 @@ if TYPE_CHECKING:
 
 FUTEX, FUTEX_WAITV = 202, 449
 _PRIVATE = 0x80
+_DESCRIPTOR, _TID = range(0x900), 0x2D0
+"""glibc's struct pthread, and its tid: behind the TCB of 0x2c0 bytes and the list of threads. musl's is smaller."""
+_STATES = range(4)
+_JOINS = (0, 9)
+"""Futex operations of pthread_join: the kernel wakes the word as a shared one."""
+_RUST_CONTENDED, _RUST_WRITER = 2, (1 << 30) - 1
 _SHAREABLE = frozenset({"mutex", "rwlock", "condvar", "semaphore", "barrier"})
 _WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
+_RUST = (
+    ("mutex", ("futex::Mutex>", "futex::Mutex::", "futex_mutex::Mutex")),
+    ("rwlock", ("futex::RwLock>", "futex::RwLock::", "futex_rwlock::RwLock")),
+    ("condvar", ("futex::Condvar>", "futex::Condvar::", "futex_condvar::Condvar")),
+    ("park", ("thread_parking::futex::Parker", "thread_parker::futex::Parker", "futex::Parker>::park")),
+)
+"""Those of Rust's standard library, which are no pthread ones; their memory names no owner."""
 _LONG_NAMES = (
     (
         "mutex",
@@ -48,6 +66,20 @@ _LONG_NAMES = (
 )
 
 
+class Threads(dict[int, int]):
+    """The threads of a core, with the thread pointer of each."""
+
+    @functools.cached_property
+    def _ordered(self) -> list[tuple[int, int]]:
+        return sorted((pointer, tid) for tid, pointer in self.items() if pointer)
+
+    def described(self, address: int) -> int | None:
+        """The thread in whose descriptor an address lies."""
+        at = bisect.bisect_right(self._ordered, (address, 1 << 64)) - 1
+        pointer, tid = self._ordered[at] if at >= 0 else (0, 0)
+        return tid if pointer and address - pointer in _DESCRIPTOR else None
+
+
 def waits(
     space: AddressSpace,
     walks: Sequence[ThreadWalk],
@@ -56,7 +88,7 @@ def waits(
     symbols: Symbolication | None = None,
 ) -> list[Wait | None]:
     """For each thread what it was blocked in, or None when it was running. named: its frames by activation."""
-    tids = frozenset(walked.status.tid for walked in walks)
+    tids = Threads((walked.status.tid, walked.status.registers.get(machine.thread_pointer, 0)) for walked in walks)
 
     @functools.cache
     def version() -> tuple[int, int] | None:
@@ -77,7 +109,7 @@ def wait(
     space: AddressSpace,
     registers: dict[str, int],
     functions: Sequence[str],
-    tids: Collection[int],
+    tids: Threads,
     machine: Machine,
     version: Callable[[], tuple[int, int] | None] = lambda: None,
 ) -> Wait | None:
@@ -97,12 +129,18 @@ def wait(
         return Wait(syscall=name, kind="syscall")
     address: int | None = registers.get(machine.call_arguments[0], 0)
     kind = _kind(functions)
+    rust = kind.startswith("rust ")
+    kind = kind.removeprefix("rust ")
+    held: bool | None = None
     owner: int | None = None
     writing: bool | None = None
     readers: int | None = None
     shared = not registers.get(machine.call_arguments[1], 0) & _PRIVATE
     assert address is not None
-    if kind == "mutex":
+    if rust:
+        address, held, readers = _rust_lock(space, kind, address, functions)
+        writing = _writes(functions) if kind == "rwlock" else None
+    elif kind == "mutex":
         owner = _mutex_owner(space, address, tids)
         if owner is None and any("lll_lock_wait" in function for function in functions):
             kind = "mutex" if _is_mutex(space, address) else "futex"
@@ -111,11 +149,13 @@ def wait(
         readers = _readers(space, address)
         writing = _writes(functions)
     elif kind == "join":
-        owner = space.signed(address, 4)
+        owner = _joined(space, address, tids)
     elif kind == "condvar":
         address = condvars.start(space, address, functions, len(tids), version)
     elif kind == "barrier":
         address = _barrier(space, address)
+    elif kind == "futex" and _is_join(space, registers, tids, machine):
+        kind, owner = "join", _joined(space, address, tids)
     elif kind == "futex" and _is_mutex(space, address):
         found = _mutex_owner(space, address, tids)
         if found is not None and found in tids:
@@ -130,7 +170,60 @@ def wait(
         timed=_timed(space, registers.get(machine.call_arguments[3], 0)),
         writing=writing,
         readers=readers,
+        held=held,
+        settled=_settled(space, registers, machine),
     )
+
+
+def _is_join(space: AddressSpace, registers: dict[str, int], tids: Threads, machine: Machine) -> bool:
+    """Whether a thread without names waits as pthread_join() of glibc does."""
+    address, operation, value = (registers.get(name, 0) for name in machine.call_arguments[:3])
+    tid = tids.described(address)
+    return (
+        tid is not None
+        and operation & (0x7F | _PRIVATE) in _JOINS
+        and space.signed(tids[tid] + _TID, 4) == tid
+        and 0 < value == space.signed(address, 4)
+    )
+
+
+def _joined(space: AddressSpace, address: int, tids: Threads) -> int | None:
+    """The thread that pthread_join() waits for; where it is not in the core, by the word if that can be no state."""
+    word = space.signed(address, 4)
+    if not word:
+        return None  # it has ended
+    found = tids.described(address)
+    return word if found is None and word not in _STATES else found
+
+
+def _settled(space: AddressSpace, registers: dict[str, int], machine: Machine) -> bool | None:
+    """Whether a wait that compares the futex word would begin again as it did."""
+    operation = registers.get(machine.call_arguments[1], 0) & 0x7F
+    word = space.unsigned(registers.get(machine.call_arguments[0], 0), 4)
+    if word is None or _WAITS.get(operation) not in ("wait", "wait-bitset", "wait-requeue-pi"):
+        return None
+    return word == registers.get(machine.call_arguments[2], 0) & 0xFFFFFFFF
+
+
+def _rust_lock(
+    space: AddressSpace, kind: str, futex: int, functions: Sequence[str]
+) -> tuple[int, bool | None, int | None]:
+    """(address, whether it is locked, how many read under it) of a lock of Rust's standard library.
+
+    std::sys::sync: a Mutex is a word, 0 where it is unlocked; an RwLock {state, writer_notify}, on which writers wait:
+    the lower 30 bits of state count readers, all of them set is a writer.
+    """
+    if kind == "mutex":
+        word = space.unsigned(futex, 4)
+        return futex, None if word is None or word > _RUST_CONTENDED else word != 0, None
+    if kind != "rwlock":
+        return futex, None, None
+    lock = futex - 4 if any("write_contended" in name for name in functions) else futex
+    state = space.unsigned(lock, 4)
+    if state is None:
+        return lock, None, None
+    count = state & _RUST_WRITER
+    return lock, count != 0, count if 0 < count < _RUST_WRITER else None
 
 
 def _barrier(space: AddressSpace, futex: int) -> int | None:
@@ -150,7 +243,12 @@ def _timed(space: AddressSpace, timeout: int) -> bool:
 
 def _writes(functions: Sequence[str]) -> bool | None:
     found = next((name for name in functions if "rwlock_" in name), "")
-    return True if "wrlock" in found else False if "rdlock" in found else None
+    if "wrlock" in found:
+        return True
+    if "rdlock" in found:
+        return False
+    rust = next((name for name in functions if name.endswith(("::write_contended", "::read_contended"))), "")
+    return rust.endswith("write_contended") if rust else None
 
 
 def _readers(space: AddressSpace, lock: int) -> int | None:
@@ -172,6 +270,10 @@ def _kind(functions: Sequence[str]) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _kind_of(functions: tuple[str, ...]) -> str:
+    if any("futex" in function and "::" in function for function in functions):
+        for kind, rust in _RUST:
+            if any(name in function for function in functions for name in rust):
+                return f"rust {kind}"
     for kind, names in _LONG_NAMES:
         if any(name in function for function in functions for name in names):
             return kind

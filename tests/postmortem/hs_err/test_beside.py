@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 
 import postmortem
 from postmortem import hs_err
+from postmortem.model import Address
 from postmortem.targets.moment import moment
 from tests.parsers.hs_err import texts
 from tests.postmortem.rules.jvm_cases import java_crash, module, native
@@ -117,6 +119,22 @@ def test_a_pasted_log_is_read_when_it_is_named(tmp_path: Path) -> None:
     before = _core(modules=())
     report = hs_err.with_log(before, tmp_path / "core", path)
     assert _added(report, before)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_log_names_what_the_core_s_files_would(tmp_path: Path, same: bool) -> None:
+    """Only where the log is of this fault: the pc is the same."""
+    own = java_crash(msgspec.structs.replace(native("parse"), function=None)).threads[0]
+    frame = next(frame for frame in own.frames if frame.module_offset is not None and frame.function is None)
+    pc = 0x7FD4C1A2A4D0 if same else 0x7FD4C1A2A4D1
+    before = _core(modules=(), crash=msgspec.structs.replace(_core().crash, pc=Address(pc)), threads=(own,))
+    library = (frame.module or "").rpartition("/")[2]
+    line = f"C  [{library}+{frame.module_offset:#x}]  read_rows+0x1c\n"
+    log = re.sub(r"(?m)(^Native frames: .*\n)", lambda found: found[0] + line, _log(), count=1)
+    log = re.sub(r"(?m)pc=0x[0-9a-f]+", "pc=0x00007fd4c1a2a4d0", log, count=1)
+    assert line in log
+    names = [found.function for found in _beside(tmp_path, log.encode(), before).threads[0].frames]
+    assert ("read_rows" in names) is same
 
 
 def test_a_core_with_junk_for_a_log_still_has_its_report(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,9 @@ import postmortem
 from parsers import hs_err
 from postmortem.model import to_json
 from tests.postmortem.jvm import check, corpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.jdk
 
@@ -104,3 +107,19 @@ def test_lines_of_the_log_are_understood(jdk: int, kind: str) -> None:
 
 def test_forty_logs_at_least() -> None:
     assert len([item for item in EACH if item[1] not in WITHOUT_LOG]) >= 40
+
+
+OF_THE_VM = [item for item in EACH if item[1].startswith(("compiler-", "gc-")) and item[1] not in WITHOUT_LOG]
+
+
+@pytest.mark.parametrize(("jdk", "kind"), OF_THE_VM)
+def test_verdict_without_the_files_is_the_log_s(jdk: int, kind: str, tmp_path: Path) -> None:
+    """The core of a container whose image is gone: libjvm's functions have the names that the log has for them."""
+    directory = corpus.case(jdk, kind)
+    options = postmortem.Options(sysroot=tmp_path, hs_err=directory / "hs_err.log", strict=True)
+    report = postmortem.analyze(directory / "core", options)
+    assert report.verdict is not None and report.verdict.rule == of_log(jdk, kind)["verdict"]["rule"]
+    logged = hs_err.parse((directory / "hs_err.log").read_bytes())
+    names = {frame.module_offset: frame.function for frame in logged.thread.native_frames if frame.kind == "V"}
+    frames = [frame for frame in report.threads[0].frames if frame.module_offset in names and not frame.inlined]
+    assert frames and all(frame.function == names[frame.module_offset] for frame in frames if frame.module_offset)

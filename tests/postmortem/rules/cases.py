@@ -8,7 +8,16 @@ import msgspec
 
 from postmortem.model import Address, Core, Cycle, JavaThread, Mapping, Memory, Module, Report, Thread
 from postmortem.model.jvm import Jvm, VirtualThread
-from postmortem.model.process import CodeReference, ModuleCandidate, PointerSource, Process, TableCall
+from postmortem.model.process import (
+    CodeReference,
+    LayoutMismatch,
+    ModuleCandidate,
+    PointerHolder,
+    PointerSource,
+    Process,
+    TableCall,
+    TypeLayout,
+)
 from postmortem.model.report import Arena, CxxException, NativeFacts
 from postmortem.model.thread import StackRange, Wait
 from tests.postmortem.rules.reports import (
@@ -84,6 +93,20 @@ def _pushed(below: Mapping) -> Report:
     return crashed(11, 128, operands=(inner,), mappings=(*MAPPINGS, below, THREAD_STACK), threads=threads)
 
 
+def _allocates(inner: str, interrupted: str) -> Thread:
+    """A thread that waits in `inner` for a lock without owner, in a handler that interrupted `interrupted`."""
+    libc = "/lib/libc.so.6"
+    frames = (
+        frame("__lll_lock_wait_private", module=libc),
+        frame(inner, module=libc),
+        frame("on_alarm"),
+        frame("__restore_rt", kind="signal", module=libc),
+        frame(interrupted, module=libc),
+        frame("store"),
+    )
+    return thread(*frames, wait=Wait(syscall="futex", kind="futex", address=Address(0x7000)))
+
+
 def _deep(sp: int, **rest: Any) -> Any:
     frames = tuple(frame(name) for name in ("parse", "parse_list") * 4)
     return thread(*frames, registers={"rsp": Address(sp)}, stack=RANGE, **rest)
@@ -141,6 +164,16 @@ def _gone(*references: CodeReference, **rest: Any) -> Report:
 
 def _reference(place: Literal["stack", "thread descriptor"], value: int) -> CodeReference:
     return CodeReference(place=place, at=Address(STACK), value=Address(value))
+
+
+def _layouts() -> LayoutMismatch:
+    def side(function: str, module: str, *members: str) -> TypeLayout:
+        return TypeLayout(function=function, module=module, variable="config", size=32, members=members)
+
+    here = side("apply", "/opt/libconfig.so.1", "member timeout at 8", "member name at 16")
+    return LayoutMismatch(
+        type="config", address=Address(HEAP), here=here, there=side("start", "/opt/zed", "member name at 8")
+    )
 
 
 def _table(offset: int, name: str = "vtable for Sink") -> TableCall:
@@ -206,10 +239,12 @@ CASES: dict[str, Cases] = {
                 address=0xE7, pc=Address(0xE7), access="execute", table_call=_table(48), call_site="call [rax+0x20]"
             ),
             crashed(11, 128, mnemonic="call", instruction="call qword ptr [rax + 0x20]", table_call=_table(40)),
+            crashed(address=0x3, layouts=_layouts()),
         ),
         (
             crashed(address=0, pc=Address(0), access="execute", table_call=_table(32)),
             crashed(address=0xE7, pc=Address(0xE7), access="execute", table_call=_table(48, "handlers")),
+            crashed(11, -6, sender=PID, layouts=_layouts()),
         ),
         (crashed(address=0xE7, pc=Address(0xE7)), report()),
     ),
@@ -282,6 +317,13 @@ CASES: dict[str, Cases] = {
                 operands=(operand((HEAP >> 12) + 8, base="rdx", base_value=HEAP >> 12),),
             ),
             crashed(address=(HEAP + 0x2C0) ^ (HEAP >> 12)),
+            msgspec.structs.replace(
+                NULL_READ,
+                crash=msgspec.structs.replace(
+                    NULL_READ.crash,
+                    holders=(PointerHolder(address=Address(HEAP + 0x20), place="freed", allocator="CPython"),),
+                ),
+            ),
         ),
         (NULL_READ, crashed(address=0x45555555B2A0), crashed(11, -6, sender=PID, address=FREED)),
         (crashed(), report()),
@@ -672,6 +714,7 @@ CASES: dict[str, Cases] = {
             report(threads=(waiting(1, 0x1000, 2), joining(2, 1))),
             report(threads=(wanting(1, 1), joining(2, 1))),
             report(threads=(wanting(1, 2), wanting(2, 2), thread("accept", tid=3))),
+            report(threads=(_allocates("malloc", "_int_free"),)),
         ),
         (
             report(threads=(waiting(1, 0x1000, 2), thread("sleep", tid=2))),
@@ -680,6 +723,8 @@ CASES: dict[str, Cases] = {
             report(threads=(wanting(1, 1), thread("scan", tid=2))),
             report(threads=(wanting(1, None), joining(2, 1))),
             report(threads=(joining(1, 2), joining(2, 3), thread("render", tid=3))),
+            report(threads=(_allocates("malloc", "memset"),)),
+            report(threads=(_allocates("fopen", "_int_free"),)),
         ),
         (report(threads=(thread("pthread_mutex_lock"),)), report()),
     ),

@@ -12,16 +12,19 @@ import pytest
 from postmortem import rules
 from postmortem.model.queries.paths import resolve, show
 from postmortem.rules.engine import run
-from tests.postmortem.rules.cases import CASES, each
+from tests.postmortem.rules.cases import CASES
 from tests.postmortem.rules.jvm_cases import JVM_CASES
 from tests.postmortem.rules.jvm_state_cases import JVM_STATE_CASES
+from tests.postmortem.rules.lifetime_cases import LIFETIME_CASES
 from tests.postmortem.rules.reports import findings
 
 if TYPE_CHECKING:
     from postmortem.model import Report
     from postmortem.rules.rule import Rule
+    from tests.postmortem.rules.cases import Cases
 
-ALL_CASES = {**CASES, **JVM_CASES, **JVM_STATE_CASES}
+NATIVE_CASES = {**CASES, **LIFETIME_CASES}
+ALL_CASES = {**NATIVE_CASES, **JVM_CASES, **JVM_STATE_CASES}
 HEADINGS = ("What it finds:", "Why it matters:", "Evidence it needs:", "False alarms:", "What to do:")
 CONTRACT = [
     "null-dereference",
@@ -64,11 +67,14 @@ CONTRACT = [
 
 
 def parameters(kind: str) -> list[object]:
-    return [pytest.param(rule, item, id=f"{rule}-{number}") for rule, number, item in each(kind)]
+    return _parameters(NATIVE_CASES, kind)
 
 
 def jvm_parameters(kind: str) -> list[object]:
-    table = {**JVM_CASES, **JVM_STATE_CASES}
+    return _parameters({**JVM_CASES, **JVM_STATE_CASES}, kind)
+
+
+def _parameters(table: dict[str, Cases], kind: str) -> list[object]:
     return [
         pytest.param(rule, item, id=f"{rule}-{number}")
         for rule, cases in table.items()
@@ -104,7 +110,7 @@ def test_evidence_resolves_and_words_are_complete(rule: str, item: Report) -> No
 
 
 def test_every_native_rule_has_cases() -> None:
-    assert {rule.id for rule in rules.ALL if rule.group != "jvm"} == set(CASES)
+    assert {rule.id for rule in rules.ALL if rule.group != "jvm"} == set(NATIVE_CASES)
 
 
 def test_contract() -> None:
