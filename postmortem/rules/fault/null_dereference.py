@@ -13,6 +13,8 @@ What to do: look at who produces the pointer; -fsanitize=null names the expressi
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -35,8 +37,13 @@ FARTHEST_MEMBER = 0xFFF
 _ENOMEM = 12
 _ALLOCATES = re.compile(
     r"_*(?:libc_)?(?:malloc|calloc|memalign|aligned_alloc|valloc|pvalloc|strdup|strndup|wcsdup)"
-    r"|g_try_malloc\w*"
+    r"|g_try_malloc\w*|operator new(?:\[\])?"
 )
+_SETS_ERRNO = re.compile(
+    r"_*(?:IO_)?(?:f(?:d|re)?open(?:64)?|opendir|fdopendir|readdir(?:64)?|popen|tmpfile(?:64)?|realpath|getcwd|get_current"
+    r"_dir_name|shmat|mremap|fgets|open_memstream|getpw(?:nam|uid)|getgr(?:nam|gid)|gethostby\w+)"
+)
+"""Of libc, whose null result comes with errno as a rule."""
 
 RIVALS = (
     "A small number that was taken for a pointer: an index, a handle, an error code, or -1 (MAP_FAILED) and an offset.",
@@ -74,7 +81,13 @@ def check(report: Report) -> Iterator[Finding]:
     pointer = None if found is None or found[1].base_value != 0 else found[1].pointer
     owner = variable_owner(report, pointer)
     of = f" of {owner}" if owner else ""
-    named = f": {pointer}{of} is null" if pointer else ""
+    static = report.crash.pointer_source
+    # Of a static object without DWARF for its type it is not known whether it is that pointer or has it as a member.
+    held = f"the pointer in {pointer}" if static is not None and static.symbol == pointer else pointer
+    named = f": {held}{of} is null" if pointer else ""
+    given_by = f"{plain(report.crash.result_of)}()" if report.crash.result_of is not None and doubt is None else ""
+    if given_by:
+        named = f"{named}, the result of {given_by}" if named else f": the result of {given_by} is null"
     if pointer is not None:
         reading += f" It is the value of {pointer}{of}"
         target = None if found is None else found[1].target
@@ -132,14 +145,14 @@ def check(report: Report) -> Iterator[Finding]:
             (f"{operand}.displacement", "offset of the member"),
             (given[1] if given else "", "the number that was passed"),
             ("crash.result_of", "the function whose result it is"),
-            ("native.errno" if failed or report.native.errno == _ENOMEM else "", "errno of the thread (12 is ENOMEM)"),
+            ("native.errno" if failed or report.native.errno else "", "errno of the thread"),
             (_function_path(report), "the function"),
             ("host.limits.AS" if limit is not None else "", "the limit on the address space"),
         ),
         remedies=_through_python(report)
         or (_unchecked(report, failed) if failed is not None else ())
         or ((spacelimit.REMEDY,) if limit is not None else ())
-        + _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion),
+        + _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion, given_by),
     )
 
 
@@ -159,7 +172,13 @@ def _result(report: Report, failed: str | None) -> str:
             + (", and errno of the thread is ENOMEM" if short else "")
             + f". The process had {views.size_text(total)} mapped."
         )
-    given = f" It is what {plain(report.crash.result_of)}() returned." if report.crash.result_of is not None else ""
+    function = plain(report.crash.result_of) if report.crash.result_of is not None else ""
+    given = f" It is what {function}() returned." if function else ""
+    error = report.native.errno
+    if error and _SETS_ERRNO.fullmatch(function):
+        given += (
+            f" errno of the thread is {error}, {errno.errorcode.get(error, 'an unknown one')}: {os.strerror(error)}."
+        )
     if short and not views.java_process(report):
         given += (
             " errno of the thread is ENOMEM: an allocation had failed before, most likely the one that should have"
@@ -199,7 +218,7 @@ def _through_python(report: Report) -> tuple[str, ...]:
     )
 
 
-def _remedies(where: str, pointer: str | None, number: int, conversion: str | None) -> tuple[str, ...]:
+def _remedies(where: str, pointer: str | None, number: int, conversion: str | None, given_by: str) -> tuple[str, ...]:
     if conversion is not None:
         return (
             f"Compare the format and the arguments of the call{where}: one for {conversion} is no pointer, or is"
@@ -215,6 +234,11 @@ def _remedies(where: str, pointer: str | None, number: int, conversion: str | No
             " address of a member of a null object.",
             "Rebuild with -fsanitize=null,address -g and run the same input; -Wall finds missing prototypes and casts"
             " of numbers to pointers.",
+        )
+    if given_by:
+        return (
+            f"Find why {given_by} returned null, and check its result{where}.",
+            "Rebuild with -fsanitize=null,address -g and run the same input: it names the expression.",
         )
     return (
         f"Find where{where or ' the crashing function'} gets {pointer or 'this pointer'}, and why it is null"

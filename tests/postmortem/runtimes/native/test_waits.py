@@ -340,3 +340,50 @@ def test_all_threads_with_their_innermost_six_activations() -> None:
         MACHINE,
     )
     assert [wait and (wait.kind, wait.owner) for wait in found] == [("join", 101), ("futex", None), None]
+
+
+_RUST_MUTEX = ("syscall", "<std::sys::sync::mutex::futex::Mutex>::lock_contended")
+_RUST_READ = ("syscall", "<std::sys::sync::rwlock::futex::RwLock>::read_contended")
+_RUST_WRITE = ("syscall", "std::sys::unix::locks::futex_rwlock::RwLock::write_contended")
+_WRITTEN = (1 << 30) - 1
+
+
+@pytest.mark.parametrize(
+    ("functions", "words", "at", "kind", "held", "readers", "writing"),
+    [
+        (_RUST_MUTEX, (2,), 0, "mutex", True, None, None),
+        (_RUST_MUTEX, (0,), 0, "mutex", False, None, None),
+        (_RUST_MUTEX, (77,), 0, "mutex", None, None, None),
+        (_RUST_READ, (_WRITTEN | 1 << 30, 0), 0, "rwlock", True, None, False),
+        (_RUST_WRITE, (3 | 1 << 31, 9), 4, "rwlock", True, 3, True),
+        (_RUST_WRITE, (0, 9), 4, "rwlock", False, None, True),
+        (("syscall", "std::sys::sync::condvar::futex::Condvar::wait"), (5,), 0, "condvar", None, None, None),
+        (("syscall", "std::sys::sync::thread_parking::futex::Parker::park"), (5,), 0, "park", None, None, None),
+    ],
+)
+def test_locks_of_rust(
+    functions: tuple[str, ...],
+    words: tuple[int, ...],
+    at: int,
+    kind: str,
+    held: bool | None,
+    readers: int | None,
+    writing: bool | None,
+) -> None:
+    found = _wait(_space(struct.pack(f"<{len(words)}I", *words).ljust(32, b"\0")), functions, address=LOCK + at)
+    assert found is not None
+    assert (found.kind, found.address, found.owner) == (kind, LOCK, None)
+    assert (found.held, found.readers, found.writing) == (held, readers, writing)
+
+
+@pytest.mark.parametrize(
+    ("operation", "value", "settled"), [(0x80, 7, True), (0x89, 7, True), (0x80, 6, False), (0x86, 7, None)]
+)
+def test_whether_a_wake_up_was_under_way(operation: int, value: int, settled: bool | None) -> None:
+    registers = _registers(operation=operation) | {"rdx": 0xFFFFFFFF00000000 | value}
+    found = waits.wait(_space(struct.pack("<I", 7)), registers, (), TIDS, MACHINE)
+    assert found is not None
+    assert found.settled is settled
+    absent = waits.wait(_space(), registers, (), TIDS, MACHINE)
+    assert absent is not None
+    assert absent.settled is None
