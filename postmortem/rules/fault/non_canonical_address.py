@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 _NO_PATTERN = "Its bytes show no known pattern."
 _SHOWN = 3
 """Registers named in a sentence."""
-_POINTER = "The memory that held the pointer was overwritten, never set, or freed."
+_POINTER = (
+    "The memory that held the pointer was overwritten, freed or never set, or it is of another type than the code takes"
+    " it for."
+)
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -42,7 +45,9 @@ def check(report: Report) -> Iterator[Finding]:
             yield _finding(report, operand.address, f"crash.operands[{index}].address", index)
             return
     address = report.crash.fault_address
-    if address is not None and _non_canonical(address) and report.crash.signal is not None:
+    # Of what is no address, no mapping refuses an access; where the machine is not told, it may be one of AArch64.
+    told = report.core.machine == "x86_64" and views.code(report) != views.SEGV_ACCERR
+    if address is not None and told and _non_canonical(address) and report.crash.signal is not None:
         yield _finding(report, address, "crash.fault_address", None)
         return
     yield from _undecoded(report)
@@ -54,9 +59,14 @@ def _non_canonical(address: int) -> bool:
 
 def _finding(report: Report, address: Address, where: str, index: int | None) -> Finding:
     operand = report.crash.operands[index] if index is not None else None
-    looks = fills.describe(report, address)
-    if looks is None and operand is not None and operand.base_value is not None:
-        looks = fills.describe(report, operand.base_value)
+    held = None if operand is None or operand.index is not None else operand.base_value
+    if held is not None and _non_canonical(held):
+        looks = fills.describe(report, held) or fills.describe(report, address)
+    else:
+        held = None
+        looks = fills.describe(report, address)
+        if looks is None and operand is not None and operand.base_value is not None:
+            looks = fills.describe(report, operand.base_value)
     if report.crash.mnemonic in ("ret", "retq"):
         return _returned(report, address, where, looks)
     base = f"crash.operands[{index}]"
@@ -64,7 +74,8 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
     deed = "Call or jump to" if execute else f"{views.access_word(report).capitalize()} through"
     return Finding(
         rule=RULE.id,
-        title=f"{deed} the non-canonical pointer {address:#x}{views.at_fault(report)}{operands.remark(report)}",
+        title=f"{deed} the non-canonical pointer"
+        f" {held if held is not None else address:#x}{views.at_fault(report)}{operands.remark(report)}",
         severity="critical",
         confidence="certain",
         claim="observation",
