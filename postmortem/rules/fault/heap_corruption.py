@@ -81,7 +81,7 @@ MEANINGS = (
     (r"sysmalloc|\bmalloc\.c:", "A consistency check of malloc failed: the end of the heap was overwritten"),
 )
 _TEXT = Lazy(
-    r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk)\(\): |double free|corrupted"
+    r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk|malloc_consolidate)\(\): |double free|corrupted"
     r" (?:size|double|top|unsorted)"
     r"|\bmalloc\.c:|\bsysmalloc\b|invalid fastbin entry|tcache_thread_shutdown|Attempt to free invalid"
     r" pointer|<jemalloc>: |Scudo ERROR: (?!internal|.*memory)|mimalloc: error: |fatal allocator error"

@@ -53,42 +53,65 @@ def no_object(report: Report) -> NoObject | None:
 
 
 class Damaged(NamedTuple):
-    """A variable that leads to an object whose header was overwritten. path: of what is there; after: "int[62]", the
-    array that ends where the object begins."""
+    """An object whose header was overwritten. path: of what is there; name: the variable or register that leads to it;
+    after: "int[62]", the array that ends where the object begins; whole: from its first byte on."""
 
     path: str
     name: str
     after: str
     sentence: str
     remedy: str
+    whole: bool
+
+
+def ending(damaged: Damaged | None) -> str:
+    """The ending of a title."""
+    if damaged is None or not damaged.whole:
+        return ""
+    return f": the header of {damaged.name} was overwritten, right behind {damaged.after}"
 
 
 def damaged(report: Report) -> Damaged | None:
-    """The variable of the innermost Java method that leads to an object right behind a primitive array."""
+    """The object right behind a primitive array that a variable of the innermost Java method or a register leads to."""
     java = jvm_frames.site(report).java
-    if java is None or not jvm_views.memory_fault(report):
+    if not jvm_views.own_fault(report):
         return None
-    for member, values in (("arguments", java[1].arguments), ("locals", java[1].locals)):
-        for number, item in enumerate(values):
+    for member in ("arguments", "locals") if java is not None else ():
+        for number, item in enumerate(getattr(java[1], member) if java is not None else ()):
             found = _AFTER.search(item.points_to or "") if item.unavailable == _NO_OBJECT else None
-            if found is None:
-                continue
-            path = views.frame_path(report, java[0], f"{member}[{number}].points_to")
-            libraries = jvm_frames.application_libraries(report)
-            mine = f" Native libraries of the application: {', '.join(libraries)}." if libraries else ""
-            sentence = (
-                f" The object of {item.name}, at {item.value}, has no class any more: {item.points_to}. A write past"
-                " the end of that array is what leaves such a header. Java code checks every index: it takes native"
-                f" code that holds the array through GetPrimitiveArrayCritical, or Unsafe.{mine}"
-            )
-            who = f" ({', '.join(libraries)})" if libraries else ""
-            kind = found[1].partition("[")[0]
-            kind = f"an {kind}" if kind == "int" else f"a {kind}"
-            return Damaged(path, item.name, found[1], sentence, _BOUNDS.format(kind=kind, who=who))
+            if java is not None and found is not None:
+                path = views.frame_path(report, java[0], f"{member}[{number}].points_to")
+                who = f"the object of {item.name}, at {item.value},"
+                return _damaged(report, path, item.name, who, found[1], found[2])
+    for index, there in enumerate(report.jvm.damaged if report.jvm is not None else ()):
+        name = f"the object in {there.register}"
+        who = f"{name}, at {there.address:#x},"
+        return _damaged(report, f"jvm.damaged[{index}].words", name, who, there.words, there.after, there.marked)
     return None
 
 
-_AFTER = Lazy(r"right before it ends (\w+\[\d+\])")
+def _damaged(report: Report, path: str, name: str, who: str, words: str, after: str, marked: bool = False) -> Damaged:
+    libraries = jvm_frames.application_libraries(report)
+    mine = f" Native libraries of the application: {', '.join(libraries)}." if libraries else ""
+    leaves = (
+        " The collector has put its mark in the place of the first word, so whether that was overwritten, too, is not"
+        " known; if it was, by a write past the end of that array."
+        if marked
+        else " A write past the end of that array leaves such a header."
+    )
+    sentence = (
+        f" {who[0].upper()}{who[1:]} has no class any more: its first bytes are {words}; right before it ends {after}."
+        f"{leaves} Java code checks every index, so it takes native code that holds the array through"
+        " GetPrimitiveArrayCritical, or Unsafe; a stray write of native code may have hit the class alone, too."
+        f"{mine}"
+    )
+    kind = after.partition("[")[0]
+    kind = f"an {kind}" if kind == "int" else f"a {kind}"
+    by = f" ({', '.join(libraries)})" if libraries else ""
+    return Damaged(path, name, after.partition(" @")[0], sentence, _BOUNDS.format(kind=kind, who=by), not marked)
+
+
+_AFTER = Lazy(r"bytes are ([0-9a-fx ]+); right before it ends (\w+\[\d+\] @0x[0-9a-f]+)")
 _BOUNDS = (
     "Check the bounds of whatever writes to {kind}[] between GetPrimitiveArrayCritical and its release{who}, or through"
     " Unsafe; -Xcheck:jni puts guard zones around such arrays and tells which library wrote over them."

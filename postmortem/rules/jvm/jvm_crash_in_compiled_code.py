@@ -18,6 +18,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _references as references
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import jvm_arithmetic_fault, jvm_illegal_instruction
@@ -61,17 +62,22 @@ def check(report: Report) -> Iterator[Finding]:
     pattern = jvm_views.overwritten_reference(report)
     seen = f", a reference overwritten with {pattern}" if pattern else _odd(report)
     wrote = f" The reference was made of {pattern}: that was written over it." if pattern else ""
+    damaged = references.damaged(report) if stub is None else None
     command = jvm_frames.compile_command(root.function) if root.function else "pkg.Class::method"
     yield Finding(
         rule=RULE.id,
-        title=(f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}{seen}"),
+        title=(
+            f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}"
+            f"{seen if damaged is None else references.ending(damaged)}"
+        ),
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in {_made(root, level)}"
             f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}"
-            f"{_reading(report, address)}{wrote}{_astray(report)}{_why(report, root)}"
+            f"{_reading(report, address)}{wrote}{_astray(report)}"
+            f"{_why(report, root) if damaged is None else damaged.sentence}"
         ),
         rivals=_rivals(report, root),
         evidence=proof(
@@ -85,10 +91,12 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "note"), "the nmethod"),
             (views.frame_path(report, innermost) if len(chain) > 1 else "", "the innermost inlined method"),
             (views.frame_path(report, innermost, "bci"), "its bytecode index"),
+            (damaged.path if damaged is not None else "", "the overwritten header"),
         ),
         remedies=_of_wrapper(report, root)
         if jvm_frames.is_wrapper(root)
         else (
+            *((damaged.remedy,) if damaged is not None else ()),
             f"Probe the compiler: run with -XX:CompileCommand=exclude,{command}. If the crash goes away, it is a"
             " compiler's defect; if it moves elsewhere, memory is damaged.",
             *_tiers(root.compile_level),

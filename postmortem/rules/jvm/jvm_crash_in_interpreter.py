@@ -84,7 +84,7 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=(
             f"{jvm_views.fault_name(report)} in the interpreter{doing}: {jvm_frames.java_place(frame)}{with_what}"
-            f"{_behind(damaged)}"
+            f"{references.ending(damaged)}"
         ),
         severity="critical",
         confidence="certain",
@@ -137,7 +137,8 @@ def _refused(report: Report, java: tuple[int, Frame], entry: int, bytecode: str)
     return Finding(
         rule=RULE.id,
         title=(
-            f"{name} in the interpreter executing {bytecode}, as it named the object's class: {place}{_behind(damaged)}"
+            f"{name} in the interpreter executing {bytecode}, as it named the object's class: {place}"
+            f"{references.ending(damaged)}"
         ),
         severity="critical",
         confidence="likely",
@@ -165,11 +166,6 @@ def _refused(report: Report, java: tuple[int, Frame], entry: int, bytecode: str)
             *_remedies(java[1]),
         ),
     )
-
-
-def _behind(damaged: references.Damaged | None) -> str:
-    """For the title: whose header was overwritten, and what lies before it."""
-    return f": the header of {damaged.name} was overwritten, right behind {damaged.after}" if damaged else ""
 
 
 def _called(caller: tuple[int, Frame] | None) -> str:

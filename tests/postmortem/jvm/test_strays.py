@@ -107,6 +107,25 @@ def test_the_array_before_an_overwritten_header_is_named(jdk: int) -> None:
     assert "libc.so" not in verdict["next_steps"][0]
 
 
+@pytest.mark.parametrize("jdk", [8, 17, 25])
+def test_so_is_it_where_a_collection_meets_the_header(jdk: int) -> None:
+    report = report_of(jdk, "stray-collected")
+    verdict = report["verdict"]
+    assert report["jvm"]["damaged"][0]["after"].startswith("int[62] @0x")
+    assert "right before it ends int[62]" in verdict["summary"]
+    assert "0x11223346 0x11223347" in verdict["summary"]
+    assert "libstrays.so" in verdict["next_steps"][0]
+
+
+@pytest.mark.parametrize("jdk", [8, 17])
+def test_a_class_word_that_was_hit_alone_is_not_told_as_an_overrun(jdk: int) -> None:
+    """Such an object lies behind the same array; the collector's mark stands where its first word was whole."""
+    report = report_of(jdk, "stray-word")
+    assert all(item["marked"] for item in report["jvm"]["damaged"])
+    assert "right behind" not in report["verdict"]["title"]
+    assert "whether that was overwritten, too, is not known" in report["verdict"]["summary"]
+
+
 @BOTH
 @pytest.mark.parametrize("kind", ["interpreter", "foreign-text", "stray-receiver-miss"])
 def test_a_header_without_such_an_array_before_it_is_not_told_so(jdk: int, kind: str) -> None:

@@ -9,14 +9,18 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from parsers.limits import LIMITS
+from postmortem.model import Address
+from postmortem.model.jvm import DamagedObject
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from postmortem.runtimes.hotspot.layout.oops import Oops
 
 _SIZES = {"[Z": 1, "[B": 1, "[C": 2, "[S": 2, "[I": 4, "[F": 4, "[J": 8, "[D": 8}
 _NAMES = {"[Z": "boolean", "[B": "byte", "[C": "char", "[S": "short", "[I": "int", "[F": "float", "[J": "long",
           "[D": "double"}  # fmt: skip
-_HEADER = 16
+HEADER = 16
 """Bytes of an object that are shown: its header of whatever shape, and what follows."""
 
 
@@ -28,15 +32,64 @@ class Below(NamedTuple):
     element: int
 
 
-def header(oops: Oops, address: int) -> str | None:
-    """ "its first 16 bytes are 0x11223344 …; right before it ends int[62] @0xfc086bd8"; None where no such array is."""
+class Header(NamedTuple):
+    """words: the first bytes of the object, as numbers of the array's elements; below: the array; marked: its first
+    word is a collector's mark (markWord::marked_value)."""
+
+    words: str
+    below: Below
+    marked: bool
+
+
+def overwritten(oops: Oops, address: int) -> Header | None:
+    """What is where an object of no class is said to be, if a primitive array ends there."""
+    data = oops.vm.read(address, HEADER)
+    if data is None or _is_mark(int.from_bytes(data[:8], "little")):
+        return None
     below = array_below(oops, address)
-    data = oops.vm.read(address, _HEADER)
-    if below is None or data is None:
+    if below is None:
         return None
     width = max(below.element, 4)
-    words = " ".join(f"{int.from_bytes(data[at : at + width], 'little'):#x}" for at in range(0, _HEADER, width))
-    return f"its first {_HEADER} bytes are {words}; right before it ends {below.kind} @{below.address:#x}"
+    words = " ".join(f"{int.from_bytes(data[at : at + width], 'little'):#x}" for at in range(0, HEADER, width))
+    return Header(words, below, int.from_bytes(data[:8], "little") == _MARKED)
+
+
+def _is_mark(word: int) -> bool:
+    """The header begins as one of an object that nobody has locked (markWord.hpp): a write that came from what lies
+    before it would have gone over that first."""
+    return word & 3 == _UNLOCKED and word >> _HASH_END == 0
+
+
+_UNLOCKED, _MARKED, _HASH_END = 1, 3, 39
+
+
+def header(oops: Oops, address: int) -> str | None:
+    """ "its first 16 bytes are 0x11223344 …; right before it ends int[62] @0xfc086bd8"; None where no such array is."""
+    found = overwritten(oops, address)
+    if found is None:
+        return None
+    below = found.below
+    return f"its first {HEADER} bytes are {found.words}; right before it ends {below.kind} @{below.address:#x}"
+
+
+def in_registers(
+    oops: Oops, registers: Mapping[str, int], ranges: Sequence[tuple[int, int]]
+) -> tuple[DamagedObject, ...]:
+    """Of the objects that registers lead to in the heap those whose header was overwritten. ranges: the heap's."""
+    found = []
+    for name, value in registers.items():
+        if not any(start < value < end for start, end in ranges) or value % oops.alignment:
+            continue
+        if oops.external_name(oops.klass(value)) is not None:
+            continue
+        there = overwritten(oops, value)
+        if there is not None:
+            text = f"{there.below.kind} @{there.below.address:#x}"
+            made = DamagedObject(
+                register=name, address=Address(value), words=there.words, after=text, marked=there.marked
+            )
+            found.append(made)
+    return tuple(found)
 
 
 def array_below(oops: Oops, address: int) -> Below | None:
