@@ -6,6 +6,7 @@ passed it on. Arguments of the crashing functions that lead to such places are t
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -64,8 +65,11 @@ class Holders:
         freed: Callable[[int], str | None],
         threads: Sequence[Thread],
         machine: Machine,
+        destroyed: Callable[[int], bool | None] = lambda address: None,
     ) -> None:
+        """destroyed: of a static object, as is_destroyed says."""
         self._space, self._describer, self._symbol, self._freed = space, describer, symbol, freed
+        self._destroyed = functools.cache(destroyed)
         self._threads, self._machine = threads, machine
 
     def result_of(self, crash: Crash, frames: Sequence[RawFrame]) -> str | None:
@@ -284,4 +288,5 @@ class Holders:
             size=size,
             module=module,
             unset=content is not None and not any(content),
+            destroyed=self._destroyed(address - offset),
         )
