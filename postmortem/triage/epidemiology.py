@@ -34,6 +34,7 @@ _AT_MOST = (0.9 * _CAP, 1.1 * _CAP)
 _SLACK = 2.0
 _ROW, _LEAST_ROW = 10, 3
 """Neighbours whose waits are compared, and the least that tell."""
+_MULTIPLES, _AS_MUCH = 12, 0.95
 _HARMONICS = 10
 _SHORTEST, _LEAST_CYCLES = 60.0, 3.0
 _OVERSAMPLING = 10.0
@@ -213,7 +214,23 @@ def periodicity(times: Sequence[float]) -> Period | None:
     if best is not None:
         found.append(best)
     called = [period for period in found if period.p <= MOST_P]
-    return min(called, key=lambda period: period.p, default=None)
+    best = min(called, key=lambda period: period.p, default=None)
+    return best if best is None or best.seconds not in usual else _multiple(at, span, best)
+
+
+def _multiple(at: np.ndarray, span: float, found: Period) -> Period:
+    """What comes every ten minutes comes at the full five minutes, too: the longest multiple that tells as much."""
+    whole = _resultant(at, found.seconds)
+    for times in range(_MULTIPLES, 1, -1):
+        period = times * found.seconds
+        p = min(1.0, _rayleigh(at, period) * _MULTIPLES)
+        if period * _LEAST_CYCLES <= span and p <= MOST_P and _resultant(at, period) >= _AS_MUCH * whole:
+            return Period(seconds=period, p=p, events=found.events, test="rayleigh")
+    return found
+
+
+def _resultant(at: np.ndarray, period: float) -> float:
+    return float(abs(np.exp(2j * np.pi * at / period).mean()))
 
 
 def _rayleigh(at: np.ndarray, period: float) -> float:

@@ -80,6 +80,14 @@ def test_a_true_period_of_five_minutes_stays() -> None:
     assert period is not None and period.seconds == pytest.approx(300, rel=0.01)
 
 
+@pytest.mark.parametrize("seconds", [300, 600, 900, 1800, 3600, 6 * 3600, DAY, 7 * DAY])
+def test_a_multiple_of_a_usual_period_is_told_as_what_it_is(seconds: float) -> None:
+    chance = random.Random(int(seconds))
+    times = [number * seconds + chance.uniform(0, seconds / 50) for number in chance.sample(range(200), 40)]
+    found = periodicity(times)
+    assert found is not None and found.seconds == pytest.approx(seconds, rel=0.005)
+
+
 def ran(*rows: tuple[float, float]) -> list[Crash]:
     """Crashes of one host: (time, uptime)."""
     return [crash(number=n, time=time, uptime=up, host="n1") for n, (time, up) in enumerate(rows)]
