@@ -158,7 +158,7 @@ def _said(report: Report, text: str) -> Finding:
         who = f"Both is open: {_EITHER[0][:1].lower()}{_EITHER[0][1:-1]}; or {_EITHER[1][:1].lower()}{_EITHER[1][1:]}"
         who += " In the first case the caller is at fault, in the second whoever wrote there, earlier."
     else:
-        title = f"Heap corruption found{deed}{where}: {first_line}"
+        title = f"Double free{where}: {first_line}" if twice else f"Heap corruption found{deed}{where}: {first_line}"
         who = (
             "This call is the second; who freed it first is not on the stack."
             if twice
