@@ -106,6 +106,8 @@ class Limits:
     tarball_members: int = 1 << 17
     tarball_bytes_passed: int = 1 << 34
     """Of members that are no crash, which have to be decompressed to get past them."""
+    zip_directory_bytes: int = 1 << 26
+    """The directory of a zip archive, which is read whole."""
     tarball_header_bytes: int = 1 << 20
     """Of a member's header with its long names, attributes and map of holes."""
     ranges_listed: int = 1 << 20

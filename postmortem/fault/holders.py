@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from parsers.limits import LIMITS
-from postmortem.fault.allocation import called
+from postmortem.fault.allocation import called, reached
 from postmortem.fault.dataflow import DataFlow
 from postmortem.model import Address
 from postmortem.model.process import PointerHolder
@@ -70,7 +70,8 @@ class Holders:
                 made = step.kind == "call" and register == self._machine.result
                 return called(step.address, self._space, self._symbol, self._machine) if made else None
             # libc's functions for memory and strings leave a null argument as it came, whichever way they go.
-            wanted = register if inner or self._from_start(frames, index) else None
+            from_start = inner or self._from_start(frames, index)
+            wanted = register if from_start and self._is_called(frames, index) else None
         return None
 
     def all(self, crash: Crash, frames: Sequence[RawFrame]) -> tuple[PointerHolder, ...]:
@@ -106,7 +107,8 @@ class Holders:
             # The function was given it: what did its caller put there?
             flow = self._flow(frames, index)
             step, came = (None, None) if flow is None else flow.source(wanted)
-            wanted = came if step is None and self._from_start(frames, index) else None
+            came_in = step is None and self._from_start(frames, index) and self._is_called(frames, index)
+            wanted = came if came_in else None
         return None
 
     def _at_call(self, frames: Sequence[RawFrame], index: int) -> int | None:
@@ -117,6 +119,15 @@ class Holders:
             return None
         site = self._machine.call_before(self._space, frames[index].pc)
         return None if site is None else int(site.partition(":")[0], 16)
+
+    def _is_called(self, frames: Sequence[RawFrame], index: int) -> bool:
+        """Whether the function of a frame is what the next frame calls, and not one to which that jumped."""
+        at = self._at_call(frames, index + 1)
+        pc = frames[index].pc - (not frames[index].interrupted)
+        function = self._symbol(pc)
+        if at is None or function is None:
+            return False
+        return function[0] in reached(at, self._space, self._symbol, self._machine)
 
     def _from_start(self, frames: Sequence[RawFrame], index: int) -> bool:
         """Whether the way to the instruction of a frame is known from the function's first one on."""
@@ -155,7 +166,7 @@ class Holders:
         whole = bool(steps) and steps[0].address == at - function[1]
 
         def entry(register: str) -> int | None:
-            caller = self._flow(frames, index + 1) if whole else None
+            caller = self._flow(frames, index + 1) if whole and self._is_called(frames, index) else None
             return None if caller is None else caller.value(register)
 
         return DataFlow(self._space, steps, registers, self._machine, entry)

@@ -81,7 +81,7 @@ MEANINGS = (
     (r"sysmalloc|\bmalloc\.c:", "A consistency check of malloc failed: the end of the heap was overwritten"),
 )
 _TEXT = Lazy(
-    r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk)\(\): |double free|corrupted"
+    r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk|malloc_consolidate)\(\): |double free|corrupted"
     r" (?:size|double|top|unsorted)"
     r"|\bmalloc\.c:|\bsysmalloc\b|invalid fastbin entry|tcache_thread_shutdown|Attempt to free invalid"
     r" pointer|<jemalloc>: |Scudo ERROR: (?!internal|.*memory)|mimalloc: error: |fatal allocator error"
@@ -158,7 +158,7 @@ def _said(report: Report, text: str) -> Finding:
         who = f"Both are open: {_EITHER[0][:1].lower()}{_EITHER[0][1:-1]}; or {_EITHER[1][:1].lower()}{_EITHER[1][1:]}"
         who += " In the first case the caller is at fault, in the second whoever wrote there, earlier."
     else:
-        title = f"Heap corruption found{deed}{where}: {first_line}"
+        title = f"Double free{where}: {first_line}" if twice else f"Heap corruption found{deed}{where}: {first_line}"
         who = (
             "This call is the second; who freed it first is not on the stack."
             if twice

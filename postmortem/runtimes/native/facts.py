@@ -13,6 +13,7 @@ from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
 from postmortem.runtimes.native.fatalcalls import fatal_calls
 from postmortem.runtimes.native.places import BUDGET, Places
+from postmortem.runtimes.native.printed import printed
 from postmortem.symbols.demangle import demangle
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def native_facts(
         exceptions=living,
         exceptions_attributed=attributed,
         fatal_calls=calls,
+        printed=printed(core, space, frames, places) if silent else None,
         panics=rust.panics(core, space, places, frames) if runtime == rust.NAME else (),
         arenas=heaps,
         freed_mark=_address(freed.mark(core, space, heaps)) if signal in _FAULTS else None,
