@@ -87,12 +87,20 @@ def crash_of(
         )
     if made.signal is None or made.signal.number not in _IN_ALLOCATOR or not walks or not walks[0].crashed:
         return made
+    if made.signal.number != SIGABRT and _is_of_program(program, pc):
+        return made
     asked = Asked(walks[0].walk.frames, program.memory, symbols.symbol_at, machine)
     own = threads[0].stack if threads else None
     stack = (own.start, own.end) if own is not None else None
     if made.signal.number != SIGABRT:
         return msgspec.structs.replace(made, freed=asked.freed(stack, program.modules.at))
     return msgspec.structs.replace(made, freed=asked.freed(stack), requested=asked.size())
+
+
+def _is_of_program(program: Program, pc: int) -> bool:
+    """Whether an address lies in an executable that has no libc, and so no allocator of libc's, linked into it."""
+    modules = program.modules
+    return modules.named("libc.so") is not None and modules.at(pc) is modules.executable
 
 
 def crash(
