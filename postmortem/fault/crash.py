@@ -77,7 +77,8 @@ def crash_of(
     made = msgspec.structs.replace(made, others=others)
     if made.operands and made.signal is not None and made.signal.number in (SIGSEGV, SIGBUS) and walks:
         frames = walks[0].walk.frames[0 if fault.frame is None else fault.frame.position + 1 :]
-        destroyed = functools.partial(is_destroyed, program, machine)
+        stack_pointers = [walked.status.registers.get(machine.sp_name, 0) for walked in walks]
+        destroyed = functools.partial(is_destroyed, program, machine, threads, stack_pointers)
         holders = Holders(program.memory, describer, symbols.symbol_at, freed, threads, machine, destroyed)
         made = msgspec.structs.replace(
             made,
