@@ -175,6 +175,19 @@ def is_irregular(value: str) -> bool:
     return len(_CHANGES.findall(value)) >= 3
 
 
+def is_mixed(value: str) -> bool:
+    """Letters of both cases and digits that change often: a key, whatever stands before it. No hash and no identifier."""
+    told = 10 <= len(value) <= _LOOKED_AT and _KEY.fullmatch(value) is not None and is_irregular(value)
+    return (
+        told
+        and not value.islower()
+        and not value.isupper()
+        and _DIGIT.search(value) is not None
+        and not is_place(value)
+    )
+
+
+_KEY = Lazy(r"[A-Za-z0-9+/!#$%^&*~]+=*")
 _CHANGES = Lazy(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])|[a-z](?=[A-Z])")
 _BEGINS_ALIKE = Lazy(r"0[xX]|.*(?:://|::)", re.DOTALL)
 

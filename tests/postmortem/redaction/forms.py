@@ -162,6 +162,14 @@ ARGUMENTS = (
     (("app", "-Xmx1g", "--client-secret", PLAIN), PLAIN),
     (("java", "-javaagent:a.jar=key=" + HEX), HEX),
     (("app", "--rootpw", PLAIN), PLAIN),
+    (("app", "-t", "k7Qx2mPw9vT4"), "k7Qx2mPw9vT4"),
+    (("app", "-a", "bob:k7Qx2mPw9vT4"), "k7Qx2mPw9vT4"),
+    (("app", "Bearer", PW), PW),
+    (("app", "set", "db-password", PLAIN), PLAIN),
+    (("app", "--creds=bob/" + PW), PW),
+    (("sh", "-c", "echo bob:" + PLAIN + " | chpasswd"), PLAIN),
+    (("bash", "-c", "echo " + PLAIN + " | sudo -S id; true"), PLAIN),
+    (("bash", "-lc", "cd /x && mysql -u root --password='" + PLAIN + "' < f.sql"), PLAIN),
 )
 """(arguments, the secret among them)."""
 
@@ -205,7 +213,8 @@ ORDINARY_ARGUMENTS = (
         "kubectl get secret db-creds-2", "grep password passwords2.txt", "app token refresh", "git config set user.name Bob",
         "python3 train.py --tokenizer bert-base --pad-token [PAD]", "make -k PASS=1", "java -Dtoken.separator=, -jar a.jar",
         "swift build -c release", "cargo login --help", "app --login bob", "app --user 1000:1000", "signtool verify /pa x",
-        "rabbitmqctl add_user bob", "veracrypt -t /vol", "qemu-system-x86_64 -object secret,id=s0,file=/run/s",
+        "git show -s 9fceb02d0ae598e95dc970b74767f19372d61af8", "app -i 3fa85f64-5717-4562-b3fc-2c963f66afa6", "app -n web-7d9f8b6c4-x2k9p",
+        "app -c com.acme.Main2Test3Impl", "app -l host:8080", "rabbitmqctl add_user bob", "veracrypt -t /vol", "qemu-system-x86_64 -object secret,id=s0,file=/run/s",
     )),
     ("sh", "-c", "echo hello | sudo tee /etc/x"), ("sh", "-c", "echo $PW | sudo -S id"), ("bash", "-c", "echo yes | docker login"),
     ("ssh-keygen", "-N", "", "-f", "k"), ("python3", "-c", 'print("a b")'),
@@ -301,6 +310,8 @@ PIECES = (
     "a", ":", "=", "://", "a://b:", "@", "-p ", "password=", 'password="', "\\", "[", "(a) values ('", "token (", "<a", "&a=",
     "-----BEGIN PRIVATE KEY-----", "Authorization: ", "eyJ", "passphrase a ", "x-a-key", " -H a:", "name=a value=", "$6$",
     'token={"', "token = A {", "secret(A(", '{"password", ', 'token = {len=1,a() = "', "https://a1b2c3d4", "token=(a *) 0x1 ",
+    '"-p","a",', '\\"-p\\",', "'-a', ", 'login("a","', 'password,"a', "set_token(", " mysql -p", "sh -c '", '{login = "a:', "AUTH a ", "Some({{pw = ",
+    '0x1 "-p", ', "std::optional<a, ", "pin = a{", "curl -u a: ", "set password ",
 )  # fmt: skip
 """What a searcher may take for the beginning of a secret again and again."""
 
