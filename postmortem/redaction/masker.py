@@ -219,7 +219,7 @@ class Masker:
             return value
         value = text.mask_headers(value, self.take)
         value, listed = lists.mask_lists(value, self._words)
-        value = literals.mask_literals(value, self.take)
+        value = text.mask_path(literals.mask_literals(value, self.take), self.take)
         value = text.mask_pairs(value, self.take)
         value = text.mask_sentences(value, self.take)
         if not listed and (of_program or any(mark in value for mark in (" -", " /p", "AUTH ", " set "))):
@@ -322,7 +322,7 @@ class Masker:
 
 
 # Quotes around a word of a text belong to the text; backslashes are before them where a debugger writes a string.
-_BLANKS = re.compile(r"(\\{0,3}[\"'`]?\s+\\{0,3}[\"'`]?|^\\{0,3}[\"'`]|\\{0,3}[\"'`]$)")
+_BLANKS = re.compile(r"((?:\\{0,3}[\"'`][,.;:)\]]{0,2})?\s+\\{0,3}[\"'`]?|^\\{0,3}[\"'`]|\\{0,3}[\"'`]$)")
 _INTEGER = re.compile(
     r"(?:(?:const|volatile|unsigned|signed|long|short|int|char|bool|float|double|byte|boolean|static|mut) ?)+"
     r"|(?:const )?(?:std::|__)?(?:u?int\d+_t|s?size_t|[uif](?:8|16|32|64|128|size))"

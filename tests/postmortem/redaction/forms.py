@@ -253,7 +253,7 @@ ORDINARY_CUTS = (
 ENTRIES = (
     ("ETCDCTL_USER", "root:" + PLAIN), ("JENKINS_API", "bob:fcb1f5bb7147e1cfdfef3b52372c85cd"), ("DEVISE_PEPPER", HEX), ("SNMP_COMMUNITY", PLAIN),
     ("RECOVERY_CODE", PLAIN), ("ACTIVATION_CODE", PLAIN), ("FERNET", B64), ("LINODE", HEX), ("KUBECONFIG_DATA", B64), ("ORACLE_CONNECT", "scott/" + PLAIN + "@orcl"),
-    ("LOGIN", "bob/" + PW), ("pass_db", PLAIN), ("VAULT_UNSEAL", B64),
+    ("LOGIN", "bob/" + PW), ("LD_PRELOAD", "/x/token=" + HEX + "/l.so"), ("pass_db", PLAIN), ("VAULT_UNSEAL", B64),
     ("PGPASS", PLAIN), ("PGPASSWORD", PLAIN), ("COOKIE", "a=" + PLAIN), ("BASIC", "bob:" + PLAIN), ("PROXY_AUTH", PLAIN),
     ("SLACK_WEBHOOK_URL", "https://example.com/hook/" + PLAIN), ("DB_PASS_PROD", PLAIN), ("MYSQL_PWD", PLAIN),
     ("SMTP_PW", PLAIN), ("API_KEYS", PLAIN), ("AWS_SECRET_ACCESS_KEY", B64), ("GITHUB_PAT", PLAIN), ("OTP_SEED", HEX),
@@ -290,7 +290,7 @@ ORDINARY = (
     '{"credentials": {"user": "bob"}}', "token = {kind = 2, text = \"return\"}", '{password = 0x0, secret = NULL, token = (char *) 0x0, n = 1}', "password=0x0", "const char *password = NULL",
     "secret = (nil)", '{0x55 "prog", 0x56 "--secret-file", 0x57 "list"}', '{{0x55 "user", 0x55 "password"}, {0x55 "host", 0x55 "port"}}', '0x1 "http://host:8080"...',
     '{url = 0x1 "http://h:80", b = "x:y"}', "http://[::1]:80/x", "ssh://deploy-user2@host/x", "https://firstlastname@host/x", "docker://nginx:latest",
-    "user: bob, role: admin", "{priv = 0x7f3344556677, n = 2}", "community edition 2", "account: 4711/22", '"user", "login", "bob"', "missing --password-file option",
+    "user: bob, role: admin", "{priv = 0x7f3344556677, n = 2}", "community edition 2", "account: 4711/22", '"user", "login", "bob"', "missing --password-file option", "what() is 'missing --password option', was", "/srv/token=operator/l.so",
     '{"mysql", "-p", "shop"}', '["docker", "run", "-p", "8080:80"]', "['unzip', '-P']", '{0x55 "app", 0x55 "--no-password", 0x55 "--token-file", 0x55 "/run/t"}',
 )  # fmt: skip
 """Running text without a secret."""
