@@ -100,17 +100,13 @@ def mask_arguments(
             last = option
             option = argument if masked is None and _OPTION.fullmatch(argument) else ""
             if masked is None and shell.is_command(arguments, position, last):
-                argument = shell.mask_command(argument, take, lambda words: mask_arguments(words, take, _same))
+                argument = shell.mask_command(argument, take, lambda words: mask_arguments(words, take, text))
             if masked is None:
                 masked = _alone(argument, take, text)
         else:
             option = ""
         made.append(masked)
     return tuple(made)
-
-
-def _same(argument: str) -> str:
-    return argument
 
 
 def mask_jvm_arguments(arguments: Sequence[str], take: Take, text: Callable[[str], str]) -> tuple[str, ...]:

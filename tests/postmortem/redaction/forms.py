@@ -167,6 +167,7 @@ ARGUMENTS = (
     (("app", "Bearer", PW), PW),
     (("app", "set", "db-password", PLAIN), PLAIN),
     (("app", "--creds=bob/" + PW), PW),
+    (("sh", "-c", "psql 'host=db password='\"'\"'two words'\"'\"' dbname=x'"), "two words"),
     (("sh", "-c", "echo bob:" + PLAIN + " | chpasswd"), PLAIN),
     (("bash", "-c", "echo " + PLAIN + " | sudo -S id; true"), PLAIN),
     (("bash", "-lc", "cd /x && mysql -u root --password='" + PLAIN + "' < f.sql"), PLAIN),
