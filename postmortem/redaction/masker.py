@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 from parsers.limits import LIMITS
-from postmortem.redaction import names, text, tokens
+from postmortem.redaction import lines, names, text, tokens
 from postmortem.redaction.arguments import mask_arguments
 from postmortem.redaction.values import (
     MASK,
@@ -32,6 +32,7 @@ Context = Literal["code", "text", "thread", "typed"] | tuple[str, names.Strength
 """code: names of functions, files and modules, where only unmistakable forms are masked. thread: names of threads. typed: what is a secret by its
 type. Else running text, or the value of something with the name of a secret."""
 
+_HINTS = (*text.HINTS, *lines.HINTS)
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
 _LINE_END = re.compile(r"(?:\s|\\[nr])+")
 _PIECE_OF_KEY = re.compile(
@@ -54,7 +55,7 @@ class Masker:
         self._counts: Counter[str] = Counter()
         self._tokens: re.Pattern[str] | None = None
         self._parts: tuple[str, ...] = ()
-        self._hints: tuple[str, ...] = text.HINTS
+        self._hints: tuple[str, ...] = _HINTS
         self._plain: set[str] = set()
         self._of_keys = False
         """Whether there is a private key: then base64 that stands alone may be a part of it."""
@@ -64,7 +65,7 @@ class Masker:
         joined = "\n".join(texts)
         lower = joined.lower()
         if len(lower) == len(joined):  # else a letter has another length in lower case
-            self._hints = tuple(hint for hint in text.HINTS if hint in lower)
+            self._hints = tuple(hint for hint in _HINTS if hint in lower)
         self._tokens, self._parts = tokens.active(texts, joined)
         if not self._patterns and len(lower) == len(joined):
             self._plain = set(texts) - tokens.holding(
@@ -160,6 +161,7 @@ class Masker:
         value = text.mask_headers(value, self.take)
         value = text.mask_pairs(value, self.take)
         value = text.mask_sentences(value, self.take)
+        value = lines.mask_lines(value, self.take)
         if " -" in value:
             # A command line in one string; blanks stay as they are.
             pieces = re.split(r"(\s+)", value)
