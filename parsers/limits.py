@@ -106,6 +106,8 @@ class Limits:
     tarball_members: int = 1 << 17
     tarball_bytes_passed: int = 1 << 34
     """Of members that are no crash, which have to be decompressed to get past them."""
+    zip_directory_bytes: int = 1 << 26
+    """The directory of a zip archive, which is read whole."""
     tarball_header_bytes: int = 1 << 20
     """Of a member's header with its long names, attributes and map of holes."""
     ranges_listed: int = 1 << 20
@@ -249,6 +251,13 @@ class Limits:
     """Bytes below a stack pointer that calls before may have used."""
     static_object: int = 1 << 16
     """Bytes of an object of which is told whether any is set."""
+    # postmortem.values.layouts
+    layout_frames: int = 8
+    """Innermost functions whose variables are compared."""
+    layout_variables: int = 64
+    """Of each of them."""
+    layout_members: int = 32
+    """Members that are told of a type."""
     # postmortem.fault.brokenframe
     broken_frames: int = 8
     """Innermost frames among which the one that leads nowhere is looked for."""
@@ -330,7 +339,13 @@ class Limits:
     object_fields: int = 1 << 14
     object_supers: int = 256
     object_string: int = 1 << 20
+    object_neighbour: int = 1 << 16
+    """Bytes before an object with a damaged header in which the array that ends there may begin."""
+    object_neighbours: int = 16
+    """Objects whose neighbour is looked for; the crashing thread's come first."""
     object_symbol: int = 1 << 16
+    pool_entries: int = 1 << 12
+    """Constants of a class that are looked through for the names of others."""
 
     # postmortem.runtimes.hotspot.layout.reading
     reading_chunks_kept: int = 1 << 14

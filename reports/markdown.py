@@ -115,7 +115,11 @@ def _answer(page: _Page, report: Report) -> None:
     else:
         page.add(prose(answer.summary_text(report)), "")
     signal = report.crash.signal
-    said = [code(answer.signal_text(signal, report.process.pid))] if signal is not None else []
+    said = (
+        [code(answer.signal_text(signal, report.process.pid, number=answer.numbered(report)))]
+        if signal is not None
+        else []
+    )
     said += [
         prose(text, 600)
         for text in (answer.fault_text(report.crash), answer.handler_text(report), answer.others_text(report.crash))

@@ -90,7 +90,7 @@ def _headline(report: Report, screen: _Screen) -> None:
         screen.line(words, "dim")
     screen.line(answer.summary_text(report))
     if report.crash.signal is not None:
-        screen.heading(answer.signal_text(report.crash.signal, report.process.pid))
+        screen.heading(answer.signal_text(report.crash.signal, report.process.pid, number=answer.numbered(report)))
     for text in (answer.fault_text(report.crash), answer.handler_text(report), answer.others_text(report.crash)):
         if text:
             screen.line(text)

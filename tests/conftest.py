@@ -11,7 +11,8 @@ import pytest
 PACKAGES = {
     "readelf": "binutils", "objcopy": "binutils", "addr2line": "binutils", "nm": "binutils", "strip": "binutils",
     "javac": "openjdk-17-jdk-headless", "jhsdb": "openjdk-17-jdk-headless", "eu-stack": "elfutils", "go": "golang-go",
-    "xz": "xz-utils", "objdump": "binutils", "musl-gcc": "musl-tools",
+    "xz": "xz-utils", "objdump": "binutils", "musl-gcc": "musl-tools", "clang++": "clang", "llvm-dwp": "llvm",
+    "dwp": "binutils",
     "aarch64-linux-gnu-as": "binutils-aarch64-linux-gnu", "aarch64-linux-gnu-ld": "binutils-aarch64-linux-gnu",
 }  # fmt: skip
 """The Debian package of a program whose name differs."""

@@ -16,7 +16,8 @@ from parsers.hs_err.reader import HEX, address
 from parsers.limits import LIMITS
 
 _KIND = re.compile(r"([VCvJjAM])(?: {1,3}|\t)(?=\S)")
-_MODULE = re.compile(rf"\[([^\]\[]{{1,1024}}?)\+({HEX})\](?:  ?(.*))?$")
+_MODULE = re.compile(rf"\[([^\]\[]{{1,1024}}?)\+({HEX})(?:\](?:  ?(.*))?)?$")
+"""Of the last line of an excerpt the end may be missing."""
 _SOURCE = re.compile(r"\(([^()\s]{1,512}):(\d{1,9})\)$")
 _OFFSET = re.compile(rf"\+({HEX})$")
 _PLAIN = re.compile(rf"({HEX})\s*$")

@@ -192,7 +192,8 @@ class HeaderSection(Section):
 
     def _allocation(self, m: re.Match[str]) -> bool:
         detail = m[3].strip().rstrip(".") if m[3] else None
-        return self.facts.put(allocation=Allocation(function=m[1] or "malloc", size=int(m[2]), detail=detail or None))
+        allocation = Allocation(function=m[1] or "malloc", size=int(m[2]), detail=detail or None)
+        return self.facts.put(insufficient_memory=True, allocation=allocation)
 
     def _core(self, text: str) -> bool:
         text = text[:4096]

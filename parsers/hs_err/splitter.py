@@ -212,6 +212,8 @@ def _likely(sections: int, log: HsErrLog) -> bool:
     head, ratio = log.header, log.coverage.ratio
     if sections and log.coverage.understood and ratio >= _LEAST_WITH_SECTIONS:
         return True
+    if head.allocation is not None and ratio >= _LEAST_OF_LINES:
+        return True
     lines = len(log.thread.native_frames) + sum(fact is not None for fact in (head.kind, head.vm, head.runtime))
     return ratio >= _LEAST_OF_LINES and (lines > 1 or head.problematic_frame is not None)
 

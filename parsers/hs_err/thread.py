@@ -268,7 +268,9 @@ class ThreadSection(Section):
 
     def _current(self, m: re.Match[str]) -> bool:
         thread = describe(m[3], address=address(m[1]), kind=m[2], current=True, exited=False, text=m.string)
-        return thread is not None and self.facts.put(thread=thread)
+        if thread is None or (thread.name is None and not m[3].strip() and not m[2].endswith("Thread")):
+            return False  # the line ends within the kind: "GCT"
+        return self.facts.put(thread=thread)
 
     def _stack(self, m: re.Match[str]) -> bool:
         return self.facts.put(

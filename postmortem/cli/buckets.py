@@ -49,7 +49,7 @@ def list_(store: str, status: str | None) -> None:
     from postmortem.triage.curate import load
 
     with _opened(store) as opened:
-        for bucket in load(opened).buckets:
+        for bucket in load(opened).triage.buckets:
             if status is None or bucket.status == status:
                 click.echo(f"{bucket.id[:12]}  {bucket.count:6}  {bucket.status:9}  {one_line(bucket.signature)[:120]}")
 
@@ -61,10 +61,10 @@ def show(bucket: str, store: str) -> None:
     """One bucket as JSON. BUCKET is the beginning of its id."""
     import msgspec
 
-    from postmortem.triage.curate import load, one
+    from postmortem.triage.curate import load
 
     with _opened(store) as opened:
-        found = one(load(opened), bucket)
+        found = load(opened).one(bucket)
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
 
 
@@ -72,19 +72,21 @@ def show(bucket: str, store: str) -> None:
 @click.argument("bucket")
 @_STORE
 @click.option("--status", type=click.Choice(["known", "fixed"]))
-@click.option("--fixed-in", metavar="VERSION", help="Marks it as fixed in that version.")
+@click.option("--fixed-in", metavar="VERSION", help="Marks it as fixed in that version; --status known takes it back.")
 @click.option("--ticket", metavar="LINK")
 @click.option("--notes", metavar="TEXT")
 def set_(
     bucket: str, store: str, status: str | None, fixed_in: str | None, ticket: str | None, notes: str | None
 ) -> None:
     """Set what is known of a BUCKET. A crash of a version that has the fix makes a fixed one regressed."""
-    from postmortem.triage.curate import annotate, load, one
+    from postmortem.triage.curate import annotate, load
 
     if status is None and fixed_in is None and ticket is None and notes is None:
         raise click.UsageError("nothing to set")
+    if status == "known" and fixed_in is not None:
+        raise click.UsageError("--status known takes back a fix, --fixed-in tells of one: give one of them")
     with _opened(store) as opened:
-        found = one(load(opened), bucket)
+        found = load(opened).one(bucket)
         annotate(opened, found.id, status=status, fixed_in=fixed_in, ticket=ticket, notes=notes)
 
 
@@ -93,13 +95,24 @@ def set_(
 @click.argument("others", nargs=-1, required=True, metavar="BUCKET...")
 @_STORE
 def merge(into: str, others: tuple[str, ...], store: str) -> None:
-    """Make each BUCKET a part of INTO, now and for crashes to come."""
-    from postmortem.triage.curate import load, one
+    """Make each BUCKET a part of INTO, now and for crashes to come.
+
+    INTO keeps its status and its ticket; the notes of the others are added to its own, and their tickets to the notes.
+    """
+    from postmortem.triage.curate import load
     from postmortem.triage.curate import merge as merge_
 
     with _opened(store) as opened:
         known = load(opened)
-        merge_(opened, one(known, into).id, [one(known, other).id for other in others])
+        target = known.one(into)
+        parts = {bucket.id: bucket for bucket in map(known.one, others) if bucket.id != target.id}
+        if not parts:
+            raise click.UsageError("a bucket can't be merged with itself alone")
+        merge_(opened, target.id, list(parts))
+        for part in parts.values():
+            click.echo(f"{part.id[:12]}  {part.count:6}  {one_line(part.signature)[:100]}")
+        after = load(opened).one(target.id)
+        click.echo(f"are now a part of\n{after.id[:12]}  {after.count:6}  {one_line(after.signature)[:100]}")
 
 
 @buckets.command()
@@ -115,7 +128,7 @@ def export(store: str, csv_: Path | None, parquet: Path | None) -> None:
     from reports.index import table
 
     with _opened(store) as opened:
-        found = load(opened).buckets
+        found = load(opened).triage.buckets
         try:
             if csv_ is not None:
                 put(table.render(found).encode("utf-8", "backslashreplace"), csv_)

@@ -31,7 +31,7 @@ def why(first: str, second: str, store: str | None) -> None:
     try:
         lookup = Lookup(store, complain)
         one, other = lookup.crash(first), lookup.crash(second)
-        found = compare(one, other, lookup.others, lookup.merged(one, other))
+        found = compare(one, other, lookup.others, lookup.links)
     except AnalysisError as error:
         complain(f"{error}. Try: {error.hint}")
         raise SystemExit(3) from None

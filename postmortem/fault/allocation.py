@@ -1,7 +1,9 @@
 """What an allocator was asked for by the call that ended the process: the pointer to free, or the size.
 
-The argument is followed back in the code before the call. Memory may have changed since, so the value counts only where
-the functions that were called still have it in their frames: glibc keeps the pointer or the chunk, 16 bytes before it.
+The call is found by the name of its function on the stack, or, where that left by a tail call (free() of glibc since
+2.42 does), by what the call instruction reaches. The argument is followed back in the code before the call. Memory may
+have changed since, so the value counts only where the functions that were called still have it in their frames: glibc
+keeps the pointer or the chunk, 16 bytes before it.
 
 A chunk's size is the word before the block, whose lowest bit tells that the chunk before it is in use; a chunk on a
 list of free ones begins with the addresses of the two beside it in that list (malloc/malloc.c, malloc_chunk).
@@ -18,7 +20,7 @@ from postmortem.model import Address
 from postmortem.model.process import FreedPointer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from postmortem.machines.machine import Machine
     from postmortem.program.memory import AddressSpace
@@ -28,23 +30,34 @@ _FREES = frozenset(("free", "cfree", "realloc", "__libc_free", "__libc_realloc")
 _DELETES = ("operator delete(", "operator delete[](")
 _NEWS = ("operator new(unsigned long", "operator new[](unsigned long")
 _FRAMES, _STACK = 24, LIMITS.nowhere_stack
-_JUMPS = 3
+_JUMPS = 8
+_MARKS = ("endbr64",)
+"""Where an indirect call may arrive."""
 _HEADER, _FLAGS, _LARGEST_CHUNK = 16, 7, 1 << 40
 _LINKED_BACK, _LINKED_ON = 24, 16
+
+
+def reached(
+    at: int, space: AddressSpace, symbol: Callable[[int], tuple[str, int, int] | None], machine: Machine
+) -> Iterator[str]:
+    """The functions that a call reaches by jumps alone: through the procedure linkage table, and through functions that
+    do nothing but jump on."""
+    target: int | None = at
+    for jumps in range(_JUMPS):
+        decoded = None if target is None else machine.decode(space, target, {}, lambda address: True)
+        if decoded is None or target is None or (jumps and decoded.mnemonic == "call"):
+            return
+        target = target + len(decoded.code) if decoded.mnemonic in _MARKS else decoded.target
+        found = None if target is None else symbol(target)
+        if found is not None and not found[1]:
+            yield found[0]
 
 
 def called(
     at: int, space: AddressSpace, symbol: Callable[[int], tuple[str, int, int] | None], machine: Machine
 ) -> str | None:
     """The function that a call calls, also through the procedure linkage table."""
-    target: int | None = at
-    for _ in range(_JUMPS):
-        decoded = None if target is None else machine.decode(space, target, {}, lambda address: True)
-        target = None if decoded is None else decoded.target
-        found = None if target is None else symbol(target)
-        if found is not None and not found[1]:
-            return found[0]
-    return None
+    return next(reached(at, space, symbol, machine), None)
 
 
 class Asked:
@@ -59,13 +72,26 @@ class Asked:
     ) -> None:
         self._frames, self._space, self._symbol, self._machine = frames[:_FRAMES], space, symbol, machine
 
-    def freed(self, stack: tuple[int, int] | None) -> FreedPointer | None:
-        """The pointer that was to be freed. stack: of the crashing thread."""
+    def freed(
+        self, stack: tuple[int, int] | None, module: Callable[[int], object] | None = None
+    ) -> FreedPointer | None:
+        """The pointer that was to be freed. stack: of the crashing thread.
+
+        module: of an address, where the allocator did not end the process but faulted: all frames up to the call are
+        then to lie in one.
+        """
         entry = self._last(lambda name: name in _FREES)
         if entry is None:
+            entry = next((i for i in range(len(self._frames) - 1) if self._freeing(i + 1) is not None), None)
+        if entry is None:
+            return None
+        own = None if module is None else module(self._frames[0].pc)
+        if module is not None and any(module(frame.pc) is not own for frame in self._frames[1 : entry + 1]):
             return None
         name = self._name(entry)
-        if (self._name(entry + 1) or "").startswith(_DELETES):
+        if name not in _FREES:
+            name = self._freeing(entry + 1)
+        elif (self._name(entry + 1) or "").startswith(_DELETES):
             entry += 1
         value = self._argument(entry, (0, _HEADER))
         if value is None:
@@ -89,7 +115,7 @@ class Asked:
         if entry is None:
             # Its part that throws is a fragment of its own, without a symbol.
             unnamed = (i for i in range(len(self._frames) - 1) if self._name(i) is None)
-            entry = next((i for i in unnamed if (self._called(i + 1) or "").startswith(_NEWS)), None)
+            entry = next((i for i in unnamed if any(name.startswith(_NEWS) for name in self._reached(i + 1))), None)
         return None if entry is None else self._argument(entry, (0,))
 
     def _is_listed(self, value: int, words: Sequence[int]) -> bool:
@@ -103,12 +129,14 @@ class Asked:
         found = self._symbol(self._frames[index].pc - (not self._frames[index].interrupted))
         return None if found is None else found[0]
 
-    def _called(self, index: int) -> str | None:
-        """What the call in frame `index` calls, also through the procedure linkage table."""
+    def _freeing(self, index: int) -> str | None:
+        """free or realloc, where the call in frame `index` goes there with its arguments as they are."""
+        return next((name for name in self._reached(index) if name in _FREES), None)
+
+    def _reached(self, index: int) -> Iterator[str]:
         site = self._machine.call_before(self._space, self._frames[index].pc)
-        return (
-            None if site is None else called(int(site.partition(":")[0], 16), self._space, self._symbol, self._machine)
-        )
+        if site is not None:
+            yield from reached(int(site.partition(":")[0], 16), self._space, self._symbol, self._machine)
 
     def _last(self, test: Callable[[str], bool]) -> int | None:
         found = [index for index in range(len(self._frames)) if (name := self._name(index)) and test(name)]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT = 11, 7, 8, 4, 5, 6
 _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
+_IN_ALLOCATOR = (SIGABRT, SIGSEGV, SIGBUS)
+"""How free() ends the process that gave it a bad pointer: by a check, or by a fault."""
 SI_KERNEL = 128
 
 Access = Literal["read", "write", "execute"]
@@ -79,13 +81,14 @@ def crash_of(
             result_of=holders.result_of(made, frames),
             broken_frame=broken_frame(frames, program, symbols.symbol_at, machine),
         )
-    if made.signal is None or made.signal.number != SIGABRT or not walks or not walks[0].crashed:
+    if made.signal is None or made.signal.number not in _IN_ALLOCATOR or not walks or not walks[0].crashed:
         return made
     asked = Asked(walks[0].walk.frames, program.memory, symbols.symbol_at, machine)
     own = threads[0].stack if threads else None
-    return msgspec.structs.replace(
-        made, freed=asked.freed((own.start, own.end) if own is not None else None), requested=asked.size()
-    )
+    stack = (own.start, own.end) if own is not None else None
+    if made.signal.number != SIGABRT:
+        return msgspec.structs.replace(made, freed=asked.freed(stack, program.modules.at))
+    return msgspec.structs.replace(made, freed=asked.freed(stack), requested=asked.size())
 
 
 def crash(

@@ -203,7 +203,7 @@ class Holders:
         """
         sp = thread.registers.get(self._machine.sp_name)
         if sp is None or thread.crashed or thread is self._threads[0]:
-            return None if sp is None else int(sp) - _RED_ZONE
+            return None if sp is None else int(sp) - self._red_zone(thread)
         end = int(sp)
         for frame in thread.frames:
             if frame.sp is None or frame.trust == "scan" or frame.kind != "native" or frame.sp < end:
@@ -212,6 +212,21 @@ class Holders:
             if not culprit.in_system_library(frame):
                 break
         return end
+
+    def _red_zone(self, thread: Thread) -> int:
+        """Bytes below the stack pointer that the function which runs may use."""
+        pc = thread.frames[0].pc if thread.frames else None
+        function = None if pc is None else self._symbol(pc)
+        if pc is None or function is None:
+            return _RED_ZONE
+        reached = self._machine.below_pointers(self._space, (pc - function[1], function[2]))
+        if reached is None:
+            return _RED_ZONE
+        sp = thread.registers.get(self._machine.sp_name, Address(0))
+        lowest = [
+            thread.registers[name] - below for name, below in reached.items() if below and name in thread.registers
+        ]
+        return min(_RED_ZONE, max([0, *(int(sp - at) for at in lowest)]))
 
     def _is_own(self, thread: Thread) -> bool:
         """Whether a thread's stack pointer is in the stack that it was started with: the kernel's, which is the topmost

@@ -59,6 +59,11 @@ _CODES = {
 }
 
 
+def code_of(number: int, name: str | None) -> int | None:
+    """Linux's number of a code by its name: other systems have other numbers (FPE_INTDIV is 7 on macOS)."""
+    return next((code for (signal, code), (known, _) in _CODES.items() if signal == number and known == name), None)
+
+
 def signal_name(number: int) -> str:
     """SIGSEGV for 11; "signal 40" for what has no name."""
     try:

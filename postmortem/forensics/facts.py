@@ -22,11 +22,13 @@ from postmortem.model import Hardening
 if TYPE_CHECKING:
     from pathlib import Path
 
-_DF_TEXTREL, _DF_BIND_NOW, _DF_1_NOW = 4, 8, 1
+_DF_TEXTREL, _DF_BIND_NOW, _DF_1_NOW, _DF_1_PIE = 4, 8, 1, 1 << 27
 _PF_X = 1
 _X86_FEATURES, _AARCH64_FEATURES = 0xC0000002, 0xC0000000
 _IBT, _SHSTK, _BTI, _PAC = 1, 2, 1, 2
 _CHECKED = re.compile(r"__\w+_chk$")
+_CHECKED_STRING = re.compile(rb"\0(__\w{1,64}_chk)(?=\0)")
+_FAILS = "__stack_chk_fail"
 _VER_FLG_WEAK = 2
 
 
@@ -146,14 +148,14 @@ def _hardening(binary: Any, tags: dict[int, int]) -> Hardening:
         or bool(flags & _DF_BIND_NOW)
         or bool(tags.get(int(dynamic.FLAGS_1), 0) & _DF_1_NOW)
     )
-    names = {_name(symbol.name) for symbol in list(binary.dynamic_symbols)[: LIMITS.symbols]}
+    canary, fortified = _checks(binary)
     x86, arm = _features(binary, _X86_FEATURES), _features(binary, _AARCH64_FEATURES)
     machine = str(binary.header.machine_type)
     intel = machine.endswith("X86_64")
     return Hardening(
         relro="none" if relro is None else "full" if now else "partial",
-        canary="__stack_chk_fail" in names,
-        fortified=any(_CHECKED.match(name) for name in names if name != "__stack_chk_fail"),
+        canary=canary,
+        fortified=fortified,
         executable_stack=stack is not None and bool(int(stack.flags) & _PF_X),
         text_relocations=int(dynamic.TEXTREL) in tags or bool(flags & _DF_TEXTREL),
         position_independent=str(binary.header.file_type).endswith("DYN"),
@@ -161,6 +163,34 @@ def _hardening(binary: Any, tags: dict[int, int]) -> Hardening:
         shadow_stack=bool(x86 & _SHSTK) if intel else None,
         branch_target_identification=bool(arm & _BTI) if machine.endswith("AARCH64") else None,
     )
+
+
+def _checks(binary: Any) -> tuple[bool | None, bool | None]:
+    """(it has canaries, it calls checked forms of libc's functions), by the names of the functions that it calls.
+
+    Those of an executable that has libc within are in .symtab alone, and libc's own code has canaries in any case: that
+    __stack_chk_fail is there tells nothing of the program's.
+    """
+    if binary.has_interpreter or list(binary.libraries)[:1] or not _is_program(binary):
+        names = {_name(symbol.name) for symbol in list(binary.dynamic_symbols)[: LIMITS.symbols]}
+        return _FAILS in names, any(_CHECKED.match(name) for name in names if name != _FAILS)
+    section = binary.get_section(".strtab") if binary.has_section(".strtab") else None
+    if section is None:
+        return None, None
+    strings = bytes(section.content)
+    found = {match[1].decode() for match in _CHECKED_STRING.finditer(strings)} - {"__chk_fail"}
+    return (None if _FAILS.encode() in strings else False), bool(found)
+
+
+def _is_program(binary: Any) -> bool:
+    """An executable, also one that is position-independent and has libc within (-static-pie)."""
+    if not str(binary.header.file_type).endswith("DYN"):
+        return True
+    import lief
+
+    flags = [int(item.value) for item in list(binary.dynamic_entries)[: LIMITS.forensic_names]
+             if int(item.tag) == int(lief.ELF.DynamicEntry.TAG.FLAGS_1)]  # fmt: skip
+    return any(value & _DF_1_PIE for value in flags)
 
 
 def _features(binary: Any, wanted: int) -> int:

@@ -32,6 +32,9 @@ _GENERATED = "jJAMv"
 """Kinds of lines that both lists have."""
 _LARGEST_FUNCTION = 0x8000
 """Offset above which a name is that of the nearest exported symbol before pc, not of the function at pc."""
+_SECTION_STARTS = ("_init", "_fini", "_start", "_end", "_edata", "__bss_start")
+"""Symbols at the start of a section: what lies behind them is some other function."""
+_LARGEST_OF_SECTION = 0x40
 _STUB = re.compile(r"^~?(?:StubRoutines::|BufferBlob::|RuntimeStub::)?")
 
 
@@ -83,7 +86,8 @@ def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int |
     kind = _KINDS.get(line.kind, "unknown")
     function = line.method or line.function
     notes = []
-    if line.method is None and function is not None and (line.offset or 0) >= _LARGEST_FUNCTION:
+    most = _LARGEST_OF_SECTION if function in _SECTION_STARTS else _LARGEST_FUNCTION
+    if line.method is None and function is not None and (line.offset or 0) >= most:
         notes.append(f"{line.offset:#x} behind the exported symbol {function}")
         function = None
     if kind == "stub" and function is not None:

@@ -19,6 +19,7 @@ from postmortem.hs_err.host import host
 from postmortem.hs_err.jvm import jvm
 from postmortem.machines.machine import machine_of
 from postmortem.model import (
+    NO_NATIVE_FRAMES,
     Address,
     Core,
     Crash,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from parsers.hs_err import model as log
     from postmortem.model import Module
     from postmortem.model.process import Access
+    from postmortem.model.thread import Trust
 
 _ITS_VALUE = re.compile(r"0x[0-9a-fA-F]{1,16}:? (?:is (?=pointing|an?\b))?")
 _LINES_OF_OBJECT = 2
@@ -116,7 +118,7 @@ def _address(info: log.SignalInfo | None) -> Address | None:
 
 
 def _siginfo(info: log.SignalInfo, number: int) -> SignalInfo:
-    code, address = info.code or 0, info.address
+    code, address = siginfo.code_of(number, info.code_name) or info.code or 0, info.address
     if code == _SI_TKILL and info.sender_pid is None and address is not None:
         # JDK 8 prints the union's first word as an address here; it holds the sender's pid and uid.
         return SignalInfo(number, 0, code, None, address & 0xFFFFFFFF, address >> 32, None, None)
@@ -129,6 +131,9 @@ def _crash(told: HsErrLog, registers: dict[str, int]) -> Crash:
     pc = next((registers[name] for name in _PROGRAM_COUNTERS if name in registers), told.header.pc)
     if pc is None:
         pc = told.thread.instructions_pc
+    inner = next(iter(told.thread.native_frames), None)
+    if pc is None and told.header.kind is None and inner is not None and (inner.module, inner.function) == (None, None):
+        pc = inner.address  # a frame without a name is printed by its pc
     if shown is None and not pc:
         pc = None  # printed as 0 where there was no fault
     touched = None if shown is None or shown.name in _OF_INSTRUCTIONS else shown.fault_address
@@ -208,7 +213,7 @@ def _bytes_at(pc: Address | None, told: HsErrLog) -> str | None:
 def _tid(told: HsErrLog) -> int | None:
     """The kernel's number of the crashing thread.
 
-    The head of JDK 8's logs has its pthread_t instead; it stands in for a thread that the VM does not know.
+    The head of logs up to JDK 8 has its pthread_t instead; it stands in where the thread's own line is missing.
     """
     crashed = _crashed(told)
     return (None if crashed is None else crashed.id) or told.header.tid
@@ -240,6 +245,8 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
             native = _with_head(first, native, java, told.header.pc)
         listed = frames.stack(native, java, modules, fault.pc, sp)
         listed = listed if sp is None else _completed(listed, fault, sp, told, modules)
+        if java and first is not None and not told.thread.native_frames and listed and listed[0].kind == "native":
+            listed = (msgspec.structs.replace(listed[0], note=NO_NATIVE_FRAMES), *listed[1:])
         cut = told.thread.native_frames_cut or told.thread.java_frames_cut
         crashing = Thread(
             tid=tid,
@@ -293,8 +300,9 @@ def _completed(
     """The stack with what the VM could not walk.
 
     After a call to nowhere the pc is a frame of its own; newer VMs list its caller first, older ones only the pc. A
-    libjvm without frame pointers ends the native frames after one, though a library called it. In both cases the
-    return address lies in the dump of the stack's top.
+    libjvm without frame pointers ends the native frames after one, though a library called it. A function of a C
+    library that builds no frame is followed by its caller's caller. In all of these the return address lies in the dump
+    of the stack's top.
     """
     rest = listed
     head: tuple[Frame, ...] = ()
@@ -303,17 +311,35 @@ def _completed(
         rest = listed[1:] if listed and listed[0].pc == fault.pc else listed
         if not rest or rest[0].kind != "native":
             return (*head, *_return_address(told, modules, sp, 1, None), *rest)
-    native = [frame for frame in rest if frame.kind == "native"]
-    if len(native) == 1 and len(rest) > 1 and rest[1].kind == "java-interpreted" and not head:
-        first = native[0]
+    native = sum(frame.kind == "native" for frame in rest)
+    kinds = tuple(frame.kind for frame in rest[:2])
+    if native == 1 and kinds == ("native", "java-interpreted") and not head:
+        first = rest[0]
         return (first, *_return_address(told, modules, sp, _SCANNED, first.module), *rest[1:])
+    inner = rest[0].module if rest and rest[0].kind == "native" else None
+    # Windows' walk has the unwind information of every function.
+    if not head and inner is not None and len(rest) > 1 and not inner.lower().endswith((".dll", ".exe")):
+        skipped = tuple(_return_address(told, modules, sp, 1, inner, "scan"))
+        if skipped and skipped[0].module != rest[1].module:
+            return (rest[0], *skipped, *rest[1:])
+        if rest[1].pc is not None and rest[1].pc == space.memory(told).word(sp):
+            called = msgspec.structs.replace(rest[1], sp=Address(sp + 8), trust="frame-pointer")
+            return (rest[0], called, *rest[2:])
     return (*head, *rest)
 
 
 def _return_address(
-    told: HsErrLog, modules: tuple[Module, ...], sp: int, words: int, besides: str | None
+    told: HsErrLog,
+    modules: tuple[Module, ...],
+    sp: int,
+    words: int,
+    besides: str | None,
+    trust: Trust = "frame-pointer",
 ) -> Iterator[Frame]:
-    """The nearest word of the stack that lies in the code of a module other than `besides`."""
+    """The nearest word of the stack that lies in the code of a module other than `besides`.
+
+    trust: of the word right at sp, where what a call has just pushed lies.
+    """
     memory = space.memory(told)
     for slot in range(sp, sp + 8 * words, 8):
         value = memory.word(slot)
@@ -323,7 +349,7 @@ def _return_address(
         yield Frame(
             pc=Address(value),
             sp=Address(slot + 8),
-            trust="frame-pointer" if words == 1 else "scan",  # right at sp lies what the call pushed
+            trust=trust if words == 1 else "scan",
             module=module.path,
             module_offset=Address(value - module.bias),
             note="a return address in the log's dump of the stack",
@@ -407,7 +433,9 @@ def _problems(told: HsErrLog, path: str) -> Iterator[Problem]:
         share = f"{told.coverage.understood} of {told.coverage.total}"
         yield Problem(stage="log", where=path, what=f"{share} lines were understood; not understood: line {lines}")
     if (_tid(told) or 0) >> _TID_BITS:
-        what = "the VM does not know the crashing thread, so the log has its pthread_t instead of its tid"
+        what = "the head of this version has the crashing thread's pthread_t"
+        what += "; the VM does not know the thread, so its tid is not in the log" if told.thread.is_native else ""
+        what += "" if told.thread.is_native else "; its tid is in the section T H R E A D, which is not there"
         yield Problem(stage="log", where=path, what=what)
     for error in told.report_errors:
         yield Problem(stage="log", where=path, what=f"the JVM failed while it wrote the log: {error.text}")

@@ -221,6 +221,11 @@ class Machine(Protocol):
         """(address of the jmp_buf, where it goes on) for such a mark at an address."""
         ...
 
+    def below_pointers(self, space: AddressSpace, bounds: tuple[int, int]) -> dict[str, int] | None:
+        """By the names of stack and frame pointer: how many bytes below them a function's instructions reach; None: not
+        known. bounds: its address and size."""
+        ...
+
     def return_slot(self, cfa: int) -> int | None:
         """Where a frame with this canonical frame address has its return address; None: in a register."""
         ...

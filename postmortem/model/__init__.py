@@ -51,9 +51,20 @@ from postmortem.model.report import (
     json_schema,
     to_json,
 )
-from postmortem.model.thread import Cycle, Frame, JavaThread, RegisterNote, SourceLine, Thread, Value, Wait
+from postmortem.model.thread import (
+    NO_NATIVE_FRAMES,
+    Cycle,
+    Frame,
+    JavaThread,
+    RegisterNote,
+    SourceLine,
+    Thread,
+    Value,
+    Wait,
+)
 
 __all__ = [
+    "NO_NATIVE_FRAMES",
     "SCHEMA_VERSION",
     "Address",
     "Claim",

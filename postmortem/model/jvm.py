@@ -230,6 +230,20 @@ class SignalHandler(msgspec.Struct, frozen=True, kw_only=True):
     expected: bool | None = None
 
 
+class DamagedObject(msgspec.Struct, frozen=True, kw_only=True):
+    """An object of the heap that a register led to at the fault, and that has no class any more.
+
+    words: its first bytes. after: the primitive array that ends where it begins: "int[62] @0xfc086bd8". marked: the
+    collector has put its mark in the place of the first word.
+    """
+
+    register: str
+    address: Address
+    words: str
+    after: str
+    marked: bool = False
+
+
 class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """A HotSpot JVM as its own tables describe it. `tier`: what could be used (tables, tables+symtab)."""
 
@@ -264,6 +278,7 @@ class Jvm(msgspec.Struct, frozen=True, kw_only=True):
     """The unmounted ones, those with equal stacks together; mounted ones are on their carriers' stacks."""
     virtual_thread_states: dict[str, int] = {}
     """How many virtual threads that no carrier runs are in each state of java.lang.VirtualThread."""
+    damaged: tuple[DamagedObject, ...] = ()
     finalizer_queue: int | None = None
     """Objects that wait for their finalize() to be run, where the thread that does that is blocked."""
     counters: dict[str, str] = {}

@@ -104,7 +104,8 @@ class TableCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FreedPointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What free or realloc (`call`) was given by the call in which the allocator ended the process.
+    """What free or realloc (`call`) was given by the call in which the allocator ended the process, or
+    faulted.
 
     on_stack: it lies on the thread's stack; frame: in the frame of this function. size: of the chunk, as the word
     before the block has it. listed: the chunk is on a list of free chunks, whose neighbours lead back to it, and the
@@ -170,6 +171,28 @@ class BrokenFrame(msgspec.Struct, frozen=True, kw_only=True):
     set_at: Address | None = None
 
 
+class TypeLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """A type as a function of the stack was compiled with it, that has an object of it in a variable.
+
+    members: "member timeout at 8". size: bytes.
+    """
+
+    function: str
+    module: str
+    variable: str
+    size: int
+    members: tuple[str, ...]
+
+
+class LayoutMismatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One object that two functions take for a type of one name and of two layouts. here: the inner function's."""
+
+    type: str
+    address: Address
+    here: TypeLayout
+    there: TypeLayout
+
+
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
     """The fault. `unwrapped`: it was found behind a signal handler; `handler_signal` is the core's own, and
     `handler_tid` the thread that took it, where another one than the fault's ended the process.
@@ -227,6 +250,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     result_of: str | None = None
     """The function whose result the null pointer is, as the code shows."""
     broken_frame: BrokenFrame | None = None
+    layouts: LayoutMismatch | None = None
+    """Of a memory fault: two functions on the stack were compiled with two definitions of a type."""
     time: str | None = None
     """ISO 8601. Without an offset it is the local time of the machine that wrote the log."""
     time_source: Literal["log", "name", "file"] | None = None
@@ -245,13 +270,13 @@ class ModuleCandidate(msgspec.Struct, frozen=True, kw_only=True):
 class Hardening(msgspec.Struct, frozen=True, kw_only=True):
     """How a module was built to withstand attacks and mistakes, as its file says; None: not of this machine.
 
-    canary, fortified: it calls __stack_chk_fail, or checked forms of libc's functions; those of a static program can't
-    be seen.
+    canary, fortified: it calls __stack_chk_fail, or checked forms of libc's functions; None: not known, of a stripped
+    static program, and of one whose libc calls __stack_chk_fail in any case.
     """
 
     relro: Literal["none", "partial", "full"]
-    canary: bool
-    fortified: bool
+    canary: bool | None
+    fortified: bool | None
     executable_stack: bool
     text_relocations: bool
     position_independent: bool

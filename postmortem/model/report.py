@@ -27,7 +27,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 class Core(msgspec.Struct, frozen=True, kw_only=True):
     """The input. `size` in bytes as it lies on disk; `truncated`: it ends before its segments do.
 
-    format: elf-core, elf-core.zst, …, hs_err. `lost`: bytes of segments beyond the end of the file.
+    format: elf-core, elf-core.zst, …, hs_err. `lost`: bytes of segments beyond the end of the file. content: of a
+    compressed core the identity of what it holds (parsers/identity.py), by which copies of it are known.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Core(msgspec.Struct, frozen=True, kw_only=True):
     machine: str | None = None
     truncated: bool = False
     lost: int = 0
+    content: str | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +107,14 @@ class FatalCall(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
 
 
+class Printed(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that a process which aborted had printed: a place in the source, and what follows it."""
+
+    file: str
+    line: int
+    text: str
+
+
 class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Facts of the C and C++ runtimes, read from the core.
 
@@ -123,6 +133,8 @@ class NativeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Those of Rust that were being unwound when the process ended, the one that goes furthest out first."""
     fatal_calls: tuple[FatalCall, ...] = ()
     """Of a process that ended itself through a function of its own, whatever it was given."""
+    printed: Printed | None = None
+    """What lies on the stack of a process that aborted, or is pointed at from there, and says that something failed."""
     arenas: tuple[Arena, ...] = ()
     anonymous: int = 0
     stack_canary: Address | None = None

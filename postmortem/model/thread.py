@@ -39,6 +39,10 @@ class SourceLine(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+NO_NATIVE_FRAMES = "named by the log's head; the native frames below it are not in the log"
+"""Note of a log's first frame where only Java frames follow."""
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """One activation, or one function inlined into it (`inlined`: the activation is a later frame).
 

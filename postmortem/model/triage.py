@@ -27,7 +27,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     id: of the input's content. path: where it was found; report: the stored report, relative to the output folder.
     kind: core or log. time: seconds since 1970, UTC; time_source: where it was read (log, name, xattr, mtime).
     program: the main class or executable. version: a package's or the VM's version, else the build-id's beginning.
-    steps: the program's own functions, innermost first. attributed_by: how the host was found.
+    steps: the program's own functions, innermost first. attributed_by: how the host was found. content: identity of a
+    core, decompressed. process: of a JVM what tells it from all others, as its core and its log have it.
     """
 
     id: str
@@ -36,6 +37,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["core", "log"]
     size: int = 0
     pid: int | None = None
+    content: str | None = None
+    process: str | None = None
     host: str | None = None
     attributed_by: str | None = None
     time: float | None = None

@@ -36,6 +36,7 @@ ROWS = (
     "jvm.jvm_bad_native_return",
     "jvm.jvm_internal_error",
     "jvm.jvm_illegal_instruction",
+    "jvm.jvm_arithmetic_fault",
     "jvm.jvm_write_protected_code",
     "jvm.jvm_windows_exception",
     "jvm.jvm_crash_in_compiled_code",

@@ -81,6 +81,7 @@ SILENCES: dict[str, tuple[str, ...]] = {
     "jvm-safepoint-stall": ("raised-signal",),
     "jvm-bad-jni-reference": _BAD_ADDRESS,
     "jvm-illegal-instruction": ("illegal-instruction", "privileged-instruction"),
+    "jvm-arithmetic-fault": ("integer-division", "integer-overflow", "floating-point-exception"),
     "jvm-windows-exception": ("jvm-crash-in-native-library", "jvm-internal-error", "jvm-vm-code-crash", *_BAD_ADDRESS),
     "jvm-write-protected-code": (
         *_BAD_ADDRESS,

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from postmortem.model.queries import aborts, locks
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.rules.fault.uncaught_cxx_exception import in_flight
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
+from postmortem.signature import frames as stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 LONGEST = 80
 """Characters of a message: its beginning is what is common to its occurrences."""
 _NUMBER = re.compile(r"0x[0-9a-fA-F]+|(?<![A-Za-z_])\d+(?:\.\d+)?")
-_QUOTED = re.compile(r"\"[^\"]*\"")
+_QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)")
+_PATH = re.compile(r"(?<![\w.])(?:/[\w.+@~-]+){2,}/?")
+_PLACE = re.compile(r"^panicked at [^\s:]+(?::\d+){1,2}: ")
+"""Of a Rust panic: its function is told by the stack, its line differs between versions."""
+_UNWRAPPED = re.compile(r"^(called `(?:Option|Result)::\w+\(\)`).*")
+"""What follows is a value, or was cut."""
 _ESTABLISHED = ("certain", "likely")
 
 
@@ -53,12 +60,21 @@ def fault(report: Report) -> str:
         return "call: null" if address is not None and 0 <= address < views.FIRST_PAGE else "call: bad address"
     if address is not None and 0 <= address < views.NEAR_NULL:
         # Offsets into the VM's own structures and into Java objects differ between its versions.
-        return "null" if _in_vm(report) else f"null+{address:#x}"
+        return "null" if _in_vm(report) else _null(report, address)
     if jvm_views.lost_page(report):
         return "lost page"
     if signal.code == views.SEGV_ACCERR and signal.name == "SIGSEGV":
         return "protected address"
     return "bad address"
+
+
+def _null(report: Report, address: int) -> str:
+    """The member of a null object. What an index or a loop added to the null pointer differs from crash to crash."""
+    found = views.faulting_operand(report)
+    return INDEXED if found is not None and found[1].displacement != found[1].address else f"null+{address:#x}"
+
+
+INDEXED = "null+index"
 
 
 def _in_vm(report: Report) -> bool:
@@ -68,9 +84,9 @@ def _in_vm(report: Report) -> bool:
 
 
 def message(text: str | None, longest: int = LONGEST) -> str:
-    """The first line of a message, numbers as N and quoted texts as "…", cut."""
+    """The first line of a message, numbers as N, paths as PATH and quoted texts as "…", cut."""
     line = next((line.strip() for line in (text or "").splitlines() if line.strip()), "")
-    return _NUMBER.sub("N", _QUOTED.sub('"…"', line))[:longest].strip()
+    return _NUMBER.sub("N", _PATH.sub("PATH", _QUOTED.sub('"…"', line)))[:longest].strip()
 
 
 def _with(prefix: str, words: str) -> str:
@@ -90,35 +106,33 @@ def _abort_message(prefix: str) -> Callable[[Report, Finding], str]:
 
 
 def _abort(report: Report, finding: Finding) -> str:
-    """By what libc said, else by what the program's own die() was given: its formats, not the values in them."""
-    found = None if report.native.abort_message else aborts.wrapped(report)
-    given = ": ".join(found.texts) if found is not None and found.literal else report.native.abort_message
-    return _with("abort", message(given))
+    """By what libc said, else by what the program's own die() was given: its formats, not the values in them; else by
+    what it printed; else by the line."""
+    if report.native.abort_message:
+        return _with("abort", message(report.native.abort_message))
+    found = aborts.wrapped(report)
+    if found is not None and found.literal:
+        return _with("abort", message(": ".join(found.texts)))
+    if report.native.printed:
+        return _with("abort", message(report.native.printed.text))
+    frame = found.frame if found is not None else next(iter(stack.own(views.crashing_frames(report))), None)
+    return (
+        f"abort at {file_name(frame.file)}:{frame.line}" if frame is not None and frame.file and frame.line else "abort"
+    )
 
 
 def _heap(report: Report, finding: Finding) -> str:
-    """By what kind of check the allocator failed: which one meets a defect first depends on the state of its lists."""
+    """Which check of an allocator meets a defect first depends on the state of its lists and on the size of a block."""
     words = message(report.native.abort_message)
-    for kind, pattern in _HEAP_CHECKS:
-        if pattern.search(words):
-            return f"heap: {kind}"
-    return _with("heap", words)
+    return "heap" if not words or _GLIBC_HEAP.search(words) else _with("heap", words)
 
 
-_HEAP_CHECKS = (
-    ("double free", re.compile(r"double free")),
-    (
-        "refused pointer",
-        re.compile(r"^(?:free|realloc|munmap_chunk|mremap_chunk)\(\): (?:invalid (?:pointer|size)$|unaligned chunk)"),
-    ),
-    (
-        "damaged chunks",
-        re.compile(
-            r"corrupt|invalid (?:next |prev_)?size|invalid (?:old|chunk) size|mismatching|unaligned|too many chunks"
-        ),
-    ),
+_GLIBC_HEAP = re.compile(
+    r"double free|corrupt|mismatching|too many chunks|unaligned"
+    r"|invalid (?:pointer|size|next |prev_|old|chunk)"
+    r"|^(?:free|realloc|malloc|munmap_chunk|mremap_chunk|malloc_consolidate)\(\): "
 )
-"""glibc's words (malloc/malloc.c, malloc_printerr), by what they say of the program."""
+"""glibc's words (malloc/malloc.c, malloc_printerr)."""
 
 
 def _runtime_message(prefix: str) -> Callable[[Report, Finding], str]:
@@ -133,12 +147,15 @@ def _sanitizer(report: Report, finding: Finding) -> str:
 
 def _exception(report: Report, finding: Finding) -> str:
     found = in_flight(report)
-    return _with("throw", found[1].type if found is not None else "")
+    if found is None:
+        return "throw"
+    return _with(f"throw: {found[1].type}", message(found[1].what or found[1].base_text))
 
 
 def _panic(report: Report, finding: Finding) -> str:
     first = report.native.panics[0].text if report.native.panics else None
-    return _with("panic", message(first or report.native.runtime_message))
+    text = _PLACE.sub("", first or report.native.runtime_message or "")
+    return _with("panic", message(_UNWRAPPED.sub(r"\1", text)))
 
 
 def _exhausted(what: str) -> Callable[[Report, Finding], str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -20,15 +20,24 @@ from postmortem.model.queries.names import plain
 from postmortem.model.queries.patterns import entries, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from postmortem.model import Frame
 
+T = TypeVar("T")
 Class = Literal["machinery", "entry", "library", "own"]
 
 _LAMBDA = re.compile(r"(?:.*::)?\{lambda\}(?:::operator ?\(\))?(?:::_FUN)?")
 _SENDERS = re.compile(r"(?:__)?(?:pthread_kill|raise|abort|gsignal|tgkill|kill)\w*|__GI_(?:raise|abort|kill)\w*")
 """Of glibc and musl: functions by which a process signals itself."""
+_SORTS = re.compile(
+    r"_*(?:msort_with_tmp|qsort(?:_r)?|_?quicksort|introsort\w*|heapsort_r|insertion_sort\w*|bsearch|lfind|lsearch"
+    r"|t(?:search|find|delete)|wrapper_cmp|smoothsort|sift|trinkle)"
+)
+"""Of C libraries: what calls a comparator."""
+_GO_CLOSURE = re.compile(r"(?:\.(?:func|gowrap|deferwrap)\d+(?:\.\d+)*)+$")
+"""Of Go: a function within a function, by a number that every other one before it changes."""
+_GO_MAIN = re.compile(r"main\.main(?:\.(?:func|gowrap|deferwrap)\d+(?:\.\d+)*)+")
 _LISTS = "postmortem.signature"
 _LONGEST = 160
 """Characters of a function's name in a signature."""
@@ -102,6 +111,12 @@ def name(frame: Frame) -> str | None:
     return f"{file_name(frame.module)}+{frame.module_offset:#x}"
 
 
+def with_file(frame: Frame) -> str:
+    """An entry with its source file: main() alone says little, every program has one."""
+    found = name(frame) or ""
+    return f"{found} ({file_name(frame.file)})" if frame.file else found
+
+
 def with_tail_calls(frames: Iterable[Frame]) -> Iterator[Frame]:
     """The frames, and before each whose call left by a tail call the function that it had called."""
     for frame in frames:
@@ -115,11 +130,11 @@ def with_tail_calls(frames: Iterable[Frame]) -> Iterator[Frame]:
 def telling(frames: Iterable[Frame]) -> list[Frame]:
     """The frames that tell this stack apart, innermost first: its own ones, else what comes closest."""
     trusted = [frame for frame in with_tail_calls(frames) if frame.trust != "scan" and frame.kind != "signal"]
-    classes = [classify(frame) for frame in trusted]
+    classes = _without_comparator(trusted, [classify(frame) for frame in trusted])
     for wanted in ("own", "library", "entry"):
         found = [frame for frame, kind in zip(trusted, classes, strict=True) if kind == wanted and name(frame)]
         if found:
-            return found
+            return found[:-1] if len(found) > 1 and _goroutine_of_main(found[-1]) else found
     # What lies deeper passes on anything; the function that faulted says at least what it was about, but for one that
     # only sent the signal.
     return [
@@ -127,6 +142,27 @@ def telling(frames: Iterable[Frame]) -> list[Frame]:
         for frame in trusted[:1]
         if frame.trust == "context" and name(frame) and not _SENDERS.fullmatch(plain(frame.function or ""))
     ]
+
+
+def _without_comparator(frames: Sequence[Frame], classes: list[Class]) -> list[Class]:
+    """The classes, where a comparator between qsort() and what it called in the C library counts as machinery.
+
+    If that was its last call it is often a jump, by which its frame is lost.
+    """
+    first = next((index for index, kind in enumerate(classes) if kind == "own"), 0)
+    last = first
+    while last + 1 < len(frames) and frames[last].inlined:
+        last += 1
+    below = frames[last + 1] if last + 1 < len(frames) else None
+    if first and below is not None and below.function is not None and _SORTS.fullmatch(plain(below.function)):
+        skipped: list[Class] = ["machinery"] * (last + 1 - first)
+        return [*classes[:first], *skipped, *classes[last + 1 :]]
+    return classes
+
+
+def _goroutine_of_main(frame: Frame) -> bool:
+    """What the compiler makes of `go f()` in main.main: the main goroutine, which calls f() too, has no such frame."""
+    return frame.function is not None and _GO_MAIN.fullmatch(frame.function) is not None
 
 
 def own(frames: Iterable[Frame]) -> list[Frame]:
@@ -137,17 +173,20 @@ def own(frames: Iterable[Frame]) -> list[Frame]:
 
 def names(frames: Iterable[Frame]) -> list[str]:
     """Their names, repetitions told once."""
-    return collapsed([found for frame in frames if (found := name(frame)) is not None])
+    found = [item for frame in frames if (item := name(frame)) is not None]
+    return collapsed([*found[:1], *(_GO_CLOSURE.sub("", item) for item in found[1:])])
 
 
-def collapsed(found: Sequence[str]) -> list[str]:
+def collapsed(found: Sequence[T], key: Callable[[T], object] = lambda item: item) -> list[T]:
     """Without repetitions: a name, or a run of up to four, that follows itself is told once."""
-    kept: list[str] = []
+    kept: list[T] = []
+    keys: list[object] = []
     for item in found:
         kept.append(item)
+        keys.append(key(item))
         for period in range(1, 5):
-            if len(kept) >= 2 * period and kept[-period:] == kept[-2 * period : -period]:
-                del kept[-period:]
+            if len(kept) >= 2 * period and keys[-period:] == keys[-2 * period : -period]:
+                del kept[-period:], keys[-period:]
                 break
     return kept
 

@@ -20,20 +20,19 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.signature import frames as stack
 from postmortem.signature.causes import cause
+from postmortem.signature.sites import SITES, site_of, sites
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from postmortem.model import Frame, Report, Thread
 
-VERSION = 3
+VERSION = 4
 """Of the code and lists by which signatures are made: signatures of two versions are not compared."""
 FRAMES = 2
 """Functions that tell crashes apart: the deeper a stack, the more of it optimisation moves, and the more it is only
 the way there."""
 EXACT_FRAMES = 8
-SITES = 8
-"""Threads of a hang or a killed process that are told."""
 LONGEST_TEXT = 255
 
 _SENT = ("killed-by-signal", "snapshot")
@@ -82,18 +81,22 @@ def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | Non
     elif rule == "go-fatal" and (places := _asleep(report)):
         names = places
     elif rule in _SENT or (rule is not None and views.was_sent(report)):
-        names = tuple(sorted(set(_sites(report.threads, own=True) or _sites(report.threads, own=False))))[:SITES]
+        names = sites(report)
         if views.is_log(report):
             unread = "a log holds the stack of one thread only"
     else:
         found = views.crashing_thread(report)
-        wrapped = aborts.wrapped(report) if rule == "deliberate-abort" else None
-        start = wrapped.at if wrapped is not None and not aborts.message(report) else 0
-        names, unnamed = ((), None) if found is None else _of_stack(found[1], rule, start)
+        names, unnamed = ((), None) if found is None else _of_stack(found[1], rule, first(report, rule))
         unread = unread or unnamed
     if names:
         return names, unread
     return _program(report), unread or "no frame of the program's own is known"
+
+
+def first(report: Report, rule: str | None) -> int:
+    """The first frame that counts: of a process that ended itself through its own die(), the one that called it."""
+    wrapped = aborts.wrapped(report) if rule == "deliberate-abort" else None
+    return wrapped.at if wrapped is not None and not aborts.message(report) else 0
 
 
 def _asleep(report: Report) -> tuple[str, ...]:
@@ -117,18 +120,12 @@ def _of_stack(thread: Thread, rule: str | None, start: int = 0) -> tuple[tuple[s
     if rule in _VM_ONLY:
         telling = telling[:1] if rule == "jvm-crash-in-compiler" and not stack.is_java(telling[0]) else []
     elif stack.classify(telling[0]) == "entry":
-        return (_with_file(telling[0]),), None
+        return (stack.with_file(telling[0]),), None
     elif not stack.is_java(telling[0]):
         # A log loses the native callers of the native frame that crashed, but not the Java ones.
         java = next((frame for frame in telling if stack.is_java(frame)), None)
         telling = [telling[0], java] if java is not None else telling
     return tuple(stack.names(telling)[:FRAMES]), _unnamed(telling[:FRAMES])
-
-
-def _with_file(frame: Frame) -> str:
-    """main() alone says little: every program has one."""
-    name = stack.name(frame) or ""
-    return f"{name} ({file_name(frame.file)})" if frame.file else name
 
 
 def _unnamed(frames: Iterable[Frame]) -> str | None:
@@ -155,21 +152,10 @@ def _program(report: Report) -> tuple[str, ...]:
 
 def _lock_sites(threads: Sequence[Thread]) -> tuple[str, ...]:
     """Where each thread of a deadlock waits; with its caller where all wait in one function, which may be a helper."""
-    sites = _sites(threads, own=False)
-    if len(set(sites)) == 1:
-        sites = [" < ".join(stack.names(stack.telling(thread.frames[:_LOOKED_AT]))[:2]) for thread in threads]
-    return tuple(sorted(set(sites)))
-
-
-def _sites(threads: Iterable[Thread], own: bool) -> list[str]:
-    """Where each thread is, by its innermost frame; own: only those that run the program's own code."""
-    sites = []
-    for thread in threads:
-        telling = stack.own(thread.frames[:_LOOKED_AT]) if own else stack.telling(thread.frames[:_LOOKED_AT])
-        if telling:
-            entry = stack.classify(telling[0]) == "entry"
-            sites.append(_with_file(telling[0]) if entry else stack.names(telling[:1])[0])
-    return sites
+    found = [site for thread in threads if (site := site_of(thread, own=False)) is not None]
+    if len(set(found)) == 1:
+        found = [" < ".join(stack.names(stack.telling(thread.frames[:_LOOKED_AT]))[:2]) for thread in threads]
+    return tuple(sorted(set(found)))
 
 
 def _java_cycle(report: Report) -> Iterator[str]:

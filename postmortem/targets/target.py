@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from parsers.elf import core as core_parser
 from parsers.errors import ParseError, Unsupported
 from parsers.foreign import identify
+from parsers.identity import identity
 from parsers.limits import LIMITS
 from postmortem import model
 from postmortem.errors import AnalysisError
@@ -43,7 +44,11 @@ class Target:
             machine=core.machine,
             truncated=core.truncated or bool(self.problems),
             lost=core.lost,
+            content=None if self.compression is None else identity(self._read, len(self.content)),
         )
+
+    def _read(self, offset: int, length: int) -> bytes:
+        return bytes(self.content[offset : offset + length])
 
 
 def log_in(target: Target) -> HsErrLog | None:

@@ -1,12 +1,11 @@
 """The rules run again over stored reports, without the cores: when a release brings new ones.
 
-Signatures are made again, too. A bucket keeps its history: the new signatures of its crashes lead to it.
+Signatures are made again, too. A bucket keeps its history: it goes where its crashes go.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,18 +14,15 @@ import sqlalchemy as sa
 from postmortem import __version__
 from postmortem.errors import AnalysisError
 from postmortem.guard.rendering import Request, render
-from postmortem.model import from_json, to_json
+from postmortem.model import from_json
 from postmortem.model.triage import Failure, Inputs
-from postmortem.signature.signature import signature
 from postmortem.triage import store as tables
 from postmortem.triage.buckets import assign, changes
-from postmortem.triage.record import crash_of
-from postmortem.triage.run import Done, Watcher, put
+from postmortem.triage.renew import keep, signed
+from postmortem.triage.run import Done, Watcher
 from postmortem.triage.summary import summarize
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
     from postmortem.model.triage import Crash
     from postmortem.triage.run import Plan
 
@@ -39,22 +35,22 @@ def judge_again(plan: Plan, watcher: Watcher | None = None) -> Done:
     name = uuid.uuid4().hex
     failures: list[Failure] = []
     with tables.opened(tables.url_of(plan.store, plan.output), watcher.say) as store:
-        found = store.transaction(lambda c: [(crash, bucket) for crash, bucket, _ in tables.crashes_in(c, sa.true())])
-        kept = [(crash, bucket) for crash, bucket in found if (plan.output / crash.report).exists()]
+        found = store.transaction(lambda c: [crash for crash, _, _ in tables.crashes_in(c, sa.true())])
+        kept = [crash for crash in found if (plan.output / crash.report).exists()]
         watcher.found(len(kept))
-        judged: list[tuple[Crash, str | None]] = []
+        judged: list[Crash] = []
         done = 0
-        for crash, bucket in kept:
+        for crash in kept:
             try:
-                judged.append((_judged(plan, crash), bucket))
+                judged.append(_judged(plan, crash))
                 done += 1
             except AnalysisError as error:
                 failures.append(Failure(path=crash.path, what=str(error)))
             watcher.done(done + len(failures), len(failures))
             if len(judged) >= _BATCH:
-                _keep(store, judged)
+                keep(store, judged)
                 judged = []
-        _keep(store, judged)
+        keep(store, judged)
         store.transaction(lambda connection: assign(connection, name))
         change = store.transaction(lambda connection: changes(connection, name))
         triage = store.transaction(lambda connection: summarize(connection, plan.output, change))
@@ -70,37 +66,4 @@ def judge_again(plan: Plan, watcher: Watcher | None = None) -> Done:
 def _judged(plan: Plan, crash: Crash) -> Crash:
     """The record of a report that was judged again; the report is replaced."""
     stored = plan.output / crash.report
-    report = from_json(render(Request(stored=stored, form="json", rules=True)))
-    report = msgspec.structs.replace(report, signature=signature(report))
-    put(stored, to_json(report))
-    again = crash_of(report, crash.id, crash.path, crash.report, {}, crash.partial)
-    return msgspec.structs.replace(
-        again,
-        size=crash.size,
-        host=crash.host,
-        attributed_by=crash.attributed_by,
-        time=crash.time,
-        time_source=crash.time_source,
-        package=crash.package,
-        version=crash.version,
-    )
-
-
-def _keep(store: tables.Store, judged: list[tuple[Crash, str | None]]) -> None:
-    def work(connection: Connection) -> None:
-        leads: dict[str, Counter[str]] = {}
-        for crash, bucket in judged:
-            values = {
-                "signature": crash.signature.id, "exact": crash.signature.exact, "crash": msgspec.json.encode(crash)
-            }  # fmt: skip
-            connection.execute(tables.inputs.update().where(tables.inputs.c.id == crash.id).values(values))
-            if bucket is not None:
-                leads.setdefault(crash.signature.id, Counter())[bucket] += 1
-        keys = [
-            {"key": key, "bucket": min(found, key=lambda name: (-found[name], name))} for key, found in leads.items()
-        ]
-        if keys:
-            tables.insert_unless_there(connection, tables.keys, keys)
-
-    if judged:
-        store.transaction(work)
+    return signed(stored, from_json(render(Request(stored=stored, form="json", rules=True))), crash)

@@ -1,14 +1,7 @@
-"""Which crashes are one bucket.
+"""Crashes into buckets, and what is known of a bucket to the one that it has become.
 
-A bucket is a signature. Signatures are joined into one bucket where it can be shown that they differ only by what a
-build or a log left out of the stack:
-
-- exact: build-ids and offsets are the same, and one of the two lacks symbols;
-- inlined: the outer frames are the same to the line, and the inner function of one was inlined into them in the other;
-- names: a log, which lacks inlined functions and native callers, or a program without debug information, which lacks
-  inlined ones, has the rest of another stack; or the innermost function alone lacks its name.
-
-Everything else that looks alike is a suggestion (cluster.py), for a person to decide.
+A bucket is a set of signatures (joins.py), made anew from all crashes of the store each time, so that neither the order
+in which they came nor the number of runs matters. What people have noted stays with the crashes that it was noted of.
 """
 
 from __future__ import annotations
@@ -16,116 +9,39 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from postmortem.triage import joins, same
 from postmortem.triage import store as tables
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy.engine import Connection
 
-    from postmortem.model.triage import Crash, Step
+    from postmortem.model.triage import Crash
 
-_OFFSET = re.compile(r"\+0x[0-9a-f]+$")
-MOST_LOST = 3
-"""Inner functions that a stack may lack to be joined."""
-_LEAST_LEFT = 2
-"""Functions that must be left where lines don't prove it."""
+Row = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Group:
-    """Signatures that are one bucket."""
-
-    signatures: set[str]
-    crashes: list[Crash] = field(default_factory=list)
-
-
-def groups(crashes: Sequence[Crash]) -> list[Group]:
-    """The crashes by bucket. The order of the crashes does not matter."""
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
+def groups(crashes: Sequence[Crash], links: Iterable[tuple[str, str]] = ()) -> dict[str, list[Crash]]:
+    """The crashes by bucket. links: (signature, the one that people made it a part of)."""
+    pairs = list(links)
+    sets = joins.sets(crashes, pairs)
+    members: defaultdict[str, list[Crash]] = defaultdict(list)
     for crash in crashes:
-        parent.setdefault(crash.signature.id, crash.signature.id)
-    for one, other in _joined(crashes):
-        first, second = sorted((root(one), root(other)))
-        parent[second] = first
-    found: dict[str, Group] = {}
-    for crash in crashes:
-        group = found.setdefault(root(crash.signature.id), Group(set()))
-        group.signatures.add(crash.signature.id)
-        group.crashes.append(crash)
-    return list(found.values())
-
-
-def _joined(crashes: Sequence[Crash]) -> Iterable[tuple[str, str]]:
-    yield from _by_exact(crashes)
-    yield from _by_lost_frames(crashes)
-
-
-def _by_exact(crashes: Sequence[Crash]) -> Iterable[tuple[str, str]]:
-    by_exact: defaultdict[tuple[int, str], dict[str, bool]] = defaultdict(dict)
-    for crash in crashes:
-        if crash.signature.exact is not None:
-            by_exact[crash.signature.version, crash.signature.exact][crash.signature.id] = (
-                crash.signature.incomplete is not None
-            )
-    for ids in by_exact.values():
-        whole = sorted(key for key, incomplete in ids.items() if not incomplete)
-        for key in sorted(key for key, incomplete in ids.items() if incomplete):
-            if whole:
-                yield whole[0], key
-
-
-def _by_lost_frames(crashes: Sequence[Crash]) -> Iterable[tuple[str, str]]:
-    """A stack that begins where another one is after its inner functions."""
-    rest: defaultdict[Hashable, set[str]] = defaultdict(set)
-    for crash in crashes:
-        for lost in range(1, min(MOST_LOST, len(crash.steps) - 1) + 1):
-            for key in _keys(crash, crash.steps[lost:], names_only=True):
-                rest[key].add(crash.signature.id)
-        if len(crash.steps) > _LEAST_LEFT and not _unnamed(crash.steps[0]):
-            rest[_below(crash)].add(crash.signature.id)
-    for crash in crashes:
-        if not crash.steps:
-            continue
-        # Without debug information, or in a log, inlined functions are missing.
-        names_only = crash.kind == "log" or (crash.steps[0].file is None and not _unnamed(crash.steps[0]))
-        keys = list(_keys(crash, crash.steps, names_only=names_only))
-        if len(crash.steps) > _LEAST_LEFT and _unnamed(crash.steps[0]):
-            keys.append(_below(crash))
-        for key in keys:
-            found = rest.get(key, set()) - {crash.signature.id}
-            if len(found) == 1:  # of two it could be either
-                yield crash.signature.id, next(iter(found))
-
-
-def _keys(crash: Crash, steps: Sequence[Step], names_only: bool) -> Iterable[Hashable]:
-    names = tuple(step.name for step in steps[:4])
-    head = (crash.signature.version, crash.signature.cause)
-    if steps[0].file is not None and steps[0].line:
-        yield (*head, "inlined", steps[0].file, steps[0].line, names)
-    if names_only and len(names) >= _LEAST_LEFT:
-        yield (*head, "names", crash.program, names)
-
-
-def _below(crash: Crash) -> Hashable:
-    """The callers of the innermost function, for one of which the symbols are missing."""
-    names = tuple(step.name for step in crash.steps[1:4])
-    return (crash.signature.version, crash.signature.cause, "unnamed", crash.program, names)
-
-
-def _unnamed(step: Step) -> bool:
-    return _OFFSET.search(step.name) is not None
+        members[sets.root(crash.signature.id)].append(crash)
+    parts = {part for part, _ in pairs}
+    wholes: defaultdict[str, set[str]] = defaultdict(set)
+    for part, whole in pairs:
+        if part in sets and whole in sets and whole not in parts:
+            wholes[sets.root(whole)].add(whole)
+    return {
+        joins.founder([crash for crash in found if crash.signature.id in wholes[root]] or found): found
+        for root, found in members.items()
+    }
 
 
 @dataclass(slots=True)
@@ -138,42 +54,59 @@ class Change:
 
 
 def assign(connection: Connection, run: str) -> None:
-    """Put every crash into its bucket, those of logs beside their core's aside. Repeatable.
-
-    Groups are made over all crashes of the store, so that the order in which they came does not matter; a group that
-    has a bucket keeps it, and what people merged stays merged.
-    """
+    """Put every crash into its bucket; copies, and logs whose core is there, aside. Repeatable."""
     _lock(connection)
-    _pair(connection)
+    same.set_aside(connection)
     crashes, placed = [], {}
     for crash, bucket, _ in tables.crashes_in(connection, sa.true()):
         crashes.append(crash)
         if bucket is not None:
             placed[crash.id] = bucket
-    known = {row.key: row.bucket for row in connection.execute(sa.select(tables.keys))}
-    states = {row.id: row for row in connection.execute(sa.select(tables.buckets))}
-    for group in sorted(groups(crashes), key=lambda item: min(item.signatures)):
-        pending = [crash for crash in group.crashes if crash.id not in placed]
-        if not pending and group.signatures <= known.keys():
-            continue
-        candidates = Counter(known[key] for key in group.signatures if key in known)
-        if candidates:
-            bucket = min(candidates, key=lambda name: (-candidates[name], name))
-        else:
-            bucket = _founder(group)
-            if bucket not in states:
-                row = {"id": bucket, "run": run, "status": "known", **dict.fromkeys(_NOTHING)}
-                tables.insert_unless_there(connection, tables.buckets, [row])
-        fresh = [{"key": key, "bucket": bucket} for key in group.signatures if key not in known]
-        if fresh:
-            tables.insert_unless_there(connection, tables.keys, fresh)
-            known |= {row["key"]: bucket for row in fresh}
-        for target, members in _targets(pending, known).items():
-            tables.set_bucket(connection, [crash.id for crash in members], target)
-            state = states.get(target)
-            if state is not None and state.status == "fixed" and any(_after(crash, state) for crash in members):
-                values = {"status": "regressed", "regressed_run": run}
-                connection.execute(tables.buckets.update().where(tables.buckets.c.id == target).values(values))
+    made = groups(crashes, tables.linked(connection))
+    rows = {row["id"]: dict(row) for row in connection.execute(sa.select(tables.buckets)).mappings()}
+    became = _became(made, placed, rows)
+    kept: dict[str, Row] = {}
+    for name, members in made.items():
+        row = _row(name, run, [rows[old] for old, new in became.items() if new == name], members, placed, rows)
+        fresh = [crash for crash in members if crash.id not in placed]
+        if row["status"] == "fixed" and any(_after(crash, row) for crash in fresh):
+            row |= {"status": "regressed", "regressed_run": run}
+        kept[name] = row
+        tables.set_bucket(connection, [crash.id for crash in members if placed.get(crash.id) != name], name)
+    tables.replace_buckets(connection, rows, kept, became)
+    tables.lead(connection, {crash.signature.id: name for name, members in made.items() for crash in members}, became)
+
+
+def _became(made: dict[str, list[Crash]], placed: dict[str, str], rows: dict[str, Row]) -> dict[str, str]:
+    """Bucket → the one that now has most of its crashes: first those that keep their name, then by their size."""
+    shares: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for name, members in made.items():
+        for crash in members:
+            if placed.get(crash.id) in rows:
+                shares[placed[crash.id]][name] += 1
+    heirs = {old: min(found, key=lambda name: (name != old, -found[name], name)) for old, found in shares.items()}
+    heirs |= {name: name for name in made if name in rows and name not in heirs}
+    return {old: heirs[old] for old in sorted(heirs, key=lambda old: (heirs[old] != old, -shares[old].total(), old))}
+
+
+def _row(
+    name: str, run: str, before: list[Row], members: Sequence[Crash], placed: dict[str, str], rows: dict[str, Row]
+) -> Row:
+    """What is known of a bucket: of those that it was, else of the one that it was a part of."""
+    if before:
+        return combined(before) | {"id": name}
+    whole = Counter(placed[crash.id] for crash in members if placed.get(crash.id) in rows)
+    if whole:
+        return rows[min(whole, key=lambda old: (-whole[old], old))] | {"id": name}
+    return {"id": name, "run": run, "status": "known", **dict.fromkeys(_NOTHING)}
+
+
+def combined(rows: Sequence[Row]) -> Row:
+    """What is known of several buckets that became one: the first one's status and ticket, the notes of all."""
+    tickets = list(dict.fromkeys(row["ticket"] for row in rows if row["ticket"]))
+    notes = [row["notes"] for row in rows if row["notes"]] + [f"also {ticket}" for ticket in tickets[1:]]
+    back = next((row for row in rows if row["status"] == "regressed"), rows[0])
+    return back | {"ticket": next(iter(tickets), None), "notes": "\n".join(dict.fromkeys(notes)) or None}
 
 
 def changes(connection: Connection, *runs: str) -> Change:
@@ -200,48 +133,14 @@ def _lock(connection: Connection) -> None:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7036874417766402)"))
 
 
-def _pair(connection: Connection) -> None:
-    """A log whose process left a core in the same folder is that crash told twice."""
-    core = tables.inputs.alias()
-    beside = sa.exists().where(
-        core.c.kind == "core", core.c.state == "analyzed", core.c.folder == tables.inputs.c.folder,
-        core.c.pid == tables.inputs.c.pid,
-    )  # fmt: skip
-    connection.execute(
-        tables.inputs.update()
-        .where(tables.inputs.c.kind == "log", tables.inputs.c.state == "analyzed", beside)
-        .values(state="paired", bucket=None, what="the log of a core beside it")
-    )
-
-
-def _founder(group: Group) -> str:
-    """The signature that the bucket is named by: the one with most functions, of these the most frequent."""
-    count = Counter(crash.signature.id for crash in group.crashes)
-    best = min(
-        group.crashes,
-        key=lambda crash: (
-            crash.signature.incomplete is not None, crash.kind == "log", -len(crash.signature.frames),
-            -count[crash.signature.id], crash.signature.id,
-        ),
-    )  # fmt: skip
-    return best.signature.id
-
-
-def _targets(pending: Sequence[Crash], known: dict[str, str]) -> dict[str, list[Crash]]:
-    found: defaultdict[str, list[Crash]] = defaultdict(list)
-    for crash in pending:
-        found[known[crash.signature.id]].append(crash)
-    return found
-
-
-def _after(crash: Crash, state: sa.Row[tuple[object, ...]]) -> bool:
+def _after(crash: Crash, state: Row) -> bool:
     """Whether a crash is of the version that has the fix, or a later one; unknown versions go by time."""
-    fixed, version = _numbers(state.fixed_in), _numbers(crash.version)
+    fixed, version = _numbers(state["fixed_in"]), _numbers(crash.version)
     if fixed and version:
         return version >= fixed
-    if state.fixed_in and crash.version and state.fixed_in in crash.version:
+    if state["fixed_in"] and crash.version and state["fixed_in"] in crash.version:
         return True
-    return crash.time is None or state.fixed_at is None or crash.time > state.fixed_at
+    return crash.time is None or state["fixed_at"] is None or crash.time > state["fixed_at"]
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:

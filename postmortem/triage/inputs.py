@@ -1,8 +1,4 @@
-"""What there is to triage: files found below the given places, told apart by content, each with an identity.
-
-The identity is a hash of the size, the first and last 64 KiB, and 32 samples of 4 KiB evenly over the file: it stays
-the same when a file is moved, copied or made sparse, and takes milliseconds for 100 GB.
-"""
+"""What there is to triage: files found below the given places, told apart by content, each with an identity."""
 
 from __future__ import annotations
 
@@ -18,7 +14,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from parsers.containers import compressed
-from postmortem.triage import remote, tarballs
+from parsers.identity import identity
+from postmortem.triage import remote, tarballs, zips
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,16 +24,15 @@ Kind = Literal["core", "log"]
 
 SMALL = 8 << 20
 """Bytes of an input that shares a worker with others, and is copied where it is a remote one."""
-_EDGE = 1 << 16
-_SAMPLES = 32
-_SAMPLE = 1 << 12
 _HEAD = 1 << 12
+_NEITHER = "is neither a core nor a fatal error log"
 _ET_CORE = 4
 _SYSTEMD = re.compile(
     r"core\.(?P<command>.+)\.(?P<uid>[0-9]+)\.(?P<boot>[0-9a-f]{32})\.(?P<pid>[0-9]{1,10})\.(?P<time>[0-9]{10,16})(\..+)?"
 )
 _XATTR = "user.coredump."
 _LOG_TIME = re.compile(rb"^(?:Time|time): (.{8,60}?)(?: elapsed time:.*)?$", re.MULTILINE)
+_LOG_BESIDE = re.compile(r"hs_err(?:_pid[0-9]{1,10})?\.log")
 _LOG_ENDING = re.compile(r"hs_err.*\.log|.*\.log")
 _REMOTE = re.compile(r"[a-z][a-z0-9+]*://")
 
@@ -149,11 +145,17 @@ def _examine(file: Path | Skipped, scratch: Path, known: Callable[[str], bool]) 
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
             head = opened.read(_HEAD)
             if tarballs.is_tar(head) or (compressed.compression(head) and tarballs.is_tar(_unpacked_head(opened))):
-                yield from _from_tarball(file, shown, scratch, known)
+                yield from _unpacked("tarball", tarballs.members(opened), shown, scratch, known)
+                return
+            if zips.is_zip(head):
+                found = list(_unpacked("zip archive", zips.members(opened), shown, scratch, known))
+                told = any(isinstance(item, Input) or item.why != _NEITHER for item in found)
+                # Else each file in each archive of a program or of documents would be one.
+                yield from found if told else [Skipped(shown, "is a zip archive without a core or fatal error log")]
                 return
             kind = _kind(opened, head, file.name)
             if kind is None:
-                yield Skipped(shown, "is neither a core nor a fatal error log")
+                yield Skipped(shown, _NEITHER)
                 return
             identity = identify(opened, status.st_size)
         yield Input(shown, file, identity, kind, status.st_size, _facts(file, file.name, kind, status.st_mtime))
@@ -163,15 +165,12 @@ def _examine(file: Path | Skipped, scratch: Path, known: Callable[[str], bool]) 
 
 def identify(file: IO[bytes], size: int) -> str:
     """The identity of a file's content. Raises OSError."""
-    digest = hashlib.sha256(size.to_bytes(8, "little"))
-    offsets = [(0, _EDGE), (max(size - _EDGE, 0), _EDGE)]
-    if size > 2 * _EDGE:
-        step = (size - 2 * _EDGE) // _SAMPLES
-        offsets += [(_EDGE + index * step, _SAMPLE) for index in range(_SAMPLES)]
-    for offset, length in offsets:
+
+    def read(offset: int, length: int) -> bytes:
         file.seek(offset)
-        digest.update(file.read(length))
-    return digest.hexdigest()[:40]
+        return file.read(length)
+
+    return identity(read, size)
 
 
 def _kind(file: IO[bytes], head: bytes, name: str) -> Kind | None:
@@ -200,33 +199,63 @@ def _unpacked_head(file: IO[bytes]) -> bytes:
     return b""
 
 
-def _from_tarball(file: Path, shown: str, scratch: Path, known: Callable[[str], bool]) -> Iterator[Input | Skipped]:
-    """The crashes in a tarball, unpacked one by one into the scratch folder as they are found."""
-    with file.open("rb") as opened:
-        try:
-            for number, member in enumerate(tarballs.members(opened)):
-                name = f"{shown}!{member.shown}"
-                if isinstance(member, tarballs.Left):
-                    yield Skipped(name, member.why)
-                    continue
-                base = Path(member.shown).name
-                kind = _kind(io.BytesIO(member.head), member.head, base)
-                if kind is None:
-                    member.skip()
-                    yield Skipped(name, "is neither a core nor a fatal error log")
-                    continue
-                scratch.mkdir(parents=True, exist_ok=True)
-                # Two members may have one name.
-                place = scratch / f"unpacked-{hashlib.sha256(f'{number} {shown}'.encode()).hexdigest()[:24]}"
-                with place.open("w+b") as target:
-                    member.unpack(target)
-                    identity = identify(target, member.size)
-                facts = _facts(place, base, kind, member.time)
-                if known(identity):
-                    place.unlink()
-                yield Input(name, place, identity, kind, member.size, facts)
-        except tarballs.Damaged as damage:
-            yield Skipped(shown, f"the tarball {damage}", failed=True)
+def _unpacked(
+    what: str,
+    members: Iterator[tarballs.Member | zips.Member | tarballs.Left],
+    shown: str,
+    scratch: Path,
+    known: Callable[[str], bool],
+) -> Iterator[Input | Skipped]:
+    """The crashes in an archive, unpacked one by one into the scratch folder; logs first, which lie beside cores."""
+    inputs: list[Input] = []
+    damaged: list[Skipped] = []
+    try:
+        for number, member in enumerate(members):
+            name = f"{shown}!{member.shown}"
+            if isinstance(member, tarballs.Left):
+                yield Skipped(name, member.why)
+                continue
+            base = Path(member.shown).name
+            kind = _kind(io.BytesIO(member.head), member.head, base)
+            if kind is None:
+                member.skip()
+                yield Skipped(name, _NEITHER)
+                continue
+            # Two members may have one name.
+            place = (
+                _folder(scratch, f"{shown}!{member.shown.rpartition('/')[0]}")
+                / f"unpacked-{_digest(f'{number} {shown}')}"
+            )
+            with place.open("w+b") as target:
+                member.unpack(target)
+                found = identify(target, member.size)
+            facts = _facts(place, base, kind, member.time)
+            _lay_beside(place, base, kind)
+            if known(found):
+                place.unlink()
+            inputs.append(Input(name, place, found, kind, member.size, facts))
+    except tarballs.Damaged as damage:
+        damaged.append(Skipped(shown, f"the {what} {damage}", failed=True))
+    yield from sorted(inputs, key=lambda item: item.kind != "log")
+    yield from damaged
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def _folder(scratch: Path, there: str) -> Path:
+    """One for each folder of an archive or a URL: what lies together there does so here."""
+    folder = scratch / f"in-{_digest(there)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _lay_beside(place: Path, name: str, kind: Kind) -> None:
+    """The analysis of a core looks for the log of its process under the JVM's own name."""
+    if kind == "log" and _LOG_BESIDE.fullmatch(name):
+        with suppress(FileExistsError):
+            place.with_name(name).hardlink_to(place)
 
 
 def _remote(
@@ -245,7 +274,9 @@ def _remote(
         yield Skipped(place, f"can't be listed: {_first_line(error)}", failed=True)
         return
     scratch.mkdir(parents=True, exist_ok=True)
-    for name in names:
+    for name in sorted(
+        names, key=lambda name: (name.rpartition("/")[0], not _LOG_BESIDE.fullmatch(name.rpartition("/")[2]))
+    ):
         shown = system.unstrip_protocol(name)
         try:
             yield _by_range(system, name, shown, scratch, known)
@@ -256,6 +287,11 @@ def _remote(
             yield from _streamed(system, name, shown, scratch, known, say)
         except Exception as error:
             yield Skipped(shown, f"can't be fetched: {_first_line(error)}", failed=True)
+
+
+def _logs_first(name: str) -> tuple[str, bool, str]:
+    folder, _, base = name.rpartition("/")
+    return folder, _LOG_BESIDE.fullmatch(base) is None, base
 
 
 def _first_line(error: Exception) -> str:
@@ -271,12 +307,13 @@ def _by_range(system: Any, name: str, shown: str, scratch: Path, known: Callable
         head = opened.read(_HEAD)
         kind = _kind(opened, head, base)
         if kind is None:
-            return Skipped(shown, "is neither a core nor a fatal error log")
+            return Skipped(shown, _NEITHER)
         identity = identify(opened, size)
-        target = scratch / f"fetched-{identity}"
+        target = _folder(scratch, shown.rpartition("/")[0]) / f"fetched-{identity}"
         by_range = kind == "core" and compressed.compression(head) is None and size > SMALL
-        if not by_range and not known(identity):
+        if not by_range and (not known(identity) or _LOG_BESIDE.fullmatch(base)):
             remote.copy(opened, size, target)
+            _lay_beside(target, base, kind)
     facts: dict[str, str] = {}
     with suppress(Exception):  # not every file system knows, and those that do not have their own ways to say so
         facts = _moment(system.modified(name).timestamp(), "mtime")

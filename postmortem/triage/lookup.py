@@ -26,11 +26,13 @@ class Lookup:
         """Raises AnalysisError when the store can't be had."""
         self._buckets: dict[str, str | None] = {}
         self.others: list[Crash] = []
+        self.links: list[tuple[str, str]] = []
         if store is not None:
             if "://" not in store and not Path(store).is_file():
                 raise AnalysisError(f"{store}: no such store", "name that of a triage with --store")
             with tables.opened(tables.url_of(store, Path()), away) as opened:
                 found = opened.transaction(lambda connection: list(tables.crashes_in(connection, sa.true())))
+                self.links = opened.transaction(tables.linked)
             self.others = [crash for crash, _, _ in found]
             self._buckets = {crash.id: bucket for crash, bucket, _ in found}
 
@@ -46,11 +48,6 @@ class Lookup:
             words = f"{len(found)} inputs begin so" if found else "is no file, and nothing in the store begins so"
             raise AnalysisError(f"{name}: {words}", "name a core, a log, a stored report, or give --store")
         return found[0]
-
-    def merged(self, first: Crash, second: Crash) -> bool:
-        """The store has both in one bucket."""
-        one, other = self._buckets.get(first.id), self._buckets.get(second.id)
-        return one is not None and one == other
 
     def _is_of(self, crash: Crash, name: str) -> bool:
         return (self._buckets.get(crash.id) or "").startswith(name) or crash.signature.id.startswith(name)

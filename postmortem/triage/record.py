@@ -8,7 +8,8 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.triage import Crash, Step
 from postmortem.signature import frames as stack
-from postmortem.signature.signature import signature
+from postmortem.signature.causes import cause
+from postmortem.signature.signature import first, signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 STEPS = 16
 _LOOKED_AT = 200
+_NOT_RANDOM = (0x7FFF_F000_0000, 0x7FFF_FFFF_F000)
+"""Where libraries lie when a process's addresses are not randomized: in that of each the same."""
 
 
 def crash_of(
@@ -37,6 +40,8 @@ def crash_of(
         kind=kind,
         size=report.core.size,
         pid=report.process.pid or _number(facts.get("pid")),
+        content=(report.core.content or identity) if kind == "core" else None,
+        process=_process(report),
         host=host,
         attributed_by=facts.get("attributed_by") or ("environment" if host else None),
         time=float(facts["time"]) if "time" in facts else None,
@@ -56,6 +61,14 @@ def crash_of(
         others=tuple(dict.fromkeys(f"{other.signal.name} in {_place(other)}" for other in report.crash.others)),
         partial=partial,
     )
+
+
+def _process(report: Report) -> str | None:
+    """Its pid and where libjvm lies, which the kernel chooses anew for each process."""
+    libjvm = next((module for module in report.modules if file_name(module.path) == "libjvm.so"), None)
+    if report.process.pid is None or libjvm is None or _NOT_RANDOM[0] <= libjvm.start < _NOT_RANDOM[1]:
+        return None
+    return f"{report.process.pid}@{libjvm.start:#x}"
 
 
 def _place(other: OtherFault) -> str:
@@ -96,24 +109,19 @@ def _version(report: Report, build_id: str | None, package: str | None) -> str |
 def _steps(report: Report) -> Iterator[Step]:
     """The program's own functions of the crashing thread and its entry, with lines; repetitions once."""
     found = views.crashing_thread(report)
-    frames = () if found is None else found[1].frames[:_LOOKED_AT]
-    names = report.signature.frames if report.signature is not None else ()
-    kept: list[Frame] = [frame for frame in stack.with_tail_calls(frames) if _counts(frame)]
-    last = None
-    number = 0
-    for frame in kept:
-        name = stack.name(frame)
-        if name is None or name == last:
-            continue
-        last = name
-        yield Step(name=name, file=file_name(frame.file) if frame.file else None, line=frame.line)
-        number += 1
-        if number == STEPS:
-            return
-    if number == 0:
-        for name in names:
+    start = first(report, cause(report)[0])
+    frames = () if found is None else found[1].frames[start : start + _LOOKED_AT]
+    told = [
+        (name, frame)
+        for frame in stack.with_tail_calls(frames)
+        if _counts(frame) and (name := stack.name(frame)) is not None
+    ]
+    if not told:
+        for name in report.signature.frames if report.signature is not None else ():
             if not name.startswith("in "):  # the program, where no function is known: nothing of a stack
                 yield Step(name=name)
+    for name, frame in stack.collapsed(told, key=lambda item: item[0])[:STEPS]:
+        yield Step(name=name, file=file_name(frame.file) if frame.file else None, line=frame.line)
 
 
 def _counts(frame: Frame) -> bool:

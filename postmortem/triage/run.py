@@ -21,8 +21,11 @@ from postmortem.model.triage import Crash, Failure, Inputs, Triage
 from postmortem.triage import store as stores
 from postmortem.triage.buckets import assign, changes
 from postmortem.triage.executors import executor
+from postmortem.triage.files import put
 from postmortem.triage.inputs import SMALL, Input, Skipped, find
+from postmortem.triage.known import update
 from postmortem.triage.news import News
+from postmortem.triage.renew import renew
 from postmortem.triage.scratch import scratch
 from postmortem.triage.summary import summarize
 from postmortem.triage.work import Answer, Task, analyze
@@ -96,9 +99,11 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Done:
     name = uuid.uuid4().hex
     news = News(plan.output, name)
     with stores.opened(stores.url_of(plan.store, plan.output), watcher.say) as store:
+        renew(store, plan.output, watcher.say)
         with scratch(plan.output) as folder:
             inputs = _Collected(store, plan, name, folder, watcher)
             inputs.analyze()
+        update(store, plan.output, inputs.again, inputs.places)
         store.transaction(lambda connection: assign(connection, name))
         change = store.transaction(lambda connection: changes(connection, *news.runs))
         triage = store.transaction(lambda connection: summarize(connection, plan.output, change))
@@ -113,14 +118,6 @@ def run(plan: Plan, watcher: Watcher | None = None) -> Done:
         skipped=tuple(skipped[:_LISTED]),
     )
     return Done(triage=triage, change=change, news=news)
-
-
-def put(target: Path, content: bytes) -> None:
-    """Write a file, for ourselves to read, that is there whole or not at all. Raises OSError."""
-    scratch = target.with_name(f".{target.name}-{os.getpid()}")
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(content)
-    scratch.replace(target)
 
 
 @dataclass(slots=True)
@@ -140,6 +137,9 @@ class _Collected:
     unreadable: list[Failure] = field(default_factory=list)
     analyzed: set[str] = field(default_factory=set)
     known: int = 0
+    again: dict[str, Input] = field(default_factory=dict)
+    """id → an input that was dealt with before."""
+    places: set[str] = field(default_factory=set)
     retry: deque[Task] = field(default_factory=deque)
     tries: dict[str, int] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
@@ -222,6 +222,7 @@ class _Collected:
             if isinstance(item, Skipped):
                 (self.unreadable if item.failed else self.skipped).append(Failure(path=item.shown, what=item.why))
                 continue
+            self.places.add(item.shown)
             if item.id in self.seen:
                 self.skipped.append(Failure(path=item.shown, what=f"is the same as {self.seen[item.id]}"))
                 continue
@@ -242,6 +243,7 @@ class _Collected:
         return identity in self.before or identity in self.seen
 
     def _was_known(self, item: Input, state: str, what: str | None) -> None:
+        self.again[item.id] = item
         if state == "failed":
             self.failed[item.id] = Failure(path=item.shown, what=what or "")
             return

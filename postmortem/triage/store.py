@@ -21,7 +21,7 @@ from postmortem.errors import AnalysisError
 from postmortem.model.triage import Crash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -66,7 +66,15 @@ keys = sa.Table(
     sa.Column("key", sa.String(64), primary_key=True),
     sa.Column("bucket", sa.String(64), nullable=False, index=True),
 )
-"""Ids of signatures, each in one bucket."""
+"""Ids of signatures, also of those that no crash has any more, and the bucket that each leads to."""
+
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("part", sa.String(64), primary_key=True),
+    sa.Column("whole", sa.String(64), primary_key=True),
+)
+"""Inputs whose buckets people made one: that of `part` is a part of that of `whole`."""
 
 _PATIENCE = 120.0
 """Seconds for which a server that is away is waited for."""
@@ -162,9 +170,12 @@ def crashes_in(connection: Connection, condition: Any) -> Iterator[tuple[Crash, 
         .where(inputs.c.state == "analyzed", condition)
         .order_by(inputs.c.id)
     )
-    decoder = msgspec.json.Decoder(Crash)
     for row in connection.execute(query):
-        yield decoder.decode(row.crash), row.bucket, row.run
+        yield decoded(row.crash), row.bucket, row.run
+
+
+decoded = msgspec.json.Decoder(Crash).decode
+"""The record of an input."""
 
 
 def set_bucket(connection: Connection, ids: Iterable[str], bucket: str) -> None:
@@ -173,6 +184,48 @@ def set_bucket(connection: Connection, ids: Iterable[str], bucket: str) -> None:
     for start in range(0, len(wanted), 500):
         part = wanted[start : start + 500]
         connection.execute(inputs.update().where(inputs.c.id.in_(part)).values(bucket=bucket))
+
+
+def linked(connection: Connection) -> list[tuple[str, str]]:
+    """(signature, the one of whose bucket it is a part), as people said."""
+    part, whole = inputs.alias(), inputs.alias()
+    query = (
+        sa.select(part.c.signature, whole.c.signature)
+        .join_from(links, part, links.c.part == part.c.id)
+        .join(whole, links.c.whole == whole.c.id)
+    )
+    return sorted({(row[0], row[1]) for row in connection.execute(query) if row[0] != row[1]})
+
+
+def replace_buckets(
+    connection: Connection,
+    rows: Mapping[str, dict[str, Any]],
+    kept: Mapping[str, dict[str, Any]],
+    became: Mapping[str, str],
+) -> None:
+    """Make `kept` of `rows`. became: bucket → what it is a part of now."""
+    gone = [old for old, new in became.items() if old != new and old not in kept]
+    for start in range(0, len(gone), 500):
+        connection.execute(buckets.delete().where(buckets.c.id.in_(gone[start : start + 500])))
+    for name, row in sorted(kept.items()):
+        if name not in rows:
+            insert_unless_there(connection, buckets, [row])
+        elif row != rows[name]:
+            connection.execute(buckets.update().where(buckets.c.id == name).values(row))
+
+
+def lead(connection: Connection, signatures: Mapping[str, str], became: Mapping[str, str]) -> None:
+    """Signatures to their buckets, and those of buckets that are now others."""
+    for old, new in became.items():
+        if old != new:
+            connection.execute(keys.update().where(keys.c.bucket == old).values(bucket=new))
+    known = {row.key: row.bucket for row in connection.execute(sa.select(keys))}
+    fresh = [{"key": key, "bucket": bucket} for key, bucket in signatures.items() if key not in known]
+    if fresh:
+        insert_unless_there(connection, keys, fresh)
+    for key, bucket in signatures.items():
+        if known.get(key, bucket) != bucket:
+            connection.execute(keys.update().where(keys.c.key == key).values(bucket=bucket))
 
 
 def _may_pass(error: exc.DBAPIError) -> bool:

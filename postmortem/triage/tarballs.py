@@ -19,8 +19,9 @@ from parsers.limits import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = 1 << 12
-_PIECE = 1 << 20
+HEAD = 1 << 12
+"""Bytes by which it is told what a member is."""
+PIECE = 1 << 20
 _AT = 257
 _DAMAGE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
 
@@ -40,14 +41,14 @@ class Left:
 class Member:
     """A regular member of `size` bytes, which begins with `head`; to be used before the next one is asked for."""
 
-    def __init__(self, shown: str, info: tarfile.TarInfo, source: IO[bytes], budget: _Budget) -> None:
+    def __init__(self, shown: str, info: tarfile.TarInfo, source: IO[bytes], budget: Budget) -> None:
         self.shown = shown
         self.size = info.size
         self.time = float(info.mtime)
         self._info = info
         self._source = source
         self._budget = budget
-        self.head = source.read(_HEAD)
+        self.head = source.read(HEAD)
 
     def skip(self) -> None:
         """It is not wanted. Raises Damaged when too much of the tarball is not."""
@@ -64,7 +65,7 @@ class Member:
                 at, end = max(start, len(self.head)), min(start + size, self.size)
                 if at < end and at != position:
                     self._source.seek(at)
-                while at < end and (piece := self._source.read(min(_PIECE, end - at))):
+                while at < end and (piece := self._source.read(min(PIECE, end - at))):
                     if piece.count(0) < len(piece):
                         self._budget.written(target, len(piece))
                         target.seek(at)
@@ -73,24 +74,27 @@ class Member:
             target.truncate(self.size)
 
 
-class _Budget:
-    """What the tarball has taken so far."""
+class Budget:
+    """What the archive has taken so far. Each method raises Damaged when it is too much."""
 
     def __init__(self) -> None:
         self._unpacked = self._passed = 0
 
     def unpacked(self, size: int) -> None:
+        """So many bytes are to be unpacked."""
         self._unpacked += size
         if self._unpacked > LIMITS.decompressed_bytes:
             raise Damaged(f"unpacks to more than {LIMITS.decompressed_bytes} bytes")
 
     def passed(self, size: int) -> None:
+        """So many bytes were not wanted."""
         self._passed += size
         if self._passed > LIMITS.tarball_bytes_passed:
             raise Damaged(f"has more than {LIMITS.tarball_bytes_passed} bytes that are no crash")
 
     @staticmethod
     def written(target: IO[bytes], size: int) -> None:
+        """So many bytes are to be written."""
         state = os.fstatvfs(target.fileno())
         if state.f_bavail * state.f_frsize < LIMITS.disk_reserve + size:
             raise Damaged("does not fit on the disk that the output is on")
@@ -103,7 +107,7 @@ def is_tar(head: bytes) -> bool:
 
 def members(file: IO[bytes]) -> Iterator[Member | Left]:
     """In their order. Raises Damaged, OSError."""
-    budget = _Budget()
+    budget = Budget()
     with _told(), _opened(file) as archive:
         number = 0
         while (info := archive.next()) is not None:
@@ -134,7 +138,7 @@ def _opened(file: IO[bytes]) -> tarfile.TarFile:
     file.seek(0)
     kind = compressed.compression(file.read(8))
     file.seek(0)
-    stream = file if kind is None else io.BufferedReader(_Decompressed(file, kind), _PIECE)
+    stream = file if kind is None else io.BufferedReader(_Decompressed(file, kind), PIECE)
     archive = tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header)  # noqa: SIM115 - the caller's
     # Forwards, it can: over the holes of sparse members.
     forwards: Any = archive.fileobj

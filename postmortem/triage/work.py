@@ -188,19 +188,21 @@ def _answer(task: Task, made: Made) -> Answer:
     if Path(task.shown).absolute() != task.path:
         try:
             document = _of_elsewhere(task, document)
-        except _UNUSABLE as error:
+        except UNUSABLE as error:
             return Answer(id=task.id, shown=task.shown, failure=f"its report can't be used: {error}")
     return recorded(task, document, made.lost)
 
 
-_UNUSABLE = (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError, ValueError, RecursionError)
+UNUSABLE = (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError, ValueError, RecursionError)
 
 
 def _of_elsewhere(task: Task, document: bytes) -> bytes:
     """The report of an input out of a tarball or of a URL: the file that was read is none that anybody knows."""
     from postmortem.model import from_json, to_json
 
-    report = from_json(document.replace(_in_json(str(task.path)), _in_json(task.shown)))
+    beside = task.shown.rpartition("/")[0]
+    document = document.replace(in_json(str(task.path)), in_json(task.shown))
+    report = from_json(document.replace(in_json(f"{task.path.parent}/hs_err"), in_json(f"{beside}/hs_err")))
     if report.crash.time_source == "file":
         stated = task.facts.get("time") if task.facts.get("time_source") == "mtime" else None
         at = datetime.fromtimestamp(float(stated), UTC).replace(microsecond=0).isoformat() if stated else None
@@ -209,7 +211,8 @@ def _of_elsewhere(task: Task, document: bytes) -> bytes:
     return to_json(report)
 
 
-def _in_json(text: str) -> bytes:
+def in_json(text: str) -> bytes:
+    """A text as it is within a JSON string."""
     return msgspec.json.encode(text.encode("utf-8", "backslashreplace").decode())[1:-1]
 
 
@@ -222,5 +225,5 @@ def recorded(task: Task, document: bytes, lost: str | None) -> Answer:
         report = from_json(document)
         crash = crash_of(report, task.id, task.shown, task.report, task.facts, lost)
         return Answer(id=task.id, shown=task.shown, crash=msgspec.json.encode(crash), document=document)
-    except _UNUSABLE as error:
+    except UNUSABLE as error:
         return Answer(id=task.id, shown=task.shown, failure=f"its report can't be used: {error}")

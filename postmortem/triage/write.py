@@ -9,7 +9,7 @@ import msgspec
 from postmortem.errors import AnalysisError
 from postmortem.guard.analysis import warm
 from postmortem.model.triage import triage_json
-from postmortem.triage.run import put
+from postmortem.triage.files import put
 from postmortem.triage.work import rehearse
 from reports import FORMATS, load
 from reports.index import digest, page, table

@@ -337,8 +337,12 @@ class Walker:
     def _own(self, caller: Registers, registers: Registers, sp: int, interrupted: bool) -> tuple[Registers, Trust]:
         """The caller that rbp gives, or, where that is another function's frame, what a scan finds below it; both are
         guesses then. It is another's where the call before its return address went elsewhere; and where a walk begins
-        in a module that keeps no frame in rbp, as libc, and what was called may lie in the caller's own."""
+        in a module that keeps no frame in rbp, as libc, and what was called may lie in the caller's own. The word at sp
+        goes before both where it leads to a third module: of a function without a frame it is the return address."""
         pc, returns_to = registers[self._pc] or 0, caller[self._pc] or 0
+        nearest = self._at_sp(registers, caller) if interrupted else None
+        if nearest is not None:
+            return nearest, "scan"
         another = self._machine.calls_another(self._space, returns_to, pc)
         home = None if another or not interrupted else self.module(returns_to)
         is_target = self._is_scan_target
@@ -357,6 +361,20 @@ class Walker:
         if found is not None and found[self._fp] is None:
             found[self._fp] = registers[self._fp]
         return found or caller, "scan" if another or found is not None else "frame-pointer"
+
+    def _at_sp(self, registers: Registers, outer: Registers) -> Registers | None:
+        """The caller that the word at sp gives, where that is code of another module than pc and `outer` lie in."""
+        here = self.module(registers[self._pc] or 0)
+        found = None if here is None else self._machine.return_step(self._space, registers)
+        target = 0 if found is None else found[self._pc] or 0
+        if found is None or not self._is_scan_target(target):
+            return None
+        home = self.module(target)
+        if home is None or home is here or home is self.module(outer[self._pc] or 0):
+            return None
+        if (found[self._sp] or 0) >= (outer[self._sp] or 0):
+            return None
+        return None if self._machine.follows_call(self._space, target) is False else found
 
     def _is_trampoline(self, pc: int) -> bool | None:
         """None: there is no code at pc to tell."""

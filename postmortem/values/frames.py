@@ -13,6 +13,7 @@ from parsers.limits import LIMITS
 from postmortem.model import Problem, Value
 from postmortem.values.deadline import Deadline, Expired
 from postmortem.values.expression import OPTIMIZED_OUT, Frame, Unavailable, evaluate, gather_parts, passed, value_of
+from postmortem.values.layouts import Activation, mismatch, pointers
 from postmortem.values.origin import Origins
 from postmortem.values.store import Store
 from postmortem.values.text import Printer, Shown
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from postmortem.machines.machine import Machine, Step
     from postmortem.model import Crash
     from postmortem.model import Frame as NamedFrame
+    from postmortem.model.process import LayoutMismatch
     from postmortem.program.memory import AddressSpace
     from postmortem.program.modules import LoadedModule, ModuleMap
     from postmortem.symbols.cache import Cache
@@ -36,6 +38,8 @@ _Generated = Sequence[tuple[tuple[Value, ...], tuple[Value, ...]]]
 """Arguments and locals of each function of an activation, as a runtime knows them."""
 _LONGEST_CALL = 8
 """Bytes of a call through memory: REX, opcode, ModR/M, SIB, displacement."""
+_IN_REGISTERS = 3
+"""First parameters whose registers are those of a system call, too."""
 _CALLS_BACK = 8
 """How many callers an entry value may be followed through."""
 
@@ -142,6 +146,39 @@ class FrameValues:
             except Expired:
                 self._expired = True
         return result
+
+    def mismatch(self, walk: Walk, first: int, thread_pointer: int) -> LayoutMismatch | None:
+        """An object that two of the functions at a fault take for types of one name and two layouts."""
+        found: list[Activation] = []
+        values: list[int | None] = []
+        try:
+            for index in range(first, min(len(walk.frames), first + LIMITS.layout_frames)):
+                activation = self._activation(walk.frames, index, thread_pointer, 0)
+                if activation is None:
+                    values = []
+                    continue
+                printer, path, frame = self._printer(activation), activation.module.path, activation.frame
+                passed = self._passed(activation, walk.frames[index].pc, values) if values else []
+                for scope in activation.place.scopes:
+                    variables = (*scope.parameters, *scope.variables)
+                    found.append(Activation(scope.function, path, variables, frame, printer, passed))
+                outermost = activation.place.scopes[-1:]
+                values = pointers(outermost[0].parameters[:_IN_REGISTERS], frame, printer) if outermost else []
+        except Expired:
+            self._expired = True
+        return mismatch(found)
+
+    def _passed(
+        self, activation: _Activation, returns_to: int, values: Sequence[int | None]
+    ) -> list[tuple[Variable, int]]:
+        """The variables that a call passed on in a register, with the values of these parameters in what was called."""
+        site = self._machine.call_before(self._space, returns_to)
+        if site is None:
+            return []
+        at = self._variables_at(activation, int(site.partition(":")[0], 16))
+        numbers = [self._machine.names.index(name) for name in self._machine.call_arguments[: len(values)]]
+        codes = {bytes([0x50 + number]): value for number, value in zip(numbers, values, strict=True)}
+        return [(variable, value) for variable in at if (value := codes.get(variable.location or b"")) is not None]
 
     def explained(self, crash: Crash, walk: Walk, first: int, thread_pointer: int) -> Crash:
         """The fault with its operands in the program's own words. first: the activation of the fault."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from parsers.elf.notes import AT_PHDR
 from parsers.limits import LIMITS
 from postmortem.symbols.cache import Cache
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from postmortem.unwind.threads import ThreadWalk
 
 _SECONDS, _SECONDS_FOR_ALL = 1.0, 10.0
+_MEMORY_FAULTS = (7, 11)
 
 
 class Values:
@@ -83,7 +86,13 @@ class Values:
         """The fault with its operands in the program's own words."""
         if self._which == "none" or not walks or not walks[0].crashed:
             return crash
-        return self._values.explained(crash, walks[0].walk, _first(walks[0], fault), self._thread(walks[0]))
+        first, thread = _first(walks[0], fault), self._thread(walks[0])
+        explained = self._values.explained(crash, walks[0].walk, first, thread)
+        signal = crash.signal
+        if signal is None or signal.number not in _MEMORY_FAULTS or (signal.code or 0) <= 0:
+            return explained
+        layouts = self._values.mismatch(walks[0].walk, first, thread)
+        return explained if layouts is None else msgspec.structs.replace(explained, layouts=layouts)
 
     def _thread(self, walked: ThreadWalk) -> int:
         """Its thread pointer."""

@@ -228,7 +228,9 @@ class _Page:
             verdict=report.verdict,
             title=answer.title_text(report),
             summary=answer.summary_text(report),
-            signal=answer.signal_text(report.crash.signal, report.process.pid) if report.crash.signal else "",
+            signal=answer.signal_text(report.crash.signal, report.process.pid, number=answer.numbered(report))
+            if report.crash.signal
+            else "",
             fault=answer.fault_text(report.crash),
             handler=answer.handler_text(report),
             others=answer.others_text(report.crash),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries.crash import SI_USER, SIGSTOP, SIGXFSZ
+from postmortem.model.queries.systems import system
 
 if TYPE_CHECKING:
     from postmortem.model import Crash, Evidence, Finding, Problem, Report, Signal, Verdict
@@ -42,9 +43,20 @@ _BY = {
 }  # fmt: skip
 
 
-def signal_text(signal: Signal, pid: int | None) -> str:
-    """ "SIGSEGV (11), SEGV_MAPERR: address not mapped". pid: of the process that died."""
-    text = f"{signal.name} ({signal.number})"
+_LARGEST_SIGNAL = 1 << 16
+"""Numbers above are codes of Windows' exceptions, which are written in hexadecimal."""
+
+
+def numbered(report: Report) -> bool:
+    """Whether signals' numbers are the system's own: a log of another system has them as Linux does."""
+    return report.core.format.startswith("elf-core") or system(report).name in ("linux", "windows", None)
+
+
+def signal_text(signal: Signal, pid: int | None, *, number: bool = True) -> str:
+    """ "SIGSEGV (11), SEGV_MAPERR: address not mapped". pid: of the process that died. number: name it."""
+    text = signal.name
+    if number or signal.number >= _LARGEST_SIGNAL:
+        text += f" ({signal.number:#x})" if signal.number >= _LARGEST_SIGNAL else f" ({signal.number})"
     if signal.code_name:
         text += f", {signal.code_name}"
     elif signal.code is not None:
@@ -158,8 +170,21 @@ def confidence_text(report: Report) -> str:
     verdict = report.verdict
     if verdict is None:
         return ""
-    open_ = "; the cause is open" if verdict.claim == "observation" and verdict.severity in _SERIOUS else ""
-    return f"{verdict.severity} severity, {claim_text(verdict)}{open_}"
+    words = f"{verdict.severity} severity, {claim_text(verdict)}"
+    if verdict.claim != "observation" or verdict.severity not in _SERIOUS:
+        return words
+    cause = _cause(report)
+    return f"{words}; {'the cause is open' if cause is None else f'{claim_text(cause)}: {cause.title}'}"
+
+
+def _cause(report: Report) -> Finding | None:
+    """The best finding that states the cause of what the verdict observed: one that is founded on the crash itself."""
+    for finding in report.findings:
+        if finding.claim != "cause" or finding.confidence == "possible" or finding.severity != "critical":
+            continue
+        if any(item.where.startswith("crash.") for item in finding.evidence):
+            return finding
+    return None
 
 
 def claim_text(stated: Finding | Verdict) -> str:

@@ -13,6 +13,7 @@ from postmortem.model.queries.crash import crashing_thread
 from reports.text import number, plural, size
 from reports.words.answer import (
     _touched,
+    numbered,
     signal_text,
 )
 
@@ -352,7 +353,11 @@ def crash_facts(report: Report) -> tuple[Fact, ...]:
     address = _touched(crash)
     about = f" ({crash.fault_address_text})" if crash.fault_address_text else ""
     rows: list[tuple[str, object, str]] = [
-        ("Signal", signal_text(signal, report.process.pid) if signal else None, "crash.signal"),
+        (
+            "Signal",
+            signal_text(signal, report.process.pid, number=numbered(report)) if signal else None,
+            "crash.signal",
+        ),
         ("Fault address", None if address is None else f"{address}{about}", "crash.fault_address"),
         ("Known from", crash.fault_address_source, "crash.fault_address_source"),
         ("Access", crash.access, "crash.access"),

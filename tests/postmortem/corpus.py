@@ -11,7 +11,12 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NATIVE = ROOT / "fixtures" / "native"
@@ -25,6 +30,15 @@ def no_core() -> None:
 def cases() -> list[dict[str, Any]]:
     """All cases of corpus.toml."""
     return list(tomllib.loads((NATIVE / "corpus.toml").read_text())["case"])
+
+
+def parameters(apart: Collection[str] = ()) -> list[Any]:
+    """The names of the cases as parameters of tests, each of which needs the case's compiler."""
+    return [
+        pytest.param(case["name"], marks=pytest.mark.needs(case["compiler"]))
+        for case in cases()
+        if case["name"] not in apart
+    ]
 
 
 FAILED: list[str] = []
@@ -46,6 +60,7 @@ def directory() -> Path:
     recipe = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = recipe
     spec.loader.exec_module(recipe)
+    os.environ.setdefault("RUSTC_BOOTSTRAP", "1")  # a case needs what older versions have as a feature only
     with built.with_suffix(".lock").open("w") as lock:
         # Test processes run side by side; one builds, the others find it done.
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -117,10 +117,7 @@ def frames_of(thread: Thread) -> list[Frame]:
     return [*(thread.handler_frames or ()), *thread.frames]
 
 
-NAMES = [case["name"] for case in corpus.cases() if case["name"] not in APART]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", corpus.parameters(APART))
 def test_names_equal_gdbs(name: str) -> None:
     place = corpus.directory() / name
     report = postmortem.analyze(place / "core", postmortem.Options(executable=place / "exe", strict=True))

@@ -6,6 +6,7 @@ direct jump of the function, ends the search, as does a jump away. Calls change 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _LARGEST = LIMITS.dataflow_largest
 """Bytes of a function that is looked at."""
 _STEPS = 48
+_BELOW = re.compile(r"\[(rsp|rbp)(?: \+ \w+(?:\*\d)?)? - (0x[0-9a-f]+|\d+)\]")
 _CALL_WRITES = frozenset(("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"))
 _LOADS = frozenset(("mov", "movsxd", "movsx", "movzx"))
 
@@ -54,6 +56,20 @@ def steps_before(space: AddressSpace, start: int, size: int, pc: int, past_label
         step = _step(instruction)
         made = [] if step.kind == "leave" else [*made, step]
     return made
+
+
+def below_pointers(space: AddressSpace, bounds: tuple[int, int]) -> dict[str, int] | None:
+    """How far below its stack and frame pointer a function's instructions reach, in bytes; None: not known."""
+    start, size = bounds
+    code = space.read(start, size) if 0 < size <= _LARGEST else None
+    if code is None:
+        return None
+    found = {"rsp": 0, "rbp": 0}
+    for _, _, _, operands in engine(False).disasm_lite(code, start):
+        match = _BELOW.search(operands)
+        if match is not None:
+            found[match[1]] = max(found[match[1]], int(match[2], 0))
+    return found
 
 
 def _step(instruction: object) -> Step:

@@ -323,12 +323,22 @@ def _lines(decoder: Any, code: bytes, start: int, end: int) -> list[tuple[Addres
 
 def call_before(space: AddressSpace, address: int) -> str | None:
     """The call instruction that ends at a return address, with its own address."""
-    decoder = engine(False)
     for size in (5, 2, 3, 6, 7, 4):
-        code = space.read(address - size, size)
-        if code is None:
-            continue
-        for at, length, mnemonic, operands in decoder.disasm_lite(code, address - size, 1):
-            if mnemonic == "call" and length == size:
-                return f"{at:#x}: call {operands}"
+        found = _call_of(space, address, size)
+        if found is not None:
+            # With REX.B before it, it is one through r8 to r15.
+            prefix = space.read(address - size - 1, 1)
+            longer = _call_of(space, address, size + 1) if prefix == b"\x41" and size != 5 else None
+            return longer or found
+    return None
+
+
+def _call_of(space: AddressSpace, address: int, size: int) -> str | None:
+    """The call of this size that ends at an address."""
+    code = space.read(address - size, size)
+    if code is None:
+        return None
+    for at, length, mnemonic, operands in engine(False).disasm_lite(code, address - size, 1):
+        if mnemonic == "call" and length == size:
+            return f"{at:#x}: call {operands}"
     return None

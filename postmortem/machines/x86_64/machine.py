@@ -72,6 +72,7 @@ class X86_64:
     call_before = staticmethod(instruction.call_before)
     canonical = staticmethod(instruction.canonical)
     steps_before = staticmethod(dataflow.steps_before)
+    below_pointers = staticmethod(dataflow.below_pointers)
     whole = staticmethod(instruction.whole)
     thread_variable = staticmethod(threadvariable.thread_variable)
     jump_marks = staticmethod(jumpbuffer.jump_marks)

@@ -64,10 +64,12 @@ _TAKES = Lazy(
     r"|valloc|pvalloc|[mr]allocx|xallocx|usable_size|malloc_usable_size)|operator new(?:\[\])?|tc_new\w*"
     r"|__rust_(?:re)?alloc|_?Py(?:Object|Mem)_(?:Raw)?(?:Malloc|Calloc|Realloc)"
 )
+_REALLOCATES = Lazy(r"_*(?:libc_|tc_|je_|mi_|rjem_|_rjem_je_)?(?:realloc|reallocarray|rallocx)|__rust_realloc")
 
 
 class Inside(NamedTuple):
-    """allocator: its name. outermost: index of its outermost frame. frees: what was asked; None where not known."""
+    """allocator: its name. outermost: index of its outermost frame. frees: what was asked; None where not known, and of
+    realloc, which does both."""
 
     allocator: str
     outermost: int
@@ -77,6 +79,9 @@ class Inside(NamedTuple):
 def inside(report: Report) -> Inside | None:
     """The allocator that the innermost frames of the crashing thread are of."""
     frames = views.crashing_frames(report)
+    left = _left_by_tail_call(report, frames)
+    if left is not None:
+        return left
     outermost, entry = -1, -1
     names: list[str] = []
     for index, frame in enumerate(frames[:40]):
@@ -98,7 +103,24 @@ def inside(report: Report) -> Inside | None:
     frees = any(_FREES.fullmatch(name) for name in asked)
     takes = any(_TAKES.fullmatch(name) for name in asked)
     name = library or next(iter(names), "the allocator")
-    return Inside(name, outermost, frees if frees or takes else None)
+    both = any(_REALLOCATES.fullmatch(name) for name in asked)
+    return Inside(name, outermost, frees if frees or (takes and not both) else None)
+
+
+def in_glibc(report: Report) -> bool:
+    """Whether the innermost frame of the crashing thread is of glibc's own file: its allocator is no other one."""
+    frames = views.crashing_frames(report)
+    return bool(frames and frames[0].module and _GLIBC.fullmatch(file_name(frames[0].module)))
+
+
+def _left_by_tail_call(report: Report, frames: tuple[Frame, ...]) -> Inside | None:
+    """glibc's functions without names, in which a call of free went on by a tail call: from 2.42 on."""
+    freed = report.crash.freed
+    if freed is None or freed.call != "free" or not in_glibc(report) or frames[0].function is not None:
+        return None
+    outermost = next((i - 1 for i, frame in enumerate(frames) if frame.module != frames[0].module), 0)
+    nameless = all(frame.function is None for frame in frames[: outermost + 1])
+    return Inside("glibc's malloc", outermost, frees=True) if nameless else None
 
 
 def _of(frame: Frame) -> tuple[str | None, bool]:

@@ -21,6 +21,7 @@ SEGV_MAPERR, SEGV_ACCERR = 1, 2
 BUS_ADRALN, BUS_ADRERR = 1, 2
 SI_USER, SI_KERNEL, SI_QUEUE, SI_TKILL = 0, 128, -1, -6
 
+_OF_INSTRUCTIONS = ("SIGSEGV", "SIGILL", "SIGTRAP", "SIGBUS")
 RAISES = re.compile(r"_*(abort|raise|pthread_kill|t?g?kill|sigqueue)(?:_implementation|_internal)?")
 """With what a process sends itself a signal, by plain name."""
 
@@ -71,7 +72,22 @@ def raised_on_stack(report: Report) -> bool:
     frame = next((frame for frame in crashing_frames(report) if frame.kind != "signal"), None)
     if frame is None or frame.function is None or frame.trust == "scan":
         return False
+    if stopped_in_abort(report):
+        return False
     return RAISES.fullmatch(plain(frame.function)) is not None
+
+
+def stopped_in_abort(report: Report) -> bool:
+    """abort() ended by an instruction that faults, as it does where SIGABRT did not end the process.
+
+    glibc and musl raise SIGABRT first; where that is blocked or handled and returns, hlt, udf or brk follows.
+    """
+    signal = report.crash.signal
+    frame = next((frame for frame in crashing_frames(report) if frame.kind != "signal"), None)
+    if signal is None or signal.number == SIGABRT or frame is None or frame.function is None or frame.trust == "scan":
+        return False
+    sent = signal.code is not None and signal.code <= 0
+    return plain(frame.function) in ("abort", "__GI_abort") and not sent and signal.name in _OF_INSTRUCTIONS
 
 
 def crashing_frames(report: Report) -> tuple[Frame, ...]:
@@ -107,6 +123,8 @@ def inside(report: Report) -> str:
     inner = next(iter(crashing_frames(report)), None)
     if inner is not None and _in_no_file(report, inner):
         return f" in generated code at {inner.pc:#x}{called_by(report, 0)}"
+    if inner is not None and at_sp(report) is not None:
+        return f" in {culprit.label(inner)}"  # the next frame that is sure may be its caller's caller
     return f" in {culprit.label(found[1])}{from_go(report, found[0])}" if found else ""
 
 
@@ -144,10 +162,26 @@ def at_fault(report: Report) -> str:
         return inside(report)
     if found is not None and found[0] == 0:
         return inside(report)
+    top = at_sp(report)
+    if top is not None:
+        return f" in {culprit.label(inner)}, perhaps called by {culprit.label(top)}"
     # Below a stub of generated code the native frames are missing that made the call.
     direct = found is not None and not any(frame.kind == "stub" for frame in crashing_frames(report)[: found[0] + 1])
     by = f", called by {culprit.label(found[1])}{from_go(report, found[0])}" if found is not None and direct else ""
     return f" in {culprit.label(inner)}{by}"
+
+
+def at_sp(report: Report) -> Frame | None:
+    """The frame that the word at the stack pointer gives, where a function of a system's library was interrupted that
+    builds no frame, or has not yet: its caller, if the word is no leftover."""
+    frames = crashing_frames(report)[:2]
+    if len(frames) < _CALL or frames[1].trust != "scan" or not culprit.in_system_library(frames[0]):
+        return None
+    return frames[1] if frames[0].sp is not None and frames[1].sp == frames[0].sp + WORD else None
+
+
+_CALL = 2
+WORD = 8
 
 
 class ForeignCall(NamedTuple):

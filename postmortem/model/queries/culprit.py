@@ -27,7 +27,9 @@ _PLUMBING = re.compile(
 _INSTALLED = re.compile(
     r"/usr/include/.*|.*/include/c\+\+/.*|.*/lib(?:64|32)?/gcc/[^/]+/[^/]+/include(?:-fixed)?/.*|.*/lib/clang/[^/]+/include/.*"
 )
-_RUST_LIBRARY = re.compile(r"/rustc/[0-9a-f]+/library/.*|.*/rustlib/src/rust/library/.*")
+_RUST_LIBRARY = re.compile(
+    r"/rustc/[0-9a-f]+/library/.*|.*/rustlib/src/rust/library/.*|(?:.*/)?rustc-\d[^/]*/library/.*"
+)
 """Source of compilers and installed libraries whose functions are compiled into their callers."""
 _RUST_CRATES = re.compile(r"<*&?(?:dyn )?(?:core|std|alloc|__rustc|test)(?:\[[0-9a-f]+\])?::|_?_?rust_")
 _C_LIBRARY_SOURCE = re.compile(
@@ -88,6 +90,18 @@ def _of_c_library(frame: Frame) -> bool:
 def skipped_module(path: str) -> bool:
     """True for the modules of triage/lists/skip_modules.txt, by their file name."""
     return _patterns("skip_modules.txt").fullmatch(file_name(path))
+
+
+_OF_OTHER_SYSTEMS = re.compile(
+    r"libsystem_\w+\.dylib|libobjc\.A\.dylib|libdispatch\.dylib|libswift\w+\.dylib|libdyld\.dylib"
+    r"|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
+    re.IGNORECASE,
+)
+
+
+def of_other_system(path: str) -> bool:
+    """True for what libc's kind is called on macOS and Windows."""
+    return _OF_OTHER_SYSTEMS.fullmatch(file_name(path)) is not None
 
 
 def machinery(frame: Frame) -> bool:

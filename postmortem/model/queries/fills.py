@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _TUNABLE = re.compile(r"(?:^|:)glibc\.malloc\.perturb=(0x[0-9a-fA-F]{1,8}|[0-9]{1,9})(?:$|:)")
 _MEMBER = 4096
+_SHORTEST, _LONGEST = 3, 4
+_TEXT = re.compile(rb"[\x21-\x7e]+")
 
 
 def perturbed(report: Report) -> tuple[int, str] | None:
@@ -51,4 +53,23 @@ def describe(report: Report, value: int) -> str | None:
             f"{value:#x} is made of the byte {found[0] ^ 0xFF:#04x}, with which glibc was told to fill memory that it"
             " gives out: the pointer was never set."
         )
-    return pointers.describe(value, lambda owner: views.has_module(report, owner) is not None)
+    return pointers.describe(value, lambda owner: views.has_module(report, owner) is not None) or _partly_text(
+        report, value
+    )
+
+
+def _partly_text(report: Report, value: int) -> str | None:
+    """A sentence on a pointer whose lowest bytes are a short text with its NUL, where the others are of an address."""
+    if views.mapping_at(report, value) is not None or not 0 < value < 1 << 47:
+        return None
+    raw = value.to_bytes(8, "little")
+    for count in range(_SHORTEST, _LONGEST + 1):
+        if raw[count] == 0 and _TEXT.fullmatch(raw[:count]):
+            rest = 8 * (count + 1)
+            if value >> rest and any(mapping.start >> rest == value >> rest for mapping in report.mappings):
+                return (
+                    f"The lowest bytes of {value:#x} are the text {raw[:count].decode()!r} with its NUL, the others are"
+                    " of an address of this process: most likely the end of a string was written over the beginning of"
+                    " a pointer."
+                )
+    return None

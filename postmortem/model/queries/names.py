@@ -24,6 +24,12 @@ _ARCH_VARIANT = re.compile(
 )
 _ANONYMOUS = re.compile(r"\(anonymous namespace\)|\{anonymous\}|`anonymous namespace'|_GLOBAL__N_1")
 
+_ANGLE = re.compile(r"(?<!-)>|<| as ")
+_OWN_TYPE = re.compile(
+    r"(?P<reference>(?:[&*]|mut |const |dyn )*)(?!(?:core|std|alloc|test|proc_macro)(?:\[\w+\])?::)\w+(?:\[\w+\])?::"
+)
+"""A Rust type with the path of a crate that is none of the language's library."""
+
 LONGEST_NAME = 4096
 """Characters of a symbol that are looked at; C++ names beyond are cut."""
 
@@ -37,7 +43,7 @@ def plain(function: str) -> str:
     """
     if function.startswith(("-[", "+[")) and "]" in function:
         return function[: function.index("]") + 1][:LONGEST_NAME]  # a method of Objective-C
-    name = _RUST_HASH.sub("", _SUFFIX.sub("", function[:LONGEST_NAME].strip()))
+    name = _of_own_type(_RUST_HASH.sub("", _SUFFIX.sub("", function[:LONGEST_NAME].strip())))
     name = _GO_RECEIVER.sub(r".\1.", name)
     name = _ANONYMOUS.sub("@anonymous@", _LAMBDA.sub("@lambda@", _CLOSURE.sub("@closure@", name)))
     operator = _OPERATOR.search(name)
@@ -54,6 +60,26 @@ def plain(function: str) -> str:
     if variant := _ARCH_VARIANT.match(name):
         name = variant.group(1)
     return name.removeprefix("__GI_").removeprefix("__interceptor_")
+
+
+def _of_own_type(name: str) -> str:
+    """Rust's "<shop::Cart as core::ops::Drop>::drop" is "shop::Cart::drop": the program's own method of that trait.
+
+    A library's type, and one without a path, is left to its trait, which may be the program's.
+    """
+    if not name.startswith("<"):
+        return name
+    open_groups, type_ends = 0, 0
+    for match in _ANGLE.finditer(name):
+        if match[0] == " as ":
+            type_ends = type_ends or (match.start() if open_groups == 1 else 0)
+            continue
+        open_groups += 1 if match[0] == "<" else -1
+        if open_groups == 0:
+            of, method = name[1:type_ends], name[match.end() :]
+            own = type_ends and method.startswith("::") and _OWN_TYPE.match(of)
+            return of[own.end("reference") :] + method if own else name
+    return name
 
 
 def shown(function: str) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _FRAME_POINTERS = ("rbp", "x29", "fp")
 _LOST = ("no-rule", "unreadable")
 _ADDRESSES = 1 << 64
+_SMALL = re.compile(r"0x[0-9a-f]{1,4}")
+_VECTOR = 64
 _INNERMOST = 4
 _PRINTF = re.compile(r"_*(?:IO_)?v?\w*printf\w*")
 _LIBC_STRING = re.compile(r"__(?:str|mem|wcs)\w+_(?:sse|avx|evex|generic)")
@@ -62,8 +64,9 @@ def sentence(report: Report) -> str | None:
     conversion = printing(report)
     if conversion is not None:
         return (
-            f"A function of the printf family was at {conversion}: the argument does not fit the conversion, it is"
-            " missing, or text from outside was the format."
+            f"A function of the printf family was at {conversion}: the argument does not fit the conversion or is"
+            " missing,"
+            " text from outside was the format, or the pointer was bad where it was read."
         )
     if _is_frame_pointer_bad(report, operand):
         return (
@@ -140,6 +143,24 @@ def _index(report: Report, operand: Operand) -> tuple[str, int, str, int] | None
         return None
     index, value, base, _, scale = good[0]
     return index, int(value) - _ADDRESSES if value >> 63 else int(value), base, scale
+
+
+def passed(report: Report, number: int) -> tuple[int, str] | None:
+    """(the number that was passed, its path) where libc read from the aligned address below it.
+
+    Its functions for strings read whole vectors, from the start of the first one on.
+    """
+    frames = views.crashing_frames(report)
+    blamed = views.blamed(report)
+    if not frames or blamed is None or not blamed[0] or not plain(frames[0].function or "").startswith(("str", "mem")):
+        return None
+    for position, frame in enumerate(frames[: blamed[0] + 1]):
+        for member, values in (("arguments", frame.arguments), ("locals", frame.locals)):
+            for index, value in enumerate(values):
+                match = _SMALL.fullmatch(value.value or "")
+                if match is not None and number < int(match[0], 16) < number + _VECTOR:
+                    return int(match[0], 16), views.frame_path(report, position, f"{member}[{index}].value")
+    return None
 
 
 def printing(report: Report) -> str | None:

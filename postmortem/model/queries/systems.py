@@ -35,6 +35,8 @@ _SUFFIXES: tuple[tuple[str, Name], ...] = (
 _NARROW = re.compile(r"-(?:x86|i386|i486|i586|i686|arm|ppc|sparc|s390|mips)(?:-|$)")
 _MUSL = re.compile(r"ld-musl-|libc\.musl-|-linux-musl/libc\.so$")
 _GLIBC = re.compile(r"/libc\.so\.6$|/libc-2\.\d+\.so$")
+_APPLE_SILICON = re.compile(r"MacBookAir10,1|MacBookPro1[78],\d|Macmini9,1|iMac21,\d|\bMac1[3-9],\d")
+"""Apple's model names with its own CPUs; the log's Host: line has them."""
 _EMULATORS = (("qemu", "qemu"), ("rosetta", "Rosetta"), ("fex-emu", "FEX"), ("box64", "box64"))
 _MODULES_SEEN = 4096
 
@@ -69,8 +71,15 @@ def system(report: Report) -> System:
         or any(_MUSL.search(path) for path in paths),
         bits=_bits(report, platform),
         container=report.process.pid == 1 or (host is not None and host.memory_limit is not None),
-        emulator=emulator or ("Rosetta" if "VirtualApple" in cpu else "qemu" if "QEMU TCG" in cpu else None),
+        emulator=emulator or _by_cpu(cpu, platform),
     )
+
+
+def _by_cpu(cpu: str, platform: str) -> str | None:
+    """The emulator that the CPU's name gives away."""
+    if "VirtualApple" in cpu or (platform in ("bsd-amd64", "bsd-x64") and _APPLE_SILICON.search(cpu)):
+        return "Rosetta"
+    return "qemu" if "QEMU TCG" in cpu else None
 
 
 def _links_musl(report: Report) -> bool:

@@ -40,6 +40,7 @@ _FILE = re.compile(r"[\w./+@-]*\w\.(?:c|cc|cpp|cxx|c\+\+|h|hh|hpp|hxx|inl|ipp|in
 _STRING = re.compile(r'0x[0-9a-f]+ "(.+)"(?:\.\.\.)?')
 _TEXT = re.compile(r"\bchar\b")
 _CONVERSION = re.compile(r"%[-+ #0]*[0-9*]*(?:\.[0-9*]+)?(?:hh|h|ll|l|z|j|t)?[a-zA-Z]")
+_SPOKEN = re.compile(r"(?<!\S)[A-Za-z][a-z]+(?=[\s,.:;!?]|$)")
 _MOST = 6
 """Wrappers within wrappers that are looked at."""
 _LONGEST = 400
@@ -63,13 +64,18 @@ class Reported(NamedTuple):
 def reported(frames: Sequence[Frame], calls: Sequence[FatalCall] = ()) -> Reported | None:
     """The function that called the outermost wrapper around abort(); None where abort() has no wrapper."""
     passed: list[tuple[int, Frame, str | None]] = []
-    at = 0
+    at, ends = 0, False
     while (found := culprit.first(frames[at:])) is not None and len(passed) < _MOST:
         at, frame = at + found[0], found[1]
         call = _call(frame, frames, at, calls)
         why = _reason(frame, call)
+        if why is None and len(passed) == 1 and ends and _is_message(call):
+            why = "it is given a text, and what it calls does no more than end"
         if why is None and (call is None or not call.ends):
-            break
+            ends = not passed and any(item.ends and item.returns_to == frame.pc for item in calls)
+            above = culprit.first(frames[at + 1 :]) if ends else None
+            if above is None or not _is_message(_call(above[1], frames, at + 1 + above[0], calls)):
+                break
         passed.append((at, frame, why))
         at += 1
     while passed and (passed[-1][2] is None or culprit.first(frames[passed[-1][0] + 1 :]) is None):
@@ -124,6 +130,11 @@ def _reason(frame: Frame, call: FatalCall | None) -> str | None:
     if weak and given:
         return "its name says so, and it is given a text"
     return "it is given a text, and the code behind its call is never reached" if given and ends else None
+
+
+def _is_message(call: FatalCall | None) -> bool:
+    """A literal of several words is given."""
+    return call is not None and any(len(_SPOKEN.findall(text)) > 1 for text in call.strings)
 
 
 @functools.lru_cache(maxsize=1 << 10)

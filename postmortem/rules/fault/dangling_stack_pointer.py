@@ -32,7 +32,7 @@ def check(report: Report) -> Iterator[Finding]:
     where, holder = found
     crashing = views.crashing_thread(report)
     own = crashing is not None and crashing[1].tid == holder.tid
-    whose = "its own stack" if own else f"the stack of thread {holder.tid}"
+    whose = "this thread's own stack" if own else f"the stack of thread {holder.tid}"
     how = (
         f"The bad pointer was read from {holder.address:#x}"
         if holder.argument is None

@@ -17,6 +17,7 @@ from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.systems import system
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
     from postmortem.model import Frame
 
+_LOWEST = 1 << 22
+_UNBOUND = (
+    " So low a number is no address of code: it is one as it stands in a library's file, before the loader has added"
+    " where the library lies, or a function pointer that was overwritten. musl's loader (Alpine) leaves such a number"
+    " where it could not bind a function, as of a library that was built for glibc."
+)
 _SHORTEST = 3
 """Frames below which a stack is too short to tell how the program came there."""
 
@@ -57,7 +64,8 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=(
             f"{name}{at} ended the process{f' on {thread}' if thread else ''}"
             + (f", in {place}" if place else "")
-            + f".{f' It said: {said}.' if said else ''}{_known(report)} The cause is open: {_missing(report, place)}"
+            + f".{f' It said: {said}.' if said else ''}{_known(report)}{_number(report, index)} The cause is open:"
+            + f" {_missing(report, place)}"
         ),
         evidence=proof(
             report,
@@ -138,18 +146,30 @@ def _place(report: Report) -> tuple[str, int | None]:
     frames = views.crashing_frames(report)
     index = next((number for number, frame in enumerate(frames) if _tells(frame)), None)
     if index is None:
-        pc = report.crash.pc
+        pc = report.crash.pc if report.crash.pc is not None or not frames else frames[0].pc
         if pc == 0:
             return "a call or jump through a null pointer", None
+        if pc is None:
+            return "", None
+        if views.is_log(report) and not frames:
+            return f"the code at {pc:#x}; what lies there is not in the log", None
         # The map of a log may be an excerpt: a jump that met no code faults at its own target.
-        if pc and report.mappings and views.mapping_at(report, pc) is None and views.fault_address(report) == pc:
-            return f"a jump to {pc:#x}, where nothing is mapped", None
-        return (f"code at {pc:#x}, in no module" if pc else ""), None
+        if views.mapping_at(report, pc) is None and views.fault_address(report) == pc:
+            return f"a jump to {pc:#x}, where {'nothing is mapped' if report.mappings else 'there is no code'}", None
+        if _too_low(report, pc):
+            return f"a jump to {pc:#x}, where there is no code", None
+        return f"code at {pc:#x}, in no module", None
     frame = frames[index]
     module = (frame.module or "").replace("\\", "/").rsplit("/", 1)[-1]
     of = f" of {module}" if module and frame.function is not None else ""
     by = culprit.first(frames[index + 1 :]) if culprit.machinery(frame) else None
     return f"{culprit.label(frame)}{of}" + (f", called by {culprit.label(by[1])}" if by is not None else ""), index
+
+
+def _too_low(report: Report, pc: int) -> bool:
+    """No program and no library lies so low: of 64 bits the lowest is a program that is linked to 0x400000."""
+    on = system(report)
+    return on.bits == 64 and on.name in ("linux", "macos") and pc < _LOWEST and views.mapping_at(report, pc) is None
 
 
 def _on(thread: str, place: str, index: int | None, report: Report) -> str:
@@ -174,9 +194,23 @@ def _thread(report: Report) -> str:
     return f'thread "{name}"' if name else "a thread whose number is not known" if tid is None else f"thread {tid}"
 
 
+def _number(report: Report, index: int | None) -> str:
+    """What a jump to a small number may come from, on a system that may have musl as its libc."""
+    pc, on = report.crash.pc, system(report)
+    if index is not None or not pc or not _too_low(report, pc) or on.name != "linux" or (on.glibc and not on.musl):
+        return ""
+    return _UNBOUND
+
+
 def _known(report: Report) -> str:
     """What the address says, in a sentence."""
     address = views.fault_address(report)
+    if views.stopped_in_abort(report):
+        return (
+            " It is abort() that was called: it raises SIGABRT first, and where that does not end the process (blocked,"
+            " ignored, or handled by one that returns) it runs into an instruction that faults. What called abort()"
+            " found something wrong, or is a program's own end."
+        )
     if address is None:
         if views.code(report) == views.SI_KERNEL:
             return " The kernel gives no address: SI_KERNEL is a fault whose address the CPU did not tell."
@@ -191,9 +225,10 @@ def _missing(report: Report, place: str) -> str:
     frames = views.crashing_frames(report)
     if not frames:
         return "no stack of the thread is at hand."
+    if views.stopped_in_abort(report):
+        return "who called abort(), and why, is not on this stack."
     if len(frames) < _SHORTEST:
-        library = culprit.machinery(frames[0])
-        if library:
+        if culprit.machinery(frames[0]) or culprit.of_other_system(frames[0].module or ""):
             return (
                 "a function of the system's library faults for what its caller hands to it, a bad pointer or string, or"
                 " for a heap of malloc's that was damaged before; that caller, native code, is not on this stack."
@@ -217,7 +252,11 @@ def _remedies(report: Report, place: str) -> Iterator[str]:
             f"Find the log hs_err_pid{report.process.pid or '<pid>'}.log (working directory, /tmp, -XX:ErrorFile) and"
             " analyze it, or give it with --hs-err."
         )
-    if place:
+    if views.stopped_in_abort(report):
+        yield "Look at what the process wrote to its standard error before: what calls abort() mostly says why."
+    elif place.startswith(("a jump to ", "a call or jump ")):
+        yield "Get the caller: the stack of the whole log, or the return address at the stack pointer of a core."
+    elif place and "is not in the log" not in place:
         yield f"Read {place}, and what its callers handed to it."
     if views.is_log(report):
         if report.core.truncated:

@@ -81,7 +81,7 @@ MEANINGS = (
     (r"sysmalloc|\bmalloc\.c:", "A consistency check of malloc failed: the end of the heap was overwritten"),
 )
 _TEXT = Lazy(
-    r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk)\(\): |double free|corrupted"
+    r"(?:free|malloc|realloc|calloc|munmap_chunk|mremap_chunk|malloc_consolidate)\(\): |double free|corrupted"
     r" (?:size|double|top|unsorted)"
     r"|\bmalloc\.c:|\bsysmalloc\b|invalid fastbin entry|tcache_thread_shutdown|Attempt to free invalid"
     r" pointer|<jemalloc>: |Scudo ERROR: (?!internal|.*memory)|mimalloc: error: |fatal allocator error"
@@ -228,20 +228,24 @@ def _shown(report: Report, where: str) -> tuple[str, str, str] | None:
 
 
 def _bad_pointer(report: Report, said: str, shown: tuple[str, str, str], freeing: tuple[int, Frame] | None) -> Finding:
+    """said: the allocator's words; "" where it faulted."""
     title, sentence, path = shown
+    label = culprit.label(views.crashing_frames(report)[0])
     return Finding(
         rule=RULE.id,
-        title=f"{title}: {said}",
+        title=f"{title}: {said or f'crash in {label}'}",
         severity="critical",
         confidence="certain",
         claim="cause",
-        explanation=f"The allocator aborted with {said!r}. {sentence}" + suspects(report),
+        explanation=(f"The allocator aborted with {said!r}. " if said else f"The fault is in {label}. ")
+        + sentence
+        + suspects(report),
         evidence=proof(
             report,
-            ("native.abort_message", "what the allocator said"),
+            ("native.abort_message" if said else "", "what the allocator said"),
             ("crash.freed.address", "what was to be freed"),
             (path, "shows what it is"),
-            (views.frame_path(report, freeing[0]) if freeing else "", "the call that was refused"),
+            (views.frame_path(report, freeing[0]) if freeing else "", "the call that was given it"),
             (views.blamed_path(report), "its caller"),
         ),
         remedies=(_remedies(report, refused=True)[0], _REMEDIES[0]),
@@ -303,6 +307,9 @@ def _stopped(report: Report, allocator: bool) -> Finding:
 
 
 def _crashed(report: Report, inside: allocators.Inside) -> Finding:
+    shown = _shown(report, views.inside(report)) if allocators.in_glibc(report) else None
+    if shown is not None:
+        return _bad_pointer(report, "", shown, views.first_named(report, lambda name: bool(_FREEING.fullmatch(name))))
     frames = views.crashing_frames(report)
     label = culprit.label(frames[0])
     caller = views.caller_of(report, inside.outermost)

@@ -180,6 +180,14 @@ def _reading(report: Report) -> tuple[str, str, Confidence, str]:
             "Look at the code that leads here and at who wrote it; generated code that lacks its return runs on into"
             " what follows it.",
         )
+    if views.is_log(report):
+        return (
+            "Illegal instruction",
+            "The log does not show the bytes at pc, so the instruction could not be decoded: one that this processor"
+            " lacks, or a compiler's trap where a check failed.",
+            "likely",
+            "Compare what the library was built for with the features of the CPU that the log lists.",
+        )
     return (
         "Illegal instruction",
         "The code is not in the core and no matching binary was found, so it could not be decoded.",

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Confidence, Finding, Report
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.variables import variable_path
 from postmortem.rules.rule import Rule
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FPE_INTDIV = 1
+_LOADER = Lazy(r"ld-linux[\w.-]*|ld-2\.\d+\.so|ld64?\.so\.\d")
+_LOOKS_UP = Lazy(r"do_lookup_?\w*|_dl_lookup_\w+|check_match|_dl_relocate_object|_dl_fixup")
 _SIGNED = "idiv"
 
 
@@ -32,6 +37,9 @@ RIVALS = ("An overflow of the quotient instead of a zero divisor: the operand co
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding."""
     if not views.signal_is(report, views.SIGFPE) or views.code(report) != FPE_INTDIV:
+        return
+    if (loader := _in_loader(report)) is not None:
+        yield loader
         return
     title, text, confidence = _reading(report)
     where = views.inside(report)
@@ -71,6 +79,41 @@ def check(report: Report) -> Iterator[Finding]:
             )
             + ".",
             ("Rebuild with -fsanitize=integer-divide-by-zero,signed-integer-overflow: it names the expression."),
+        ),
+    )
+
+
+def _in_loader(report: Report) -> Finding | None:
+    """The loader divides by the number of buckets of a library's hash table of symbols, and by nothing else there."""
+    frame = next(iter(views.crashing_frames(report)), None)
+    if frame is None or frame.trust == "scan" or not _LOADER.fullmatch(file_name(frame.module or "")):
+        return None
+    if not _LOOKS_UP.match(plain(frame.function or "")):
+        return None
+    return Finding(
+        rule=RULE.id,
+        title=f"The loader divided by zero in {plain(frame.function or '')}(): a library lacks the hash table it reads",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=("A library's file or its mapping that was damaged, so that its hash table holds 0 buckets.",),
+        explanation=(
+            "As it looked a symbol up, the loader divided by the number of buckets in a library's hash table, which was"
+            " 0. A library that was linked with the GNU hash table alone has no DT_HASH; a glibc older than 2.5 reads"
+            " only that. So a library that was built for a newer system was loaded on an older one."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "integer division"),
+            (views.frame_path(report, 0), "the loader's function"),
+            (views.frame_path(report, 0, "module"), "the loader"),
+            ("crash.instruction", "the faulting instruction"),
+        ),
+        remedies=(
+            "Find the library that was being loaded (LD_DEBUG=files, the Java frames or the backtrace) and look at"
+            " readelf -d: GNU_HASH without HASH is what an old loader can't read.",
+            "Use a build of that library for this system's age, link it with both hash tables (hash-style=both of ld),"
+            " or run on a newer system.",
         ),
     )
 

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 _NO_PATTERN = "Its bytes show no known pattern."
 _SHOWN = 3
 """Registers named in a sentence."""
-_POINTER = "The memory that held the pointer was overwritten, never set, or freed."
+_POINTER = (
+    "The memory that held the pointer was overwritten, freed or never set, or it is of another type than the code takes"
+    " it for."
+)
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -54,9 +57,14 @@ def _non_canonical(address: int) -> bool:
 
 def _finding(report: Report, address: Address, where: str, index: int | None) -> Finding:
     operand = report.crash.operands[index] if index is not None else None
-    looks = fills.describe(report, address)
-    if looks is None and operand is not None and operand.base_value is not None:
-        looks = fills.describe(report, operand.base_value)
+    held = None if operand is None or operand.index is not None else operand.base_value
+    if held is not None and _non_canonical(held):
+        looks = fills.describe(report, held) or fills.describe(report, address)
+    else:
+        held = None
+        looks = fills.describe(report, address)
+        if looks is None and operand is not None and operand.base_value is not None:
+            looks = fills.describe(report, operand.base_value)
     if report.crash.mnemonic in ("ret", "retq"):
         return _returned(report, address, where, looks)
     base = f"crash.operands[{index}]"
@@ -64,7 +72,8 @@ def _finding(report: Report, address: Address, where: str, index: int | None) ->
     deed = "Call or jump to" if execute else f"{views.access_word(report).capitalize()} through"
     return Finding(
         rule=RULE.id,
-        title=f"{deed} the non-canonical pointer {address:#x}{views.at_fault(report)}{operands.remark(report)}",
+        title=f"{deed} the non-canonical pointer"
+        f" {held if held is not None else address:#x}{views.at_fault(report)}{operands.remark(report)}",
         severity="critical",
         confidence="certain",
         claim="observation",

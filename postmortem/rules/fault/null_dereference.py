@@ -13,12 +13,14 @@ What to do: look at who produces the pointer; -fsanitize=null names the expressi
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from typing import TYPE_CHECKING
 
-from postmortem.model import Confidence, Finding, Operand, Report
+from postmortem.model import Address, Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import lifetime, operands, pointers
+from postmortem.model.queries import lifetime, operands, pointers, spacelimit
 from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
@@ -35,14 +37,20 @@ FARTHEST_MEMBER = 0xFFF
 _ENOMEM = 12
 _ALLOCATES = re.compile(
     r"_*(?:libc_)?(?:malloc|calloc|memalign|aligned_alloc|valloc|pvalloc|strdup|strndup|wcsdup)"
-    r"|g_try_malloc\w*"
+    r"|g_try_malloc\w*|operator new(?:\[\])?"
 )
+_SETS_ERRNO = re.compile(
+    r"_*(?:IO_)?(?:f(?:d|re)?open(?:64)?|opendir|fdopendir|readdir(?:64)?|popen|tmpfile(?:64)?|realpath|getcwd|get_current"
+    r"_dir_name|shmat|mremap|fgets|open_memstream|getpw(?:nam|uid)|getgr(?:nam|gid)|gethostby\w+)"
+)
+"""Of libc, whose null result comes with errno as a rule."""
 
 RIVALS = (
     "A small number that was taken for a pointer: an index, a handle, an error code, or -1 (MAP_FAILED) and an offset.",
     "In generated code of a JVM a null check that it takes on purpose.",
 )
 """What stays open where the finding is not certain."""
+_NULL_AND_OFFSET = "A null pointer to which the offset of a member or element was added."
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -73,18 +81,33 @@ def check(report: Report) -> Iterator[Finding]:
     pointer = None if found is None or found[1].base_value != 0 else found[1].pointer
     owner = variable_owner(report, pointer)
     of = f" of {owner}" if owner else ""
-    named = f": {pointer}{of} is null" if pointer else ""
+    static = report.crash.pointer_source
+    # Of a static object without DWARF for its type it is not known whether it is that pointer or has it as a member.
+    held = f"the pointer in {pointer}" if static is not None and static.symbol == pointer else pointer
+    named = f": {held}{of} is null" if pointer else ""
+    given_by = f"{plain(report.crash.result_of)}()" if report.crash.result_of is not None and doubt is None else ""
+    if given_by:
+        named = f"{named}, the result of {given_by}" if named else f": the result of {given_by} is null"
     if pointer is not None:
         reading += f" It is the value of {pointer}{of}"
         target = None if found is None else found[1].target
         reading += f", and {target} was wanted." if target and target.lstrip("*") != pointer else "."
     reading += exiting(report)
     reading += f" {doubt} Why it was null there is open." if doubt else _result(report, failed)
+    limit = spacelimit.null(report) if not doubt else None
+    reading += f" {limit.sentence}" if limit is not None else ""
     at = "at address 0" if address == 0 else f"at offset {address:#x}"
     title = f"Null pointer {access} {at}{views.at_fault(report)}{named}"
     number = found[1].base_value if found is not None else None
     conversion = operands.printing(report)
-    if number and (number > FARTHEST_MEMBER or conversion is not None):
+    given = operands.passed(report, number) if number else None
+    if given is not None and number is not None:
+        reading += (
+            f" The pointer that was passed is {given[0]:#x}: a whole vector is read from the aligned address below."
+        )
+        number = Address(given[0])
+    taken = number is not None and (number > FARTHEST_MEMBER or (number > 0 and bool(conversion or given)))
+    if number and taken:
         deed = {"read": "Read", "write": "Write"}.get(access, "Access")
         title = f"{deed} through {number:#x}, a small number in a pointer's place,{views.at_fault(report)}"
     elif number:
@@ -92,8 +115,8 @@ def check(report: Report) -> Iterator[Finding]:
         title = f"{deed} through {number:#x}, a small number or null plus an offset,{views.at_fault(report)}"
     if conversion is not None:
         reading += (
-            f" A function of the printf family was at {conversion}: the argument does not fit the conversion, or text"
-            " from outside was the format."
+            f" A function of the printf family was at {conversion}: the argument does not fit the conversion, text from"
+            " outside was the format, or the pointer was bad where it was read."
         )
     if failed is not None and not number:
         title = f"Null pointer {access} {at}{views.at_fault(report)}: {failed}() had returned null"
@@ -105,7 +128,7 @@ def check(report: Report) -> Iterator[Finding]:
         severity="critical",
         confidence=confidence,
         claim="cause" if doubt is None else "observation",
-        rivals=RIVALS if views.java_process(report) else RIVALS[:1],
+        rivals=(_NULL_AND_OFFSET,) if taken else RIVALS if views.java_process(report) else RIVALS[:1],
         explanation=(
             f"The process made {views.an_access(report)} at {address:#x}; the first {views.NEAR_NULL // 1024} KiB are"
             f" never mapped. {reading}"
@@ -120,13 +143,16 @@ def check(report: Report) -> Iterator[Finding]:
             (f"{operand}.text", "its operand"),
             (f"{operand}.base_value", "what the base register held"),
             (f"{operand}.displacement", "offset of the member"),
+            (given[1] if given else "", "the number that was passed"),
             ("crash.result_of", "the function whose result it is"),
-            ("native.errno" if failed or report.native.errno == _ENOMEM else "", "errno of the thread (12 is ENOMEM)"),
+            ("native.errno" if failed or report.native.errno else "", "errno of the thread"),
             (_function_path(report), "the function"),
+            ("host.limits.AS" if limit is not None else "", "the limit on the address space"),
         ),
         remedies=_through_python(report)
         or (_unchecked(report, failed) if failed is not None else ())
-        or _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion),
+        or ((spacelimit.REMEDY,) if limit is not None else ())
+        + _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion, given_by),
     )
 
 
@@ -146,7 +172,13 @@ def _result(report: Report, failed: str | None) -> str:
             + (", and errno of the thread is ENOMEM" if short else "")
             + f". The process had {views.size_text(total)} mapped."
         )
-    given = f" It is what {plain(report.crash.result_of)}() returned." if report.crash.result_of is not None else ""
+    function = plain(report.crash.result_of) if report.crash.result_of is not None else ""
+    given = f" It is what {function}() returned." if function else ""
+    error = report.native.errno
+    if error and _SETS_ERRNO.fullmatch(function):
+        given += (
+            f" errno of the thread is {error}, {errno.errorcode.get(error, 'an unknown one')}: {os.strerror(error)}."
+        )
     if short and not views.java_process(report):
         given += (
             " errno of the thread is ENOMEM: an allocation had failed before, most likely the one that should have"
@@ -186,7 +218,7 @@ def _through_python(report: Report) -> tuple[str, ...]:
     )
 
 
-def _remedies(where: str, pointer: str | None, number: int, conversion: str | None) -> tuple[str, ...]:
+def _remedies(where: str, pointer: str | None, number: int, conversion: str | None, given_by: str) -> tuple[str, ...]:
     if conversion is not None:
         return (
             f"Compare the format and the arguments of the call{where}: one for {conversion} is no pointer, or is"
@@ -202,6 +234,11 @@ def _remedies(where: str, pointer: str | None, number: int, conversion: str | No
             " address of a member of a null object.",
             "Rebuild with -fsanitize=null,address -g and run the same input; -Wall finds missing prototypes and casts"
             " of numbers to pointers.",
+        )
+    if given_by:
+        return (
+            f"Find why {given_by} returned null, and check its result{where}.",
+            "Rebuild with -fsanitize=null,address -g and run the same input: it names the expression.",
         )
     return (
         f"Find where{where or ' the crashing function'} gets {pointer or 'this pointer'}, and why it is null"

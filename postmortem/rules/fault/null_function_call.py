@@ -22,12 +22,15 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit, tables
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.systems import system
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_UNIX = "a dlsym result not checked, a weak symbol that nothing defines"
+_UNCHECKED = {"windows": "a result of GetProcAddress that was not checked"}
 RIVALS = (
     "A return to address 0 after the stack was overwritten.",
     "A jump through a damaged pointer that held 0.",
@@ -106,10 +109,13 @@ def check(report: Report) -> Iterator[Finding]:
         or (
             (
                 f"Check the pointer that {_who(by, jumper)} calls through: a callback"
-                " never registered, a dlsym result not checked, a weak symbol that nothing defines, an"
-                " object already destroyed."
+                f" never registered, {_UNCHECKED.get(system(report).name or '', _UNIX)}, an object already destroyed."
             ),
-            "Rebuild with -fsanitize=address,undefined to see whether the object was overwritten or freed.",
+            *(
+                ("Get the whole log, or a core: the return address at the stack pointer tells the caller.",)
+                if views.is_log(report)
+                else ("Rebuild with -fsanitize=address,undefined to see whether the object was overwritten or freed.",)
+            ),
         ),
     )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import operands
+from postmortem.model.queries import heapend, operands
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.rule import Rule
@@ -36,6 +36,10 @@ def check(report: Report) -> Iterator[Finding]:
     below = next((m for m in report.mappings if m.end == mapping.start), None)
     into = address - mapping.start
     cut = operands.cut_pointer(report)
+    end = heapend.overrun(report)
+    if end is not None:
+        yield overrun(report, end, RULE.id)
+        return
     beside = f" The mapping below it is {views.mapping_text(below)}." if below else ""
     yield Finding(
         rule=RULE.id,
@@ -68,6 +72,35 @@ def check(report: Report) -> Iterator[Finding]:
             *((operands.CUT_REMEDY,) if cut is not None else ()),
             "Find who protects this page (mprotect or mmap with PROT_NONE), and what lies just below it.",
             "Rebuild with -fsanitize=address to catch an overrun before it reaches the guard.",
+        ),
+    )
+
+
+def overrun(report: Report, end: heapend.Overrun, rule: str) -> Finding:
+    """A write that ran to the end of malloc's memory; the finding of whatever rule met it."""
+    said = heapend.said_in_handler(report)
+    then = f" malloc then found its data damaged, as a signal's handler called it: {said!r}." if said else ""
+    return Finding(
+        rule=rule,
+        title=f"Heap overrun: a write ran to the end of malloc's memory{views.at_fault(report)}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=(end.rival,),
+        explanation=f"{end.sentence}{then} Every block on the way is overwritten.",
+        evidence=proof(
+            report,
+            *operand_evidence(report),
+            (views.fault_address_path(report), "the address that was touched"),
+            (f"mappings[{end.below}].end", "where malloc's memory ends"),
+            ("native.abort_message" if said else "", "what libc said of malloc's data afterwards"),
+            ("crash.instruction", "the faulting instruction"),
+            (views.blamed_path(report), "the function"),
+        ),
+        remedies=(
+            f"Look at what bounds the loop{views.inside(report)}: a length that was itself overwritten, or an index"
+            " that is compared with a wrong one.",
+            heapend.REMEDY,
         ),
     )
 

@@ -64,6 +64,28 @@ _KINDS = {
     "dynamic_type_cache_miss": "object that is not of the type that it is used as",
 }
 """By the run-time's function that the program called (compiler-rt, lib/ubsan/ubsan_handlers.h)."""
+_REPORTS = {
+    "__tsan::ReportRace": "data race",
+    "__tsan::ReportDeadlock": "lock-order inversion (potential deadlock)",
+    "__tsan::ReportMutexMisuse": "misuse of a mutex",
+    "__tsan::ReportDestroyLocked": "destruction of a locked mutex",
+    "__tsan::ReportMutexHeldWrongContext": "mutex held in the wrong context",
+    "__tsan::ReportErrnoSpoiling": "signal handler that changes errno",
+    "__asan::ReportDoubleFree": "double free",
+    "__asan::ReportFreeNotMalloced": "free of memory that malloc did not give",
+    "__asan::ReportAllocTypeMismatch": "free or delete of memory that was allocated in another way",
+    "__asan::ReportNewDeleteTypeMismatch": "delete of an object with another size than new gave it",
+    "__asan::ReportODRViolation": "two definitions of one global variable (ODR)",
+    "__asan::ReportStackOverflow": "stack overflow",
+    "__msan::ReportUMR": "use of an uninitialised value",
+}
+"""By the function of its run-time that makes the report (compiler-rt: tsan_rtl_report.cpp, tsan_rtl_mutex.cpp,
+asan_report.cpp, msan_report.cpp), where the text is not found."""
+_TSAN_FIX = {
+    "data race": "Guard what both threads access with one mutex, or make it std::atomic.",
+    "lock-order inversion (potential deadlock)": "Take these mutexes in one order everywhere.",
+}
+_TSAN_ANY = "Fix the use of the mutex that the report names; the first frame after the sanitizer's own is the place."
 _ERROR = Lazy(
     r"(?:ERROR|WARNING): (?P<tool>\w+Sanitizer): "
     r"(?P<kind>(?:attempting )?[\w-]+(?:(?: (?!on\b|at\b|in\b|\(|0x)[\w-]+){0,5}))"
@@ -85,7 +107,8 @@ def check(report: Report) -> Iterator[Finding]:
     text = text if of_sanitizer else ""
     kind = _NAMES.get(found[1], "") if found else ""
     kind = next((name for key, name in _NAMES.items() if runtime in (key, name.casefold())), kind) or "A sanitizer"
-    handled = _handled(report) if not text else None
+    handled = (_handled(report) or _reported(report)) if not text else None
+    tsan = kind == _NAMES["tsan"]
     summary = _SUMMARY.search(text)
     said = summary.group(1).strip()[:200] if summary else " ".join(text.split())[:200]
     where = views.inside(report)
@@ -100,7 +123,7 @@ def check(report: Report) -> Iterator[Finding]:
         claim="cause",
         explanation=f"{kind} found an error{where} and ended the process."
         + (f" It said: {said!r}." if said else "")
-        + (f" The check is told by the function of its run-time that was called: {handled[1]}." if handled else "")
+        + (f" What it found is told by the function of its run-time that was called: {handled[1]}." if handled else "")
         + ("" if said else " Its text was not found in memory; it was written to stderr."),
         evidence=proof(
             report,
@@ -113,10 +136,15 @@ def check(report: Report) -> Iterator[Finding]:
             (
                 "Read the full report on stderr or in the file of log_path=: it names the values."
                 if kind == _NAMES["ubsan"]
+                else "Read the full report on stderr or in the file of log_path=: it has the stacks of both threads,"
+                " the mutexes that they held, and where the threads were created."
+                if tsan
                 else "Read the full report on stderr or in the file of log_path=: it has the stacks of the access,"
                 " the allocation and the free."
             ),
-            f"Fix the {'operation' if kind == _NAMES['ubsan'] else 'access'}{where}; the first frame after the"
+            _TSAN_FIX.get(handled[1], _TSAN_ANY)
+            if tsan and handled is not None
+            else f"Fix the {'operation' if kind == _NAMES['ubsan'] else 'access'}{where}; the first frame after the"
             " sanitizer's own is the place.",
         ),
     )
@@ -128,6 +156,15 @@ def _handled(report: Report) -> tuple[str, str] | None:
         match = _HANDLER.fullmatch(plain(frame.function)) if frame.function and frame.trust != "scan" else None
         if match is not None and match["kind"] in _KINDS:
             return views.frame_path(report, index), _KINDS[match["kind"]]
+    return None
+
+
+def _reported(report: Report) -> tuple[str, str] | None:
+    """(path, words) of the kind of error whose report the run-time made."""
+    for index, frame in enumerate(views.crashing_frames(report)):
+        kind = _REPORTS.get(plain(frame.function)) if frame.function and frame.trust != "scan" else None
+        if kind is not None:
+            return views.frame_path(report, index), kind
     return None
 
 

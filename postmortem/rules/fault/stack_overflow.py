@@ -174,7 +174,8 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
         return (_BELOW if above.start - sp <= NEAR else _FAR), above.end - above.start
     if callers is not None and 0 < callers.start - sp <= LARGEST_JUMP:
         return _FAR, callers.end - callers.start
-    own = None if callers is not None else views.own_stack(report, thread)
+    # Where the code is at hand, the callers are lost for another reason: a switch to a stack that was freed.
+    own = None if callers is not None or report.crash.instruction else views.own_stack(report, thread)
     if own is not None and 0 < own.start - sp <= LARGEST_FRAME:
         return _OWN, own.end - own.start
     return None

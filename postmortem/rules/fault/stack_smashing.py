@@ -61,7 +61,7 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=(
             (f"Check every copy into a local array of {name}: strcpy, sprintf, read and loops without a bound."),
             "Rebuild with -fsanitize=address -g and run the same input: it stops at the write.",
-            *(_FORTIFY if built and not stopped and not resolve(report, f"{built}.fortified") else ()),
+            *(_FORTIFY if built and not stopped and resolve(report, f"{built}.fortified") is False else ()),
         ),
     )
 

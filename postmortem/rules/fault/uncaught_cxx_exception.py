@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Frame, Report
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
@@ -39,6 +40,8 @@ TERMINATE = (
     "demangling_terminate_handler",
     # A stripped libstdc++ names only this: abort() above it means that it found a noexcept boundary.
     "__gxx_personality_v0",
+    # Or, of GCC 13 and newer, this, which landing pads call.
+    "__cxa_call_terminate",
 )
 _SEARCH = ("__cxa_throw", "__cxa_rethrow", "__cxa_call_", "__gxx_personality", "_Unwind_", "std::rethrow_exception")
 _LANDED = ("__clang_call_terminate", "__cxa_call_terminate")
@@ -48,6 +51,10 @@ _WRAPPED = Lazy(r"std::_Nested_exception<(.*)>")
 _THREAD = ("std::thread::~thread", "std::thread::operator=")
 
 
+_LIBC, _LIBSTDCXX = Lazy(r"libc(?:-2\.\d+)?\.so(?:\.6)?"), Lazy(r"libstdc\+\+\.so.*")
+_UNKNOWN = "unknown"
+"""The type where the name of the class lies in a file that is not at hand."""
+_BY_HANDLER = "abort() called by a handler of the program that had caught this exception."
 RIVALS = ("Another exception alive at that moment: which of them ended the process was not read from the thread.",)
 """What stays open where the finding is not certain."""
 
@@ -56,7 +63,19 @@ def terminating(report: Report) -> tuple[int, Frame] | None:
     """The outermost terminate frame of a process that aborted."""
     if not aborts.aborted(report):
         return None
-    return views.last_named(report, lambda name: name in TERMINATE)
+    return views.last_named(report, lambda name: name in TERMINATE) or _nameless(report)
+
+
+def _nameless(report: Report) -> tuple[int, Frame] | None:
+    """The C++ run-time's outermost frame, where it has no names and what called abort() lies in it."""
+    frames = views.crashing_frames(report)
+    inner = next((i for i, f in enumerate(frames) if not _LIBC.fullmatch(file_name(f.module or ""))), len(frames))
+    found = None
+    for index, frame in enumerate(frames[inner:], inner):
+        if frame.function is not None or not _LIBSTDCXX.fullmatch(file_name(frame.module or "")):
+            break
+        found = index, frame
+    return found
 
 
 def destroyed_thread(report: Report) -> tuple[int, Frame] | None:
@@ -153,11 +172,13 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=f"Uncaught C++ exception {_own_type(cause)}{_short(cause)}{held}{_or(report, others)}{where}",
         severity="critical",
-        confidence="certain" if exception.tid is not None and (searched or landed) else "likely",
+        confidence="certain"
+        if exception.tid is not None and (searched or landed) and terminate[1].function is not None
+        else "likely",
         claim="cause",
-        rivals=RIVALS,
+        rivals=RIVALS if terminate[1].function is not None else (_BY_HANDLER,),
         explanation=(
-            f"std::terminate ended the process while an exception of type {exception.type}{_said(exception)} was in"
+            f"std::terminate ended the process while an exception of {_type(exception)}{_said(exception)} was in"
             f" flight.{_how(report, exception, searched)}{_text(exception)}{_both(report, others)}"
             + (
                 " It holds the exception that it was thrown for (std::throw_with_nested); the innermost of them is a"
@@ -179,7 +200,10 @@ def check(report: Report) -> Iterator[Finding]:
             *((f"native.exceptions[{other}].type", "type of one that may have ended it as well") for other in others),
             (f"native.exceptions[{inner}].type" if depth else "", "type of the innermost exception that it holds"),
             (f"native.exceptions[{inner}].what" if depth else "", "its text"),
-            (views.frame_path(report, terminate[0]), "the end of the process"),
+            (
+                views.frame_path(report, terminate[0], "function" if terminate[1].function else "module"),
+                "the end of the process",
+            ),
             (
                 (views.frame_path(report, origin[0], "function" if origin[1].function else "pc") if origin else ""),
                 "lets no exception out" if landed else "where it was thrown" if searched else "what called terminate",
@@ -201,7 +225,8 @@ def _remedies(report: Report, exception: CxxException, landed: tuple[int, Frame]
             f"Catch {exception.type} in {culprit.label(landed[1])}, or remove its noexcept and catch it further out.",
         )
     return (
-        f"Catch {exception.type} where it can be handled; at the latest in main() and in each thread's entry function.",
+        f"Catch {_short_type(exception, 'it')} where it can be handled; at the latest in main() and in each thread's"
+        " entry function.",
         "If a handler exists, look for a noexcept function or a destructor between it and the throw.",
     )
 
@@ -261,9 +286,19 @@ def _innermost(report: Report, exception: CxxException) -> tuple[int, int]:
     return index, depth
 
 
+def _type(exception: CxxException) -> str:
+    return "a type whose name is not at hand" if exception.type == _UNKNOWN else f"type {exception.type}"
+
+
+def _short_type(exception: CxxException, otherwise: str) -> str:
+    return otherwise if exception.type == _UNKNOWN else exception.type
+
+
 def _own_type(exception: CxxException) -> str:
     """The type that the program threw: std::throw_with_nested wraps it."""
     wrapped = _WRAPPED.fullmatch(exception.type)
+    if exception.type == _UNKNOWN:
+        return f"of {_type(exception)}"
     return wrapped[1] if wrapped else exception.type
 
 
@@ -337,8 +372,8 @@ def _text(exception: CxxException) -> str:
         return " The text itself went to stderr; it is read here from the exception object in memory."
     if exception.base_text:
         return (
-            f" Its base class holds the text {exception.base_text!r}; what() of {exception.type} is its own and may"
-            " have said something else on stderr."
+            f" Its base class holds the text {exception.base_text!r}; what() of {_short_type(exception, 'its class')}"
+            " is its own and may have said something else on stderr."
         )
     return ""
 

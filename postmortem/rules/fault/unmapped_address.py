@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import fills, operands, overwritten, tables
+from postmortem.model.queries import fills, heapend, operands, overwritten, tables
+from postmortem.model.queries import grown as grown_vectors
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.pointers import as_error
 from postmortem.model.queries.variables import operand_evidence
+from postmortem.rules.fault import protected_page
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ def check(report: Report) -> Iterator[Finding]:
     if address is None or (address < views.NEAR_NULL and not _from_error(report)):
         return
     executing = views.pc_is_fault(report)
+    end = heapend.overrun(report)
+    if end is not None:
+        yield protected_page.overrun(report, end, RULE.id)
+        return
     caller = views.caller_of(report, 0) if executing else None
     looks = fills.describe(report, address)
     if executing:
@@ -64,11 +70,29 @@ def check(report: Report) -> Iterator[Finding]:
         near.append(f"{views.size_text(above[1].start - address)} before {views.mapping_text(above[1])}")
     behind = None if below is None else address - below[1].end
     before = None if above is None else above[1].start - address
-    if behind is not None and behind < CLOSE:
+    grown = grown_vectors.just_grown(report, address) if not executing else None
+    if grown is not None:
+        title += f": {grown.name} had just moved its elements"
+        guess = (
+            f"The vector {grown.name} has {grown.length} elements and room for {grown.capacity}: it had just taken a"
+            " block of twice the size and freed the one before, which malloc gives back to the system where it is"
+            " large. A"
+            " pointer, reference or iterator to an element from before leads to where nothing is mapped any more."
+        )
+    elif behind is not None and behind < CLOSE and below is not None and below[1].kind == _LARGE_BLOCKS:
+        guess = (
+            "So close behind a mapping, what lies at its end may have been overrun; or a large block that lay here was"
+            " freed, which malloc gives back to the system, and the pointer is from before."
+        )
+    elif behind is not None and behind < CLOSE:
         guess = "So close behind a mapping, an overrun of what lies at its end is the first guess."
     else:
-        guess = "The pointer was overwritten, never set, or its memory was unmapped."
-        if all(distance is None or distance > FAR for distance in (behind, before)):
+        guess = (
+            "The pointer was overwritten or never set, an index into what it points at is wrong, or its memory was"
+            " unmapped."
+        )
+        listed = report.mappings and not (views.is_log(report) and report.core.truncated)
+        if listed and all(distance is None or distance > FAR for distance in (behind, before)):
             guess = f"That is far from memory in use. {guess}"
     stale = overwritten.by_text(report)
     guess = operands.sentence(report) or (stale.sentence if stale is not None else guess)
@@ -81,8 +105,9 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=title,
         severity="critical",
-        confidence="certain",
-        claim="observation" if tables.beyond(report) is None else "cause",
+        confidence="certain" if grown is None else "likely",
+        claim="observation" if tables.beyond(report) is None and grown is None else "cause",
+        rivals=() if grown is None else ("The pointer was overwritten, or its index is wrong.",),
         explanation=(
             f"{address:#x} lies in pages of a mapping that were made a guard (madvise, MADV_GUARD_INSTALL)"
             if views.in_guard_region(report, address)
@@ -93,6 +118,7 @@ def check(report: Report) -> Iterator[Finding]:
         evidence=proof(
             report,
             *operand_evidence(report),
+            (grown.where if grown else "", "the vector that had just grown"),
             ("crash.signal.code_name", "the address is in no mapping"),
             (views.fault_address_path(report), "the address that was touched"),
             ("crash.instruction", "the faulting instruction"),
@@ -101,15 +127,27 @@ def check(report: Report) -> Iterator[Finding]:
             (f"mappings[{above[0]}].start" if above else "", "start of the mapping above"),
             (views.frame_path(report, caller[0]) if caller else views.blamed_path(report), "the function"),
         ),
-        remedies=tables.remedies(report)
+        remedies=(_STALE if grown is not None else tables.remedies(report))
         or (
             (
                 "Follow the pointer back from the faulting instruction: which object was it read from, and is"
                 " that one intact?"
             ),
-            "Rebuild with -fsanitize=address and run the same input, or run it under valgrind.",
+            (
+                "Get the whole log: its stack names the native code that made the access, or handed the address on."
+                if views.is_log(report)
+                else "Rebuild with -fsanitize=address and run the same input, or run it under valgrind."
+            ),
         ),
     )
+
+
+_LARGE_BLOCKS = "malloc, large blocks"
+_STALE = (
+    "Keep no pointer, reference or iterator to elements over what may add to the vector: use an index, reserve() enough"
+    " before, or collect what is to be added and add it after the loop.",
+    "Build with -D_GLIBCXX_DEBUG or -fsanitize=address and run the same input: either stops at the first stale use.",
+)
 
 
 def _from_error(report: Report) -> bool:

@@ -59,7 +59,8 @@ def check(report: Report) -> Iterator[Finding]:
         word = "index" if where.endswith(".index_value") else "pointer"
         yield Finding(
             rule=RULE.id,
-            title=f"Use of freed memory{views.inside(report)}: the {word} {what} is {short}",
+            title=f"{'Possible use' if confidence == 'possible' else 'Use'} of freed memory{views.inside(report)}: the"
+            f" {word} {what} is {short}",
             severity="critical",
             confidence=confidence,
             claim="cause",

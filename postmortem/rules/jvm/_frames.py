@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
@@ -29,11 +28,6 @@ _JDK_NAMES = Lazy(
 _FRAMEWORK = Lazy(r"/System/Library/|\.framework/")
 _FRAMEWORK_NAME = Lazy(r"[A-Z][A-Za-z0-9]{2,40}")
 """macOS names the library of a framework as the framework, without a suffix: AppKit, CoreFoundation, QuartzCore."""
-_SYSTEM_LIBRARY = Lazy(
-    r"libsystem_\w+\.dylib|libobjc\.A\.dylib|libdispatch\.dylib|libswift\w+\.dylib|libdyld\.dylib|libc\+\+\w*\.\S*dylib|(?:ntdll|kernel32|kernelbase|ucrtbase|msvc\w+|vcruntime\w+)\.dll",
-    re.IGNORECASE,
-)
-"""What libc's kind is called on macOS and Windows."""
 _JDK_PACKAGES = ("java.", "javax.", "jdk.", "sun.", "com.sun.")
 _RAW_MEMORY = Lazy(
     r"(?:sun\.misc\.Unsafe|jdk\.internal\.misc\.(?:Unsafe|ScopedMemoryAccess)|java\.nio\.Direct\w+"
@@ -99,7 +93,7 @@ def is_vm_library(path: str | None) -> bool:
 
 def is_system(path: str) -> bool:
     """libc and its like, which only pass on what their caller caused."""
-    return culprit.skipped_module(path) or _SYSTEM_LIBRARY.fullmatch(file_name(path)) is not None
+    return culprit.skipped_module(path) or culprit.of_other_system(path)
 
 
 def is_framework(report: Report, path: str) -> bool:
@@ -145,6 +139,28 @@ def is_jdk_library(report: Report, path: str) -> bool:
     if home is not None and "/" in text:
         return text.startswith(home + "/")
     return _JDK_NAMES.fullmatch(file_name(path)) is not None
+
+
+def application_libraries(report: Report) -> tuple[str, ...]:
+    """Names of the native libraries in the process that are neither the JDK's nor the system's.
+
+    What lies where the C library does was installed with the system.
+    """
+    home = next((m.path.rpartition("/")[0] for m in report.modules if _LIBC.fullmatch(file_name(m.path))), None)
+    found = [
+        file_name(module.path)
+        for module in report.modules
+        if ".so" in file_name(module.path)
+        and not module.path.startswith("[")
+        and not is_system(module.path)
+        and not is_jdk_library(report, module.path)
+        and module.path.rpartition("/")[0] != home
+    ]
+    return tuple(dict.fromkeys(found))[:_LIBRARIES_NAMED]
+
+
+_LIBRARIES_NAMED = 4
+_LIBC = Lazy(r"libc\.so\.6|libc-2\.\d+\.so|(?:libc\.musl-|ld-musl-).*")
 
 
 def _java_home(report: Report) -> str | None:
@@ -212,17 +228,18 @@ def library_frame(report: Report) -> tuple[int, Frame, int] | None:
     """The innermost frame in a library that is neither libc's kind nor the VM, above any Java frame.
 
     Index, frame, and how many frames of the VM lie above it. The VM's own ending of the process does not count. A
-    scanned word may be stale, but for one next to a native method, whose code it must be. jni.h's inline functions
-    stand for their caller.
+    scanned word may be stale, but for one next to a native method, whose code it must be, and, where a function of a
+    system's library faulted, the one at sp. jni.h's inline functions stand for their caller.
     """
     inline: tuple[int, Frame, int] | None = None
     in_vm = 0
     where = site(report)
     caller = where.java[0] if where.java is not None and where.java[1].kind == "java-interpreted" else None
+    at_sp = views.at_sp(report) is not None
     for index, frame in where.native:
         if frame.kind in ("stub", "unknown") or frame.module is None:
             continue
-        if frame.trust == "scan" and index + 1 != caller:
+        if frame.trust == "scan" and index + 1 != caller and not (at_sp and index == 1):
             continue
         if is_vm(frame):
             if inline is not None:

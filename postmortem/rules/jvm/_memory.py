@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from postmortem.model import Confidence, Report
 
+OOM_MMAP = 0xE0000002
+"""VMError's number where mmap, or what stands for it, was refused."""
 _NEAR = 0.95
 _LITTLE = 0.03
 """The part of a machine's memory below which it is out of memory: the kernel keeps some, and pages of files count."""
@@ -38,6 +40,10 @@ _NARROW_SPACE = 4 << 30
 _GUARDED = Lazy(r"guard(?:ing)? stack pages|protect stack guard pages failed|stack guard pages")
 _STEM = Lazy(r"[\W\d_]+$|\d+.*$")
 
+ELSEWHERE = (
+    "Windows: look in Task Manager (Performance, Memory) at 'Committed', and enlarge the page file; macOS: look at"
+    " memory pressure in Activity Monitor."
+)
 LESS = "Lower -Xmx (or -XX:MaxRAMPercentage), or give the machine or container more memory."
 START = "Lower -Xms and -Xmx to what the machine has to spare, or free memory before the start."
 
@@ -117,6 +123,11 @@ def open_rivals(report: Report, asked: int) -> tuple[str, ...]:
             "A Java heap that lies where malloc's heap would have to grow.",
             "A limit of the process or of its zone or partition.",
         )
+    if name is None and not_of_linux(report):
+        return (
+            "Windows: the commit limit (memory and page files); the words are not those that the JVM has on Linux.",
+            "macOS: the machine's memory and swap, or a limit of the process.",
+        )
     host = report.host or Host()
     left = host.memory_available + (host.swap_free or 0) if host.memory_available is not None else None
     address_space = "" if _unlimited(host) else "address space, "
@@ -126,6 +137,14 @@ def open_rivals(report: Report, asked: int) -> tuple[str, ...]:
     if left is None or left < asked + _RESERVED:
         found.append("The machine's memory and swap.")
     return tuple(found)
+
+
+def not_of_linux(report: Report) -> bool:
+    """On Linux a mapping that got no memory is always "committing reserved memory" (os_linux.cpp, ENOMEM); elsewhere
+    the words are those of who asked ("Failed to commit area", "G1 virtual space")."""
+    error = report.jvm.error if report.jvm is not None else None
+    said = (error.detail or "") if error is not None else ""
+    return error is not None and error.id == OOM_MMAP and bool(said) and not said.startswith("committing reserved")
 
 
 def _unlimited(host: Host) -> bool:

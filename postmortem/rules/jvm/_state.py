@@ -42,6 +42,11 @@ def fault_name(report: Report) -> str:
     return report.crash.signal.name if report.crash.signal is not None else "A fault"
 
 
+def fault_words(report: Report) -> str:
+    """The same in the midst of a sentence."""
+    return fault_name(report) if report.crash.signal is not None else "a fault"
+
+
 def own_fault(report: Report) -> bool:
     """An instruction of this process faulted: neither kill, nor raise, nor abort."""
     signal = report.crash.signal
@@ -57,7 +62,8 @@ def own_fault(report: Report) -> bool:
 
 def _stack_alone(report: Report) -> bool:
     """A log's stack without its head: the VM writes one only of a crash, whose signal is not known then."""
-    if not views.is_log(report) or views.crashing_frames(report) == () or report.crash.pc is not None:
+    frames, pc = views.crashing_frames(report), report.crash.pc
+    if not views.is_log(report) or not frames or (pc is not None and pc != frames[0].pc):
         return False
     found = error(report)
     if found is not None and found != VmError():
@@ -135,7 +141,8 @@ def error_words(found: VmError) -> str:
 
 def _check_on_stack(report: Report) -> VmError | None:
     """An error without words, where only the stack tells that the VM reported one."""
-    if not aborts.aborted(report) or report.crash.unwrapped:
+    headless = views.is_log(report) and report.crash.signal is None
+    if not (aborts.aborted(report) or headless) or report.crash.unwrapped:
         return None
     names = [
         plain(f.function) for _, f in jvm_frames.site(report).native if f.function is not None and jvm_frames.is_vm(f)

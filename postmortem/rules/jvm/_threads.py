@@ -30,7 +30,8 @@ _GC_OPERATION = Lazy(
     r"|G1Concurrent|HeapInspection|HeapWalk|HeapDump|InitMark|FinalMark"
 )
 _GC_FUNCTION = Lazy(
-    r"(?:G1\w*|PS\w*(?:Promotion|Scavenge|Mark|Compact)\w*|Par(?:Compaction|MarkBitMap|allelScavenge)\w*|MarkSweep"
+    r"(?:G1\w*|PS\w*(?:Promotion|Scavenge|Mark|Compact|Roots|KeepAlive|Evacuate|Adjust)\w*"
+    r"|Par(?:Compaction|MarkBitMap|allelScavenge)\w*|MarkSweep"
     r"|SerialFullGC|GenMarkSweep|DefNew\w*|Tenured\w*|Serial\w*Heap|CMS\w*|Shenandoah\w+|[ZX](?:Mark|Heap|Relocat\w*"
     r"|Barrier|Driver|Verify|Generation\w*|Page\w*|RootsIterator)\w*|Verify\w*Closure|\w*HeapVerifier"
     r"|\w*MarkAndPush\w*|GCTaskThread|ReferenceProcessor)(?:::|$)"
@@ -39,6 +40,19 @@ _DUMP = Lazy(
     r"Threads::print_on|(?:Named|Java|NonJava)?Thread::print_on\b|\w+::print_(?:gc_)?threads_on|VM_PrintThreads::doit"
     r"|VM_ThreadDump::doit|VM_PrintAllThreads|os::thread_cpu_time"
 )
+COMPILERS = {
+    "C1": Lazy(
+        r"(?:Compilation|GraphBuilder|LinearScan\w*|LIR\w*|IR|IRScope|Canonicalizer|ValueMap|ValueStack|BlockBegin|C1\w*"
+        r"|GlobalValueNumbering|RangeCheckElimination\w*)::"
+    ),
+    "C2": Lazy(
+        r"(?:Compile|C2Compiler|Phase\w+|Parse|Matcher|(?!VirtualSpace|Buffer|LinkedList|Metaspace)\w*Node|Node_\w+"
+        r"|GraphKit|ConnectionGraph|IdealLoopTree|SuperWord|VLoop\w*|LiveRange\w*|RegMask|State|InlineTree|MergeMem\w*"
+        r"|Type(?:Int|Long|Ptr|\w+Ptr|Tuple|Func|Ary|F|D|Vect\w*|Narrow\w+)?|BarrierSetC2\w*|\w+BarrierSetC2)::"
+    ),
+    "JIT": Lazy(r"ci[A-Z]\w*::"),
+}
+"""Classes of the VM whose code only a compiler's thread runs; the last is what both compilers see of classes."""
 _COMPILER_THREAD = Lazy(r"(?:C1|C2|JVMCI|Graal)[- ]?Compiler ?Thre\w*|CompilerThread\d+")
 
 
@@ -63,7 +77,24 @@ def role(report: Report) -> Role | None:
         return "gc"
     if any(jvm_frames.is_java(frame) for frame in thread.frames) or "JavaThread" in kind:
         return "java"
-    return _role_by_frames(thread) or ("other" if kind else None)
+    return _role_by_frames(thread) or ("other" if kind else "compiler" if compiler_code(report) is not None else None)
+
+
+def compiler_code(report: Report) -> str | None:
+    """Whose code the innermost frames are, on a thread that nothing else names: "C1", "C2", "JIT" for either."""
+    return next((name for name, code in COMPILERS.items() if jvm_frames.named_vm_frame(report, code)), None)
+
+
+def in_launcher(report: Report) -> bool:
+    """A log's frame in the program that started the JVM, which the VM itself had called: no code of the program's.
+
+    The launcher calls the VM and is not called by it; a name and an offset there are of a jump that went astray.
+    """
+    found = jvm_frames.library_frame(report)
+    frames = views.crashing_frames(report)
+    if found is None or not views.is_log(report) or "." in (found[1].module or ".").rsplit("/", 1)[-1]:
+        return False
+    return role(report) in ("compiler", "gc", "vm") and any(map(jvm_frames.is_vm, frames[found[0] + 1 : found[0] + 2]))
 
 
 def _role_by_frames(thread: Thread) -> Role | None:

@@ -62,8 +62,8 @@ def call(report: Report) -> Call | None:
         return Call(index, _candidate(report, pc), at) if at is not None else None
     if jvm_frames.is_system(frame.module) or jvm_frames.is_vm(frame):
         return None
-    if frame.module_offset is None or pc == frame.module_offset:
-        return None
+    if frame.module_offset is None or (pc - frame.module_offset) % views.FIRST_PAGE == 0:
+        return None  # The offset is that of pc: a library lies at whole pages, of 32 bits also so low.
     if glibc and not any(pc < size for size in _extents(report, frame.module)):
         return None  # glibc binds or ends: the address must be one of the file at least
     return Call(index, name, None)

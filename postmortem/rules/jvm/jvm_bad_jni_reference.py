@@ -27,6 +27,7 @@ from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _entry as jvm_entry
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _null_argument as null_argument
+from postmortem.rules.jvm import _references as references
 from postmortem.rules.jvm import _state as jvm_views
 from postmortem.rules.jvm import _threads as jvm_threads
 from postmortem.rules.rule import Rule
@@ -40,9 +41,14 @@ MOST_FRAMES = 6
 """Frames of the VM between the fault and the library; a longer stack has gone on to other work."""
 UNATTACHED = 80
 """Above the crash of the library: that is proved by the list of threads."""
+INTO_JAVA = 83
+"""Above the crash in the method that was entered: that is where it shows."""
 _VM_THREAD = "VM Thread"
+_NATIVE_THREAD = "Current thread is native thread"
 _INVOCATION = Lazy(r"jni_(?:(?:At|De)tachCurrentThread\w*|DestroyJavaVM|GetEnv)")
 """What a thread may call that is not attached: the functions of JavaVM."""
+_FAST = Lazy(r"jni_fast_Get\w+Field")
+"""Stubs that read a field without leaving native code (jniFastGetField.hpp)."""
 _ELSEWHERE = Lazy(r"(?:JavaCalls|SystemDictionary|ClassFileParser|ClassLoader|(?:Interpreter|Shared)Runtime)::")
 _STRINGS = Lazy(r"NewString|FindClass|DefineClass|Get(?:Static)?(?:Method|Field)ID|ThrowNew|RegisterNatives")
 _MEMBERS = Lazy(r"Call\w*Method|(?:Get|Set)(?:Static)?(?:Object|Boolean|Byte|Char|Short|Int|Long|Float|Double)Field")
@@ -64,7 +70,14 @@ def check(report: Report) -> Iterator[Finding]:
     if foreign is not None:
         yield _on_a_foreign_thread(report, foreign, found)
         return
+    entered, bad = references.jni_call(report), references.no_object(report)
+    if entered is not None and bad is not None and bad.argument:
+        yield _into_java(report, entered, bad)
+        return
     if found is None:
+        alone = _alone(report)
+        if alone is not None:
+            yield _without_caller(report, alone)
         return
     index, frame, _ = found
     inside = jvm_frames.vm_frames(report)
@@ -127,21 +140,113 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+def _into_java(report: Report, called: references.Call, bad: references.NoObject) -> Finding:
+    """A Java method that JNI entered with what is no object."""
+    java = jvm_frames.site(report).java
+    assert java is not None
+    index, frame = called.library
+    library, who = file_name(frame.module or ""), jvm_frames.owner(report, frame)
+    method = java[1].function or "a Java method"
+    return Finding(
+        rule=RULE.id,
+        title=f"{library} called {method}() through {called.function} with {bad.value:#x} for {bad.name}, in {who}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=(
+            "An argument on the stack that was overwritten since.",
+            "A good object whose header was overwritten.",
+            *(("Bytecode that was not verified.",) if references.unverified(report) is not None else ()),
+        ),
+        explanation=(
+            f"{who} of {library} called {called.function}, which entered {method}() itself; there {bad.name} holds"
+            f" {bad.value:#x}, where no object lies, and its use was the fault. JNI looks the method up in the class of"
+            " the object that it is given, and passes the arguments as the method ID says: an ID of another class, or a"
+            " local reference kept after its native method returned, which by then leads to another object, ends in a"
+            " method with other parameters. Nothing need have been overwritten."
+        ),
+        evidence=proof(
+            report,
+            (bad.path, f"what {bad.name} holds"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, java[0]), "the Java method"),
+            (views.frame_path(report, called.entry), "the function of JNI that entered it"),
+            (views.frame_path(report, index), "its caller"),
+            (views.frame_path(report, index, "module"), "the library"),
+        ),
+        remedies=(*references.remedies(report), *_checks(report)),
+        specificity=INTO_JAVA,
+    )
+
+
 def _unattached(report: Report) -> tuple[int, Frame] | None:
     """Index and frame of the JNI function that a thread had called which is no thread of Java.
 
-    A log that says so of its thread lists no others.
+    A log says so of its thread ("Current thread is native thread"); an excerpt may lack the line, and the list.
     """
     crashing = views.crashing_thread(report)
     if crashing is None or crashing[1].java is not None or jvm_frames.site(report).java is not None:
         return None
+    notes = report.jvm.notes if report.jvm is not None else ()
     listed = any(thread.java is not None and thread.java.kind == "JavaThread" for thread in report.threads)
-    if not listed and not views.is_log(report):
+    if not (_NATIVE_THREAD in notes if views.is_log(report) else listed):
         return None
     functions = [(index, frame) for index, frame in jvm_frames.vm_frames(report) if _is_jni(frame.function)]
     if not functions or _INVOCATION.fullmatch(plain(functions[-1][1].function or "")):
         return None
     return functions[-1]
+
+
+def _alone(report: Report) -> str | None:
+    """The JNI function that faulted itself, in a log that shows no other frame: who called it is not there."""
+    frames = views.crashing_frames(report)
+    if not views.is_log(report) or len(frames) != 1:
+        return None
+    name = plain(frames[0].function or "")
+    if frames[0].kind == "stub":
+        return name if _FAST.fullmatch(name) else None
+    if not jvm_frames.is_vm(frames[0]) or not _is_jni(name) or _INVOCATION.fullmatch(name):
+        return None
+    return name
+
+
+def _without_caller(report: Report, function: str) -> Finding:
+    """The JVM's function faulted on what it was handed; the native code that called it is not in the excerpt."""
+    address = views.fault_address(report)
+    null = address is not None and address < views.NEAR_NULL
+    at = f" at {address:#x}" if address is not None else ""
+    what = "a NULL argument" if null else _argument(function)
+    thread = jvm_threads.thread_words(report)
+    return Finding(
+        rule=RULE.id,
+        title=f"Native code called {function} with {what}; which code is not in the log",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        rivals=RIVALS,
+        explanation=(
+            f"{jvm_views.fault_name(report)}{at} was raised in {function} itself, on {thread}. Only native code calls"
+            " it, through JNI, and JNI does not check what it is given."
+            + (
+                " An object, array or class that an earlier call could not make is NULL, and an exception is pending"
+                " then."
+                if null
+                else f" {_usual(function)}"
+            )
+            + " The native code that called it is not on the stack that the log shows."
+        ),
+        evidence=proof(
+            report,
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, 0), "the JNI function"),
+            (jvm_threads.thread_path(report, "name"), "the thread"),
+        ),
+        remedies=(
+            *_checks(report),
+            "Get the whole log: the native frames name the library that called, the Java frames the native method.",
+            "Check what JNI functions return (NULL, a pending exception) before it is used as an argument.",
+        ),
+    )
 
 
 def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple[int, Frame, int] | None) -> Finding:
@@ -175,7 +280,10 @@ def _on_a_foreign_thread(report: Report, called: tuple[int, Frame], found: tuple
         ),
         evidence=proof(
             report,
-            (jvm_threads.thread_path(report, "tid"), "no JavaThread has this number"),
+            (
+                jvm_threads.thread_path(report, "tid"),
+                "no thread that the JVM knows" if views.is_log(report) else "no JavaThread has this number",
+            ),
             (views.frame_path(report, called[0]), "the JNI function"),
             (views.frame_path(report, found[0]) if found else "", "its caller"),
             (views.frame_path(report, found[0], "module") if found else "", "the library"),

@@ -18,9 +18,10 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _references as references
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
-from postmortem.rules.jvm import jvm_illegal_instruction
+from postmortem.rules.jvm import jvm_arithmetic_fault, jvm_illegal_instruction
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _REGISTERS_ONLY = frozenset({"nop", "mov", "movzx", "movsx", "lea", "xor", "add", "sub", "inc", "dec", "cmp", "test"})
 """Instructions that read and write nothing but registers where they have no operand in memory."""
+_FAR_FROM_STACK = 1 << 30
 MOST_NAMED = 5
 """Methods of an inlined chain that the explanation names."""
 
@@ -40,6 +42,7 @@ def check(report: Report) -> Iterator[Finding]:
         or jvm_views.foreign_handler(report) is not None
         or jvm_views.unhandled_null_check(report)
         or jvm_views.fault_name(report) in jvm_illegal_instruction.ILLEGAL
+        or jvm_arithmetic_fault.arithmetic(report)
     ):
         return
     found = _compiled(report)
@@ -59,17 +62,22 @@ def check(report: Report) -> Iterator[Finding]:
     pattern = jvm_views.overwritten_reference(report)
     seen = f", a reference overwritten with {pattern}" if pattern else _odd(report)
     wrote = f" The reference was made of {pattern}: that was written over it." if pattern else ""
+    damaged = references.damaged(report) if stub is None else None
     command = jvm_frames.compile_command(root.function) if root.function else "pkg.Class::method"
     yield Finding(
         rule=RULE.id,
-        title=(f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}{seen}"),
+        title=(
+            f"{jvm_views.fault_name(report)} in {_what(root, level)} {method}{in_stub}{inlined}"
+            f"{seen if damaged is None else references.ending(damaged)}"
+        ),
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"{jvm_views.fault_name(report)}{at} was raised{in_stub} in {_made(root, level)}"
             f" {jvm_frames.java_place(root)}.{_chain(chain)}{_notes(root)}"
-            f"{_reading(report, address)}{wrote}{_why(report, root)}"
+            f"{_reading(report, address)}{wrote}{_astray(report)}"
+            f"{_why(report, root) if damaged is None else damaged.sentence}"
         ),
         rivals=_rivals(report, root),
         evidence=proof(
@@ -83,10 +91,12 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "note"), "the nmethod"),
             (views.frame_path(report, innermost) if len(chain) > 1 else "", "the innermost inlined method"),
             (views.frame_path(report, innermost, "bci"), "its bytecode index"),
+            (damaged.path if damaged is not None else "", "the overwritten header"),
         ),
         remedies=_of_wrapper(report, root)
         if jvm_frames.is_wrapper(root)
         else (
+            *((damaged.remedy,) if damaged is not None else ()),
             f"Probe the compiler: run with -XX:CompileCommand=exclude,{command}. If the crash goes away, it is a"
             " compiler's defect; if it moves elsewhere, memory is damaged.",
             *_tiers(root.compile_level),
@@ -115,6 +125,20 @@ def _made(root: Frame, level: str) -> str:
     if jvm_frames.is_wrapper(root):
         return "the code that the JVM generated around the native method"
     return f"the machine code that {level} made of"
+
+
+def _astray(report: Report) -> str:
+    """A sentence on a stack pointer that is in no stack: the code can't have run so far with it."""
+    found = views.crashing_thread(report)
+    sp = jvm_stack.stack_pointer(found[1]) if found is not None else None
+    stack = found[1].stack if found is not None else None
+    if sp is None or stack is None or abs(sp - stack.start) < _FAR_FROM_STACK:
+        return ""
+    return (
+        f" The stack pointer, {sp:#x}, is nowhere near the thread's stack ({stack.start:#x} to {stack.end:#x}): a"
+        " register that Java code never loads so was wrong before this instruction, by a context that was restored"
+        " wrongly (a signal handler, the kernel, a hypervisor), or by native code that spoiled it."
+    )
 
 
 def _odd(report: Report) -> str:

@@ -16,7 +16,6 @@ from postmortem.model import Compilation, Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
-from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
@@ -35,18 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_OWN = {
-    "C1": Lazy(r"(?:Compilation|GraphBuilder|LinearScan|LIR\w*|IR|Canonicalizer|ValueMap|BlockBegin|C1\w*)::"),
-    "C2": Lazy(r"(?:Compile|C2Compiler|Phase\w+|Parse|Matcher|\w*Node|GraphKit|ConnectionGraph|Type\w*)::"),
-}
-
-
 def check(report: Report) -> Iterator[Finding]:
     """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     check_failed = jvm_views.internal_error(report)
     if not (jvm_views.own_fault(report) or check_failed is not None) or jvm_threads.role(report) != "compiler":
         return
-    if jvm_stack.in_stack_guard(report) or jvm_frames.library_frame(report) is not None:
+    astray = jvm_threads.in_launcher(report)
+    if jvm_stack.in_stack_guard(report) or (jvm_frames.library_frame(report) is not None and not astray):
         return
     found = _task(report)
     task = found[1] if found else None
@@ -67,15 +61,23 @@ def check(report: Report) -> Iterator[Finding]:
         title=f"The {compiler} compiler {'took more memory than MemLimit allows' if limited else 'crashed'}{of}"
         + ("" if limited else place),
         severity="critical",
-        confidence="certain",
+        confidence="certain" if _named(report) else "likely",
         claim="observation",
         explanation=(
             f"{what}{place} on {jvm_threads.thread_words(report)}{of}{level}{osr}.{detail} The compiler runs in"
             " the background, on the method's bytecode, whatever the program does: mostly it has a defect that this"
             " method"
-            " shows, and it will meet the same method again."
+            " shows, and it will meet the same method again." + (_ASTRAY if astray else "")
         ),
-        rivals=("Memory that something else had damaged: then the method changes from crash to crash.",),
+        rivals=(
+            "Memory that something else had damaged: then the method changes from crash to crash.",
+            *(("A function of the JVM's that the loader bound to one of the program's, of the same name.",) * astray),
+            *(
+                ()
+                if _named(report)
+                else ("Other work of the JVM that uses this code: the log does not name the thread.",)
+            ),
+        ),
         evidence=proof(
             report,
             (jvm_threads.thread_path(report, "java.name"), "the crashing thread"),
@@ -111,6 +113,20 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+_ASTRAY = (
+    " The innermost frame lies in the program that started the JVM, which the JVM's own code never calls: control went"
+    " astray there, and the function named is only the nearest symbol."
+)
+
+
+def _named(report: Report) -> bool:
+    """The thread is known to be the compiler's by its name, its kind or the loop that it runs."""
+    found = views.crashing_thread(report)
+    thread = found[1] if found is not None else None
+    loop = views.first_named(report, lambda name: name == "CompileBroker::compiler_thread_loop")
+    return loop is not None or (thread is not None and (thread.java is not None or thread.name is not None))
+
+
 def _task(report: Report) -> tuple[int, Compilation] | None:
     """The compilation that the crashing thread was at."""
     found = views.crashing_thread(report)
@@ -133,7 +149,7 @@ def _compiler(report: Report, task: Compilation | None) -> str:
             return known
     if task is not None and task.level:
         return jvm_frames.level_name(task.level).split(",")[0]
-    return next((known for known, pattern in _OWN.items() if jvm_frames.named_vm_frame(report, pattern)), "JIT")
+    return jvm_threads.compiler_code(report) or "JIT"
 
 
 def _command(method: str | None) -> str:

@@ -27,6 +27,9 @@ from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
 from postmortem.rules.jvm import (
+    _references as references,
+)
+from postmortem.rules.jvm import (
     _stack as jvm_stack,
 )
 from postmortem.rules.jvm import (
@@ -119,7 +122,8 @@ def check(report: Report) -> Iterator[Finding]:
     at = f" at {address:#x}" if address is not None and failed is None else ""
     of = f"{collector} " if collector else ""
     during = f" during {phase}" if phase else ""
-    damage = _damage(report) if failed is None else None
+    behind = references.damaged(report)
+    damage = _damage(report) if failed is None and not (behind and behind.whole) else None
     verified = failed is not None and _VERIFICATION.search(f"{failed.file or ''} {failed.message or ''}") is not None
     words_said = jvm_views.error_words(failed) if failed is not None else ""
     said = f" It said: {words_said}." if words_said else ""
@@ -128,7 +132,7 @@ def check(report: Report) -> Iterator[Finding]:
         title=(
             f"Verification of the heap failed in the {of}garbage collector: the Java heap is damaged"
             if verified
-            else f"{name} in the {of}garbage collector{during}{_bad(damage)}"
+            else f"{name} in the {of}garbage collector{during}{_bad(damage)}{references.ending(behind)}"
         ),
         severity="critical",
         confidence="likely" if where == "jvm.heap.gc_active" else "certain",
@@ -137,8 +141,12 @@ def check(report: Report) -> Iterator[Finding]:
             f"{name}{at} on {jvm_threads.thread_words(report)}{_in(inside)}{during}"
             + (f", in the VM operation {operation}" if operation else "")
             + f".{said}{damage.text if damage is not None else ''}{_reading(address)}"
-            + (_STALE if damage is not None and damage.stale else _SEEN if damage is not None else _UNSEEN)
-            + suspects(report)
+            + (
+                behind.sentence
+                if behind is not None
+                else (_STALE if damage is not None and damage.stale else _SEEN if damage is not None else _UNSEEN)
+                + suspects(report)
+            )
         ),
         rivals=_RIVALS_STALE if damage is not None and damage.stale else _RIVALS,
         evidence=proof(
@@ -152,9 +160,11 @@ def check(report: Report) -> Iterator[Finding]:
             (views.fault_address_path(report), "the address that was touched"),
             ("crash.instruction", "the faulting instruction"),
             (damage.where if damage is not None else "", "the value that was followed"),
+            (behind.path if behind is not None else "", "the overwritten header"),
             ("jvm.error.message", "what the check said"),
         ),
         remedies=(
+            *((behind.remedy,) if behind is not None else ()),
             "Find when the damage is done: -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC"
             + (" (ZGC: -XX:+ZVerifyRoots -XX:+ZVerifyObjects)" if (collector or "").lower().startswith("z") else "")
             + ". Damage found before a collection was done by the program, after it by the collector.",

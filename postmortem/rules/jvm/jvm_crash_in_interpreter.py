@@ -20,9 +20,10 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.jvm import _frames as jvm_frames
+from postmortem.rules.jvm import _references as references
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
-from postmortem.rules.jvm import jvm_illegal_instruction
+from postmortem.rules.jvm import jvm_arithmetic_fault, jvm_illegal_instruction
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ _MEANS = {
 
 
 def check(report: Report) -> Iterator[Finding]:
-    """At most one finding."""
+    """At most one finding. Long: most of it is the text of the finding, which is read in one piece."""
     if (
         not jvm_views.own_fault(report)
         or jvm_stack.in_stack_guard(report)
         or jvm_views.foreign_handler(report) is not None
         or jvm_views.unhandled_null_check(report)
         or jvm_views.fault_name(report) in jvm_illegal_instruction.ILLEGAL
+        or jvm_arithmetic_fault.arithmetic(report)
     ):
         return
     frame = jvm_frames.top(report)
@@ -73,20 +75,24 @@ def check(report: Report) -> Iterator[Finding]:
         # No bytecode's code: a method's entry, a return, an exception's throw.
         doing = f" at its {bytecode}"
     caller = jvm_frames.java_caller(report, index)
+    bad, called, off = references.no_object(report), references.suspected(report), references.unverified(report)
+    damaged = references.damaged(report)
     pattern = jvm_views.overwritten_reference(report)
     with_what = f", a reference overwritten with {pattern}" if pattern else ""
     wrote = f" The reference was made of {pattern}: that was written over it." if pattern else ""
     yield Finding(
         rule=RULE.id,
-        title=f"{jvm_views.fault_name(report)} in the interpreter{doing}: {jvm_frames.java_place(frame)}{with_what}",
+        title=(
+            f"{jvm_views.fault_name(report)} in the interpreter{doing}: {jvm_frames.java_place(frame)}{with_what}"
+            f"{references.ending(damaged)}"
+        ),
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"The interpreter met {jvm_views.fault_name(report)}{at} in {jvm_frames.java_place(frame)}"
-            f"{_called(caller)}.{_meaning(bytecode)}{wrote} Bytecode that was verified can't do that with whole"
-            " objects: a reference or an object header was overwritten before, by Unsafe, a native library, an agent,"
-            " or by hardware."
+            f"{_called(caller)}.{_meaning(bytecode)}{wrote}"
+            f"{references.why(report) if damaged is None else damaged.sentence}"
         ),
         evidence=proof(
             report,
@@ -97,8 +103,16 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "bci"), "the bytecode index"),
             (views.frame_path(report, index, "note"), "the interpreter's code"),
             ("crash.instruction", "the faulting instruction"),
+            (bad.path if bad is not None else "", f"what {bad.name if bad is not None else ''} holds, no object"),
+            (damaged.path if damaged is not None else "", "the overwritten header, and what lies before it"),
+            (views.frame_path(report, called.entry) if called is not None else "", "JNI entered the method"),
+            (views.frame_path(report, called.library[0]) if called is not None else "", "whose call it was"),
+            (off[0] if off is not None else "", "classes are not verified"),
         ),
-        remedies=_remedies(frame),
+        remedies=(
+            *((damaged.remedy,) if damaged is not None else references.remedies(report)),
+            *_remedies(frame),
+        ),
     )
 
 
@@ -119,9 +133,13 @@ def _refused(report: Report, java: tuple[int, Frame], entry: int, bytecode: str)
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
     name = jvm_views.fault_name(report)
+    damaged = references.damaged(report)
     return Finding(
         rule=RULE.id,
-        title=f"{name} in the interpreter executing {bytecode}, as it named the object's class: {place}",
+        title=(
+            f"{name} in the interpreter executing {bytecode}, as it named the object's class: {place}"
+            f"{references.ending(damaged)}"
+        ),
         severity="critical",
         confidence="likely",
         claim="observation",
@@ -129,20 +147,24 @@ def _refused(report: Report, java: tuple[int, Frame], entry: int, bytecode: str)
         explanation=(
             f"{bytecode} in {place}{_called(jvm_frames.java_caller(report, java[0]))} found an object whose class does"
             f" not fit, and the JVM met {name}{at} as it read the name of that class for the exception: the object, or"
-            " the class in its header, was bad. A reference or an object header was overwritten before, by Unsafe, a"
-            " native library, an agent, or by hardware."
+            f" the class in its header, was bad."
+            f"{references.why(report) if damaged is None else damaged.sentence}"
         ),
         evidence=proof(
             report,
             ("crash.signal.code_name", "raised by the CPU"),
             (views.fault_address_path(report), "the address that was touched"),
+            (damaged.path if damaged is not None else "", "the overwritten header, and what lies before it"),
             (views.frame_path(report, 0), "what it was at"),
             (views.frame_path(report, entry), "what the interpreter had called"),
             (views.frame_path(report, java[0]), "the method"),
             (views.frame_path(report, java[0], "bci"), "the bytecode index"),
             ("crash.instruction", "the faulting instruction"),
         ),
-        remedies=_remedies(java[1]),
+        remedies=(
+            *((damaged.remedy,) if damaged is not None else references.remedies(report)),
+            *_remedies(java[1]),
+        ),
     )
 
 

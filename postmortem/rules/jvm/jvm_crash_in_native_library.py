@@ -13,10 +13,11 @@ What to do: read the named function, update or replace the library, run its test
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from postmortem.model import Confidence, Finding, Frame, Report
-from postmortem.model.queries import aborts, culprit, operands, overwritten
+from postmortem.model import NO_NATIVE_FRAMES, Confidence, Finding, Frame, Report
+from postmortem.model.queries import aborts, culprit, heapend, operands, overwritten, spacelimit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
@@ -31,6 +32,7 @@ from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _null_argument as null_argument
 from postmortem.rules.jvm import _stack as jvm_stack
 from postmortem.rules.jvm import _state as jvm_views
+from postmortem.rules.jvm import _threads as jvm_threads
 from postmortem.rules.jvm import _unrelocated as unrelocated
 from postmortem.rules.jvm import _upcall as upcall
 from postmortem.rules.jvm import jvm_jni_fatal_error
@@ -74,7 +76,7 @@ def check(report: Report) -> Iterator[Finding]:
         return
     if jvm_views.internal_error(report) is not None or jvm_views.foreign_handler(report) is not None:
         return
-    if jvm_jni_fatal_error.stopped_by_check(report):
+    if jvm_jni_fatal_error.stopped_by_check(report) or jvm_threads.in_launcher(report):
         return
     index, frame, in_vm = found
     assert frame.module is not None
@@ -98,7 +100,7 @@ def check(report: Report) -> Iterator[Finding]:
     if child:
         what = f"In a forked child: {what}"
     mixed = _mixed_libc(report)
-    scanned = frame.trust == "scan" and way.method is not None
+    scanned = frame.trust == "scan"
     skipped = _skipped(report, index)
     called = f"{_kind(from_jdk, agent, program, framework)} {library}: {jvm_frames.owner(report, frame)}"
     if skipped:
@@ -108,20 +110,27 @@ def check(report: Report) -> Iterator[Finding]:
     if scanned and way.method is not None:
         # A word of the stack leads to the library; the native method is what is sure.
         called = f"native method {jvm_entry.name(way.method[1])}"
+    if scanned:
         confidence = "likely"
     null = null_argument.found(report, entry[1] if entry else None) if in_vm else None
     gone = not in_vm and views.pc_is_fault(report) and jvm_views.memory_fault(report) and _gap(report) is not None
     stale = overwritten.by_text(report) if not in_vm and jvm_views.memory_fault(report) and not gone else None
+    end = heapend.overrun(report) if not in_vm else None
+    limit = spacelimit.null(report) if not in_vm and jvm_views.memory_fault(report) else None
+    said = heapend.said_in_handler(report)
     cut = operands.cut_pointer(report) if jvm_views.memory_fault(report) and not in_vm else None
-    if null is not None or cut is not None:
+    if null is not None or cut is not None or _calls_null(report, index):
         confidence = "likely"  # The title says more than where it was.
     sentences = (
         how,
         f"{cut[1]}." if cut is not None else "",
         null.sentence if null is not None else "",
         stale.sentence if stale is not None else "",
+        end.sentence if end is not None else "",
+        limit.sentence if limit is not None else "",
+        _DAMAGED.format(said=said) if said else "",
         child,
-        _SCANNED if scanned else "",
+        _SCANNED if scanned and way.method is not None else _AT_SP if scanned else "",
         skipped,
         mixed,
         _leaving(report, leaving),
@@ -135,10 +144,12 @@ def check(report: Report) -> Iterator[Finding]:
         confidence=confidence,
         claim="observation",
         rivals=(
-            *(("Another library that the native method called into.",) if scanned else ()),
+            *(("Another library that the native method called into.",) if scanned and way.method is not None else ()),
+            *(("A leftover of an earlier call at the stack pointer.",) if scanned and way.method is None else ()),
             *(("Memory of the JVM that was damaged before, with good arguments.",) if null is not None else ()),
             *(("A number that meets the half of an address by chance.",) if cut is not None else ()),
             *(("A function pointer that was overwritten or never set.",) if gone else ()),
+            *(("A return to that address after the stack was overwritten.",) if _calls_null(report, index) else ()),
             *(("A function that this one called, of whose frame the walk knows nothing.",) if skipped else ()),
         ),
         explanation=(
@@ -156,6 +167,9 @@ def check(report: Report) -> Iterator[Finding]:
             (views.frame_path(report, index, "module_offset"), "offset in the library"),
             (views.frame_path(report, entry[0]) if entry else "", "the function of the JVM that it called"),
             (null.evidence if null is not None else "", "an exception was pending as the JVM was called"),
+            (f"mappings[{end.below}].end" if end is not None else "", "where malloc's memory ends"),
+            ("host.limits.AS" if limit is not None else "", "the limit on the address space"),
+            ("native.abort_message" if said else "", "what libc said of malloc's data afterwards"),
             (stale.where if stale is not None else "", "what lies where the structure should be"),
             ("crash.instruction", "the faulting instruction"),
             *(operand_evidence(report) if index == 0 else ()),
@@ -170,6 +184,7 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=(
             *((_FORK,) if child else ()),
             *((_UNLOAD,) if gone else ()),
+            *((spacelimit.REMEDY,) if limit is not None else ()),
             *((_STALE.format(name=stale.name),) if stale is not None else ()),
             *((operands.CUT_REMEDY,) if cut is not None else ()),
             *((null.remedy,) if null is not None else ()),
@@ -199,14 +214,19 @@ def _skipped(report: Report, index: int) -> str:
     """A sentence on functions that the library's frame may have called and that the walk does not have; "" for none.
 
     Without call frame information of libc the walk goes from there by the frame pointer, which is the one of
-    whoever last kept it: the frame that is found may be that of its caller.
+    whoever last kept it: the frame that is found may be that of its caller. HotSpot's own walk, which a log has, never
+    knows more, but on Windows. What lies right at sp is the caller in either case.
     """
     frames = views.crashing_frames(report)[: index + 1]
     frame, above = frames[-1], [item for item in frames[:-1] if item.kind != "signal"]
-    if frame.trust != "frame-pointer" or not above or jvm_frames.is_vm(above[-1]):
+    if frame.trust not in ("frame-pointer", "hotspot") or not above or jvm_frames.is_vm(above[-1]):
+        return ""
+    if above[-1].sp is not None and frame.sp == above[-1].sp + views.WORD:
         return ""
     found = next((f for f in above if f.trust == "scan" and f.module == frame.module), None)
-    bare = above[-1].module is not None and jvm_frames.is_system(above[-1].module) and above[-1].function is None
+    bare = above[-1].module is not None and jvm_frames.is_system(above[-1].module)
+    bare = bare and (above[-1].function is None or frame.trust == "hotspot")
+    bare = bare and not (frame.trust == "hotspot" and system(report).name == "windows")
     if found is None and not bare:
         return ""
     offset = f" (perhaps at {culprit.label(found)}, a word on the stack)" if found is not None else ""
@@ -262,12 +282,17 @@ def _called_directly(report: Report) -> Iterator[Finding]:
     above, java = jvm_frames.site(report)
     if java is None or not above or not jvm_views.memory_fault(report) or jvm_views.foreign_handler(report) is not None:
         return
+    if views.stopped_in_abort(report):
+        return
     linked = any(jvm_frames.is_downcall(frame) for _, frame in above)
     if not linked and report.crash.pc is not None and report.crash.pc < views.FIRST_PAGE:
         return  # The native code of the method, which left no frame, called a null pointer: a rule of its own.
     method = jvm_frames.native_method(report)
     native = [(index, frame) for index, frame in above if not jvm_frames.is_downcall(frame)]
     if not (linked or method is not None) or not native or jvm_stack.in_stack_guard(report):
+        return
+    if method is not None and native[0][1].note == NO_NATIVE_FRAMES:
+        yield _below(report, native[0][1], method, jvm_frames.java_caller(report, method[0]))
         return
     back = upcall.callback(report)
     stubs = sum(frame.kind == "stub" for _, frame in native[:1]) if back is not None else 0
@@ -331,6 +356,46 @@ def _called_directly(report: Report) -> Iterator[Finding]:
     )
 
 
+def _below(report: Report, inner: Frame, method: tuple[int, Frame], caller: tuple[int, Frame] | None) -> Finding:
+    """A fault in a library of the system below a native method, in a log without the native frames between."""
+    name, place = jvm_views.fault_name(report), culprit.label(inner)
+    at_method, native = method[0], jvm_entry.name(method[1])
+    by = f", called by {culprit.label(caller[1])}" if caller is not None else ""
+    address = views.fault_address(report)
+    at = f" at {address:#x}" if address is not None else ""
+    return Finding(
+        rule=RULE.id,
+        title=f"{name} in {place}, below the native method {native}",
+        severity="critical",
+        confidence="likely",
+        claim="observation",
+        rivals=(
+            "Native memory that other code had damaged before.",
+            "A defect of the library that implements the native method.",
+        ),
+        explanation=(
+            f"{name}{at} was raised in {place}, a library of the system, on a thread that is in the native method"
+            f" {native}{by}. The native frames between the two are not in the log: mostly it is the library that"
+            " implements the method that called the system's with a bad pointer, a handle that was closed, or memory"
+            " that was damaged or freed before."
+        ),
+        evidence=proof(
+            report,
+            ("crash.signal.code_name", "the signal"),
+            (views.fault_address_path(report), "the address that was touched"),
+            (views.frame_path(report, 0, "module"), "the library of the system"),
+            (views.frame_path(report, at_method), "the native method"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code that called"),
+        ),
+        remedies=(
+            f"Look at what calls {native}: an object that another thread closes, or one that is used after its close.",
+            f"Update the library that implements {native}.",
+            *(() if jvm_views.checks_jni(report) else ("Run with -Xcheck:jni: it reports wrong use of JNI.",)),
+            "Get the whole log: its native frames and libraries name what lies between.",
+        ),
+    )
+
+
 def _system(frame: Frame) -> bool:
     return frame.module is not None and (jvm_frames.is_system(frame.module) or frame.module.startswith("["))
 
@@ -385,7 +450,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     assert frame.module is not None
     library = file_name(frame.module)
     label = culprit.label(frame)
-    name = jvm_views.fault_name(report)
+    name, met = jvm_views.fault_name(report), jvm_views.fault_words(report)
     if jvm_views.ended_by_itself(report):
         if entry is not None and entry[1].endswith("FatalError"):
             return "JNI FatalError called by", f"{label} of {library} called JNI's FatalError, which ends the process."
@@ -405,7 +470,7 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         return (
             f"{name} in {function}, called by",
             (
-                f"{label} of {library} called {function}, which met {name}{at}: an argument that it got from the"
+                f"{label} of {library} called {function}, which met {met}{at}: an argument that it got from the"
                 " library was bad, or the library had damaged the JVM's memory before."
             ),
         )
@@ -421,8 +486,11 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     if views.pc_is_fault(report):
         pc = views.fetched(report)
         target = f"{pc:#x}" if pc is not None else "nowhere"
-        how = f"{label} of {library} called {target}, where there is no code: {name}.{_unloaded(report)}"
+        how = f"{label} of {library} called {target}, where there is no code: {met}.{_unloaded(report)}"
         return "Jump to nowhere in", how
+    if _calls_null(report, index):
+        how = f"{label} of {library} called the address {report.crash.pc or 0:#x}, where there is no code: {met}."
+        return "Call of a null pointer in", how
     inner = frames[0]
     if index and inner.kind == "native" and (inner.function is not None or inner.module is not None):
         libc = file_name(inner.module or "") or "libc"
@@ -434,11 +502,19 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
     if refused is not None:
         return refused[0], f"{label} of {library} {refused[1]}: {name}."
     access = views.an_access(report).capitalize()
-    how = f"{access}{at} in {label} of {library} raised {name}." if at else f"{label} of {library} raised {name}."
+    how = f"{access}{at} in {label} of {library} raised {met}." if at else f"{label} of {library} raised {met}."
     how += _nature(report)
     if address is not None and address < views.NEAR_NULL and jvm_views.memory_fault(report):
         how += _reading(report)
     return f"{name} in", how
+
+
+def _calls_null(report: Report, index: int) -> bool:
+    """A log without siginfo: its head has the pc, in the first page, and names the caller as the frame."""
+    pc = report.crash.pc
+    if pc is None or index or not views.is_log(report) or views.code(report) is not None:
+        return False
+    return pc < views.FIRST_PAGE and jvm_views.memory_fault(report)
 
 
 def _gap(report: Report) -> tuple[str, str] | None:
@@ -510,17 +586,37 @@ def _instruction(report: Report) -> tuple[str, str] | None:
         return f"SIGILL by {crash.mnemonic} in", (
             f"executed {crash.mnemonic}, which this processor, or what emulates it, does not execute: look at -march"
         )
+    if views.signal_is(report, views.SIGILL) and views.is_log(report):
+        return "SIGILL in", (
+            "came to an instruction that this processor, or what emulates it, does not execute: mostly the library was"
+            " built for a newer CPU or another variant of it; a compiler's trap where a check failed looks alike"
+        )
     return None
 
 
+_DAMAGED = (
+    "The heap of malloc was damaged by then: the JVM's error reporting, which called malloc, was ended by libc's own"
+    " check, {said!r}, before its log was whole."
+)
 _SCANNED = (
     "That place in the library is a word found on the stack next to the native method, which a leftover of an earlier"
     " call may be."
+)
+_AT_SP = (
+    "That place in the library is the word at the stack pointer, where the return address of a function without a frame"
+    " lies."
 )
 _DEFLATER = Lazy(
     r"fill_window|longest_match|deflate(?:_(?:stored|fast|slow|rle|huff))?|_tr_\w+|compress_block|build_tree|scan_tree"
 )
 """Functions of zlib's deflate.c and trees.c."""
+_BRIDGE = Lazy(r"jna-?\d+\.(?:tmp|dll|dylib)|(?:lib)?jnidispatch\S*|(?:lib)?jffi-?\S*", re.IGNORECASE)
+"""JNA's and JRuby's libraries, under the names that they are unpacked to."""
+_BRIDGES = (
+    " is the bridge through which Java code calls native functions without JNI code of its own (JNA, jffi). It does"
+    " what the Java declaration of the function says, and converts what the function returns: mostly a declaration"
+    " does not fit the C prototype, or the function returned or kept a pointer that is none."
+)
 _ALLOCATOR = Lazy(
     r"(?:_int_|__libc_)?(?:malloc|free|realloc|calloc|memalign)|cfree|get_meta|malloc_consolidate|unlink_chunk"
     r"|Rtl\w*(?:Allocate|Free)Heap|szone_\w+|tiny_\w+|small_\w+|je_\w+|mi_(?:malloc|free)\w*|tc_(?:malloc|free)\w*"
@@ -529,8 +625,10 @@ _ALLOCATOR = Lazy(
 
 def _within(name: str, inner: Frame) -> str:
     """ "SIGSEGV in memcmp(), called by": a function of the system that only passes on what it was handed."""
-    if inner.function is None or inner.module is None or not jvm_frames.is_system(inner.module):
+    if inner.module is None or not jvm_frames.is_system(inner.module):
         return f"{name} in"
+    if inner.function is None:
+        return f"{name} in {file_name(inner.module)}, called by"
     return f"{name} in {plain(inner.function)}(), called by"
 
 
@@ -619,6 +717,8 @@ def _verdict(
         )
     if program:
         return f"{library} is the program that the JVM runs in."
+    if _BRIDGE.fullmatch(library):
+        return f"{library}{_BRIDGES}"
     return f"{library} does not belong to the JDK."
 
 
@@ -638,6 +738,14 @@ def _remedies(
         yield f"Look at what the Java caller hands to {library}: a closed or mapped file, a buffer that is shared."
         if checkable:
             yield "Run with -Xcheck:jni to see whether another native library misuses JNI."
+        return
+    if _BRIDGE.fullmatch(library):
+        yield (
+            "Compare the Java declaration of the function that was called with its C prototype: types and sizes, the"
+            " return type (String is a char* that must be valid), the calling convention, who frees the memory."
+        )
+        yield "Keep callbacks and memory reachable from Java as long as native code may use them."
+        yield f"Update {library}'s project, if it is old for this JDK; the whole log shows the Java frames of the call."
         return
     deliberate = jvm_views.ended_by_itself(report) and not aborts.message(report)
     first = f"Read {jvm_frames.owner(report, frame)}{advice.source_of(report, library, frame.module_offset)}"
@@ -659,6 +767,10 @@ def _remedies(
     elif not program:
         yield f"Update {library}, or ask who maintains it."
     if deliberate:
+        return
+    if views.signal_is(report, views.SIGILL):
+        yield f"Use a build of {library} for the CPU of this machine; the log lists its features under CPU:."
+        yield "Decode the instruction at pc: the log's line Instructions:, or gdb on the core."
         return
     if checkable:
         yield "Run with -Xcheck:jni: it reports wrong use of JNI at the call that makes it."

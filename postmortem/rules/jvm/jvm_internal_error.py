@@ -52,15 +52,16 @@ def check(report: Report) -> Iterator[Finding]:
     place = _place(found)
     frame = next(iter(jvm_frames.vm_frames(report)), None)
     inside = f" in {culprit.label(frame[1])}" if frame and frame[1].function else ""
+    at = f" at {place}" if place else ""
     yield Finding(
         rule=RULE.id,
-        title=f"The JVM ended itself{f' at {place}' if place else ''}: {said[:160]}{_instead(report)}",
+        title=(f"The JVM ended itself{at}: {said[:160]}{inside if said == NO_WORDS else ''}{_instead(report)}"),
         severity="critical",
         confidence="certain",
         claim="observation",
         explanation=(
             f"The JVM met {_kind(said)}{inside}{f', at {place}' if place else ''}, on"
-            f" {jvm_threads.thread_words(report)}. {words}{_named_pc(report, said)}{_why(said)}"
+            f" {jvm_threads.thread_words(report)}. {words}{_called_by(report)}{_named_pc(report, said)}{_why(said)}"
             f"{_replaced(report)}"
         ),
         evidence=proof(
@@ -96,7 +97,23 @@ _NOT_LOADED = Lazy(r"[Uu]nable to load .{0,80}(?:shared )?library|cannot open sh
 _NO_RELOCATION = Lazy(r"cannot restore segment prot after reloc|cannot enable executable stack")
 
 
+_ATTACH = Lazy(r"Error attaching (?:current )?thread .{0,80}JVMCI shared library")
+_HANDLER = Lazy(r"Unexpected result from topLevelExceptionFilter")
+
+
 def _why(said: str) -> str:
+    if _ATTACH.search(said):
+        return (
+            " The compiler's library (libgraal, JVMCI) has a heap of its own for each isolate; it could not attach a"
+            " thread to one: its memory ran out, as where many compilations are needed again and again (a full code"
+            " cache), or it had failed before. Which, is not told."
+        )
+    if _HANDLER.search(said):
+        return (
+            " An exception that is not the JVM's, mostly a C++ exception of native code that nobody caught, went up the"
+            " stack into code that the JVM generated, and its handler does not take those. So the fault is in the"
+            " native code that Java had called."
+        )
     if not _NOT_LOADED.search(said):
         return (
             " Such a check fails because of a defect of the JVM, or because its memory was damaged before by native"
@@ -106,6 +123,14 @@ def _why(said: str) -> str:
     if _NO_RELOCATION.search(said):
         words += " SELinux refuses code that was written to (execmod, execstack); the audit log has the denial."
     return words
+
+
+def _called_by(report: Report) -> str:
+    """The library that had called the JVM, where nothing but the stack tells of the check."""
+    found = jvm_frames.library_frame(report)
+    if jvm_views.error(report) is not None or found is None or found[1].trust == "scan":
+        return ""
+    return f" {culprit.label(found[1])} of {file_name(found[1].module or '')} had called the JVM there."
 
 
 def _named_pc(report: Report, said: str) -> str:

@@ -131,7 +131,11 @@ def check(report: Report) -> Iterator[Finding]:
             (jvm_exhaustion.reporting_frame(report), "the VM reports it"),
         ),
         remedies=(
-            *(() if histogram else ("Run postmortem analyze --histogram on this core to count its objects by class.",)),
+            *(
+                ()
+                if histogram or views.is_log(report)
+                else ("Run postmortem analyze --histogram on this core to count its objects by class.",)
+            ),
             "Look for what keeps the largest classes alive: unbounded caches, sessions, queues that nobody drains.",
             "Run with -XX:+HeapDumpOnOutOfMemoryError to see who refers to them.",
             "If the load is meant to need it, raise -Xmx, within the container's limit.",

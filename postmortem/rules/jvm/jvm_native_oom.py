@@ -16,6 +16,7 @@ from postmortem.model import Finding, Report, VmError
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.systems import system
 from postmortem.rules import advice
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
 from postmortem.rules.jvm import _frames as jvm_frames
@@ -98,7 +99,11 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(
             *dict.fromkeys(cause.remedy for cause in causes),
-            *advice.limits(report, known=bool(causes)),
+            *(
+                (_memory.ELSEWHERE,)
+                if system(report).name is None and _memory.not_of_linux(report)
+                else advice.limits(report, known=bool(causes))
+            ),
             "Leave room beside the heap: -Xmx, thread stacks, metaspace, code cache and direct memory must all fit.",
             "Start with -XX:NativeMemoryTracking=summary and compare jcmd PID VM.native_memory over time.",
         ),

@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
+from postmortem.model.queries import culprit
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -50,12 +52,16 @@ def check(report: Report) -> Iterator[Finding]:
     names = ", ".join(_carried(thread) for _, thread, _ in pinned[:_MOST])
     places = "; ".join(dict.fromkeys(waits.place(thread) for _, thread, _ in pinned[:_MOST]))
     major = jvm_views.major(report)
-    monitors = major is not None and major <= _LAST_WITH_MONITORS
+    below = [(n, found) for n, thread, at in pinned if (found := _native_below(thread, at)) is not None]
+    native = len(below) == number  # no synchronized is needed to explain them
+    monitors = major is not None and major <= _LAST_WITH_MONITORS and not native
+    libraries = ", ".join(dict.fromkeys(file_name(report.threads[n].frames[at].module or "") for n, at in below))
+    natives = f" below native code of {libraries}" if native else ""
     yield Finding(
         rule=RULE.id,
         title=(
             f"{'The only carrier' if number == 1 else f'All {number} carriers'} of virtual threads"
-            f" {'is' if number == 1 else 'are'} pinned by {names}, in {places}; {count} more"
+            f" {'is' if number == 1 else 'are'} pinned by {names}, in {places}{natives}; {count} more"
             f" {'waits' if count == 1 else 'wait'} for a carrier"
         )[:300],
         severity="high",
@@ -68,6 +74,9 @@ def check(report: Report) -> Iterator[Finding]:
             + (
                 " in this version one that is inside synchronized, or has native frames on its stack, keeps it."
                 if monitors
+                else " one with native frames on its stack keeps it, whatever the version"
+                f": {culprit.label(report.threads[below[0][0]].frames[below[0][1]])} called back into Java."
+                if native
                 else " one with native frames on its stack keeps it."
             )
             + f" No carrier is left, and {count} virtual threads ({', '.join(f'{n} {s}' for s, n in ready.items())})"
@@ -84,6 +93,7 @@ def check(report: Report) -> Iterator[Finding]:
                     (f"threads[{n}].java.blocked_on", "for"),
                 )
             ),
+            *((f"threads[{n}].frames[{at}].module", "the native code that keeps it there") for n, at in below[:_MOST]),
             *((f"jvm.virtual_thread_states.{state}", f"virtual threads that are {state}") for state in ready),
         ),
         remedies=(
@@ -93,8 +103,11 @@ def check(report: Report) -> Iterator[Finding]:
                 if monitors
                 else f"Do not wait below native code on a virtual thread ({places}): use a platform thread for it."
             ),
-            "-Djdk.tracePinnedThreads=full (JDK 21 to 23), or the JFR event jdk.VirtualThreadPinned, shows where it"
-            " happens.",
+            (
+                "-Djdk.tracePinnedThreads=full, or the JFR event jdk.VirtualThreadPinned, shows where it happens."
+                if major is not None and major <= _LAST_WITH_MONITORS
+                else "The JFR event jdk.VirtualThreadPinned shows where it happens."
+            ),
         ),
     )
 
@@ -109,6 +122,21 @@ def _pinned(thread: Thread) -> int | None:
         if jvm_frames.is_java(frame) and not jvm_frames.of_jdk(frame):
             return None
     return None
+
+
+def _native_below(thread: Thread, at: int) -> int | None:
+    """The frame of a native library below the wait, within the virtual thread's part of the stack."""
+    for index, frame in enumerate(thread.frames[at:], at):
+        if (frame.function or "").startswith(_BOTTOM):
+            return None
+        if frame.kind != "native" or frame.module is None or frame.trust == "scan":
+            continue
+        if not jvm_frames.is_vm(frame) and not jvm_frames.is_system(frame.module):
+            return index
+    return None
+
+
+_BOTTOM = ("jdk.internal.vm.Continuation.", "java.lang.VirtualThread.run")
 
 
 def _pool(name: str) -> str | None:

@@ -19,6 +19,7 @@ from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
+from postmortem.model.queries.systems import system
 from postmortem.rules import advice
 from postmortem.rules.jvm import _frames as jvm_frames
 from postmortem.rules.jvm import _state as jvm_views
@@ -38,6 +39,9 @@ def check(report: Report) -> Iterator[Finding]:
     if not jvm_views.is_jvm(report):
         return
     if not jvm_views.lost_page(report):
+        if (copied := _copied(report)) is not None:
+            yield copied
+            return
         if (found_in := _in_directory(report)) is not None:
             yield _replaced(report, *found_in)
             return
@@ -99,6 +103,57 @@ def check(report: Report) -> Iterator[Finding]:
             *advice.file_watch(report),
         ),
     )
+
+
+_COPIES = Lazy(
+    r"(?:(?:arrayof_)?(?:jbyte|jshort|jint|jlong|unsafe|generic)_\w*(?:copy|fill)\w*|unsafe_\w+|\w*memory_copy)"
+)
+"""Stubs that copy memory which may be a mapped file's: buffers and Unsafe use those for primitive types."""
+
+
+def _copied(report: Report) -> Finding | None:
+    """SIGBUS without siginfo in a stub that copies plain memory, or in the zip library.
+
+    The code that would tell is not there. On x86 no misaligned access of these raises SIGBUS; on AArch64 it may.
+    """
+    if jvm_views.fault_name(report) != "SIGBUS" or views.code(report) is not None or not jvm_views.own_fault(report):
+        return None
+    frame = jvm_frames.top(report)
+    platform = (report.host.platform if report.host is not None else None) or ""
+    if frame is None or not views.is_log(report) or not platform.endswith(("-amd64", "-x64", "-x86")):
+        return None
+    in_zip = _by_zip(report)
+    stub = frame.kind == "stub" and _COPIES.fullmatch(frame.function or "") is not None
+    if not stub and not in_zip:
+        return None
+    kind, why, remedy = _kind(None, in_zip)
+    caller = jvm_frames.java_caller(report)
+    by = f", called from {jvm_frames.java_place(caller[1])}" if caller else ""
+    place = f"the stub {frame.function}" if stub else culprit.label(frame)
+    return Finding(
+        rule=RULE.id,
+        title=f"SIGBUS in {place}: a page of a mapped file could not be had, {kind}",
+        severity="critical",
+        confidence="likely",
+        claim="cause",
+        explanation=(
+            f"SIGBUS in {place}{by}, which copies plain memory: what raises SIGBUS there is a page of a mapped file"
+            f" that the system could not supply. {why} The log has no siginfo, which would say so."
+            f" {_newer(report, in_zip)}"
+        ),
+        rivals=(*_rivals(True), *(("A page without access: macOS raises SIGBUS for that, too.",) * _on_macos(report))),
+        evidence=proof(
+            report,
+            ("crash.signal.name", "the signal"),
+            (views.frame_path(report, 0), "what copied"),
+            (views.frame_path(report, caller[0]) if caller else "", "the Java code"),
+        ),
+        remedies=(remedy, *advice.file_watch(report)),
+    )
+
+
+def _on_macos(report: Report) -> bool:
+    return system(report).name == "macos"
 
 
 _DIRECTORY = Lazy(r"ZIP_(?:Get|Find)Entry\d?|ZIP_GetNextEntry|newEntry|getCEN|(?:read|check)CEN|ZIP_Lock")

@@ -48,6 +48,7 @@ _THROUGH = {
 """What checks an access before it is made, by the start of its methods' names."""
 
 _INLINES = Lazy(r"inlines ([\w.$]+)")
+_USES = Lazy(r"has ([\w.$<>]+), whose class uses ([\w.$]+)")
 _INLINED_BY = Lazy(r"inlines ([\w.$]+) called by ([\w.$<>]+):(\w+)")
 _DIRECT = Lazy(r"java\.nio\.Direct(\w+?)Buffer\w*\.")
 
@@ -198,6 +199,15 @@ def _inlined(report: Report, index: int) -> tuple[int, Frame, Confidence, str] |
             f"This code has inlined {' and '.join(inlined)}. No compressed reference stands for the address that was"
             " touched, which lies beyond the Java heap; so it is no object's, but what such an accessor was given.",
         )
+    user = _USES.search(root[1].note or "")
+    if user is not None and _no_reference(report) and _no_class(report):
+        return (
+            *root,
+            "likely",
+            f"This code has {user[1]}() in it, whose class uses {user[2]}; C2 keeps no record of such an accessor. No"
+            " compressed reference stands for the address that was touched, which lies beyond the Java heap, and"
+            f" {report.crash.instruction} reads nothing that a class holds there.",
+        )
     block = _of_malloc(report) if found is None else None
     if block is not None:
         return (
@@ -218,6 +228,23 @@ def _inlined(report: Report, index: int) -> tuple[int, Frame, Confidence, str] |
         " behind their header, and elements after it has read the array's length; only raw memory access compiled"
         " inline (Unsafe, direct buffers, memory segments) uses a bare address.",
     )
+
+
+def _no_class(report: Report) -> bool:
+    """The access is none that compiled code makes through the class of an object, whose damaged word could lead
+    anywhere: that reads numbers of four bytes below the first pointers of a Klass, and pointers behind them."""
+    found = views.faulting_operand(report)
+    if found is None or found[1].base in _OWN:
+        return False
+    operand = found[1]
+    if operand.index is not None or operand.size < _INT:
+        return True
+    return operand.displacement == 0 or (operand.size == 2 * _INT and 0 < operand.displacement < _CLASS_POINTERS)
+
+
+_INT = 4
+_CLASS_POINTERS = 0x20
+"""Offset in a Klass of the first pointer that compiled code reads, the cache of the last superclass found."""
 
 
 def _of_malloc(report: Report) -> str | None:

@@ -23,6 +23,9 @@ from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
 from postmortem.rules.jvm import (
+    _references as references,
+)
+from postmortem.rules.jvm import (
     _stack as jvm_stack,
 )
 from postmortem.rules.jvm import (
@@ -38,6 +41,7 @@ from postmortem.rules.jvm import (
     _upcall as upcall,
 )
 from postmortem.rules.jvm import (
+    jvm_arithmetic_fault,
     jvm_bad_jni_reference,
     jvm_crash_in_compiled_code,
     jvm_crash_in_interpreter,
@@ -102,6 +106,8 @@ def check(report: Report) -> Iterator[Finding]:
     refused = jvm_frames.refused_class(report)
     sampling = work is not None and work.startswith("sampling")
     archive = _starts_from_archive(report)
+    bad, off = references.no_object(report), references.unverified(report)
+    damaged = references.damaged(report)
     by = f", called by the sampling profiler {profiler[1]}" if profiler is not None else ""
     if profiler is not None:
         label, doing = "AsyncGetCallTrace()", ""
@@ -110,6 +116,9 @@ def check(report: Report) -> Iterator[Finding]:
         title=(
             f"{jvm_views.fault_name(report)} in {label}{by}"
             if profiler is not None
+            else f"{jvm_views.fault_name(report)} in the JVM{doing} as it used {bad.value:#x}, which is no object:"
+            f" {bad.name} in {_owner(report)}"
+            if bad is not None
             else f"{jvm_views.fault_name(report)} in the JVM itself{doing}: {label}"
         ),
         severity="critical",
@@ -121,17 +130,32 @@ def check(report: Report) -> Iterator[Finding]:
             + (_INTERRUPTED if profiler is not None else "")
             + (f" The VM operation was {operation}." if operation else "")
             + f"{java}{_called_by(report)}"
-            + ("" if profiler is not None else _EITHER if refused is None else _REFUSED.format(code=refused[1]))
+            + (f" {bad.name} there holds {bad.value:#x}, where no object lies." if bad is not None else "")
+            + (
+                ""
+                if profiler is not None
+                else damaged.sentence
+                if damaged is not None
+                else references.why(report)
+                if bad is not None
+                else _EITHER
+                if refused is None
+                else _REFUSED.format(code=refused[1])
+            )
             + _boot(report)
             + (_ARCHIVE if archive else "")
         ),
         rivals=(
             "A defect of the JVM in this place.",
             "Memory that native code, an agent, Unsafe or hardware had damaged before.",
+            *((f"Bytecode that breaks the rules, as {off[1]} leaves classes unverified.",) if off is not None else ()),
         ),
         evidence=proof(
             report,
             ("crash.signal.code_name", "raised by the CPU"),
+            (bad.path if bad is not None else "", f"what {bad.name if bad is not None else ''} holds, no object"),
+            (damaged.path if damaged is not None else "", "the overwritten header, and what lies before it"),
+            (off[0] if off is not None else "", "classes are not verified"),
             (views.fault_address_path(report), "the address that was touched"),
             (views.frame_path(report, index), "where the JVM was"),
             (views.frame_path(report, index, "module_offset"), "offset in libjvm"),
@@ -151,6 +175,7 @@ def check(report: Report) -> Iterator[Finding]:
                 else ()
             ),
             *boot_remedy(report),
+            *((damaged.remedy,) if damaged is not None else references.remedies(report)),
             *((_WITHOUT_ARCHIVE,) if archive or work == _ARCHIVING else ()),
             f"Search the JDK's bug database for {label}, and update to the newest release of this version.",
             (
@@ -186,6 +211,12 @@ _ARCHIVE = (
     " shows in this way."
 )
 _WITHOUT_ARCHIVE = "Start with -Xshare:off; if that works, make the archive anew (-Xshare:dump)."
+
+
+def _owner(report: Report) -> str:
+    """The innermost Java method, whose variables the report has."""
+    java = jvm_frames.site(report).java
+    return culprit.label(java[1]) if java is not None else "Java code"
 
 
 def _starts_from_archive(report: Report) -> bool:
@@ -355,6 +386,7 @@ def _explained(report: Report) -> bool:
         or any(
             next(check(report), None) is not None
             for check in (
+                jvm_arithmetic_fault.check,
                 jvm_bad_jni_reference.check,
                 jvm_crash_in_compiled_code.check,
                 jvm_truncated_mapped_file.check,

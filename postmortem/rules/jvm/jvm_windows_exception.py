@@ -88,7 +88,7 @@ def check(report: Report) -> Iterator[Finding]:
     if code is None or kind is None or not jvm_views.is_jvm(report):
         return
     found = _library(report)
-    by = f" in {file_name(found[1].module or '')}: {culprit.label(found[1])}" if found is not None else ""
+    by = f" in {file_name(found[1].module or '')}: {culprit.label(found[1])}" if found is not None else _below(report)
     way = jvm_entry.entry(report, found[0]) if found is not None else None
     where = "jvm.error.id" if report.crash.signal is None else "crash.signal.number"
     yield Finding(
@@ -109,6 +109,13 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         remedies=(kind.remedy,),
     )  # fmt: skip
+
+
+def _below(report: Report) -> str:
+    """Where no library but the system's is on the stack: the innermost frame, and the native method above it."""
+    inner, method = jvm_frames.top(report), jvm_frames.native_method(report)
+    text = f" in {culprit.label(inner)}" if inner is not None and inner.module is not None else ""
+    return text + (f", below the native method {jvm_entry.name(method[1])}" if method is not None else "")
 
 
 def exception(report: Report) -> int | None:

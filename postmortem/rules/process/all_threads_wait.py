@@ -6,7 +6,8 @@ Why it matters: such a process never goes on. The usual causes are a wake-up tha
 tasks wait for other tasks of the same pool, and locks taken in two orders.
 Evidence it needs: what each thread waits for, and that the word which it waits on still has the value of its wait, so
 that no wake-up was under way. Rust's locks tell whether they are held, not by whom.
-False alarms: a handler of a signal may post a semaphore; so it is likely only. Idle threads of Go, and a JVM's, wait so
+False alarms: a handler of a signal may wake a thread; so it is likely only, and possible where one waits for a
+semaphore, which handlers may post. Idle threads of Go, and a JVM's, wait so
 until there is work: they are left to their runtimes.
 What to do: find who should have woken the threads named, and why it did not, or no longer can.
 """
@@ -33,7 +34,7 @@ _FOR = {
     "future": "the result of a future that nobody is left to give",
     "semaphore": "a semaphore that nobody is left to post",
     "barrier": "other threads at a barrier",
-    "park": "to be unparked",
+    "park": "another thread to unpark it",
     "futex": "a lock or a condition variable",
     "join": "the end of another thread",
 }
@@ -46,7 +47,8 @@ _WHY = {
     " on: tasks of a pool that wait for other tasks of the same pool need a thread each.",
     "semaphore": "Who should post it waits itself, or has ended.",
     "barrier": "Fewer threads are left than the barrier waits for.",
-    "park": "An unpark() was sent to another thread, or never.",
+    "park": "An unpark() was sent to another thread, or never; a receiver of a channel waits so as long as a sender is"
+    " kept that nobody sends with any more.",
     "futex": "Who should wake them waits itself, or has ended.",
 }
 _WHY["rwlock"] = _WHY["mutex"]
@@ -59,7 +61,8 @@ _REMEDIES = {
     "semaphore": "Find who posts the semaphore, and the way on which it does not.",
     "barrier": "Compare the count of the barrier with the threads that reach it; one that ends early must be counted"
     " out.",
-    "park": "Store the handle of the thread that parks before it does, and check the condition around park().",
+    "park": "Drop all senders of a channel that nobody sends with any more; for park() itself, check its condition in a"
+    " loop around it, and change that before unpark().",
     "futex": "Find who should wake these threads, and why it can't.",
 }
 _REMEDIES["rwlock"] = _REMEDIES["mutex"]
@@ -88,8 +91,11 @@ def check(report: Report) -> Iterator[Finding]:
         f"{locks.name(report.threads[index])}{locks.place(report.threads[index])}" for index in members[:_SHOWN]
     )
     more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
+    alone = count == 1 and locking
     all_of = {1: "the only thread waits", 2: "both threads wait"}.get(count, f"all {count} threads wait")
-    if locking:
+    if alone:
+        title = f"Self-deadlock: the only thread waits for {_FOR[first]} that is held"
+    elif locking:
         title = f"Deadlock: {all_of}, and only they can hold the locks"
     else:
         title = f"Hang: {all_of}, and {_LEFT[first]}"
@@ -97,14 +103,14 @@ def check(report: Report) -> Iterator[Finding]:
         rule=RULE.id,
         title=f"{title}: {places}{more}"[:300],
         severity="critical",
-        confidence="likely",
+        confidence="likely" if "semaphore" not in kinds else "possible",
         claim="cause",
         rivals=("A handler of a signal that would wake one of them.",),
         explanation=(
             "; ".join(told[:_EVIDENCE])
             + (f"; and {len(told) - _EVIDENCE} more" if len(told) > _EVIDENCE else "")
             + ". No wait of them has a time limit, no wake-up was under way, and there is no other thread."
-            f" {' '.join(dict.fromkeys(_WHY[kind] for kind in kinds if kind in _WHY))}"
+            f" {_ALONE if alone else ' '.join(dict.fromkeys(_why(kind, locking) for kind in kinds))}"
         ),
         evidence=proof(
             report,
@@ -117,8 +123,21 @@ def check(report: Report) -> Iterator[Finding]:
             (f"threads[{members[0]}].wait.settled", "its word is as the wait began: nothing was about to wake it"),
             ("threads", "threads of the process"),
         ),
-        remedies=tuple(dict.fromkeys(_REMEDIES[kind] for kind in kinds if kind in _REMEDIES)),
+        remedies=(_RELEASE,) if alone else tuple(dict.fromkeys(_REMEDIES[kind] for kind in kinds)),
     )
+
+
+_ALONE = "The thread itself must have it, from a call further out, or it was never given back."
+_RELEASE = (
+    "Look at the callers in the stack for the one that took the lock, and give it back before the call, or hand the"
+    " guard"
+    " on; drop(guard) ends it early in Rust."
+)
+_KEPT = "A lock that a thread keeps while it waits for something else keeps out who would bring that about."
+
+
+def _why(kind: str, locking: bool) -> str:
+    return _KEPT if kind in _LOCKS and not locking else _WHY[kind]
 
 
 def _owner(report: Report, index: int) -> str:

@@ -60,8 +60,8 @@ def check(report: Report) -> Iterator[Finding]:
     thrown = jvm_exhaustion.thrown(report, jvm_exhaustion.THREADS)
     said = refused[0] if refused is not None else thrown or ""
     failed = failed or bool(said)
-    if (told := _told(report)) is not None:
-        yield _refused(report, *told)
+    if (alone := _by_word(report)) is not None:
+        yield alone
         return
     if not failed and len(report.threads) < MANY:
         return
@@ -108,6 +108,15 @@ def check(report: Report) -> Iterator[Finding]:
     )
 
 
+def _by_word(report: Report) -> Finding | None:
+    """What the VM's own words give, as it ended or on its console."""
+    told = _told(report)
+    if told is not None:
+        return _refused(report, *told)
+    failures = _warned(report)
+    return _warnings_alone(report, failures) if failures else None
+
+
 def _told(report: Report) -> tuple[str, str] | None:
     """(path, words) where the VM says that it ended because it got no thread."""
     jvm = report.jvm
@@ -120,6 +129,59 @@ def _told(report: Report) -> tuple[str, str] | None:
     if found is None:
         return None
     return found[0], found[1].strip().rstrip(".")
+
+
+def _warned(report: Report) -> int:
+    """How many threads the VM's warnings tell of, where they are all that the text has."""
+    jvm = report.jvm
+    if jvm is None or jvm.error is not None or report.crash.signal is not None or views.crashing_frames(report):
+        return 0
+    return len(jvm.failed_threads) if views.is_log(report) else 0
+
+
+def _warnings_alone(report: Report, count: int) -> Finding:
+    """The console of a JVM that got no threads; whether it ended, and how, is not in it."""
+    failed = report.jvm.failed_threads if report.jvm is not None else ()
+    error = next((thread.error for thread in failed if thread.error is not None), None)
+    forbidden = error == "EPERM"
+    threads = "a thread" if count == 1 else f"{count} threads"
+    return Finding(
+        rule=RULE.id,
+        title=f"The system {'forbade' if forbidden else 'refused'} the JVM {threads}{f' ({error})' if error else ''}",
+        severity="critical",
+        confidence="certain",
+        claim="observation",
+        explanation=(
+            f"The JVM's warnings tell that it could not start {threads}. The program got an OutOfMemoryError (unable to"
+            " create native thread) for each; whether the JVM ended, the text does not say. "
+            + (
+                "EPERM is the answer of a filter for system calls that does not know clone3, as of an old container"
+                " runtime."
+                if forbidden
+                else "A thread was refused, not Java heap: a limit on the number of threads or processes was met, or"
+                " memory for the stack was short; which, is not told."
+            )
+        ),
+        rivals=(
+            ("Another policy that forbids it: a seccomp profile of one's own, SELinux, AppArmor.",)
+            if forbidden
+            else (
+                "The limit of the user, of the control group (pids.max) or of the system (threads-max, pid_max).",
+                "Address space or memory for the thread's stack.",
+            )
+        ),
+        evidence=proof(report, ("jvm.failed_threads[0].text", "what the JVM said")),
+        remedies=(
+            *(() if forbidden else (advice.threads(report),)),
+            *(
+                ("Update the container runtime and libseccomp on the host, or allow clone3 in the profile.",)
+                * forbidden
+            ),
+            "Take a thread dump (jstack) when there are many threads: a pool that grows without bound shows in their"
+            " names.",
+        ),
+        specificity=CAUSE,
+    )
 
 
 def _refused(report: Report, where: str, words: str) -> Finding:

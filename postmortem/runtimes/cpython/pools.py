@@ -45,12 +45,18 @@ def freed(space: AddressSpace, address: int) -> bool:
             if not pool + _HEAD <= free < pool + next_offset:
                 break
             free = space.word(free) or 0
-        return start >= pool + next_offset or _is_linked(space, start, pool, next_offset, block)
+        if start >= pool + next_offset:
+            return True
+        return start == address and _is_linked(space, start, pool, next_offset, block)
     return False
 
 
 def _is_linked(space: AddressSpace, start: int, pool: int, end: int, block: int) -> bool:
-    """Whether a block begins with the link to another one of its pool: a list that was damaged, as by freeing a block
-    twice, does not lead to all of them. A living object begins with its count of references."""
+    """Whether an object's block begins with the link to another one of its pool: a list that was damaged, as by freeing
+    a block twice, does not lead to all of them.
+
+    A living object begins with its count of references; before one that the garbage collector knows lie its links, so
+    that such an object is not where its block begins.
+    """
     link = space.word(start) or 0
     return link != start and pool + _HEAD <= link < pool + end and (link - pool - _HEAD) % block == 0

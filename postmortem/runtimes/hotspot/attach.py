@@ -14,7 +14,7 @@ from parsers.errors import ParseError
 from parsers.limits import LIMITS
 from postmortem.machines.machine import machine_of
 from postmortem.model import Address, JavaThread
-from postmortem.model.jvm import Jvm, Safepoint, VirtualThread
+from postmortem.model.jvm import DamagedObject, Jvm, Safepoint, VirtualThread
 from postmortem.model.queries.crash import SIGSTOP
 from postmortem.model.report import RuntimeState
 from postmortem.model.thread import StackRange
@@ -24,6 +24,7 @@ from postmortem.runtimes.hotspot.code.codecache import CodeCache
 from postmortem.runtimes.hotspot.code.method import Methods
 from postmortem.runtimes.hotspot.code.nmethod import Nmethods
 from postmortem.runtimes.hotspot.code.stubs import StubNames
+from postmortem.runtimes.hotspot.heap import damage
 from postmortem.runtimes.hotspot.layout import archive
 from postmortem.runtimes.hotspot.layout.oops import Oops
 from postmortem.runtimes.hotspot.layout.reading import Reading, problem
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postmortem.model import Problem
+    from postmortem.model.jvm import Heap
     from postmortem.program.modules import LoadedModule
     from postmortem.program.program import Program
     from postmortem.runtimes.hotspot.code.codecache import Blob
@@ -162,6 +164,7 @@ class HotSpot(Runtime):
         )
         self.problems += problems
         self._crashed_sp = core.threads[0].registers.get(machine.sp_name, 0) if core.threads else 0
+        self._register_names = machine.names
         self._crashed_tid = core.threads[0].tid if core.threads else None
         self._pcs = {status.tid: status.registers.get(machine.pc_name, 0) for status in core.threads}
         self._cache = cache = CodeCache(self._vm)
@@ -307,6 +310,22 @@ class HotSpot(Runtime):
         """Parameters and locals of interpreted and compiled frames."""
         return self._variables.of(raw)
 
+    def _damaged(self, asked: Asked, heap: Heap | None) -> tuple[DamagedObject, ...]:
+        """Of the objects in the registers of the fault those whose header was overwritten."""
+        walk = asked.walks[0].walk if asked.walks else None
+        if walk is None or heap is None or not (walk.signal_frames or self._has_faulted):
+            return ()
+        taken = [item.registers for item in walk.signal_frames]
+        taken += [walk.frames[0].registers] if walk.frames and walk.frames[0].registers is not None else []
+        ranges = [(space.start, space.end) for space in heap.spaces if space.start and space.end]
+        names = self._register_names
+        for registers in taken:
+            values = {names[number]: value for number, value in enumerate(registers or ()) if value is not None}
+            found = damage.in_registers(self._oops, values, ranges)
+            if found:
+                return found
+        return ()
+
     def state(self, asked: Asked) -> State:
         """The VM's state and what it uses address ranges for; what degraded is added to `problems`."""
         fields: dict[str, Any]
@@ -331,6 +350,7 @@ class HotSpot(Runtime):
             wanted = failed_allocation(self._vm, self._oops, self._names.class_of_vtable, self._crashed_sp)
             if wanted is not None:
                 fields["error"] = msgspec.structs.replace(error, object_class=wanted[0], object_size=wanted[1])
+        fields["damaged"] = self._damaged(asked, fields["heap"])
         fields["compilations"] = compilations(self._vm, self._threads, self._methods.name)
         fields["deadlocks"] = deadlocks(self._threads, self._waits, self._virtual_threads.waiting)
         fields["absent_threads"] = sum(t.is_java and t.tid is None for t in self._threads.threads)

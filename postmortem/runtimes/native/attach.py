@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postmortem.machines.machine import machine_of
-from postmortem.runtimes.native import freed, heapblocks
+from postmortem.runtimes.native import freed
 from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.facts import native_facts
+from postmortem.runtimes.native.heapblocks import NAME, HeapBlocks
 from postmortem.runtimes.runtime import Runtime, State
 
 if TYPE_CHECKING:
     from postmortem.model import Problem
-    from postmortem.model.report import Arena
     from postmortem.program.program import Program
     from postmortem.runtimes.runtime import Asked
     from postmortem.symbols.symbolication import Symbolication
@@ -32,7 +32,7 @@ class Native(Runtime):
         self.problems: list[Problem] = []
         self._program = program
         self._symbols = symbols
-        self._marked: tuple[tuple[Arena, ...], int | None] | None = None
+        self._blocks: HeapBlocks | None = None
 
     def freed(self, address: int) -> str | None:
         """Blocks of the heaps of glibc's malloc."""
@@ -40,11 +40,10 @@ class Native(Runtime):
         heap = next((one for one in core.segments if one.start <= address < one.end), None)
         if heap is None or not heap.dumped or self._program.modules.at(address) is not None:
             return None
-        if self._marked is None:
+        if self._blocks is None:
             found = arenas(core, space)
-            self._marked = found, freed.mark(core, space, found)
-        main = (heap.start, heap.end)
-        return heapblocks.NAME if heapblocks.freed(space, main, *self._marked, address) else None
+            self._blocks = HeapBlocks(space, found, freed.mark(core, space, found))
+        return NAME if self._blocks.is_freed((heap.start, heap.end), address) else None
 
     def _thread_pointer(self, asked: Asked) -> int:
         """Of the crashing thread; 0 where there is none."""

@@ -255,11 +255,17 @@ def _exception(
     type_info = space.word(thrown - _HEADER)
     handlers = space.signed(thrown - _HEADER + _HANDLER_COUNT, 4)
     name = _type_name(space, type_info)
-    if type_info is None or name is None or handlers is None:
+    if type_info is None or handlers is None:
         return None
-    what, held = _what(reader, thrown, type_info, name)
+    if name is not None:
+        what, held = _what(reader, thrown, type_info, name)
+    elif place is not None and space.word(type_info + 8) and space.read(space.word(type_info + 8) or 0, 1) is None:
+        # The file with the name is not at hand; a class of the standard library still holds its text.
+        what, held = None, _counted_text(space, space.word(thrown + 8))
+    else:
+        return None
     return CxxException(
-        type=_readable(name, reader.demangle),
+        type=UNKNOWN if name is None else _readable(name, reader.demangle),
         what=what,
         base_text=held,
         address=Address(thrown),
@@ -324,6 +330,20 @@ def _part_with_text(space: AddressSpace, thrown: int, type_info: int, seen: set[
         if part is not None:
             return part
     return None
+
+
+def _counted_text(space: AddressSpace, pointer: int | None) -> str | None:
+    """The text of std::logic_error and std::runtime_error: its length lies three words before it."""
+    length = space.word(pointer - _COUNTED) if pointer and pointer > _COUNTED else None
+    raw = space.read(pointer, length + 1) if pointer and length and length < _LONGEST_TEXT else None
+    if raw is None or raw[-1] or 0 in raw[:-1]:
+        return None
+    return raw[:-1].decode("utf-8", "backslashreplace")
+
+
+_COUNTED, _LONGEST_TEXT = 24, 4096
+UNKNOWN = "unknown"
+"""The type where the name of the class lies in a file that is not at hand."""
 
 
 def _base_types(space: AddressSpace, type_info: int) -> Iterator[int]:

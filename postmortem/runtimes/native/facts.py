@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
@@ -12,6 +13,7 @@ from postmortem.runtimes.native.arenas import arenas
 from postmortem.runtimes.native.exceptions import exceptions
 from postmortem.runtimes.native.fatalcalls import fatal_calls
 from postmortem.runtimes.native.places import BUDGET, Places
+from postmortem.runtimes.native.printed import printed
 from postmortem.symbols.demangle import demangle
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def native_facts(
     functions = [frame.function or "" for frame in frames]
     cxx = program.modules.named("libstdc++") is not None or any("std::" in name for name in functions)
     # An exception is worth looking for even when no terminate() is seen, as in a stripped C++ program.
-    may_throw = cxx and program.modules.named("libjvm.so") is None
+    may_throw = cxx and (program.modules.named("libjvm.so") is None or _through_cxx(frames))
     places = Places(core, space, next((frame.sp for frame in frames if frame.sp is not None), None))
     problems: list[Problem] = []
     variable = symbols.system_symbol("__abort_msg")
@@ -77,6 +79,7 @@ def native_facts(
         exceptions=living,
         exceptions_attributed=attributed,
         fatal_calls=calls,
+        printed=printed(core, space, frames, places) if silent else None,
         panics=rust.panics(core, space, places, frames) if runtime == rust.NAME else (),
         arenas=heaps,
         freed_mark=_address(freed.mark(core, space, heaps)) if signal in _FAULTS else None,
@@ -91,6 +94,15 @@ def native_facts(
         errno=_errno(program, symbols, thread_pointer),
     )
     return found, tuple(problems)
+
+
+def _through_cxx(frames: Sequence[Frame]) -> bool:
+    """What called abort() lies in the C++ run-time, by frames without names."""
+    outside = next((frame for frame in frames if not _LIBC.search(frame.module or "")), None)
+    return outside is not None and outside.function is None and _LIBSTDCXX.search(outside.module or "") is not None
+
+
+_LIBC, _LIBSTDCXX = re.compile(r"/libc(?:-2\.\d+)?\.so"), re.compile(r"/libstdc\+\+\.so")
 
 
 def _said(

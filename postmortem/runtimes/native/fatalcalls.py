@@ -46,7 +46,7 @@ def fatal_calls(
     places: Places,
 ) -> tuple[FatalCall, ...]:
     """The calls that led to abort(), as far as they are told by wrappers.reported(). frames: the crashing stack."""
-    found = []
+    found: list[FatalCall] = []
     first = culprit.first(frames[:_FRAMES])
     if (
         first is None
@@ -55,6 +55,9 @@ def fatal_calls(
         or culprit.first(frames[first[0] + 1 : _FRAMES]) is None
     ):
         return ()
+    aborts, bounds = first[1].pc, bounds_at(first[1].pc - 1) if first[1].pc else None
+    if aborts is not None and bounds is not None and not first[1].inlined and _ends(space, aborts, bounds):
+        found.append(FatalCall(returns_to=aborts, ends=True))
     for index, frame in enumerate(frames[: first[0] + _WRAPPERS]):
         if index < first[0]:
             continue

@@ -9,6 +9,7 @@ freed.py), which is cleared when it is given out again.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from parsers.limits import LIMITS
@@ -23,57 +24,72 @@ NAME = "glibc"
 _IN_USE, _MMAPPED, _OTHER_ARENA, _FLAGS = 1, 2, 4, 7
 _SMALLEST, _HEADER, _ALIGNED = 32, 16, 16
 _MARK = 8
+_ROW = 4
 _ARENA_HEAD = 0x1000
 
 
-def freed(space: AddressSpace, heap: tuple[int, int], arenas: Sequence[Arena], mark: int | None, address: int) -> bool:
-    """heap: the mapping that holds the address. arenas: the heaps of others than the main one. mark: of cached blocks,
-    where it is known."""
-    for arena in arenas:
-        if arena.start <= address < arena.start + arena.size:
-            end = int(arena.start + arena.size)
-            start = _first_of_arena(space, int(arena.start), end)
-            return start is not None and _is_freed(space, start, end, mark, address)
-    start = -(-heap[0] // _ALIGNED) * _ALIGNED
-    first = space.word(start + 8)
-    return first is not None and bool(first & _IN_USE) and _is_freed(space, start, heap[1], mark, address)
+class HeapBlocks:
+    """The heaps of a process; the chunks of each are walked once, as far as they are asked for.
 
+    arenas: the heaps of others than the main one. mark: of cached blocks, where it is known.
+    """
 
-def _first_of_arena(space: AddressSpace, begin: int, end: int) -> int | None:
-    """The first chunk of an arena's heap: behind its head, the first word that can be the size of a chunk in a row."""
-    for at in range(begin + 0x20, min(begin + _ARENA_HEAD, end), _ALIGNED):
-        position = at
-        for _ in range(4):
-            size = space.word(position + 8)
-            if size is None or size & _FLAGS not in (_OTHER_ARENA, _OTHER_ARENA | _IN_USE) or size < _SMALLEST:
-                break
-            position += size & ~_FLAGS
-            if position > end:
-                break
-            if position == end:
+    def __init__(self, space: AddressSpace, arenas: Sequence[Arena], mark: int | None) -> None:
+        self._space, self._arenas, self._mark = space, arenas, mark
+        self._chunks: dict[int, list[int]] = {}
+        self._left = LIMITS.heap_chunks
+
+    def is_freed(self, heap: tuple[int, int], address: int) -> bool:
+        """Whether a freed block, or the end of a heap, holds an address. heap: the mapping that does."""
+        for arena in self._arenas:
+            if arena.start <= address < arena.start + arena.size:
+                end = int(arena.start + arena.size)
+                start = self._first_of_arena(int(arena.start), end)
+                return start is not None and self._is_freed(start, end, address)
+        start = -(-heap[0] // _ALIGNED) * _ALIGNED
+        first = self._space.word(start + 8)
+        return first is not None and bool(first & _IN_USE) and self._is_freed(start, heap[1], address)
+
+    def _first_of_arena(self, begin: int, end: int) -> int | None:
+        """The first chunk of an arena's heap: behind its head, the first word that can be a chunk's size in a row."""
+        for at in range(begin + 0x20, min(begin + _ARENA_HEAD, end), _ALIGNED):
+            position = at
+            for _ in range(_ROW):
+                size = self._space.word(position + 8) or 0
+                position += size & ~_FLAGS
+                if position == end and size & _FLAGS == _IN_USE:
+                    return at  # the top chunk
+                if size & _FLAGS not in (_OTHER_ARENA, _OTHER_ARENA | _IN_USE) or size < _SMALLEST or position > end:
+                    break
+            else:
                 return at
-        else:
-            return at
-    return None
+        return None
 
+    def _is_freed(self, first: int, end: int, address: int) -> bool:
+        chunks = self._chunks.setdefault(first, [first])
+        while address >= chunks[-1] + 8 and self._left > 0:
+            self._left -= 1
+            following = self._following(chunks[-1], end)
+            if following is None:
+                break
+            chunks.append(following)
+        start = chunks[bisect_right(chunks, address - 8) - 1] if address - 8 >= first else None
+        following = None if start is None else self._following(start, end)
+        if start is None or following is None or not start + _HEADER <= address < following + 8:
+            return False  # in the head of a chunk, which is no place of an object, or behind what was walked
+        after = self._space.word(following + 8) if following + _HEADER <= end else None
+        if after is None:
+            return following >= end - _HEADER  # the top chunk ends the heap
+        if not after & _IN_USE:
+            return self._space.word(following) == following - start
+        return self._mark is not None and self._space.word(start + _HEADER + _MARK) == self._mark
 
-def _is_freed(space: AddressSpace, start: int, end: int, mark: int | None, address: int) -> bool:
-    for _ in range(LIMITS.heap_chunks):
-        word = space.word(start + 8)
+    def _following(self, start: int, end: int) -> int | None:
+        """Where the next chunk begins; None at the end of the heap, and where a word can't be a size."""
+        word = self._space.word(start + 8) if start < end else None
         if word is None:
-            return False
+            return None
         size = word & ~_FLAGS
-        following = start + size
-        if size < _SMALLEST or size % _ALIGNED or word & _MMAPPED or following > end:
-            return False
-        if address < following + 8:
-            if address < start + _HEADER:
-                return False  # in the head of a chunk: no place of an object
-            after = space.word(following + 8) if following + _HEADER <= end else None
-            if after is None:
-                return following >= end - _HEADER  # the top chunk ends the heap
-            if not after & _IN_USE:
-                return space.word(following) == size
-            return mark is not None and space.word(start + _HEADER + _MARK) == mark
-        start = following
-    return False
+        if size < _SMALLEST or size % _ALIGNED or word & _MMAPPED or start + size > end:
+            return None
+        return start + size

@@ -4,7 +4,8 @@ std::panicking keeps the payload in the frames of rust_begin_unwind: a String {c
 or a &str {pointer, length} (library/std/src/panicking.rs). Its place is a constant &Location {file pointer, file
 length, u32 line, u32 column} that the panicking function passes (core/src/panic/location.rs). A panic that is being
 unwound lies in an exception of class "MOZ\\0RUST", whose payload is a Box<dyn Any> at +40, behind a canary, or at +32
-(library/panic_unwind/src/gcc.rs); at +24 (private_2) libgcc keeps the stack pointer of the frame that takes it.
+(library/panic_unwind/src/gcc.rs); at +24 (private_2) libgcc keeps the stack pointer of the frame that takes it. Older
+versions, as 1.63, have six private words in their _Unwind_Exception, so that it is 32 bytes further on, behind zeros.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _CLASSES = (_CLASS, _CLASS[::-1])
 _LONGEST, _LONGEST_FRAME, _LONGEST_FILE = LIMITS.rust_text, LIMITS.rust_frame, LIMITS.rust_file
 _STOP, _TAKEN_AT = 16, 24
 """private_1, which is set where a thread is cancelled, and private_2."""
+_PAYLOAD, _UNUSED = 32, 4
+"""Where the payload begins at the earliest, and how many words older versions leave unused there."""
 _BOUNDARY = re.compile(r"core::panicking::panic_(?:in_cleanup|cannot_unwind|no_unwind)")
 _MOST = 16
 _FIRST, _FRAMES = 8, 64
@@ -97,7 +100,8 @@ def _panic(core: Core, space: AddressSpace, exception: int) -> RustPanic | None:
     stop, taken_at = space.word(exception + _STOP), space.word(exception + _TAKEN_AT)
     if stop != 0 or not taken_at:
         return None
-    for offset in (40, 32):
+    unused = space.words(exception + _PAYLOAD, _UNUSED)
+    for offset in (72, 64) if unused == (0,) * _UNUSED else (40, 32):
         data = space.word(exception + offset)
         fields = space.words(data, 3) if data else None
         text = None if fields is None else _string(core, space, fields) or _literal(core, space, fields)

@@ -4,10 +4,15 @@ Layouts: glibc struct __pthread_mutex_s (lock, count, owner, nusers, kind: five 
 __pthread_rwlock_arch_t (readers, writers, wrphase_futex, writers_futex, two pads, cur_writer), x86-64
 sysdeps/x86/nptl/bits/struct_{mutex,rwlock}.h. A thread is in a system call when orig_rax is a call
 number and pc follows a syscall instruction.
+pthread_join() waits for a word of the other thread's descriptor, which lies at its thread pointer. glibc's struct
+pthread (nptl/descr.h) has `tid` there, or since 2.43 `joinstate` (1 exiting, 2 joinable), which the kernel clears when
+the thread ends, so that the wait is a shared one; all other futexes of it are private. This tells a join also where
+libc has no names. musl's struct pthread has detach_state (src/internal/pthread_impl.h).
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
 import struct
 from typing import TYPE_CHECKING
@@ -26,6 +31,11 @@ if TYPE_CHECKING:
 
 FUTEX, FUTEX_WAITV = 202, 449
 _PRIVATE = 0x80
+_DESCRIPTOR, _TID = range(0x900), 0x2D0
+"""glibc's struct pthread, and its tid: behind the TCB of 0x2c0 bytes and the list of threads. musl's is smaller."""
+_STATES = range(4)
+_JOINS = (0, 9)
+"""Futex operations of pthread_join: the kernel wakes the word as a shared one."""
 _RUST_CONTENDED, _RUST_WRITER = 2, (1 << 30) - 1
 _SHAREABLE = frozenset({"mutex", "rwlock", "condvar", "semaphore", "barrier"})
 _WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}
@@ -56,6 +66,20 @@ _LONG_NAMES = (
 )
 
 
+class Threads(dict[int, int]):
+    """The threads of a core, with the thread pointer of each."""
+
+    @functools.cached_property
+    def _ordered(self) -> list[tuple[int, int]]:
+        return sorted((pointer, tid) for tid, pointer in self.items() if pointer)
+
+    def described(self, address: int) -> int | None:
+        """The thread in whose descriptor an address lies."""
+        at = bisect.bisect_right(self._ordered, (address, 1 << 64)) - 1
+        pointer, tid = self._ordered[at] if at >= 0 else (0, 0)
+        return tid if pointer and address - pointer in _DESCRIPTOR else None
+
+
 def waits(
     space: AddressSpace,
     walks: Sequence[ThreadWalk],
@@ -64,7 +88,7 @@ def waits(
     symbols: Symbolication | None = None,
 ) -> list[Wait | None]:
     """For each thread what it was blocked in, or None when it was running. named: its frames by activation."""
-    tids = frozenset(walked.status.tid for walked in walks)
+    tids = Threads((walked.status.tid, walked.status.registers.get(machine.thread_pointer, 0)) for walked in walks)
 
     @functools.cache
     def version() -> tuple[int, int] | None:
@@ -85,7 +109,7 @@ def wait(
     space: AddressSpace,
     registers: dict[str, int],
     functions: Sequence[str],
-    tids: Collection[int],
+    tids: Threads,
     machine: Machine,
     version: Callable[[], tuple[int, int] | None] = lambda: None,
 ) -> Wait | None:
@@ -125,11 +149,13 @@ def wait(
         readers = _readers(space, address)
         writing = _writes(functions)
     elif kind == "join":
-        owner = space.signed(address, 4)
+        owner = _joined(space, address, tids)
     elif kind == "condvar":
         address = condvars.start(space, address, functions, len(tids), version)
     elif kind == "barrier":
         address = _barrier(space, address)
+    elif kind == "futex" and _is_join(space, registers, tids, machine):
+        kind, owner = "join", _joined(space, address, tids)
     elif kind == "futex" and _is_mutex(space, address):
         found = _mutex_owner(space, address, tids)
         if found is not None and found in tids:
@@ -147,6 +173,27 @@ def wait(
         held=held,
         settled=_settled(space, registers, machine),
     )
+
+
+def _is_join(space: AddressSpace, registers: dict[str, int], tids: Threads, machine: Machine) -> bool:
+    """Whether a thread without names waits as pthread_join() of glibc does."""
+    address, operation, value = (registers.get(name, 0) for name in machine.call_arguments[:3])
+    tid = tids.described(address)
+    return (
+        tid is not None
+        and operation & (0x7F | _PRIVATE) in _JOINS
+        and space.signed(tids[tid] + _TID, 4) == tid
+        and 0 < value == space.signed(address, 4)
+    )
+
+
+def _joined(space: AddressSpace, address: int, tids: Threads) -> int | None:
+    """The thread that pthread_join() waits for; where it is not in the core, by the word if that can be no state."""
+    word = space.signed(address, 4)
+    if not word:
+        return None  # it has ended
+    found = tids.described(address)
+    return word if found is None and word not in _STATES else found
 
 
 def _settled(space: AddressSpace, registers: dict[str, int], machine: Machine) -> bool | None:

@@ -46,6 +46,10 @@ TEXTS = {
     "the report of valgrind": "==7== Memcheck, a memory error detector\n==7== Invalid read of size 4\n",
     "a crash report of macOS": "Process:   x [7]\nIncident Identifier: 0-1\nException Type:  EXC_BAD_ACCESS (SIGSEGV)\n",
     "an Android tombstone": "*** *** *** *** *** *** *** *** *** *** *** *** *** *** *** ***\nBuild fingerprint: 'a/b'\n",
+    "the crash report of a native image": "[ [ SubstrateSegfaultHandler caught a segfault in thread 0x0000021143541000 ] ]\n",
+    "the last words of glibc": "*** Error in `/opt/jdk/bin/java': double free or corruption (out): 0x00007fa944d77220 ***\n",
+    "the last words of a .NET": "Unhandled exception. System.NullReferenceException: Object reference not set\n",
+    "a report of Windows Error": "Problem signature:\n  Problem Event Name:\tAPPCRASH\n  Application Name:\tjavaw.exe\n",
     "a replay file": "version 2\nJvmtiExport can_access_local_variables 0\n",
     "a thread dump": 'Full thread dump OpenJDK 64-Bit Server VM (17.0.9+9 mixed mode):\n\n"main" #1 prio=5\n',
     "a log of a JVM's garbage": "[0.012s][info][gc] Using G1\n[0.5s][info][gc] GC(0) Pause Young\n",
@@ -80,6 +84,32 @@ def test_text_of_another_kind_is_told(what: str) -> None:
     assert what in found.what and found.instead
     assert "\n" not in found.what + found.instead
     assert identify(TEXTS[what].replace("\n", "\r\n").encode()) == found
+
+
+PASTED = {
+    "a backtrace that gdb": "> #0  0x00007ffbbb848387 in __GI_raise (sig=6) at raise.c:55\n"
+    "#1  0x00007ffbbb849a78 in __GI_abort () at abort.c:90\n",
+    "the output of `coredumpctl info`": "PID: 931 (java)\n           UID: 0 (root)\n        Signal: 6 (ABRT)\n"
+    "       Boot ID: 9cda61b7\n",
+    "a crash report of macOS": "Thread 13:: Java: C2 CompilerThread1\n"
+    "0   libjvm.dylib                    0x0000000110103c7b Type::hash() const + 15\n",
+    "an Android tombstone": "07-13 23:28:15.178: A/libc(29018): Fatal signal 11 (SIGSEGV), code 1, fault addr 0x28\n",
+    "the last words of glibc": "INFO | jvm 1 | 2017/12/24 | *** glibc detected *** java: double free or corruption (!prev):\n",
+}
+
+
+@pytest.mark.parametrize("what", PASTED)
+def test_text_of_another_kind_is_told_as_it_is_pasted(what: str) -> None:
+    found = identify(PASTED[what].encode())
+    assert found is not None and what in found.what
+
+
+def test_a_log_between_the_words_of_others_is_no_other_kind() -> None:
+    for words in (TEXTS["the last words of glibc"], "free(): invalid pointer\n"):
+        found = identify((words + texts.JDK17_LINUX).encode())
+        assert found is not None and found.text
+    assert identify(b"Thread 13: it waits\n0   is what it returns\n") is None
+    assert identify(b"PID: 931 (java)\nrestarts of the service: 3\n") is None
 
 
 @pytest.mark.parametrize("what", BINARY)

@@ -60,6 +60,30 @@ def test_hardening(tmp_path: Path, flags: tuple[str, ...], member: str, value: o
     assert getattr(known(build(tmp_path, "made.so", *PLAIN, *flags)).hardening, member) == value
 
 
+@pytest.mark.parametrize(
+    ("flags", "canary", "fortified"),
+    [
+        # A static libc has __stack_chk_fail in any case, so that only a program without one is known to have none.
+        (("-static", "-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2"), None, True),
+        (("-static", "-fno-stack-protector", "-U_FORTIFY_SOURCE"), None, False),
+        (("-static-pie", "-O2", "-D_FORTIFY_SOURCE=2"), None, True),
+        (("-static", "-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2", "-s"), None, None),
+        (("-static", "-nostdlib", "-fno-stack-protector", "-U_FORTIFY_SOURCE", "-DBARE"), False, False),
+        (("-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2", "-s"), True, True),
+    ],
+)
+def test_checks_of_a_program(
+    tmp_path: Path, flags: tuple[str, ...], canary: bool | None, fortified: bool | None
+) -> None:
+    source = (
+        "#ifdef BARE\nvoid _start(void) { for (;;); }\n#else\n#include <string.h>\n#include <stdio.h>\n"
+        "int main(int count, char **words) { char text[16]; strcpy(text, words[0]); puts(text); return count; }\n"
+        "#endif\n"
+    )
+    found = known(build(tmp_path, "program", *flags, source=source)).hardening
+    assert (found.canary, found.fortified) == (canary, fortified)
+
+
 def test_control_flow_protection(tmp_path: Path) -> None:
     # crti.o has the property only where the system was built with it: it is left out here.
     source = "int one(void) { return 1; }"

@@ -535,7 +535,7 @@ TABLE = {
         replace(ZIP, version="17.0.9+9"),
         "jvm-crash-in-native-library",
         "observation",
-        "certain",
+        "likely",
         "libzip.so",
         "replaced",
     ),

@@ -51,7 +51,7 @@ JUDGED = (
     # Settings that a log tells of.
     *("container", "c2-xcomp", "epsilon"),
 )
-INCIDENTS = ("locks-", "foreign-", "downcall-", "off-heap-", "full-", "moving-", "misuse-", "slip-", "stall-")
+INCIDENTS = ("locks-", "foreign-", "downcall-", "off-heap-", "full-", "moving-", "misuse-", "slip-", "stall-", "stray-")
 """How the names of the kinds begin that run on an old and a new version only, each for its diagnosis."""
 JUDGED_ON = (8, 17, 27)
 """The oldest, the host's and the newest."""

@@ -8,7 +8,16 @@ import msgspec
 
 from postmortem.model import Address, Core, Cycle, JavaThread, Mapping, Memory, Module, Report, Thread
 from postmortem.model.jvm import Jvm, VirtualThread
-from postmortem.model.process import CodeReference, ModuleCandidate, PointerHolder, PointerSource, Process, TableCall
+from postmortem.model.process import (
+    CodeReference,
+    LayoutMismatch,
+    ModuleCandidate,
+    PointerHolder,
+    PointerSource,
+    Process,
+    TableCall,
+    TypeLayout,
+)
 from postmortem.model.report import Arena, CxxException, NativeFacts
 from postmortem.model.thread import StackRange, Wait
 from tests.postmortem.rules.reports import (
@@ -157,6 +166,16 @@ def _reference(place: Literal["stack", "thread descriptor"], value: int) -> Code
     return CodeReference(place=place, at=Address(STACK), value=Address(value))
 
 
+def _layouts() -> LayoutMismatch:
+    def side(function: str, module: str, *members: str) -> TypeLayout:
+        return TypeLayout(function=function, module=module, variable="config", size=32, members=members)
+
+    here = side("apply", "/opt/libconfig.so.1", "member timeout at 8", "member name at 16")
+    return LayoutMismatch(
+        type="config", address=Address(HEAP), here=here, there=side("start", "/opt/zed", "member name at 8")
+    )
+
+
 def _table(offset: int, name: str = "vtable for Sink") -> TableCall:
     return TableCall(table=name, module="/opt/libsink.so", slot=Address(HEAP), offset=offset, size=40)
 
@@ -220,10 +239,12 @@ CASES: dict[str, Cases] = {
                 address=0xE7, pc=Address(0xE7), access="execute", table_call=_table(48), call_site="call [rax+0x20]"
             ),
             crashed(11, 128, mnemonic="call", instruction="call qword ptr [rax + 0x20]", table_call=_table(40)),
+            crashed(address=0x3, layouts=_layouts()),
         ),
         (
             crashed(address=0, pc=Address(0), access="execute", table_call=_table(32)),
             crashed(address=0xE7, pc=Address(0xE7), access="execute", table_call=_table(48, "handlers")),
+            crashed(11, -6, sender=PID, layouts=_layouts()),
         ),
         (crashed(address=0xE7, pc=Address(0xE7)), report()),
     ),

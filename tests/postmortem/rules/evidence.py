@@ -43,7 +43,8 @@ LOGS = {
     ),
     "libc-fault": (("fatal-signal",), ("jvm-outdated",)),
     "cxx-exception-27": (("jvm-windows-exception",), ("jvm-internal-error", "fatal-signal")),
-    "avx512-27": (("jvm-illegal-instruction",), ("jvm-crash-in-compiled-code",)),
+    "avx512-27": (("jvm-illegal-instruction",), ("jvm-crash-in-compiled-code", "jvm-arithmetic-fault")),
+    "division-27": (("jvm-arithmetic-fault",), ("jvm-crash-in-interpreter", "integer-division")),
     "protected-code-27": (("jvm-write-protected-code",), ("jvm-illegal-instruction",)),
 }
 """fixtures/logs: the rules that fire, and those that stay silent, for what the log alone can prove."""

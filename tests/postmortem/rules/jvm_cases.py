@@ -202,6 +202,7 @@ KILLED = msgspec.structs.replace(
 NO_JVM = crashed(address=BAD, threads=(Thread(tid=PID, crashed=True, frames=(native("parse_header"),)),))
 
 ILLEGAL: dict[str, Any] = {"number": 4, "code": 2, "address": None}
+DIVISION: dict[str, Any] = {"number": 8, "code": 1, "address": None}
 APPLE: dict[str, Any] = {
     "core": Core(path="hs_err_pid7.log", size=1, format="hs_err"),
     "host": Host(platform="bsd-aarch64"),
@@ -257,6 +258,20 @@ JVM_CASES: dict[str, Cases] = {
             java_crash(native("decode"), *NATIVE_METHOD, **ILLEGAL),
         ),
         (java_crash(**ILLEGAL), crashed(4, 2), report()),
+    ),
+    "jvm-arithmetic-fault": Cases(
+        (
+            java_crash(compiled("shop.Price.share"), *MAIN, **DIVISION),
+            java_crash(interpreted("shop.Price.share", 3), *MAIN, **DIVISION),
+            java_crash(compiled("shop.Price.mean"), *MAIN, **(DIVISION | {"code": 7})),
+        ),
+        (
+            # Sent by the process itself, a fault of memory, a library's code.
+            java_crash(compiled("shop.Price.share"), *MAIN, number=8, code=-6, sender=PID, address=None),
+            java_crash(compiled("shop.Price.share"), *MAIN),
+            java_crash(native("scale"), *NATIVE_METHOD, **DIVISION),
+        ),
+        (java_crash(**DIVISION), crashed(8, 1), report()),
     ),
     "jvm-windows-exception": Cases(
         (

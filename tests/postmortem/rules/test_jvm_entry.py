@@ -227,7 +227,7 @@ def test_a_jnienv_of_another_thread() -> None:
     (finding,) = findings(report, "jvm-bad-jni-reference")
     assert finding.confidence == "certain" and verdict(report) == "jvm-bad-jni-reference"
     assert finding.title == "jni_FindClass called on a thread that is not attached to the JVM, in worker()"
-    log = java_crash(*frames[:2], kind=None, name=None, core=LOG)
+    log = java_crash(*frames[:2], kind=None, name=None, core=LOG, jvm=state(notes=("Current thread is native thread",)))
     assert verdict(log) == "jvm-bad-jni-reference" and not findings(log, "jvm-vm-code-crash")
 
 

@@ -33,6 +33,11 @@ def _call(at: int, *strings: str, ends: bool = False, text: str | None = None) -
         (("exit_with", "load", "main"), (_call(0, ends=True),), "load", ["exit_with"]),
         (("leave", "log_fatal", "load", "main"), (_call(0, ends=True),), "load", ["log_fatal", "leave"]),
         (("say_goodbye", "load", "main"), (_call(0, "damaged", ends=True),), "load", ["say_goodbye"]),
+        (("finish_up", "uh_oh", "load", "main"), (_call(-1, ends=True), _call(1, "quota exceeded")), "load",
+         ["uh_oh", "finish_up"]),
+        # What aborts does more than that; the text is a name, not a message.
+        (("finish_up", "uh_oh", "load", "main"), (_call(1, "quota exceeded"),), None, []),
+        (("finish_up", "parse", "load", "main"), (_call(-1, ends=True), _call(1, "settings.ini")), None, []),
         # It checks and aborts itself; it never returns, and is told no text; it is told one and returns.
         (("check_stock", "load", "main"), (), None, []),
         (("serve_for_ever", "main"), (_call(0, ends=True),), None, []),

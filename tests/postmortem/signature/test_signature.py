@@ -10,14 +10,18 @@ import pytest
 from postmortem.model import Address, Cycle, Frame, Jvm, Module, Thread
 from postmortem.model.jvm import Deadlock, DeadlockMember, VmError
 from postmortem.model.process import Process
-from postmortem.model.report import NativeFacts
+from postmortem.model.report import CxxException, NativeFacts, Printed
+from postmortem.model.thread import Wait
 from postmortem.rules.engine import run
+from postmortem.signature.causes import message
 from postmortem.signature.signature import VERSION, signature
 from tests.postmortem.rules.reports import (
     CODE,
+    PID,
     aborted,
     crashed,
     frame,
+    operand,
     report,
     thread,
     waiting,
@@ -234,25 +238,130 @@ def test_a_killed_process_is_told_by_its_own_threads() -> None:
     assert killed(thread("pause", frame("main", file="a.c"))) == "killed: SIGABRT | main (a.c)"
 
 
+def test_threads_that_idle_do_not_count() -> None:
+    def waits(
+        function: str, tid: int, kind: str = "condvar", syscall: str = "futex", owner: int | None = None
+    ) -> Thread:
+        wait = Wait(syscall=syscall, kind=kind, owner=owner)
+        return thread("futex_wait", function, "main" if tid == PID else "worker", tid=tid, wait=wait)
+
+    def runs(function: str, tid: int) -> Thread:
+        return thread(function, "main", tid=tid, registers={"rip": Address(1)})
+
+    def killed(*threads: Thread) -> str:
+        return signature(run(crashed(6, 0, sender=1, threads=threads))).text
+
+    idle = [waits("next_job", tid) for tid in range(5, 9)]
+    poll = waits("serve", 10, "syscall", "epoll_wait")
+    assert killed(runs("compact", PID), *idle) == killed(runs("compact", PID), poll) == "killed: SIGABRT | compact"
+    assert killed(waits("wait_ready", PID), *idle) == killed(waits("wait_ready", PID)) == "killed: SIGABRT | wait_ready"
+    flush, locked = waits("flush", 11, "syscall", "fsync"), waits("lookup", 12, "mutex")
+    assert killed(waits("serve", PID), flush, locked, *idle) == "killed: SIGABRT | flush | lookup"
+    joined = killed(waits("stop", PID, "join", owner=13), waits("drain", 13), *idle)
+    assert joined == "killed: SIGABRT | drain"
+    assert killed(waits("stop", PID, "join", owner=99), *idle[:1]) == "killed: SIGABRT | next_job | stop"
+
+
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    "said",
     [
-        ("free(): double free detected in tcache 2", "double free"),
-        ("double free or corruption (!prev)", "double free"),
-        ("double free or corruption (fasttop)", "double free"),
-        ("free(): invalid pointer", "refused pointer"),
-        ("munmap_chunk(): invalid pointer", "refused pointer"),
-        ("free(): invalid size", "refused pointer"),
-        ("free(): invalid next size (fast)", "damaged chunks"),
-        ("corrupted size vs. prev_size", "damaged chunks"),
-        ("malloc(): corrupted top size", "damaged chunks"),
-        ("malloc(): unaligned tcache chunk detected", "damaged chunks"),
-        ("corrupted double-linked list", "damaged chunks"),
+        "free(): double free detected in tcache 2",
+        "double free or corruption (!prev)",
+        "free(): invalid pointer",
+        "munmap_chunk(): invalid pointer",
+        "free(): invalid next size (fast)",
+        "corrupted size vs. prev_size",
+        "malloc(): corrupted top size",
+        "malloc(): unaligned tcache chunk detected",
+        "malloc_consolidate(): unaligned fastbin chunk detected",
+        "corrupted double-linked list",
+        "realloc(): invalid old size",
     ],
 )
-def test_which_check_of_the_allocator_met_the_damage_is_no_part_of_the_cause(said: str, kind: str) -> None:
+def test_which_check_of_the_allocator_met_the_damage_is_no_part_of_the_cause(said: str) -> None:
     heap = aborted("free", "total", native=NativeFacts(abort_message=f"{said}\n"))
-    assert signature(run(heap)).cause == f"heap: {kind}"
+    assert signature(run(heap)).text == "heap | total"
+
+
+def test_an_index_behind_a_null_pointer_is_no_part_of_the_cause() -> None:
+    def null(address: int, **rest: Any) -> str:
+        return signature(crashed(address=address, operands=(operand(address, **rest),))).cause
+
+    assert null(0x4C, base_value=0x48, displacement=4) == null(0x70, base_value=0x6C, displacement=4) == "null+index"
+    assert null(0x28, base_value=0, index_value=9, scale=4, displacement=4) == "null+index"
+    assert null(0x40, base_value=0, displacement=0x40) == "null+0x40"
+    assert null(0x48, base_value=0, displacement=0x48) == "null+0x48", "another member"
+
+
+def test_aborts_of_one_function_are_told_by_what_it_said() -> None:
+    def said(text: str | None, line: int = 5) -> str:
+        printed = Printed(file="cart.c", line=line, text=text) if text else None
+        stack = thread("raise", "abort", frame("ship", file="/src/cart.c", line=line), "main")
+        native = NativeFacts(printed=printed)
+        return signature(run(crashed(6, -6, sender=100, threads=(stack,), native=native))).text
+
+    assert said("check failed: n > 0 (pid 77)") == said("check failed: n > 0 (pid 78)", line=9)
+    assert said("check failed: n > 0") == "abort: check failed: n > N | ship"
+    assert said("check failed: n > 0") != said("check failed: way >= 0")
+    assert said(None) == "abort at cart.c:5 | ship" != said(None, line=9)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("store 3 is corrupt", "store 17 is corrupt", "store N is corrupt"),
+        ("no user 'ann' in \"a\"", "no user 'bob' in \"b\"", 'no user "…" in "…"'),
+        ("can't read /var/lib/x/1.db", "can't read /tmp/y", "can't read PATH"),
+        ("at 0x7f12", "at 0x55aa", "at N"),
+    ],
+)
+def test_values_in_a_message(one: str, other: str, told: str) -> None:
+    assert message(one) == message(other) == told
+
+
+def test_two_throws_of_one_function_are_told_by_their_words() -> None:
+    def thrown(what: str | None) -> str:
+        exception = CxxException(type="shop::Error", what=what, address=Address(0x5000), tid=PID, handler_count=1)
+        stack = thread("raise", "abort", "std::terminate()", "__cxa_throw", "decode", "main")
+        native = NativeFacts(exceptions=(exception,))
+        return signature(run(crashed(6, -6, sender=100, threads=(stack,), native=native))).cause
+
+    assert thrown("negative length -3") == thrown("negative length -8") == "throw: shop::Error: negative length -N"
+    assert thrown("checksum mismatch") == "throw: shop::Error: checksum mismatch"
+    assert thrown(None) == "throw: shop::Error"
+
+
+def test_a_rust_panic_is_told_by_its_words_and_not_by_its_line_or_the_value() -> None:
+    def panicked(text: str) -> str:
+        native = NativeFacts(runtime="Rust", runtime_message=text)
+        return signature(run(aborted("std::panicking::panic", "votes::count", native=native))).cause
+
+    whole = panicked("panicked at src/votes.rs:2:66: called `Result::unwrap()` on an `Err` value: ParseIntError")
+    cut = panicked("panicked at src/votes.rs:7:1: called `Result::unwrap()` on a")
+    assert whole == cut == "panic: called `Result::unwrap()`"
+    assert panicked("panicked at src/votes.rs:7:1: no such seat") == "panic: no such seat"
+
+
+def test_a_goroutine_and_the_main_one_run_the_same_function() -> None:
+    main, other = thread("main.serve", "main.main", "runtime.main"), thread("main.serve", "main.main.func1")
+    assert of(threads=(main,)) == of(threads=(other,)) == "null+0x40 | main.serve"
+    started, called = thread("jobs.run", "jobs.Start.gowrap2", "runtime.goexit"), thread("jobs.run", "jobs.Start")
+    assert of(threads=(started,)) == of(threads=(called,)) == "null+0x40 | jobs.run | jobs.Start"
+    alone = thread("main.main.func1", "runtime.goexit")
+    assert of(threads=(alone,)) == "null+0x40 | main.main.func1"
+
+
+def test_a_comparator_whose_last_call_was_a_jump_is_not_told() -> None:
+    libc = "/lib/libc.so.6"
+    strcmp = frame("strcmp", module=libc)
+    qsort = [frame("msort_with_tmp", module=libc), frame("qsort_r", module=libc)]
+    kept = thread(strcmp, "by_name", *qsort, "sort_names", "main")
+    jumped = thread(strcmp, *qsort, "sort_names", "main")
+    assert of(threads=(kept,)) == of(threads=(jumped,)) == "null+0x40 | sort_names"
+    own = thread("by_name", *qsort, "sort_names", "main")
+    assert of(threads=(own,)) == "null+0x40 | by_name | sort_names", "it crashed itself"
+    deeper = thread(strcmp, "key_of", "by_name", *qsort, "sort_names", "main")
+    assert of(threads=(deeper,)) == "null+0x40 | key_of | by_name"
 
 
 def test_a_jvm_that_could_not_be_read_is_said() -> None:
@@ -265,7 +374,7 @@ def test_causes() -> None:
     assertion = aborted("total", native=NativeFacts(abort_message="shop: a.c:3: f: Assertion `n == 12' failed."))
     assert signature(run(assertion)).text == "assert: n == N | total"
     heap = aborted("free", "total", native=NativeFacts(abort_message="free(): double free detected in tcache 2\n"))
-    assert signature(run(heap)).text == "heap: double free | total"
+    assert signature(run(heap)).text == "heap | total"
     far = crashed(address=0x123456789000)
     assert signature(far).text == "bad address | total"
     jump = crashed(address=0x1234, pc=Address(0x1234))

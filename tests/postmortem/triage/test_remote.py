@@ -20,6 +20,7 @@ from postmortem.triage import remote
 from postmortem.triage.inputs import Input, Skipped, find
 from postmortem.triage.work import Answer, Task, analyze
 from tests.postmortem.corpus import ROOT
+from tests.postmortem.jvm.corpus import case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def test_of_a_large_core_megabytes_are_fetched(large: Path, server: tuple[str, t
     assert (there.signature, there.verdict, there.threads) == (here.signature, here.verdict, here.threads)
     # No time of the copy, nor its name.
     assert (there.core.path, there.crash.time) == (item.shown, None)
-    assert not list(tmp_path.glob("s/*"))
+    assert not list(tmp_path.glob("s/*/*"))
 
 
 def test_a_server_without_ranges_is_copied_from_and_that_is_said(
@@ -190,3 +191,21 @@ def test_a_line_that_is_cut_is_not_tried_for_ever(tmp_path: Path) -> None:
     with target:
         assert [supply(n * remote.GRANULE, 1) for n in range(6)] == [errno.EIO] * 6
     assert source.reads == 3
+
+
+def test_the_log_beside_a_remote_core_is_the_core_s(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    place = tmp_path / "in"
+    place.mkdir()
+    for name in ("core", "hs_err.log"):
+        (place / name).hardlink_to(case(17, "jni") / name)
+    items = find((f"file://{place}/",), tmp_path / "s", lambda identity: False)
+    log, core = (item for item in items if isinstance(item, Input))
+    assert (log.kind, core.kind, core.url) == ("log", "core", f"file://{place}/core")
+    answer = analyzed(core)
+    assert answer.failure is None and str(tmp_path / "s").encode() not in answer.document
+    assert from_json(answer.document).host is not None, "which the log alone tells"
+    (place / "hs_err.log").unlink()
+    (alone,) = find((f"file://{place}/",), tmp_path / "t", lambda identity: False)
+    assert isinstance(alone, Input)
+    assert from_json(analyzed(alone).document).host is None

@@ -54,16 +54,16 @@ def test_new_known_grown_fixed_regressed_merged(tmp_path: Path) -> None:
         curate.annotate(opened, bucket, fixed_in="1.10", ticket="SHOP-1")
         assert take(opened, "r3", crash(number=3, version="shop 1.9")).regressed == []
         assert take(opened, "r4", crash(number=4, version="shop 1.10")).regressed == [bucket]
-        triage = curate.load(opened)
+        triage = curate.load(opened).triage
         (item,) = [item for item in triage.buckets if item.id == bucket]
         assert (item.status, item.fixed_in, item.ticket, item.count) == ("regressed", "1.10", "SHOP-1", 4)
         (other,) = [item for item in triage.buckets if item.id != bucket]
         curate.merge(opened, bucket, [other.id])
         take(opened, "r5", crash("bad address", number=10))
-        (item,) = curate.load(opened).buckets
+        (item,) = curate.load(opened).triage.buckets
         assert item.count == 6 and set(item.signatures) == {bucket, other.id}
         with pytest.raises(AnalysisError, match="no bucket begins"):
-            curate.one(curate.load(opened), "zz")
+            curate.load(opened).one("zz")
 
 
 def test_a_log_beside_its_core_is_not_counted(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_log_beside_its_core_is_not_counted(tmp_path: Path) -> None:
         core = crash(number=1, pid=7, path="/a/core")
         take(opened, "r1", crash(number=2, pid=7, kind="log", path="/a/hs_err_pid7.log"))
         take(opened, "r2", core, crash(number=3, pid=7, kind="log", path="/b/hs_err_pid7.log"))
-        (bucket,) = curate.load(opened).buckets
+        (bucket,) = curate.load(opened).triage.buckets
         assert sorted(member.path for member in bucket.members) == ["/a/core", "/b/hs_err_pid7.log"]
 
 
@@ -93,7 +93,7 @@ def test_several_runs_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     with store.opened(f"sqlite:///{tmp_path}/s", quiet) as opened:
-        assert sorted(bucket.count for bucket in curate.load(opened).buckets) == [10] * 7
+        assert sorted(bucket.count for bucket in curate.load(opened).triage.buckets) == [10] * 7
     assert len(new) == len(set(new)) == 7
 
 

@@ -14,9 +14,10 @@ import re
 import gdb
 
 for setting in (
-    "print pretty off", "print elements 80", "print repeats unlimited", "print null-stop off", "print symbol off",
-    "print max-depth 6", "print entry-values no", "print frame-arguments all", "print static-members off",
-    "print object off", "print vtbl off", "print finish on", "print demangle on",
+    "print pretty off", "print elements 80", "print characters unlimited", "print repeats unlimited",
+    "print null-stop off", "print symbol off", "print max-depth 6", "print entry-values no",
+    "print frame-arguments all", "print static-members off", "print object off", "print vtbl off", "print finish on",
+    "print demangle on",
 ):  # fmt: skip
     with contextlib.suppress(gdb.error):  # a setting of a later gdb
         gdb.execute(f"set {setting}")

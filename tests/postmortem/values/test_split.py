@@ -121,8 +121,6 @@ def test_one_of_another_build_is_not_taken(tmp_path: Path, version: str) -> None
 
 def pack(folder: Path, packer: str) -> None:
     """Put the .dwo files into a package. Old packers do not come back from some inputs."""
-    if shutil.which(packer) is None:
-        pytest.skip(f"needs {packer}")
     try:
         subprocess.run([packer, "-e", "exe", "-o", "exe.dwp"], cwd=folder, check=True, timeout=30)
     except subprocess.TimeoutExpired:
@@ -155,7 +153,7 @@ def analyzed(folder: Path) -> Report:
 @pytest.mark.needs("gdb")
 @pytest.mark.parametrize("level", ["-O0", "-O2"])
 @pytest.mark.parametrize("version", ["-gdwarf-4", "-gdwarf-5"])
-@pytest.mark.parametrize("packer", [None, "dwp"])
+@pytest.mark.parametrize("packer", [None, pytest.param("dwp", marks=pytest.mark.needs("dwp"))])
 def test_values_equal_gdbs(tmp_path: Path, version: str, level: str, packer: str | None) -> None:
     if (version, packer) == ("-gdwarf-5", "dwp"):
         pytest.skip("binutils' dwp knows DWARF 4")
@@ -169,12 +167,10 @@ def test_values_equal_gdbs(tmp_path: Path, version: str, level: str, packer: str
     assert not [problem for problem in report.problems if problem.stage == "values"]
 
 
-@pytest.mark.needs("gdb")
+@pytest.mark.needs("gdb", "clang")
 @pytest.mark.parametrize("version", ["-gdwarf-4", "-gdwarf-5"])
-@pytest.mark.parametrize("packer", [None, "llvm-dwp"])
+@pytest.mark.parametrize("packer", [None, pytest.param("llvm-dwp", marks=pytest.mark.needs("llvm-dwp"))])
 def test_clangs_too(tmp_path: Path, version: str, packer: str | None) -> None:
-    if shutil.which("clang") is None:
-        pytest.skip("needs clang")
     folder = crashed(tmp_path, ["clang", version, "-O0"], packer)
     report = analyzed(folder)
     frames = {frame.function: frame for frame in report.threads[0].frames}
@@ -200,14 +196,17 @@ def test_what_is_missing_is_a_problem_until_it_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("compiler", "version", "packer"), [("gcc", "-gdwarf-4", "dwp"), ("clang", "-gdwarf-5", "llvm-dwp")]
+    ("compiler", "version", "packer"),
+    [
+        pytest.param("gcc", "-gdwarf-4", "dwp", marks=pytest.mark.needs("dwp")),
+        pytest.param("clang", "-gdwarf-5", "llvm-dwp", marks=pytest.mark.needs("clang", "llvm-dwp")),
+    ],
 )
 def test_the_index_of_a_package(tmp_path: Path, compiler: str, version: str, packer: str) -> None:
-    if shutil.which(compiler) is None:
-        pytest.skip(f"needs {compiler}")
     for name, text in PARTS.items():
         (tmp_path / name).write_text(text)
-    subprocess.run(["gcc", "-g", version, "-gsplit-dwarf", "-o", "exe", "inner.c", "outer.c"], cwd=tmp_path, check=True)
+    command = [compiler, "-g", version, "-gsplit-dwarf", "-o", "exe", "inner.c", "outer.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
     pack(tmp_path, packer)
     content = (tmp_path / "exe.dwp").read_bytes()
     header = Sections(content).find(b".debug_cu_index")

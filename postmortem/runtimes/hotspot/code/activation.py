@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _METHOD_SLOT = -3
 _MOST_INLINED = 2
+_INNERMOST = 4
+"""Methods of a recorded position that are looked at for what their classes use."""
 INLINES = "inlines"
 """In the note of an interrupted compiled frame, before what accesses raw memory in it."""
 RAW_CLASS = re.compile(
@@ -113,7 +115,8 @@ class Activations:
 
     def _raw_memory(self, nmethod: Nmethod, offset: int) -> list[str]:
         """What accesses memory off the heap in this code, and who called it. C2 keeps no record at the access itself,
-        but at other places of the accessor; else the classes that the code compares with tell it."""
+        but at other places of the accessor; else the classes that the code compares with tell it, or those that the
+        classes of its methods refer to."""
         found: dict[str, int] = {}
         for at, scopes in self._nmethods.recorded(nmethod):
             names = [method.name if (method := self.methods.at(scope.method)) is not None else "" for scope in scopes]
@@ -129,7 +132,19 @@ class Activations:
         if not found:
             classes = (self.methods.class_name(word) for word in self._nmethods.metadata(nmethod))
             found = {f"{INLINES} {name}": 0 for name in classes if name and RAW_CLASS.fullmatch(name)}
+        if not found:
+            return self._users_of_raw_memory(nmethod)
         return sorted(found, key=lambda text: found[text])[:_MOST_INLINED]
+
+    def _users_of_raw_memory(self, nmethod: Nmethod) -> list[str]:
+        """The innermost recorded method of this code whose class refers to such a class: its calls leave no record."""
+        deepest = sorted((scopes for _, scopes in self._nmethods.recorded(nmethod)), key=len, reverse=True)
+        for address in dict.fromkeys(scope.method for scopes in deepest for scope in scopes[:_INNERMOST]):
+            method = self.methods.at(address)
+            used = None if method is None else self.methods.class_mentioned(method, RAW_CLASS)
+            if method is not None and used is not None:
+                return [f"has {method.name}, whose class uses {used}"]
+        return []
 
     def method(self, fp: int) -> Method | None:
         """The method of the interpreter frame at fp."""

@@ -14,10 +14,14 @@ from parsers.limits import LIMITS
 from postmortem.runtimes.hotspot.layout.version import major
 
 if TYPE_CHECKING:
+    import re
+
     from postmortem.runtimes.hotspot.layout.oops import Oops
     from postmortem.runtimes.hotspot.layout.reading import Reading
 
 _NATIVE = 0x100
+_UTF8 = 1
+"""Tag of a constant that is a Symbol (JVMS 4.4.7)."""
 _HAS_LINES = 1
 _MAX_LINE_BYTES = LIMITS.method_line_bytes
 
@@ -116,6 +120,20 @@ class Methods:
         if index is None:
             index = self._vm.u16(self._vm.at(holder, "InstanceKlass._source_file_name_index"))
         return self.pool_text(pool, index) if index else None
+
+    def class_mentioned(self, method: Method, names: re.Pattern[str]) -> str | None:
+        """The first class of such a name in the constant pool of a method's class: one that the class refers to."""
+        vm = self._vm
+        const = vm.field(method.address, "Method._constMethod")
+        pool = vm.field(const, "ConstMethod._constants")
+        length = vm.i32(vm.at(pool, "ConstantPool._length")) or 0
+        tags = vm.at(vm.field(pool, "ConstantPool._tags"), "Array<u1>._data")
+        kinds = vm.memory.read_some(tags, min(max(length, 0), LIMITS.pool_entries)) if tags else b""
+        for index, kind in enumerate(kinds):
+            text = self.pool_text(pool, index) if kind == _UTF8 else None
+            if text is not None and names.fullmatch(text.replace("/", ".")):
+                return text.replace("/", ".")
+        return None
 
     def pool_text(self, pool: int | None, index: int | None) -> str | None:
         """The text of a Symbol in a constant pool."""

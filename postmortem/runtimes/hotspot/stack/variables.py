@@ -20,6 +20,7 @@ from postmortem.runtimes.hotspot.code.nmethod import (
     LOCATION,
 )
 from postmortem.runtimes.hotspot.code.stubs import UNUSED_CODE
+from postmortem.runtimes.hotspot.heap.damage import header
 from postmortem.runtimes.hotspot.layout.version import major
 
 if TYPE_CHECKING:
@@ -245,8 +246,8 @@ class JavaVariables:
         klass = oops.klass(word)
         shown = oops.external_name(klass)
         if shown is None:
-            why = "no object lies there"
-            return Value(name=name, type=declared, value=hex(word), text=hex(word), points_to=None, unavailable=why)
+            why, there = "no object lies there", header(oops, word)
+            return Value(name=name, type=declared, value=hex(word), text=hex(word), points_to=there, unavailable=why)
         if shown == "java.lang.String":
             content = oops.text(word, 4 * LIMITS.value_characters)
             if content is not None:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from postmortem.model import Wait
     from postmortem.unwind.threads import ThreadWalk
 
-CODE, LOCK = 0x401000, 0x601000
-TIDS = frozenset((100, 101))
+CODE, LOCK, THREAD = 0x401000, 0x601000, 0x701000
+TIDS = waits.Threads({100: 0, 101: THREAD})
+"""With the thread pointer of each."""
 FUTEX = 202
 
 
@@ -270,6 +271,61 @@ def test_without_names_a_mutex_is_one_that_a_thread_of_the_core_holds(
     assert (found.kind, found.owner) == (kind, owner)
 
 
+def _space_of(memory: bytes, at: int = THREAD) -> AddressSpace:
+    return AddressSpace([Piece(CODE, CODE + 3, b"\x0f\x05\xc3", 0), Piece(at, at + len(memory), memory, 0)])
+
+
+def descriptor(tid: int = 101, at: int = 0x2D0, word: int = 101) -> bytes:
+    """glibc's struct pthread with its tid and, at `at`, the word that a join waits for."""
+    made = bytearray(0x900)
+    struct.pack_into("<i", made, 0x2D0, tid)
+    struct.pack_into("<i", made, at, word)
+    return bytes(made)
+
+
+@pytest.mark.parametrize("functions", [("", ""), ("__pthread_clockjoin_ex", "work")])
+@pytest.mark.parametrize(("at", "word"), [(0x2D0, 101), (0x628, 2), (0x628, 1)])
+@pytest.mark.parametrize("operation", [0, 0x109])
+def test_a_join_waits_for_a_word_of_the_other_s_descriptor(
+    functions: tuple[str, ...], at: int, word: int, operation: int
+) -> None:
+    """Of its tid, or since glibc 2.43 of its joinstate; for a time, by the real-time clock; with names and without."""
+    space = _space_of(descriptor(at=at, word=word))
+    found = waits.wait(
+        space, _registers(operation=operation, address=THREAD + at) | {"rdx": word}, functions, TIDS, MACHINE
+    )
+    assert found is not None
+    assert (found.kind, found.owner, found.owner_in_core) == ("join", 101, True)
+
+
+@pytest.mark.parametrize(
+    ("made", "changes"),
+    [
+        (descriptor(), {"rsi": 0x80}),  # private: the kernel wakes no such waiter when the thread ends
+        (descriptor(), {"rsi": 6}),  # lock-pi: the word is a lock
+        (descriptor(), {"rdx": 2}),  # another value: it has ended
+        (descriptor(word=0), {"rdx": 0}),
+        (descriptor(tid=100, at=0x628, word=2), {"rdi": THREAD + 0x628, "rdx": 2}),  # no descriptor of glibc's
+        (descriptor(tid=0, at=0x628, word=2), {"rdi": THREAD + 0x628, "rdx": 2}),
+        (descriptor() + descriptor(), {"rdi": THREAD + 0x900 + 0x2D0}),  # beyond it
+    ],
+)
+def test_without_names_what_waits_otherwise_is_no_join(made: bytes, changes: dict[str, int]) -> None:
+    registers = _registers(operation=0, address=THREAD + 0x2D0) | {"rdx": 101} | changes
+    found = waits.wait(_space_of(made), registers, ("", ""), TIDS, MACHINE)
+    assert found is not None
+    assert (found.kind, found.owner) == ("futex", None)
+
+
+@pytest.mark.parametrize(("at", "word", "owner"), [(0x38, 2, 101), (-64, 77, 77), (-64, 2, None)])
+def test_whom_a_join_with_a_name_waits_for(at: int, word: int, owner: int | None) -> None:
+    """musl's waits for a state; a thread that is not in the core is known by glibc's word before 2.43."""
+    space = _space_of(struct.pack("<i", word), THREAD + at)
+    found = waits.wait(space, _registers(address=THREAD + at), ("pthread_join",), TIDS, MACHINE)
+    assert found is not None
+    assert (found.kind, found.owner) == ("join", owner)
+
+
 def test_all_threads_with_their_innermost_six_activations() -> None:
     def walked(tid: int, number: int) -> ThreadWalk:
         status = SimpleNamespace(tid=tid, registers=_registers(number))
@@ -284,3 +340,50 @@ def test_all_threads_with_their_innermost_six_activations() -> None:
         MACHINE,
     )
     assert [wait and (wait.kind, wait.owner) for wait in found] == [("join", 101), ("futex", None), None]
+
+
+_RUST_MUTEX = ("syscall", "<std::sys::sync::mutex::futex::Mutex>::lock_contended")
+_RUST_READ = ("syscall", "<std::sys::sync::rwlock::futex::RwLock>::read_contended")
+_RUST_WRITE = ("syscall", "std::sys::unix::locks::futex_rwlock::RwLock::write_contended")
+_WRITTEN = (1 << 30) - 1
+
+
+@pytest.mark.parametrize(
+    ("functions", "words", "at", "kind", "held", "readers", "writing"),
+    [
+        (_RUST_MUTEX, (2,), 0, "mutex", True, None, None),
+        (_RUST_MUTEX, (0,), 0, "mutex", False, None, None),
+        (_RUST_MUTEX, (77,), 0, "mutex", None, None, None),
+        (_RUST_READ, (_WRITTEN | 1 << 30, 0), 0, "rwlock", True, None, False),
+        (_RUST_WRITE, (3 | 1 << 31, 9), 4, "rwlock", True, 3, True),
+        (_RUST_WRITE, (0, 9), 4, "rwlock", False, None, True),
+        (("syscall", "std::sys::sync::condvar::futex::Condvar::wait"), (5,), 0, "condvar", None, None, None),
+        (("syscall", "std::sys::sync::thread_parking::futex::Parker::park"), (5,), 0, "park", None, None, None),
+    ],
+)
+def test_locks_of_rust(
+    functions: tuple[str, ...],
+    words: tuple[int, ...],
+    at: int,
+    kind: str,
+    held: bool | None,
+    readers: int | None,
+    writing: bool | None,
+) -> None:
+    found = _wait(_space(struct.pack(f"<{len(words)}I", *words).ljust(32, b"\0")), functions, address=LOCK + at)
+    assert found is not None
+    assert (found.kind, found.address, found.owner) == (kind, LOCK, None)
+    assert (found.held, found.readers, found.writing) == (held, readers, writing)
+
+
+@pytest.mark.parametrize(
+    ("operation", "value", "settled"), [(0x80, 7, True), (0x89, 7, True), (0x80, 6, False), (0x86, 7, None)]
+)
+def test_whether_a_wake_up_was_under_way(operation: int, value: int, settled: bool | None) -> None:
+    registers = _registers(operation=operation) | {"rdx": 0xFFFFFFFF00000000 | value}
+    found = waits.wait(_space(struct.pack("<I", 7)), registers, (), TIDS, MACHINE)
+    assert found is not None
+    assert found.settled is settled
+    absent = waits.wait(_space(), registers, (), TIDS, MACHINE)
+    assert absent is not None
+    assert absent.settled is None
