@@ -457,7 +457,7 @@ def _inserted(match: re.Match[str], take: Take) -> str:
 
 
 def mask_sentences(text: str, take: Take) -> str:
-    """The password is X; identified by 'X'; lines of .pgpass and .netrc."""
+    """The password is X; identified by 'X'; lines of .pgpass and .netrc. Long: a function for each kind of match."""
 
     def sentence(match: re.Match[str]) -> str:
         opening, bare, closing = _unquoted(match["value"])
