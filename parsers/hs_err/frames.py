@@ -19,6 +19,8 @@ _KIND = re.compile(r"([VCvJjAM])(?: {1,3}|\t)(?=\S)")
 _MODULE = re.compile(rf"\[([^\]\[]{{1,1024}}?)\+({HEX})(?:\](?:  ?(.*))?)?$")
 """Of the last line of an excerpt the end may be missing."""
 _SOURCE = re.compile(r"\(([^()\s]{1,512}):(\d{1,9})\)$")
+_TYPE = re.compile(r"(?:(?:un)?signed )?(?:bool|char|short|int|long(?: long)?|(?:long )?double|float|void|__int128)")
+"""What a demangler makes of a symbol that is no mangled name, as of "x" or "f": no function."""
 _OFFSET = re.compile(rf"\+({HEX})$")
 _PLAIN = re.compile(rf"({HEX})\s*$")
 _COMPILED = re.compile(
@@ -96,7 +98,8 @@ def _function(text: str | None) -> tuple[str | None, int | None, str | None, int
     offset = _OFFSET.search(text[-24:])
     if not offset:
         return text or None, None, file, line
-    return text[: len(text) - len(offset[0])] or None, address(offset[1]), file, line
+    name = text[: len(text) - len(offset[0])]
+    return None if _TYPE.fullmatch(name) else name or None, address(offset[1]), file, line
 
 
 def _compiled(kind: str, text: str, rest: str) -> Frame | None:

@@ -133,22 +133,26 @@ def signal_info(text: str) -> SignalInfo:
         rf"?(?:address|at address)? ?({HEX})"
     )
     # JDK 8 has no words for an access other than a read or a write: the second word is the address.
+    # Other exceptions have parameters of their own there: a C++ exception those of its object.
     raw = find(rf"ExceptionInformation=({HEX}) ({HEX})") if access is None else None
+    code_of = address(exception[1] or exception[3]) if exception else None
+    accessed = raw if code_of in _OF_ACCESS else None
     return SignalInfo(
         text=text,
         number=int(number[1]) if number and number[1] else None,
         name=(number[2] or number[3]) if number else (exception[2] if exception else None),
         code=int(code[1]) if code and code[1] else None,
         code_name=(code[2] or code[3]) if code else None,
-        address=address(at[1]) if at else address(access[2]) if access else address(raw[2]) if raw else None,
+        address=address(at[1]) if at else address(access[2]) if access else address(accessed[2]) if accessed else None,
         sender_pid=int(pid[1]) if pid else None,
         sender_uid=int(uid[1]) if uid else None,
         status=int(status[1]) if status else None,
-        exception=address(exception[1] or exception[3]) if exception else None,
-        access=_access(access[1]) if access else _ACCESSES.get(address(raw[1])) if raw else None,
+        exception=code_of,
+        access=_access(access[1]) if access else _ACCESSES.get(address(accessed[1])) if accessed else None,
     )
 
 
+_OF_ACCESS = (0xC0000005, 0xC0000006, 0xC00000FD, 0x80000001)
 _ACCESSES = {0: "reading", 1: "writing", 8: "execution"}
 """The first of an access violation's ExceptionInformation (EXCEPTION_RECORD of winnt.h)."""
 

@@ -19,6 +19,7 @@ from postmortem.redaction.values import (
     looks_made_up,
     looks_random,
     names_person,
+    secret_of_user,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ _CAST = r"\([\w :<>]{1,64}[*&]\) ?"
 # What a debugger writes before the characters that a pointer leads to.
 _POINTER = r"0x[0-9a-fA-F]{1,16} (?:<[^<>]{0,200}> )?(?=[\"'])"
 # What stands around the characters of a member: Some("…"), {[contained value] = "…"}, {get() = 0x… "…"}, Type {inner: "…"}.
-_TYPE = r"[A-Za-z_][\w:<>*&]{0,80}(?:,? [\w:<>*&]{1,40}){0,3}"
+_TYPE = r"[A-Za-z_][\w:<>*&]{0,80}(?:,? [\w:<>*&]{1,40}){0,9}"
 _COUNTS = (
     r"(?:(?:len|length|size|cap|capacity|count|refs|n|valid|tag|is_some|has_value|engaged|_M_engaged|_M_string_length)"
     r"\s?[=:]\s?\w{1,20},\s?){0,3}"
@@ -145,6 +146,7 @@ _LISTED = Lazy(
     rf"(?<!\\)\"(?P<dashes>-{{0,2}})(?P<name>[\w.-]{{2,128}})(?:\\0{{1,3}}){{0,64}}\"(?:, '\\0{{1,3}}' <repeats \d+ times>)?,\s{{0,2}}(?:{_POINTER})?\")"
     r"(?P<value>[^\"\\]{2,512})(?=[\"\\])"
 )
+_OPTION = Lazy(r"--?[A-Za-z][\w-]*")
 _ROW_ENDS = Lazy(r"(?:\\0{1,3})*\"(?:\.\.\.)?(?:, '\\0{1,3}' <repeats \d+ times>)?(?:\}(?:, \{|\}|, \.\.\.|\.\.\.)|\))")
 # Names of columns, which stand beside each other.
 _BESIDE = frozenset("user username login name email host port database db url path type id role roles".split())
@@ -363,6 +365,12 @@ def mask_pairs(text: str, take: Take) -> str:
         if strength is None and name[:1] in "nrt" and match.string[match.start() - 1 : match.start()] == "\\":
             # The letter belongs to an escape: \\nsecret=x
             strength = names.strength(name[1:], exact=True) if names.HINT.search(name) else None
+        if strength is None and names.USERS_HINT.search(name) and names.holds_user(name):
+            opening, bare, closing = _unquoted(value)
+            secret = secret_of_user(bare, plain=names.is_login(name))
+            if secret:
+                before, _, after = bare.rpartition(secret) if "@" not in bare else bare.partition(secret)
+                return head + match["join"] + opening + before + take("name", secret) + after + closing
         if strength is None:
             # The value may be a pair itself: Exception: password=x
             return head + match["join"] + _nested(value)
@@ -387,7 +395,7 @@ def mask_pairs(text: str, take: Take) -> str:
         return head + match["join"] + opening + take("name", held) + closing
 
     def _nested(value: str) -> str:
-        return within(value) if names.HINT.search(value) else value
+        return within(value) if names.HINT.search(value) or names.USERS_HINT.search(value) else value
 
     def element(match: re.Match[str]) -> str:
         name, value = match["name"].rpartition(":")[2], match["value"]
@@ -407,7 +415,13 @@ def mask_pairs(text: str, take: Take) -> str:
         def named(match: re.Match[str]) -> str:
             value = match["value"]
             strength = names.strength(match["name"])
-            if strength is None or is_nothing(value) or (strength == "weak" and not looks_random(value)):
+            secret = (
+                secret_of_user(value, plain=names.is_login(match["name"])) if names.holds_user(match["name"]) else ""
+            )
+            if secret:
+                return match["before"] + value.replace(secret, take("name", secret))
+            short = match["name"].lower().endswith("pin") and value.isdigit() and 4 <= len(value) <= 8
+            if strength is None or is_nothing(value) or (strength == "weak" and not looks_random(value) and not short):
                 return match.group()
             if names.is_of_tokens(match["name"]) and is_keyword(value):
                 return match.group()
@@ -428,7 +442,12 @@ def _listed(text: str, take: Take) -> str:
         value, strength = match["value"], names.strength(match["name"])
         row = match["row"] is not None and _ROW_ENDS.match(text, match.end()) is not None
         known = strength == "strong" and (bool(match["dashes"]) or row or looks_made_up(value, 4))
-        if value.lower() in _BESIDE or is_nothing(value) or not (known or (strength == "weak" and looks_random(value))):
+        if (
+            value.lower() in _BESIDE
+            or is_nothing(value)
+            or _OPTION.fullmatch(value)
+            or not (known or (strength == "weak" and looks_random(value)))
+        ):
             at = match.end("before") - 1
             continue
         made.append(text[done : match.start("value")] + take("name", value))
@@ -627,7 +646,7 @@ def _believable(name: str, strength: names.Strength, value: str, join: str, quot
         return any(looks_random(piece) for piece in re.split(r"[\s,\"']+", value))
     if not quoted and ":" in join and (_DECLARED.match(value) or (":=" in join and is_place(value))):
         return False
-    if (names.is_of_tokens(name) and is_keyword(value)) or (names.is_measure(name) and is_number(value)):
+    if names.is_harmless(name, value):
         return False
     last = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())[-1]
     if last in ("token", "tokens", "cookie", "cookies", "credential", "credentials", "secret", "secrets"):

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from postmortem.model import Finding, Report
 from postmortem.model.queries import aborts, culprit
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.files import file_name
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.systems import system
 from postmortem.rules.rule import Rule
 
@@ -31,6 +33,8 @@ _UNBOUND = (
     " where the library lies, or a function pointer that was overwritten. musl's loader (Alpine) leaves such a number"
     " where it could not bind a function, as of a library that was built for glibc."
 )
+_ALLOCATORS = Lazy(r"(?:lib)?(?:jemalloc|tcmalloc|mimalloc|hoard|snmalloc)")
+_GUARD = 1 << 12
 _SHORTEST = 3
 """Frames below which a stack is too short to tell how the program came there."""
 
@@ -151,7 +155,7 @@ def _place(report: Report) -> tuple[str, int | None]:
             return "a call or jump through a null pointer", None
         if pc is None:
             return "", None
-        if views.is_log(report) and not frames:
+        if views.is_log(report) and not frames and not _too_low(report, pc):
             return f"the code at {pc:#x}; what lies there is not in the log", None
         # The map of a log may be an excerpt: a jump that met no code faults at its own target.
         if views.mapping_at(report, pc) is None and views.fault_address(report) == pc:
@@ -168,8 +172,9 @@ def _place(report: Report) -> tuple[str, int | None]:
 
 def _too_low(report: Report, pc: int) -> bool:
     """No program and no library lies so low: of 64 bits the lowest is a program that is linked to 0x400000."""
-    on = system(report)
-    return on.bits == 64 and on.name in ("linux", "macos") and pc < _LOWEST and views.mapping_at(report, pc) is None
+    on, signal = system(report), report.crash.signal
+    posix = on.name in ("linux", "macos") or (on.name is None and signal is not None and signal.name.startswith("SIG"))
+    return on.bits == 64 and posix and pc < _LOWEST and views.mapping_at(report, pc) is None
 
 
 def _on(thread: str, place: str, index: int | None, report: Report) -> str:
@@ -197,7 +202,7 @@ def _thread(report: Report) -> str:
 def _number(report: Report, index: int | None) -> str:
     """What a jump to a small number may come from, on a system that may have musl as its libc."""
     pc, on = report.crash.pc, system(report)
-    if index is not None or not pc or not _too_low(report, pc) or on.name != "linux" or (on.glibc and not on.musl):
+    if index is not None or not pc or not _too_low(report, pc) or on.name == "macos" or (on.glibc and not on.musl):
         return ""
     return _UNBOUND
 
@@ -215,6 +220,12 @@ def _known(report: Report) -> str:
         if views.code(report) == views.SI_KERNEL:
             return " The kernel gives no address: SI_KERNEL is a fault whose address the CPU did not tell."
         return ""
+    thread = views.crashing_thread(report)
+    stack = thread[1].stack if thread is not None else None
+    if stack is not None and stack.end <= address < stack.end + _GUARD:
+        return " The address is just above the thread's stack: an access ran upwards beyond the stack's first frame."
+    if stack is not None and stack.start <= address < stack.start + _GUARD:
+        return " The address is at the low end of the thread's stack, where its guard pages lie: the stack was used up."
     found = views.mapping_at(report, address)
     if found is not None:
         return f" The address lies in {views.mapping_text(found[1])}."
@@ -225,6 +236,12 @@ def _missing(report: Report, place: str) -> str:
     frames = views.crashing_frames(report)
     if not frames:
         return "no stack of the thread is at hand."
+    if len(frames) < _SHORTEST and _ALLOCATORS.match(file_name(frames[0].module or "")):
+        return (
+            "an allocator faults for what its caller hands to it, or for blocks that were damaged before: a write"
+            " beyond a block, one that was freed twice or used after it was freed; the caller, native code, is not on"
+            " this stack."
+        )
     if views.stopped_in_abort(report):
         return "who called abort(), and why, is not on this stack."
     if len(frames) < _SHORTEST:

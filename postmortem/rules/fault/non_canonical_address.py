@@ -45,7 +45,9 @@ def check(report: Report) -> Iterator[Finding]:
             yield _finding(report, operand.address, f"crash.operands[{index}].address", index)
             return
     address = report.crash.fault_address
-    if address is not None and _non_canonical(address) and report.crash.signal is not None:
+    # Of what is no address, no mapping refuses an access; where the machine is not told, it may be one of AArch64.
+    told = report.core.machine == "x86_64" and views.code(report) != views.SEGV_ACCERR
+    if address is not None and told and _non_canonical(address) and report.crash.signal is not None:
         yield _finding(report, address, "crash.fault_address", None)
         return
     yield from _undecoded(report)

@@ -18,6 +18,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import fills, heapend, operands, overwritten, tables
 from postmortem.model.queries import grown as grown_vectors
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.pointers import as_error
 from postmortem.model.queries.variables import operand_evidence
 from postmortem.rules.fault import protected_page
@@ -32,6 +33,18 @@ CLOSE = 1 << 16
 """Bytes from a mapping within which an overrun or underrun of it is the first guess."""
 FAR = 1 << 30
 """Bytes from a mapping beyond which it says nothing about an address."""
+
+
+_PAGE = 1 << 12
+_SCANS = Lazy(
+    r"_*(?:platform_|GI_)?_?(?:mem(?:cpy|move|p?cpy|cmp|chr|set)|bcopy|str\w+)\b|jbyte_\w*copy\w*|jlong_\w*copy\w*"
+)
+
+
+def _scans(report: Report) -> bool:
+    """The innermost frame runs through memory byte by byte."""
+    frame = next((frame for frame in views.crashing_frames(report) if frame.kind != "signal"), None)
+    return frame is not None and _SCANS.match((frame.function or "").partition("$")[0]) is not None
 
 
 def check(report: Report) -> Iterator[Finding]:
@@ -94,6 +107,11 @@ def check(report: Report) -> Iterator[Finding]:
         listed = report.mappings and not (views.is_log(report) and report.core.truncated)
         if listed and all(distance is None or distance > FAR for distance in (behind, before)):
             guess = f"That is far from memory in use. {guess}"
+    if not report.mappings and address % _PAGE == 0 and _scans(report):
+        guess = (
+            "It is the first byte of a page: a copy or scan that ran beyond the end of its memory, by a wrong length or"
+            " after the memory was unmapped, meets such an address first. Or the pointer was wrong from the start."
+        )
     stale = overwritten.by_text(report)
     guess = operands.sentence(report) or (stale.sentence if stale is not None else guess)
     if executing:

@@ -36,6 +36,11 @@ _GC_FUNCTION = Lazy(
     r"|Barrier|Driver|Verify|Generation\w*|Page\w*|RootsIterator)\w*|Verify\w*Closure|\w*HeapVerifier"
     r"|\w*MarkAndPush\w*|GCTaskThread|ReferenceProcessor)(?:::|$)"
 )
+_GC_ITERATION = Lazy(
+    r"(?:\w+ )?OopOopIterate\w*Dispatch<((?:G1|PS|PC|Shenandoah|[ZX](?=[A-Z])|CMS|Mark|Follow|Push|DefNew|Par)"
+    r"\w*Closure)>"
+)
+"""The collector's walk through an object: the closure, which its plain name leaves out, is the collector's."""
 _DUMP = Lazy(
     r"Threads::print_on|(?:Named|Java|NonJava)?Thread::print_on\b|\w+::print_(?:gc_)?threads_on|VM_PrintThreads::doit"
     r"|VM_ThreadDump::doit|VM_PrintAllThreads|os::thread_cpu_time"
@@ -154,13 +159,26 @@ def collecting(report: Report) -> tuple[str, str] | None:
     if who in ("vm", None) and operation is not None and _GC_OPERATION.search(operation):
         return "jvm.vm_operation", "the VM was in this operation"
     if who in ("vm", None):
-        frame = jvm_frames.named_vm_frame(report, _GC_FUNCTION)
+        frame = jvm_frames.named_vm_frame(report, _GC_FUNCTION) or _iterated(report)
         if frame is not None:
             return views.frame_path(report, frame[0]), "a function of the collector"
         heap = jvm_views.heap(report)
         if heap is not None and heap.gc_active and _only_vm(report):
             return "jvm.heap.gc_active", "a collection was running, and this thread is the VM's own"
     return None
+
+
+def iterating(function: str) -> str:
+    """The closure of the collector with which a function walks through an object; "" for any other function."""
+    found = _GC_ITERATION.match(function)
+    return found[1] if found is not None else ""
+
+
+def _iterated(report: Report) -> tuple[int, Frame] | None:
+    return next(
+        (item for item in jvm_frames.vm_frames(report) if iterating(item[1].function or "")),
+        None,
+    )
 
 
 def dumping(report: Report) -> tuple[int, Frame] | None:

@@ -114,7 +114,9 @@ def check(report: Report) -> Iterator[Finding]:
     where, words = found
     frames = jvm_frames.vm_frames(report)
     inside = next((item for item in frames if item[1].function is not None), None)
-    phase = _phase([plain(f.function) for _, f in frames if f.function is not None])
+    phase = _phase(
+        [jvm_threads.iterating(f.function) or plain(f.function) for _, f in frames if f.function is not None]
+    )
     collector = jvm_views.collector(report) or _collector(frames)
     operation = report.jvm.vm_operation if report.jvm is not None else None
     name = jvm_views.fault_name(report) if failed is None else "Failed check"

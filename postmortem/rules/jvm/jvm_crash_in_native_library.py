@@ -722,6 +722,15 @@ def _verdict(
     return f"{library} does not belong to the JDK."
 
 
+_DRIVER = Lazy(
+    r"(?:atio6axx|atioglxx|atig6pxx|atidxx64|amdxc64|amdvlk64|ig\d*icd(?:32|64)|ig9icd64|igc64|igvk64|nvoglv(?:32|64)"
+    r"|nvoglnt|nvwgf2umx?)\.dll|lib(?:nvidia-\w*(?:glcore|tls|glvkspirv)|GLX_nvidia|EGL_nvidia|fglrx|gallium)\b\S*"
+    r"|(?:i915|i965|iris|crocus|radeonsi|r[236]00|nouveau|swrast|vmwgfx)_dri\.so",
+    re.IGNORECASE,
+)
+"""Drivers of graphics cards (OpenGL, Vulkan, Direct3D) that a program is loaded with by the card's maker."""
+
+
 def _remedies(
     report: Report,
     library: str,
@@ -746,6 +755,10 @@ def _remedies(
         )
         yield "Keep callbacks and memory reachable from Java as long as native code may use them."
         yield f"Update {library}'s project, if it is old for this JDK; the whole log shows the Java frames of the call."
+        return
+    if _DRIVER.fullmatch(library):
+        yield "Update the driver of the graphics card, or go back to the one before: its maker maintains this library."
+        yield "Leave out overlays, recorders and modifications that draw through it, to see whether the crash stays."
         return
     deliberate = jvm_views.ended_by_itself(report) and not aborts.message(report)
     first = f"Read {jvm_frames.owner(report, frame)}{advice.source_of(report, library, frame.module_offset)}"

@@ -16,6 +16,7 @@ from postmortem.model import Finding, Report, VmError
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.systems import system
 from postmortem.rules import advice
 from postmortem.rules.jvm import _exhaustion as jvm_exhaustion
@@ -31,6 +32,8 @@ _MALLOC, _MMAP = 0xE0000001, 0xE0000002
 """VMError's numbers since JDK 8: OOM_MALLOC_ERROR, OOM_MMAP_ERROR; 0xE0000003 is OOM_MPROTECT_ERROR."""
 _MPROTECT = 0xE0000003
 _REPORTS = ("report_vm_out_of_memory", "vm_exit_out_of_memory")
+_CALL = Lazy(r"pthread_\w+")
+"""A call of the system that failed for want of memory stands where the purpose does."""
 _TOP = 4
 _BEYOND = 1 << 47
 """No process of Linux on x86-64 has so much address space (with 4 levels of page tables)."""
@@ -152,6 +155,8 @@ def _for(purpose: str) -> str:
     """What the memory was for, where that says something: the VM's own addresses don't."""
     if not purpose or purpose.lower().startswith(("failed to commit area", "committing reserved memory")):
         return ""
+    if _CALL.fullmatch(purpose):
+        return f" that {purpose}() needs"
     return f" for {purpose}"
 
 

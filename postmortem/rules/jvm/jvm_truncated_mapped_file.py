@@ -124,9 +124,11 @@ def _copied(report: Report) -> Finding | None:
         return None
     in_zip = _by_zip(report)
     stub = frame.kind == "stub" and _COPIES.fullmatch(frame.function or "") is not None
-    if not stub and not in_zip:
+    in_libc = _in_libc(report) and _OF_LIBC.search(frame.function or "") is not None and not _on_macos(report)
+    if not stub and not in_zip and not in_libc:
         return None
     kind, why, remedy = _kind(None, in_zip)
+    kind = "a file that was cut short, or a full file system" if in_libc else kind
     caller = jvm_frames.java_caller(report)
     by = f", called from {jvm_frames.java_place(caller[1])}" if caller else ""
     place = f"the stub {frame.function}" if stub else culprit.label(frame)
@@ -139,7 +141,7 @@ def _copied(report: Report) -> Finding | None:
         explanation=(
             f"SIGBUS in {place}{by}, which copies plain memory: what raises SIGBUS there is a page of a mapped file"
             f" that the system could not supply. {why} The log has no siginfo, which would say so."
-            f" {_newer(report, in_zip)}"
+            f"{'' if in_libc else ' ' + _newer(report, in_zip)}"
         ),
         rivals=(*_rivals(True), *(("A page without access: macOS raises SIGBUS for that, too.",) * _on_macos(report))),
         evidence=proof(
@@ -156,6 +158,8 @@ def _on_macos(report: Report) -> bool:
     return system(report).name == "macos"
 
 
+_READERS = Lazy(r"java\.util\.zip\.ZipFile\.(?:getEntry|getNextEntry)")
+_OF_LIBC = Lazy(r"^_*(?:mem(?:cpy|move|set|chr|cmp)|str(?:n?len|n?cmp|n?cpy))")
 _DIRECTORY = Lazy(r"ZIP_(?:Get|Find)Entry\d?|ZIP_GetNextEntry|newEntry|getCEN|(?:read|check)CEN|ZIP_Lock")
 """Functions of JDK 8's zip_util.c that read the mapped directory of an archive."""
 
@@ -164,12 +168,18 @@ def _in_directory(report: Report) -> tuple[int, Frame] | None:
     """The function of JDK 8's zip library that read the directory of an archive, mapped since it was opened."""
     release = jvm_views.major(report)
     found = jvm_frames.library_frame(report)
-    if found is None or release is None or release > 8 or not jvm_views.memory_fault(report) or not _by_zip(report):
+    if found is None or not _by_zip(report) or (release is not None and release > 8):
         return None
     index, frame, _ = found
-    if frame.function is None or not _DIRECTORY.fullmatch(plain(frame.function)):
+    # Natively read was the directory up to JDK 8 alone: that the method is a native one tells the release.
+    method = jvm_frames.native_method(report)
+    reading = method is not None and _READERS.fullmatch(method[1].function or "") is not None
+    if frame.function is None and reading and jvm_views.own_fault(report):
+        return index, frame
+    told = (release is not None or reading) and (jvm_views.memory_fault(report) or report.crash.signal is None)
+    if not told or frame.function is None or not _DIRECTORY.fullmatch(plain(frame.function)):
         return None
-    return index, frame
+    return (index, frame) if jvm_views.own_fault(report) else None
 
 
 def _replaced(report: Report, index: int, frame: Frame) -> Finding:
@@ -247,7 +257,7 @@ def _kind(path: str | None, in_zip: bool) -> tuple[str, str, str]:
 
 def _newer(report: Report, in_zip: bool) -> str:
     release = jvm_views.major(report)
-    if in_zip and release is not None and release < 9:
+    if in_zip and (release is None or release < 9):
         return "JDK 9 and newer read the directory of an archive instead of mapping it."
     if jvm_frames.library_frame(report) is not None:
         return "In Java code the JVM throws InternalError for it; in native code it can't."

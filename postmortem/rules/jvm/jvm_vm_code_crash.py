@@ -19,6 +19,7 @@ from postmortem.model.queries.files import file_name
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
+from postmortem.model.queries.systems import system
 from postmortem.rules.jvm import (
     _frames as jvm_frames,
 )
@@ -138,7 +139,7 @@ def check(report: Report) -> Iterator[Finding]:
                 if damaged is not None
                 else references.why(report)
                 if bad is not None
-                else _EITHER
+                else _either(report, frame)
                 if refused is None
                 else _REFUSED.format(code=refused[1])
             )
@@ -147,7 +148,9 @@ def check(report: Report) -> Iterator[Finding]:
         ),
         rivals=(
             "A defect of the JVM in this place.",
-            "Memory that native code, an agent, Unsafe or hardware had damaged before.",
+            "A handler of signals that native code or an agent installed before the JVM's."
+            if _probing(frame)
+            else "Memory that native code, an agent, Unsafe or hardware had damaged before.",
             *((f"Bytecode that breaks the rules, as {off[1]} leaves classes unverified.",) if off is not None else ()),
         ),
         evidence=proof(
@@ -182,11 +185,34 @@ def check(report: Report) -> Iterator[Finding]:
                 f"Run {'' if jvm_views.checks_jni(report) else 'with -Xcheck:jni and '}without agents and native"
                 " libraries that can be left out."
             ),
-            *((_VERIFY,) if refused is None else ()),
+            *((_VERIFY,) if refused is None and not _probing(frame) else ()),
         ),
     )
 
 
+def _probing(frame: Frame) -> bool:
+    """SafeFetch reads what may be no memory, for the JVM to find that out."""
+    return frame.kind == "stub" and _PROBES.match(frame.function or "") is not None
+
+
+def _either(report: Report, frame: Frame) -> str:
+    if not _probing(frame):
+        return _EITHER
+    silicon = system(report).name == "macos" and report.core.machine == "aarch64"
+    return _PROBED + (_NOT_EXECUTABLE if silicon and jvm_views.fault_name(report) == "SIGBUS" else "")
+
+
+_PROBES = Lazy(r"SafeFetch")
+_PROBED = (
+    " It reads an address that may be no memory, on purpose: the JVM's handler lets the thread go on where that faults."
+    " So a bad address alone does not end the JVM here; its handler did not see the fault, or did not take it for one"
+    " of this place."
+)
+_NOT_EXECUTABLE = (
+    " With Apple's CPUs a thread that may write generated code may not execute it, this stub neither: a read that a"
+    " profiler's signal asked for at such a moment ends so. JDK 19 and newer have SafeFetch outside of generated code"
+    " (JDK-8283326)."
+)
 _VERIFY = (
     "Run with -XX:+UnlockDiagnosticVMOptions -XX:+VerifyBeforeGC -XX:+VerifyAfterGC to see whether the heap is"
     " damaged, and test the machine's memory if only one is concerned."

@@ -90,7 +90,7 @@ def check(report: Report) -> Iterator[Finding]:
     found = _library(report)
     by = f" in {file_name(found[1].module or '')}: {culprit.label(found[1])}" if found is not None else _below(report)
     way = jvm_entry.entry(report, found[0]) if found is not None else None
-    where = "jvm.error.id" if report.crash.signal is None else "crash.signal.number"
+    where = "jvm.error.id" if report.crash.signal is None else "crash.signal.name"
     yield Finding(
         rule=RULE.id,
         title=f"{kind.title}{by}",
@@ -100,7 +100,7 @@ def check(report: Report) -> Iterator[Finding]:
         explanation=kind.text + (f" {way.words}" if way is not None and way.words else ""),
         evidence=proof(
             report,
-            (where, "the exception's code"),
+            (where, "the exception"),
             (views.frame_path(report, found[0], "module") if found is not None else "", "the first library that is not"
              " the system's"),
             (views.frame_path(report, found[0]) if found is not None else "", "its function"),

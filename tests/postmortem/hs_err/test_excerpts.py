@@ -481,6 +481,194 @@ TABLE = {
         "",
         "nowhere near",
     ),
+    # Addresses that are no pointers of x86-64, or are so elsewhere; ends of a stack.
+    "high-of-a-machine-not-told": (
+        thread("pool-2", "_thread_in_vm").replace("0x00007f1a40", "0x0000fffe40")
+        + "siginfo: si_signo: 11 (SIGSEGV), si_code: 2 (SEGV_ACCERR), si_addr: 0x0000fffe40100000\n",
+        "fatal-signal",
+        "certain",
+        "just above the thread's stack",
+        "x86-64",
+    ),
+    "high-of-x86-64": (
+        head(LIBC) + "siginfo: si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x0800f1a440100000\n",
+        "non-canonical-address",
+        "certain",
+        "no address on x86-64",
+        "above the thread's stack",
+    ),
+    "stack-used-up": (
+        thread("pool-2", "_thread_in_vm")
+        + "siginfo: si_signo: 11 (SIGSEGV), si_code: 2 (SEGV_ACCERR), si_addr: 0x00007f1a40000ff8\n",
+        "fatal-signal",
+        "certain",
+        "the stack was used up",
+        "above the thread's stack",
+    ),
+    "low-and-cut-before-the-frame": (
+        "\n".join(head("", pc=0x213B0).splitlines()[:-2]),
+        "fatal-signal",
+        "certain",
+        "a jump to 0x213b0, where there is no code",
+        "what lies there is not in the log",
+    ),
+    # The collector's walk through an object, and another's.
+    "collector-walks": (
+        head(
+            "V  [libjvm.so+0xd91aa3]  void OopOopIterateDispatch<ShenandoahMarkUpdateRefsClosure>::Table::"
+            "oop_oop_iterate<InstanceKlass, unsigned int>(ShenandoahMarkUpdateRefsClosure*, oopDesc*, Klass*)+0x93"
+        ),
+        "jvm-crash-in-gc",
+        "certain",
+        "during marking of live objects",
+        "a barrier",
+    ),
+    "another-walks": (
+        head(
+            "V  [libjvm.so+0xd91aa3]  void OopOopIterateDispatch<SymbolicFieldsClosure>::Table::"
+            "oop_oop_iterate<InstanceKlass, unsigned int>(SymbolicFieldsClosure*, oopDesc*, Klass*)+0x93"
+        ),
+        "jvm-vm-code-crash",
+        "likely",
+        "in the JVM itself",
+        "garbage collector",
+    ),
+    # SIGBUS in a copy of libc's.
+    "libc-copies": (
+        head("C  [libc.so.6+0x18b733]  __memmove_avx_unaligned_erms+0x1d3", "SIGBUS (0x7)")
+        + stack(java=("j  depot.Table$Native.open(Ljava/lang/String;)J+0", "j  depot.Table.<init>()V+7")),
+        "jvm-truncated-mapped-file",
+        "likely",
+        "a file that was cut short, or a full file system",
+        "MappedByteBuffer",
+    ),
+    "libc-copies-by-a-bad-pointer": (
+        head("C  [libc.so.6+0x18b733]  __memmove_avx_unaligned_erms+0x1d3")
+        + stack(java=("j  depot.Table$Native.open(Ljava/lang/String;)J+0", "j  depot.Table.<init>()V+7")),
+        "jvm-crash-in-native-library",
+        "likely",
+        "below the native method",
+        "mapped file",
+    ),
+    "libc-copies-on-aarch64": (
+        head("C  [libc.so.6+0x8b733]  memcpy+0x1d3", "SIGBUS (0x7)", vm=LINUX_17.replace("amd64", "aarch64")),
+        "fatal-signal",
+        "certain",
+        "",
+        "mapped file",
+    ),
+    "macos-copies": (
+        head("C  [libsystem_platform.dylib+0x1733]  _platform_memmove+0x33", "SIGBUS (0xa)", vm=MACOS_8),
+        "fatal-signal",
+        "certain",
+        "",
+        "mapped file",
+    ),
+    "first-of-a-page": (
+        head("C  [libc.so.6+0x18b733]  memcpy+0x1d3")
+        + "siginfo: si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x00007f1a30415000\n",
+        "unmapped-address",
+        "certain",
+        "ran beyond the end of its memory",
+        "overwritten, never set",
+    ),
+    "midst-of-a-page": (
+        head("C  [libc.so.6+0x18b733]  memcpy+0x1d3")
+        + "siginfo: si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x00007f1a30415638\n",
+        "unmapped-address",
+        "certain",
+        "",
+        "ran beyond the end of its memory",
+    ),
+    # The directory of an archive, read by natives up to JDK 8.
+    "archive-without-names": (
+        stack(
+            "C  [libzip.so+0x5e41]",
+            "C  [libzip.so+0x49b7]  Java_java_util_zip_ZipFile_getEntry+0x57",
+            "J 97  java.util.zip.ZipFile.getEntry(J[BZ)J (0 bytes) @ 0x00007f1a2138474e [0x00007f1a21384680+0xce]",
+        ),
+        "jvm-truncated-mapped-file",
+        "likely",
+        "an archive that was replaced",
+        "InternalError",
+    ),
+    "inflater-without-names": (
+        stack(
+            "C  [libzip.so+0x5e41]",
+            "C  [libzip.so+0x39b7]  Java_java_util_zip_Inflater_inflateBytes+0x57",
+            "J 97  java.util.zip.Inflater.inflateBytes(J[BII)I (0 bytes) @ 0x00007f1a2138474e [0x00007f1a21384680+0xc]",
+        ),
+        "jvm-crash-in-native-library",
+        "certain",
+        "libzip.so",
+        "an archive that was replaced",
+    ),
+    # A read that may fault.
+    "probe": (
+        head("v  ~StubRoutines::SafeFetchN", "SIGBUS (0xa)", vm=LINUX_17.replace("linux-amd64", "bsd-aarch64")),
+        "jvm-vm-code-crash",
+        "likely",
+        "may not execute it",
+        "VerifyBeforeGC",
+    ),
+    "probe-on-linux": (
+        head("v  ~StubRoutines::SafeFetch32"),
+        "jvm-vm-code-crash",
+        "likely",
+        "a bad address alone does not end the JVM here",
+        "Apple",
+    ),
+    "no-probe": (
+        head("v  ~StubRoutines::forward exception"),
+        "jvm-vm-code-crash",
+        "likely",
+        "VerifyBeforeGC",
+        "on purpose",
+    ),
+    # Whose the library is.
+    "allocator": (
+        head("C  [libjemalloc.so.2+0x138f4]  je_arena_dalloc+0x47"),
+        "fatal-signal",
+        "certain",
+        "freed twice",
+        "system's library",
+    ),
+    "no-allocator": (head(LIBC), "fatal-signal", "certain", "system's library", "freed twice"),
+    "graphics-driver": (
+        head("C  [ig9icd64.dll+0x8a3bf0]", "EXCEPTION_ACCESS_VIOLATION (0xc0000005)", vm=WINDOWS_8),
+        "jvm-crash-in-native-library",
+        "certain",
+        "Update the driver of the graphics card",
+        "fsanitize",
+    ),
+    "no-graphics-driver": (
+        head("C  [icdraw64.dll+0x8a3bf0]", "EXCEPTION_ACCESS_VIOLATION (0xc0000005)", vm=WINDOWS_8),
+        "jvm-crash-in-native-library",
+        "certain",
+        "fsanitize",
+        "graphics card",
+    ),
+    "type-for-a-name": (
+        head("C  [libprobe.so+0x4289d]  long long+0xd"),
+        "jvm-crash-in-native-library",
+        "certain",
+        "libprobe.so+0x4289d",
+        "long()",
+    ),
+    "name-that-begins-with-a-type": (
+        head("C  [libprobe.so+0x4289d]  long_read+0xd"),
+        "jvm-crash-in-native-library",
+        "certain",
+        "long_read()",
+        "",
+    ),
+    "call-that-got-no-memory": (
+        "# There is insufficient memory for the Java Runtime Environment to continue.\n# pthread_getattr_np\n",
+        "jvm-native-oom",
+        "certain",
+        "memory that pthread_getattr_np() needs",
+        "for pthread_getattr_np",
+    ),
 }
 
 
@@ -505,3 +693,17 @@ def test_a_heap_that_is_full_has_no_core_to_count() -> None:
 def test_the_number_of_the_thread_is_a_pthread_t(line: str, said: str) -> None:
     text = head(LIBC, vm=LINUX_8).replace("tid=4242", "tid=139743082555136") + line
     assert any(said in problem.what for problem in analyzed(text).problems)
+
+
+@pytest.mark.parametrize(
+    ("code", "address"), [("0xe06d7363", None), ("0xc0000005", 0x299D820)], ids=["thrown", "access"]
+)
+def test_parameters_of_an_exception_are_an_address_where_they_are_of_an_access(code: str, address: int | None) -> None:
+    name = "EXCEPTION_UNCAUGHT_CXX_EXCEPTION" if address is None else "EXCEPTION_ACCESS_VIOLATION"
+    first = "0000000019930520" if address is None else "0000000000000000"
+    report = analyzed(
+        head("C  [KERNELBASE.dll+0x1a16d]", f"{name} ({code})", vm=WINDOWS_8)
+        + thread("main")
+        + f"siginfo: ExceptionCode={code}, ExceptionInformation=0x{first} 0x000000000299d820\n"
+    )
+    assert report.crash.fault_address == address
