@@ -82,7 +82,7 @@ ROWS = (
     _row("crypt(", rf"(?P<before>\b(?:pgp_sym_(?:en|de)crypt|aes_(?:en|de)crypt|des_(?:en|de)crypt)\w{{0,8}}\([^()]{{1,512}}?,\s{{0,4}}{_Q})(?P<value>[^\"'\\]{{2,512}})", _I),
     _row("pragma", rf"(?P<before>\bpragma\s+(?:re)?key\s*=\s*{_Q})(?P<value>[^\"'\\]{{2,512}})", _I),
     # Calls with a user and a password.
-    _row("auth(|login(|logon(|signin(|authenticate(", rf"(?P<before>\b\w{{0,24}}(?:auth|login|logon|sign_?in|authenticate)\(\s{{0,4}}(?:[\w.&*]{{1,64}},\s{{0,4}})?{_Q}[^\"'\\]{{0,128}}{_Q},\s{{0,4}}{_Q})(?P<value>[^\"'\\]{{3,512}})", _I),
+    _row("auth(|login(|logon(|signin(|authenticate(", rf"(?P<before>\b\w{{0,24}}(?:auth|login|logon|sign_?in|authenticate)\(\s{{0,4}}(?:[\w.&*]{{1,64}},\s{{0,4}})?{_Q}(?!(?:basic|digest|bearer|ntlm|plain|oauth\w*|kerberos|negotiate|scheme|realm|get|post|put|head|delete)\b)[^\"'\\]{{0,128}}{_Q},\s{{0,4}}{_Q})(?P<value>[^\"'\\]{{3,512}})", _I),
     _row("define", rf"(?P<before>\bdefine\(\s{{0,4}}{_Q}(?P<name>\w{{1,64}}){_Q}\s{{0,4}},\s{{0,4}}{_Q})(?P<value>[^\"'\\]{{3,512}})", _I),
     _row("==|!=|strcmp|equals", rf"(?P<before>{_Q})(?P<value>[^\"'\\\s]{{4,256}})(?={_Q}\s{{0,4}}[=!]=\s{{0,4}}[\w.>-]{{0,32}}(?:password|passwd|pwd|secret|token|passphrase)\b)", _I),
     # Markup.
@@ -143,6 +143,8 @@ def mask_lines(text: str, take: Take) -> str:
 
 
 def _believable(row: Row, match: re.Match[str], value: str) -> bool:
+    if value.startswith("/") and is_place(value):
+        return False
     name = match.groupdict().get("name")
     if name is not None:
         strength = names.strength(name)
