@@ -81,8 +81,8 @@ def damaged(report: Report) -> Damaged | None:
             found = _AFTER.search(item.points_to or "") if item.unavailable == _NO_OBJECT else None
             if java is not None and found is not None:
                 path = views.frame_path(report, java[0], f"{member}[{number}].points_to")
-                who = f"the object of {item.name}, at {item.value},"
-                return _damaged(report, path, item.name, who, found[1], found[2])
+                name = f"the object in the variable {item.name}"
+                return _damaged(report, path, name, f"{name}, at {item.value},", found[1], found[2])
     for index, there in enumerate(report.jvm.damaged if report.jvm is not None else ()):
         name = f"the object in {there.register}"
         who = f"{name}, at {there.address:#x},"

@@ -91,7 +91,7 @@ def test_a_call_of_jni_that_passed_what_it_should_is_not_suspected(jdk: int) -> 
 def test_bytecode_that_nobody_verified_is_a_rival(jdk: int) -> None:
     report = report_of(jdk, "stray-unverified")
     verdict = report["verdict"]
-    assert "which is no object: made in crash.Strays.use()" in verdict["title"]
+    assert "which is no object: the variable made of crash.Strays.use()" in verdict["title"]
     assert "JVM itself" not in verdict["title"]
     assert any("BytecodeVerificationRemote" in rival for rival in finding(report, "jvm-vm-code-crash")["rivals"])
     assert "VerifyError" in verdict["next_steps"][0]
@@ -101,7 +101,9 @@ def test_bytecode_that_nobody_verified_is_a_rival(jdk: int) -> None:
 def test_the_array_before_an_overwritten_header_is_named(jdk: int) -> None:
     report = report_of(jdk, "stray-array")
     verdict = report["verdict"]
-    assert verdict["title"].endswith("the header of line was overwritten, right behind int[62]")
+    assert verdict["title"].endswith(
+        "the header of the object in the variable line was overwritten, right behind int[62]"
+    )
     assert "0x11223344 0x11223345 0x11223346 0x11223347" in verdict["summary"]
     assert "libstrays.so" in verdict["summary"]
     assert "libc.so" not in verdict["next_steps"][0]
