@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from postmortem.fault.allocation import Asked
 from postmortem.fault.brokenframe import broken_frame
 from postmortem.fault.describe import Describer
+from postmortem.fault.exitlist import is_destroyed
 from postmortem.fault.holders import Holders
 from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.others import other_faults
@@ -75,7 +77,8 @@ def crash_of(
     made = msgspec.structs.replace(made, others=others)
     if made.operands and made.signal is not None and made.signal.number in (SIGSEGV, SIGBUS) and walks:
         frames = walks[0].walk.frames[0 if fault.frame is None else fault.frame.position + 1 :]
-        holders = Holders(program.memory, describer, symbols.symbol_at, freed, threads, machine)
+        destroyed = functools.partial(is_destroyed, program, machine)
+        holders = Holders(program.memory, describer, symbols.symbol_at, freed, threads, machine, destroyed)
         made = msgspec.structs.replace(
             made,
             holders=holders.all(made, frames),
