@@ -6,6 +6,7 @@ passed it on. Arguments of the crashing functions that lead to such places are t
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,26 @@ _RED_ZONE = 128
 """Bytes below the stack pointer that a function may use (System V psABI, 3.2.2)."""
 _CALLERS = 4
 _OF_MEMORY = re.compile(r"_*(?:mem|str|wcs|wmem|stp)\w+")
+_SWITCHED = re.compile(r"context|fiber|fibre|corout|trampoline", re.IGNORECASE)
 _POINTER = re.compile(r"@?(0x[0-9a-f]{4,16})\b")
 
 
 def _is_of_memory(frame: Frame) -> bool:
     return _OF_MEMORY.fullmatch(frame.function or "") is not None and culprit.in_system_library(frame)
+
+
+def _is_whole(thread: Thread) -> bool:
+    """Whether the frames of a thread reach from its stack pointer up to where its stack begins.
+
+    On a stack that the program itself made within another one, of a coroutine or a signal's handler, frames that are in
+    use may lie below the stack pointer.
+    """
+    frames = thread.frames
+    if thread.ended != "bottom" or not frames:
+        return False
+    if any(frame.kind == "signal" or frame.trust == "scan" for frame in frames):
+        return False
+    return _SWITCHED.search(frames[-1].function or "") is None
 
 
 class Holders:
@@ -49,8 +65,11 @@ class Holders:
         freed: Callable[[int], str | None],
         threads: Sequence[Thread],
         machine: Machine,
+        destroyed: Callable[[int], bool | None] = lambda address: None,
     ) -> None:
+        """destroyed: of a static object, as is_destroyed says."""
         self._space, self._describer, self._symbol, self._freed = space, describer, symbol, freed
+        self._destroyed = functools.cache(destroyed)
         self._threads, self._machine = threads, machine
 
     def result_of(self, crash: Crash, frames: Sequence[RawFrame]) -> str | None:
@@ -200,7 +219,12 @@ class Holders:
             if stack is None or not stack.start <= address < stack.end:
                 continue
             end = self._dead_end(thread)
-            if end is not None and 0 < end - address <= LIMITS.dead_stack and self._is_own(thread):
+            if (
+                end is not None
+                and 0 < end - address <= LIMITS.dead_stack
+                and self._is_own(thread)
+                and _is_whole(thread)
+            ):
                 return PointerHolder(
                     address=Address(address), place="dead stack", tid=thread.tid, below=int(end - address)
                 )
@@ -264,4 +288,5 @@ class Holders:
             size=size,
             module=module,
             unset=content is not None and not any(content),
+            destroyed=self._destroyed(address - offset),
         )
