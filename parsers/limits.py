@@ -258,6 +258,9 @@ class Limits:
     """Of each of them."""
     layout_members: int = 32
     """Members that are told of a type."""
+    # postmortem.fault.exitlist
+    exit_list_search: int = 1 << 25
+    """Bytes of writable memory that are searched for the destructor of a static object."""
     # postmortem.fault.brokenframe
     broken_frames: int = 8
     """Innermost frames among which the one that leads nowhere is looked for."""

@@ -44,7 +44,9 @@ def broken_frame(
     if function is None:
         return None
     start = frame.pc - (not frame.interrupted) - function[1]
-    found = next(_buffers(frame.sp, (start, frame.pc), program, machine), None)
+    # The kernel's frame of the signal has stack pointer and pc side by side, too; setjmp() returns to what can't fault.
+    last_pc = frame.pc - frame.interrupted
+    found = next(_buffers(frame.sp, (start, last_pc), program, machine), None)
     if found is None and value == 0:
         return None  # So ends the first frame of a stack that a program made.
     return BrokenFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from postmortem.fault.allocation import Asked
 from postmortem.fault.brokenframe import broken_frame
 from postmortem.fault.describe import Describer
+from postmortem.fault.exitlist import is_destroyed
 from postmortem.fault.holders import Holders
 from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.others import other_faults
@@ -33,6 +35,7 @@ _CPU_FAULTS = (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
 _IN_ALLOCATOR = (SIGABRT, SIGSEGV, SIGBUS)
 """How free() ends the process that gave it a bad pointer: by a check, or by a fault."""
 SI_KERNEL = 128
+_MAPERR = 1
 
 Access = Literal["read", "write", "execute"]
 
@@ -74,7 +77,8 @@ def crash_of(
     made = msgspec.structs.replace(made, others=others)
     if made.operands and made.signal is not None and made.signal.number in (SIGSEGV, SIGBUS) and walks:
         frames = walks[0].walk.frames[0 if fault.frame is None else fault.frame.position + 1 :]
-        holders = Holders(program.memory, describer, symbols.symbol_at, freed, threads, machine)
+        destroyed = functools.partial(is_destroyed, program, machine)
+        holders = Holders(program.memory, describer, symbols.symbol_at, freed, threads, machine, destroyed)
         made = msgspec.structs.replace(
             made,
             holders=holders.all(made, frames),
@@ -129,7 +133,7 @@ def crash(
         handler_tid=fault.taker if fault.taker != fault.tid else None,
         fault_address=None if address is None else Address(address),
         fault_address_source=source,
-        fault_address_text=None if address is None else describer.text(address),
+        fault_address_text=None if address is None else _there(fault, shown, address, describer),
         operands=decoded.operands if decoded else (),
         operand_values=decoded.values if decoded else {},
         disassembly=disassembly,
@@ -175,6 +179,15 @@ def _is_executable(describer: Describer, pc: int, shown: Signal | None, machine:
         return "x" in mapping.permissions
     address = None if shown is None or shown.code == SI_KERNEL else shown.fault_address
     return address is not None and not pc <= address < pc + machine.longest_instruction
+
+
+def _there(fault: Fault, shown: Signal | None, address: int, describer: Describer) -> str:
+    """What lies at the address; a signal's handler may have mapped it since."""
+    text = describer.text(address)
+    refused = shown is not None and shown.number == SIGSEGV and shown.code == _MAPERR
+    if refused and fault.info is not fault.own and describer.mapping(address) is not None:
+        return f"not mapped then; in the core {text}"
+    return text
 
 
 def _touched(

@@ -6,13 +6,14 @@ passed it on. Arguments of the crashing functions that lead to such places are t
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from parsers.limits import LIMITS
-from postmortem.fault.allocation import called
+from postmortem.fault.allocation import called, reached
 from postmortem.fault.dataflow import DataFlow
 from postmortem.model import Address
 from postmortem.model.process import PointerHolder
@@ -31,11 +32,26 @@ _RED_ZONE = 128
 """Bytes below the stack pointer that a function may use (System V psABI, 3.2.2)."""
 _CALLERS = 4
 _OF_MEMORY = re.compile(r"_*(?:mem|str|wcs|wmem|stp)\w+")
+_SWITCHED = re.compile(r"context|fiber|fibre|corout|trampoline", re.IGNORECASE)
 _POINTER = re.compile(r"@?(0x[0-9a-f]{4,16})\b")
 
 
 def _is_of_memory(frame: Frame) -> bool:
     return _OF_MEMORY.fullmatch(frame.function or "") is not None and culprit.in_system_library(frame)
+
+
+def _is_whole(thread: Thread) -> bool:
+    """Whether the frames of a thread reach from its stack pointer up to where its stack begins.
+
+    On a stack that the program itself made within another one, of a coroutine or a signal's handler, frames that are in
+    use may lie below the stack pointer.
+    """
+    frames = thread.frames
+    if thread.ended != "bottom" or not frames:
+        return False
+    if any(frame.kind == "signal" or frame.trust == "scan" for frame in frames):
+        return False
+    return _SWITCHED.search(frames[-1].function or "") is None
 
 
 class Holders:
@@ -49,8 +65,11 @@ class Holders:
         freed: Callable[[int], str | None],
         threads: Sequence[Thread],
         machine: Machine,
+        destroyed: Callable[[int], bool | None] = lambda address: None,
     ) -> None:
+        """destroyed: of a static object, as is_destroyed says."""
         self._space, self._describer, self._symbol, self._freed = space, describer, symbol, freed
+        self._destroyed = functools.cache(destroyed)
         self._threads, self._machine = threads, machine
 
     def result_of(self, crash: Crash, frames: Sequence[RawFrame]) -> str | None:
@@ -70,7 +89,8 @@ class Holders:
                 made = step.kind == "call" and register == self._machine.result
                 return called(step.address, self._space, self._symbol, self._machine) if made else None
             # libc's functions for memory and strings leave a null argument as it came, whichever way they go.
-            wanted = register if inner or self._from_start(frames, index) else None
+            from_start = inner or self._from_start(frames, index)
+            wanted = register if from_start and self._is_called(frames, index) else None
         return None
 
     def all(self, crash: Crash, frames: Sequence[RawFrame]) -> tuple[PointerHolder, ...]:
@@ -106,7 +126,8 @@ class Holders:
             # The function was given it: what did its caller put there?
             flow = self._flow(frames, index)
             step, came = (None, None) if flow is None else flow.source(wanted)
-            wanted = came if step is None and self._from_start(frames, index) else None
+            came_in = step is None and self._from_start(frames, index) and self._is_called(frames, index)
+            wanted = came if came_in else None
         return None
 
     def _at_call(self, frames: Sequence[RawFrame], index: int) -> int | None:
@@ -117,6 +138,15 @@ class Holders:
             return None
         site = self._machine.call_before(self._space, frames[index].pc)
         return None if site is None else int(site.partition(":")[0], 16)
+
+    def _is_called(self, frames: Sequence[RawFrame], index: int) -> bool:
+        """Whether the function of a frame is what the next frame calls, and not one to which that jumped."""
+        at = self._at_call(frames, index + 1)
+        pc = frames[index].pc - (not frames[index].interrupted)
+        function = self._symbol(pc)
+        if at is None or function is None:
+            return False
+        return function[0] in reached(at, self._space, self._symbol, self._machine)
 
     def _from_start(self, frames: Sequence[RawFrame], index: int) -> bool:
         """Whether the way to the instruction of a frame is known from the function's first one on."""
@@ -155,7 +185,7 @@ class Holders:
         whole = bool(steps) and steps[0].address == at - function[1]
 
         def entry(register: str) -> int | None:
-            caller = self._flow(frames, index + 1) if whole else None
+            caller = self._flow(frames, index + 1) if whole and self._is_called(frames, index) else None
             return None if caller is None else caller.value(register)
 
         return DataFlow(self._space, steps, registers, self._machine, entry)
@@ -189,7 +219,12 @@ class Holders:
             if stack is None or not stack.start <= address < stack.end:
                 continue
             end = self._dead_end(thread)
-            if end is not None and 0 < end - address <= LIMITS.dead_stack and self._is_own(thread):
+            if (
+                end is not None
+                and 0 < end - address <= LIMITS.dead_stack
+                and self._is_own(thread)
+                and _is_whole(thread)
+            ):
                 return PointerHolder(
                     address=Address(address), place="dead stack", tid=thread.tid, below=int(end - address)
                 )
@@ -253,4 +288,5 @@ class Holders:
             size=size,
             module=module,
             unset=content is not None and not any(content),
+            destroyed=self._destroyed(address - offset),
         )

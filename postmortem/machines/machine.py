@@ -221,6 +221,10 @@ class Machine(Protocol):
         """(address of the jmp_buf, where it goes on) for such a mark at an address."""
         ...
 
+    def unguarded(self, word: int, guard: int) -> int:
+        """The pointer that glibc keeps as this word, mixed with the process' pointer guard."""
+        ...
+
     def below_pointers(self, space: AddressSpace, bounds: tuple[int, int]) -> dict[str, int] | None:
         """By the names of stack and frame pointer: how many bytes below them a function's instructions reach; None: not
         known. bounds: its address and size."""

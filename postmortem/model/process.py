@@ -154,6 +154,9 @@ class PointerHolder(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None = None
     module: str | None = None
     unset: bool = False
+    destroyed: bool | None = None
+    """Of a static object: exit() has come to its destructor; False: one is registered, and its turn has not come; None:
+    none is known."""
 
 
 class BrokenFrame(msgspec.Struct, frozen=True, kw_only=True):

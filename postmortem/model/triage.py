@@ -28,7 +28,8 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     kind: core or log. time: seconds since 1970, UTC; time_source: where it was read (log, name, xattr, mtime).
     program: the main class or executable. version: a package's or the VM's version, else the build-id's beginning.
     steps: the program's own functions, innermost first. attributed_by: how the host was found. content: identity of a
-    core, decompressed. process: of a JVM what tells it from all others, as its core and its log have it.
+    core, decompressed. process: of a JVM what tells it from all others, as its core and its log have it. uptime: of a
+    JVM, seconds.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     attributed_by: str | None = None
     time: float | None = None
     time_source: str | None = None
+    uptime: float | None = None
     program: str | None = None
     version: str | None = None
     build_id: str | None = None

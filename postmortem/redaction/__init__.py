@@ -1,9 +1,9 @@
 """Secrets masked: what has a secret's name, a secret's shape or a secret's place, and its repetitions.
 
 Below the pipeline, so that the library, the command line and `render` share it. The policy stands in tables: `tokens.py`
-(forms of known tokens), `names.py` (names of secrets), `text.py` (places in running text), `arguments.py` (command lines),
-`values.py` (what is no secret after all). A secret met anywhere is masked wherever running text repeats it. What names
-code, files and modules is masked by unmistakable forms alone.
+(forms of known tokens), `names.py` (names of secrets), `text.py` (places in running text), `lines.py` (lines of files and
+protocols), `programs.py` (command lines), `values.py` and `gibberish.py` (what a value looks like). A secret met anywhere
+is masked wherever running text repeats it. What names code, files and modules is masked by unmistakable forms alone.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def redact(report: Report, masks: Iterable[str] = ()) -> Report:
     total += found
     process = msgspec.structs.replace(process, arguments=arguments)
     if jvm is not None:
-        arguments, found = masker.arguments(room.shown(jvm.arguments))
+        arguments, found = masker.arguments(room.shown(jvm.arguments), of_jvm=True)
         total += found
         jvm = msgspec.structs.replace(jvm, arguments=arguments)
     changed = arguments_changed = process.arguments != report.process.arguments or (
@@ -155,7 +155,13 @@ def _context(owner: str, field: str) -> Context:
     if colon and label and names.HINT.search(label) is not None:
         strength = names.strength(label)
         if strength is not None:
-            return label, strength
+            return label, strength, type_
+    if colon and label and names.USERS_HINT.search(label) is not None and names.holds_user(label):
+        return label, "user", type_
+    if owner == "Process" and name == "environment" and names.is_vendor(label):
+        return label, "user", type_
+    if owner == "SourceLine" and name == "text":
+        return "source"
     if type_ and names.HINT.search(type_) is not None and names.secret_type(type_):
         return "typed"
     if (

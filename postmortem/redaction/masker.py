@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 from parsers.limits import LIMITS
-from postmortem.redaction import names, text, tokens
-from postmortem.redaction.arguments import mask_arguments
+from postmortem.redaction import cuts, lines, lists, literals, names, programs, text, tokens
+from postmortem.redaction.arguments import mask_arguments, mask_jvm_arguments
 from postmortem.redaction.values import (
     MASK,
     is_counted,
-    is_keyword,
+    is_irregular,
+    is_key,
     is_nothing,
     is_number,
     is_piece,
@@ -22,16 +23,34 @@ from postmortem.redaction.values import (
     looks_made_up,
     looks_random,
     names_person,
+    secret_of_user,
     worth_looking_for,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-Context = Literal["code", "text", "thread", "typed"] | tuple[str, names.Strength]
+Context = Literal["code", "text", "thread", "typed", "source"] | tuple[str, names.Strength | Literal["user"], str]
 """code: names of functions, files and modules, where only unmistakable forms are masked. thread: names of threads. typed: what is a secret by its
-type. Else running text, or the value of something with the name of a secret."""
+type. source: a line of source. Else running text, or the value of something with the name of a secret, or of a user: its name, what the
+name says, and its type if it has one."""
 
+_HINTS = (
+    *text.HINTS,
+    *lines.HINTS,
+    *lists.HINTS,
+    *literals.HINTS,
+    "-user",
+    "pepper",
+    "community",
+    "priv",
+    "unseal",
+    "account",
+    "/p:",
+    " auth ",
+    "pin\\",
+    " -hp",
+)
 _QUOTED = re.compile(r"\"((?:[^\"\\]|\\.){1,4096})\"")
 _LINE_END = re.compile(r"(?:\s|\\[nr])+")
 _PIECE_OF_KEY = re.compile(
@@ -40,6 +59,8 @@ _PIECE_OF_KEY = re.compile(
 _MOST_KNOWN, _MOST_LINES = LIMITS.masker_secrets, LIMITS.masker_lines
 _SEEDS = (8, 12, 16)
 """Characters of a beginning or an end by which a cut secret is known."""
+_DEEPEST = 2
+"""How far lists and command lines within arguments are looked into."""
 _LONGEST = LIMITS.masker_piece
 _LONG = 256
 """Characters from which on a secret is looked for as it stands, not by a pattern."""
@@ -54,8 +75,10 @@ class Masker:
         self._counts: Counter[str] = Counter()
         self._tokens: re.Pattern[str] | None = None
         self._parts: tuple[str, ...] = ()
-        self._hints: tuple[str, ...] = text.HINTS
+        self._hints: tuple[str, ...] = _HINTS
+        self._programs: tuple[str, ...] = programs.MARKS
         self._plain: set[str] = set()
+        self._depth = 0
         self._of_keys = False
         """Whether there is a private key: then base64 that stands alone may be a part of it."""
 
@@ -64,12 +87,17 @@ class Masker:
         joined = "\n".join(texts)
         lower = joined.lower()
         if len(lower) == len(joined):  # else a letter has another length in lower case
-            self._hints = tuple(hint for hint in text.HINTS if hint in lower)
+            self._hints = tuple(hint for hint in _HINTS if hint in lower)
+            self._programs = tuple(mark for mark in programs.MARKS if mark in lower)
         self._tokens, self._parts = tokens.active(texts, joined)
         if not self._patterns and len(lower) == len(joined):
             self._plain = set(texts) - tokens.holding(
-                texts, lower, tokens.starts_of(texts), (*self._hints, *text.SIGNS, *map(str.lower, self._parts))
+                texts,
+                lower,
+                tokens.starts_of(texts),
+                (*self._hints, *self._programs, *text.SIGNS, *map(str.lower, self._parts)),
             )
+            self._plain -= {text for text in self._plain if cuts.is_cut(text)}
 
     def is_plain(self, value: str) -> bool:
         """Whether nothing in a text that was expected can be a secret."""
@@ -108,25 +136,56 @@ class Masker:
             made = self.take("name", made) if alone and looks_made_up(made) else text.mask_members(made, self.take)
             return self._counted(self.text(made))
         if context == "thread":
-            return self._counted(text.mask_name(self.text(made), self.take))
-        if (
-            isinstance(context, tuple)
-            and not is_nothing(made)
-            and (
-                (
-                    strength == "strong"
-                    and not (is_place(made) and made.startswith("/"))
-                    and not _is_harmless(context[0], made)
-                )
-                or (strength == "weak" and self._is_weak_secret(context[0], _pointed_at(made)))
-            )
-        ):
-            pointed = _POINTED_AT.fullmatch(made) is not None  # else the words of a structure
-            for held in _QUOTED.findall(made):
-                if pointed or not is_word(held):
-                    self.take("", held)  # what a pointer to characters points at, and may be elsewhere
-            return self._counted(self.take("name", made))
+            return self._counted(cuts.mask_short(text.mask_name(self.text(made), self.take), self.take))
+        if context == "source":
+            made = literals.mask_literals(literals.mask_remarked(made, self.take), self.take)
+            return self._counted(self.text(made))
+        if isinstance(context, tuple) and not is_nothing(made):
+            return self._counted(self._named(*context, made))
         return self._counted(self.text(made))
+
+    def _named(self, name: str, strength: str, type_: str, value: str) -> str:
+        """The value of what has the name of a secret, or of a user."""
+        shown = _pointed_at(value)
+        if strength == "user":
+            return self.text(_each(value, lambda held: self._of_user(name, held)))
+        if _is_bare_pointer(value, type_) or _is_counted_number(name, value, type_):
+            return value
+        if strength == "weak":
+            if not self._is_weak_secret(name, shown):
+                return self.text(_each(value, lambda held: self._of_weak(name, held)))
+        elif (is_place(shown) and shown.startswith("/")) or names.is_harmless(name, shown):
+            return self.text(value)
+        elif _has_members(value):
+            return self.text(self._members(name, value))
+        pointed = _POINTED_AT.fullmatch(value) is not None  # else the words of a structure
+        for held in _QUOTED.findall(value):
+            if pointed or not is_word(held):
+                self.take("", held)  # what a pointer to characters points at, and may be elsewhere
+        return self.take("name", value)
+
+    def _of_user(self, name: str, value: str) -> str:
+        secret = secret_of_user(value, plain=names.is_login(name))
+        if secret:
+            user, found, rest = value.partition(secret) if not value.startswith(secret) else ("", "", value)
+            return f"{user}{self.take('name', secret)}{rest}" if found else value
+        # The login of a service may be a token.
+        token = len(value) >= 20 and "://" not in value and is_key(value) and is_irregular(value)
+        return self.take("name", value) if token else value
+
+    def _of_weak(self, name: str, value: str) -> str:
+        return self.take("name", value) if not is_nothing(value) and self._is_weak_secret(name, value) else value
+
+    def _members(self, name: str, value: str) -> str:
+        """A structure with the name of a secret: the characters in it; a parser's token has words there."""
+        of_parser = names.is_of_tokens(name)
+
+        def take(kind: str, held: str) -> str:
+            if of_parser and not looks_random(held):
+                return held
+            return self.take(kind, "" if is_word(held) else held)
+
+        return text.mask_members(value, take)
 
     @staticmethod
     def _is_weak_secret(name: str, value: str) -> bool:
@@ -140,31 +199,53 @@ class Masker:
             return False
         return looks_random(value) or (len(value) >= 16 and value.isalnum() and not value.islower())
 
-    def arguments(self, arguments: Sequence[str]) -> tuple[tuple[str, ...], Counter[str]]:
+    def arguments(self, arguments: Sequence[str], *, of_jvm: bool = False) -> tuple[tuple[str, ...], Counter[str]]:
         """A command line masked."""
-        made = mask_arguments(arguments, self.take, lambda argument: self.text(self._users(argument)))
+        mask = mask_jvm_arguments if of_jvm else mask_arguments
+        made = mask(arguments, self.take, lambda argument: self.text(self._users(argument)))
         _, counts = self._counted("")
         return made, counts
 
     def text(self, value: str) -> str:
         """Running text."""
-        value = self._shapes(value)
+        value = cuts.mask_cut(self._shapes(value), self.take)
         if len(value) > _LONGEST:
             return "".join(self._read(value[start : start + _LONGEST]) for start in range(0, len(value), _LONGEST))
         return self._read(value)
 
     def _read(self, value: str) -> str:
         lower = value.lower()
-        if not any(hint in lower for hint in self._hints):
+        of_program = any(mark in lower for mark in self._programs)
+        if not of_program and not any(hint in lower for hint in self._hints):
             return value
         value = text.mask_headers(value, self.take)
+        value, listed = lists.mask_lists(value, self._words)
+        value = literals.mask_literals(value, self.take)
         value = text.mask_pairs(value, self.take)
         value = text.mask_sentences(value, self.take)
-        if " -" in value:
-            # A command line in one string; blanks stay as they are.
-            pieces = re.split(r"(\s+)", value)
-            pieces[::2] = mask_arguments(pieces[::2], self.take, lambda argument: argument)
+        value = lines.mask_lines(value, self.take)
+        if not listed and (of_program or any(mark in value for mark in (" -", " /p", "AUTH ", " set "))):
+            # A command line in one string; blanks and quotes stay as they are.
+            pieces = _BLANKS.split(value)
+            pieces[::2] = self._words(pieces[::2])
             value = "".join(pieces)
+        return value
+
+    def _words(self, words: Sequence[str]) -> tuple[str, ...]:
+        """The words of a text as a command line."""
+        return mask_arguments(words, self.take, self._element, of_text=True)
+
+    def _element(self, value: str) -> str:
+        """One argument in a list, which may be a command line or a list itself."""
+        if self._depth >= _DEEPEST or not (" -" in value or '",' in value or "'," in value):
+            return value
+        self._depth += 1
+        value, listed = lists.mask_lists(value, self._words)
+        if not listed:
+            pieces = _BLANKS.split(value)
+            pieces[::2] = self._words(pieces[::2])
+            value = "".join(pieces)
+        self._depth -= 1
         return value
 
     def _shapes(self, value: str) -> str:
@@ -242,10 +323,45 @@ class Masker:
         return change
 
 
-def _is_harmless(name: str, value: str) -> bool:
-    """A parser's token, or a number that counts or places something."""
-    value = _pointed_at(value)
-    return (names.is_of_tokens(name) and is_keyword(value)) or (names.is_measure(name) and is_number(value))
+# Quotes around a word of a text belong to the text; backslashes are before them where a debugger writes a string.
+_BLANKS = re.compile(r"(\\{0,3}[\"'`]?\s+\\{0,3}[\"'`]?|^\\{0,3}[\"'`]|\\{0,3}[\"'`]$)")
+_INTEGER = re.compile(
+    r"(?:(?:const|volatile|unsigned|signed|long|short|int|char|bool|float|double|byte|boolean|static|mut) ?)+"
+    r"|(?:const )?(?:std::|__)?(?:u?int\d+_t|s?size_t|[uif](?:8|16|32|64|128|size))"
+)
+_CHARACTER = re.compile(r" '(?:[^'\\]|\\.{1,3})'$")
+
+
+def _is_bare_pointer(value: str, type_: str) -> bool:
+    """An address of something: no secret, whatever it points at."""
+    return type_.endswith(("*", "&")) and re.fullmatch(r"0x[0-9a-fA-F]{1,16}", value) is not None
+
+
+def _is_counted_number(name: str, value: str, type_: str) -> bool:
+    """A number by its type that is too small for a secret."""
+    if _INTEGER.fullmatch(type_) is None:
+        return False
+    number = _CHARACTER.sub("", value)
+    return is_number(number) and names.is_counted_number(name, number.lstrip("+-"))
+
+
+_NAMED_MEMBER = re.compile(r"[{,] ?(?!_M_)[A-Za-z_]\w{0,64} ?(?:=|: )")
+_NUMBERS = re.compile(r"\{(?:-?(?:0x)?[0-9a-fA-F]{1,16}(?: '[^']{1,5}')?, ){3}")
+
+
+def _has_members(value: str) -> bool:
+    """Whether a value is a structure whose members say what they are; bytes in it could be the secret."""
+    return "{" in value and _NAMED_MEMBER.search(value) is not None and _NUMBERS.search(value) is None
+
+
+_HELD = re.compile(r"\"(?P<held>(?:[^\"\\]|\\(?![0-7]{3}).){3,4096}+)(?P<rest>(?:\\[0-7]{3})?)")
+
+
+def _each(value: str, change: Callable[[str], str]) -> str:
+    """The value with each string in it changed, or changed itself where it has no quotes; its end is at a NUL."""
+    if '"' not in value:
+        return change(value)
+    return _HELD.sub(lambda match: f'"{change(match["held"])}{match["rest"]}', value)
 
 
 _POINTED_AT = re.compile(

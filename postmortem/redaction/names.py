@@ -11,6 +11,8 @@ import itertools
 import re
 from typing import Literal
 
+from postmortem.redaction.values import is_keyword, is_number
+
 Strength = Literal["strong", "weak"]
 """strong: whatever the value is, it is a secret. weak: if it looks like one, or where such a thing is expected."""
 
@@ -22,6 +24,7 @@ STRONG = frozenset(
     credentials cred creds apikey apikeys accesskey secretkey privatekey authtoken accesstoken bearer jwt cookie cookies
     authorization jsessionid phpsessid sessionid sessid csrftoken xsrftoken otp totp mnemonic webhook webhooks hmackey
     kennwort passwort senha contrasena haslo motdepasse userpass userpwd requirepass psk presharedkey masterauth sharedkey
+    pws community
     """.split()
 )
 ENDINGS = (
@@ -40,11 +43,22 @@ KEYS_OF = frozenset(
 WEAK = frozenset(
     """
     tok tokens key keys auth oauth basic session sid sig signature pin pat seed salt hmac sas csrf xsrf nonce assertion cvv
-    cvv2 cvc ssn
+    cvv2 cvc ssn priv fernet kubeconfig tsig unseal pepper
+    """.split()
+)
+# Names under which a user's own name stands, and sometimes the secret behind it: bob:SECRET.
+_USERS = frozenset("login logon user userinfo userid account api connect connection conn tns dsn oracle".split())
+# Services after which a variable of the environment is named that holds their key.
+_VENDORS = frozenset(
+    """
+    airtable asana auth0 bitbucket cloudflare cohere contentful databricks datadog digitalocean discord doppler dropbox fastly
+    figma github gitlab grafana groq heroku huggingface infisical linear linode mailchimp mailgun mapbox mistral monday
+    netlify newrelic ngrok notion okta openai opsgenie pagerduty perplexity planetscale postman pulumi rollbar sendgrid
+    sentry shopify slack sonarqube square stripe supabase telegram twilio vercel
     """.split()
 )
 # What a code is for that only one person has to know.
-_CODES = frozenset("pin unlock pass lock".split())
+_CODES = frozenset("pin unlock pass lock recovery activation".split())
 _MEASURES = frozenset(
     """
     id ids score scores rate ratio weight rank probability prob usage used budget remaining offset pos position start end
@@ -68,6 +82,7 @@ _ABOUT = frozenset(
     reset change changed age rotation interval index num parallelism factory handler impl mode method scheme scope issuer
     audience realm domain env var ref arn location region validity lifetime duration cache encoder encoding decoder
     generator resolver service source callback grant request response bytes bits parser validator checker builder
+    separator delimiter delim hint hints
     processor exception filter listener util utils helper test tests list set map
     """.split()
 )
@@ -76,12 +91,14 @@ _SUFFIX = frozenset(
     """
     value val str string text data plain raw hex base64 b64 enc encrypted new old current previous prev prod production
     dev test stage staging live qa local primary secondary replica ro rw main default backup root admin base hash
+    db mysql postgres pg smtp imap ftp sftp ldap ptr arr array vec opt ref
     """.split()
 )
 # Anything that could make a name one of a secret: searched before its words are looked at.
 HINT = re.compile(
-    r"pass|pwd|pw\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|psk|senha|contrasena"
-    r"|haslo|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion|cvv|cvc|ssn|pswd|lock_?code",
+    r"pass|pwd|pws?\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|psk|senha|contrasena"
+    r"|haslo|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion|cvv|cvc|ssn|pswd|lock_?code|pepper|priv"
+    r"|community|fernet|kubeconfig|unseal|(?:recovery|activation)_?code",
     re.IGNORECASE,
 )
 
@@ -109,6 +126,8 @@ def strength(name: str, *, exact: bool = False) -> Strength | None:
     last = words[-1]
     # An id, as of AWS' access keys, is half of a pair.
     considered = words[-2:] if exact and last in ("id", "ids") else words[-1:] if exact else words
+    if last in ("token", "tokens") and words[-2:-1] and words[-2] in _SPECIAL_TOKENS:
+        return None
     if _is_pass(last) or any(_is_strong(word) for word in considered):
         return "strong"
     pairs = list(itertools.pairwise(words))
@@ -124,9 +143,66 @@ def strength(name: str, *, exact: bool = False) -> Strength | None:
         return "strong"
     if ("shared", "signature") in pairs or ("access", "signature") in pairs or ("seed", "phrase") in pairs:
         return "strong"
-    if last in WEAK and not (last in ("key", "keys") and len(words) > 1 and words[-2] in _NO_KEYS):
+    if (last in WEAK or last.endswith("auth")) and not (
+        last in ("key", "keys") and len(words) > 1 and words[-2] in _NO_KEYS
+    ):
         return "weak"
-    return "weak" if ("session", "id") in pairs[-1:] else None
+    return "weak" if ("session", "id") in pairs[-1:] or words[:2] == ["op", "session"] else None
+
+
+# The tokens that models of language put at the ends of texts.
+_SPECIAL_TOKENS = frozenset("pad eos bos unk mask sep cls stop".split())
+
+
+def holds_user(name: str) -> bool:
+    """Whether a user stands under this name, perhaps with a secret: "login", "ETCDCTL_USER", "ORACLE_CONNECT"."""
+    words = _WORD.findall(name)
+    return bool(words) and words[-1].lower() in _USERS
+
+
+def is_login(name: str) -> bool:
+    """Whether what has this name is more than a user's name: "login", "userinfo", "ETCDCTL_USER"."""
+    words = _WORD.findall(name)
+    return words[-1].lower() in ("login", "logon", "userinfo") or (name.isupper() and len(words) > 1)
+
+
+USERS_HINT = re.compile(r"log_?[io]n|user|account|api|conn|tns|dsn|oracle", re.IGNORECASE)
+
+
+def is_vendor(name: str) -> bool:
+    """Whether a variable of the environment has the name of a service, of which it holds the key."""
+    return name.isupper() and name.lower() in _VENDORS
+
+
+def is_of_phrase(name: str) -> bool:
+    """Whether what has this name may be several words: a passphrase, a mnemonic."""
+    lower = name.lower()
+    return "phrase" in lower or "mnemonic" in lower or "seed" in lower
+
+
+def is_harmless(name: str, value: str) -> bool:
+    """A parser's token, or a number that counts or places something."""
+    if is_of_tokens(name) and (is_keyword(value) or not any(map(str.isalnum, value))):
+        return True
+    if is_number(value) and (is_measure(name) or len(value) < 4):
+        return is_measure(name) or _words(name)[-1] in ("pass", *_OF_OBJECTS)
+    return False
+
+
+_OF_OBJECTS = frozenset("token tokens tok cookie cookies credential credentials secret secrets cred creds".split())
+
+
+def is_counted_number(name: str, digits: str) -> bool:
+    """Whether a whole number under this name counts or places something: no secret has so few digits."""
+    last = _words(name)[-1]
+    return len(digits) < (6 if last in _OF_OBJECTS or last in ("pass", "key", "keys") else 4)
+
+
+def _words(name: str) -> list[str]:
+    words = [word.lower() for word in _WORD.findall(name)]
+    while len(words) > 1 and words[-1].isdigit():
+        words.pop()
+    return words or [""]
 
 
 def is_measure(name: str) -> bool:
@@ -155,7 +231,14 @@ def is_of_tokens(name: str) -> bool:
 
 
 def _is_strong(word: str) -> bool:
-    return word in STRONG or (word.endswith(ENDINGS) and word not in _NO_ENDING)
+    if word in STRONG or (word.endswith(ENDINGS) and word not in _NO_ENDING):
+        return True
+    # A letter for the type behind it: passwordp, pwdw.
+    return word[-1:] in _OF_TYPE and word[:-1].endswith(_LONG_ENDINGS)
+
+
+_OF_TYPE = ("p", "w", "b")
+_LONG_ENDINGS = ("password", "passwd", "passphrase", "secret", "apikey", "pwd")
 
 
 _NO_PASS = frozenset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from postmortem.model.queries.patterns import Lazy
+from postmortem.redaction.gibberish import is_gibberish
 
 MASK = "[redacted]"
 
@@ -48,7 +49,54 @@ def is_nothing(value: str) -> bool:
 
 def is_place(value: str) -> bool:
     """A path of a file, or a name out of program code."""
-    return _PATH.fullmatch(value) is not None or _CODE.fullmatch(value) is not None
+    return _PATH.fullmatch(value) is not None or (_CODE.fullmatch(value) is not None and not _is_coded(value))
+
+
+def is_file(value: str) -> bool:
+    """A path of a file."""
+    return _PATH.fullmatch(value) is not None
+
+
+def _is_coded(value: str) -> bool:
+    """Whether letters and digits in a name change too often for a name: st.lrM50zTkUXoL34M1vUku."""
+    return value[-1] == "$" or ("(" not in value and "@" not in value and len(_DIGITS.findall(value)) >= 5)
+
+
+_DIGITS = Lazy(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])")
+
+
+_MARKER = Lazy(r"\[[A-Z_]{1,16}\]|</?[a-z_|]{1,16}>|<\|\w{1,32}\|>")
+
+
+def is_marker(value: str) -> bool:
+    """A special token of a model of language: [PAD], </s>, <|end|>."""
+    return _MARKER.fullmatch(value) is not None
+
+
+_USER_AND_SECRET = Lazy(r"(?P<user>[\w.$@-]{1,64})(?P<sign>[:/])(?P<secret>[^\s/:@]{4,128})(?P<host>@[\w./:-]{0,128})?")
+_GROUPS = frozenset("users user admin admins staff wheel root group groups nogroup default public local".split())
+
+
+def secret_of_user(value: str, *, plain: bool = True) -> str:
+    """The secret in "bob:SECRET" or "scott/SECRET@host"; empty if the value is no user with one.
+
+    plain: whether the secret may be a word.
+    """
+    found = _USER_AND_SECRET.fullmatch(value)
+    if found is None or is_nothing(found["secret"]) or is_number(found["secret"]):
+        return ""
+    secret, user = found["secret"], found["user"]
+    if looks_made_up(secret, 4) and not is_counted(secret):
+        return "" if is_number(user) else secret
+    if found["sign"] == "/":
+        return secret if found["host"] and len(found["host"]) > 1 and "." not in user else ""
+    plain = plain and len(secret) >= 6 and secret != user and secret.lower() not in _GROUPS and not is_place(value)
+    return secret if plain and not is_number(user) else ""
+
+
+def is_user_and_secret(value: str) -> bool:
+    """A user with a secret: "bob:SECRET"."""
+    return bool(secret_of_user(value))
 
 
 def is_number(value: str) -> bool:
@@ -57,11 +105,12 @@ def is_number(value: str) -> bool:
 
 
 def looks_made_up(value: str, least: int = 6) -> bool:
-    """Letters with digits or signs among them, as passwords and tokens have, and words have not."""
+    """Letters with digits or signs among them, or that make no word, as passwords and tokens have."""
     value = value[:_LOOKED_AT]
     if len(value) < least or is_place(value) or is_number(value):
         return False
-    return _LETTER.search(value) is not None and (_DIGIT.search(value) or _SPECIAL.search(value)) is not None
+    mixed = _LETTER.search(value) is not None and (_DIGIT.search(value) or _SPECIAL.search(value)) is not None
+    return mixed or is_gibberish(value)
 
 
 def looks_random(value: str, least: int = 8) -> bool:

@@ -74,8 +74,9 @@ SILENCES: dict[str, tuple[str, ...]] = {
         "jvm-crash-in-compiled-code",
         "jvm-crash-in-interpreter",
     ),
-    "jvm-java-heap-exhausted": ("deliberate-abort", "raised-signal", "jvm-internal-error"),
-    "jvm-metaspace-exhausted": ("deliberate-abort", "raised-signal"),
+    # The VM asks its threads to stop for the collections before the error, and is at one as it ends.
+    "jvm-java-heap-exhausted": ("deliberate-abort", "raised-signal", "jvm-internal-error", "jvm-safepoint-stall"),
+    "jvm-metaspace-exhausted": ("deliberate-abort", "raised-signal", "jvm-safepoint-stall"),
     "jvm-native-oom": ("deliberate-abort", "raised-signal", "out-of-memory"),
     "jvm-java-deadlock": ("mutex-deadlock", "lock-convoy"),
     "jvm-safepoint-stall": ("raised-signal",),

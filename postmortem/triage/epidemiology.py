@@ -18,7 +18,7 @@ import numpy as np
 from postmortem.model.triage import Excess, Period, Suspect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from postmortem.model.triage import Crash
 
@@ -27,6 +27,14 @@ MOST_P = 1e-4
 USUAL_PERIODS = (300.0, 900.0, 3600.0, 86400.0)
 RESTART = 120.0
 """Seconds after a crash in which another one on the same host is taken for its restart."""
+_GROWTH = 2.5
+_CAP, LONGEST_WAIT = 300.0, 360.0
+"""Seconds for which a supervisor waits at most, and with what a start takes."""
+_AT_MOST = (0.9 * _CAP, 1.1 * _CAP)
+_SLACK = 2.0
+_ROW, _LEAST_ROW = 10, 3
+"""Neighbours whose waits are compared, and the least that tell."""
+_MULTIPLES, _AS_MUCH = 12, 0.95
 _HARMONICS = 10
 _SHORTEST, _LEAST_CYCLES = 60.0, 3.0
 _OVERSAMPLING = 10.0
@@ -132,15 +140,58 @@ def _binomial_tail(least: int, n: int, p: float) -> float:
 
 
 def events(crashes: Sequence[Crash]) -> list[float]:
-    """Times of crashes, restarts left out: of a row of crashes of one host, each soon after the last, the first."""
-    last: dict[str | None, float] = {}
-    kept = []
-    for crash in sorted((crash for crash in crashes if crash.time is not None), key=lambda crash: crash.time or 0.0):
-        at = crash.time or 0.0
-        if crash.host not in last or at - last[crash.host] > RESTART:
-            kept.append(at)
-        last[crash.host] = at
-    return kept
+    """Times of crashes, restarts left out: of a row of crashes of one host, each the restart of the last, the first."""
+    rows: defaultdict[str | None, list[tuple[float, float | None]]] = defaultdict(list)
+    for crash in crashes:
+        if crash.time is not None:
+            rows[crash.host].append((crash.time, crash.uptime))
+    return sorted(
+        at for host, row in rows.items() for at in _without_restarts(sorted(row, key=_time), host is not None)
+    )
+
+
+def _time(event: tuple[float, float | None]) -> float:
+    return event[0]
+
+
+def _without_restarts(row: Sequence[tuple[float, float | None]], one_host: bool) -> Iterator[float]:
+    """A supervisor waits longer from restart to restart (Kubernetes: 10 s, doubled up to 5 min).
+
+    A period of five minutes has no such beginning: only a wait that a shorter one led up to counts as one. Where it is
+    known how long a process had run, the wait is from the last crash to its start.
+    """
+    waited = 0.0
+    for index, (at, uptime) in enumerate(row):
+        if index == 0:
+            yield at
+            continue
+        gap = at - row[index - 1][0]
+        began_before = uptime is not None and uptime > gap + _SLACK
+        wait = gap if uptime is None else max(gap - uptime, 0.0)
+        longest = min(max(RESTART, _GROWTH * waited), LONGEST_WAIT) if one_host else RESTART
+        quick = wait <= longest and (uptime is None or uptime <= RESTART)
+        if not began_before and (quick or (one_host and _since_last_crash(row, index))):
+            waited = max(waited, wait)
+            continue
+        waited = 0.0
+        yield at
+
+
+def _since_last_crash(row: Sequence[tuple[float, float | None]], index: int) -> bool:
+    """Starts follow crashes by a supervisor's longest wait, more evenly than they follow each other, as by a clock."""
+    waits: dict[int, float] = {}
+    between: list[float] = []
+    for at in range(max(index - _ROW, 1), min(index + _ROW, len(row))):
+        (before, ran), (time, runs) = row[at - 1], row[at]
+        if runs is None or ran is None or not _AT_MOST[0] <= time - runs - before <= _AT_MOST[1]:
+            continue
+        waits[at] = time - runs - before
+        between.append(waits[at] + ran)
+    if len(waits) < _LEAST_ROW or index not in waits:
+        return False
+    found = list(waits.values())
+    by_wait, by_clock = (np.std(times) + abs(np.mean(times) - _CAP) for times in (found, between))
+    return float(by_wait) < float(by_clock)
 
 
 def periodicity(times: Sequence[float]) -> Period | None:
@@ -163,7 +214,23 @@ def periodicity(times: Sequence[float]) -> Period | None:
     if best is not None:
         found.append(best)
     called = [period for period in found if period.p <= MOST_P]
-    return min(called, key=lambda period: period.p, default=None)
+    best = min(called, key=lambda period: period.p, default=None)
+    return best if best is None or best.seconds not in usual else _multiple(at, span, best)
+
+
+def _multiple(at: np.ndarray, span: float, found: Period) -> Period:
+    """What comes every ten minutes comes at the full five minutes, too: the longest multiple that tells as much."""
+    whole = _resultant(at, found.seconds)
+    for times in range(_MULTIPLES, 1, -1):
+        period = times * found.seconds
+        p = min(1.0, _rayleigh(at, period) * _MULTIPLES)
+        if period * _LEAST_CYCLES <= span and p <= MOST_P and _resultant(at, period) >= _AS_MUCH * whole:
+            return Period(seconds=period, p=p, events=found.events, test="rayleigh")
+    return found
+
+
+def _resultant(at: np.ndarray, period: float) -> float:
+    return float(abs(np.exp(2j * np.pi * at / period).mean()))
 
 
 def _rayleigh(at: np.ndarray, period: float) -> float:

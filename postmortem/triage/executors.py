@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
+import signal
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import forkserver, resource_tracker
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -23,12 +25,46 @@ def processes(jobs: int | None) -> Iterator[Executor]:
     """Processes here, forked from a server that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(work.PRELOAD))
+    _start_server()
     pool = ProcessPoolExecutor(jobs or os.cpu_count() or 1, mp_context=context, initializer=_begin)
     try:
         with _main_left_out():
             yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_server() -> None:
+    """With SIGINT blocked, as its processes have it until work.prepare(): a terminal sends Ctrl-C to them, too.
+
+    Python's handler would end them with a traceback each, of whatever they import. This process ends them itself.
+    """
+    with _without_stderr():
+        # Of a run that is interrupted it says what it cleans up. It unblocks SIGINT when it is started.
+        resource_tracker.ensure_running()
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """What is started within has none of ours."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def _begin() -> None:

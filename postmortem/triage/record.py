@@ -46,6 +46,7 @@ def crash_of(
         attributed_by=facts.get("attributed_by") or ("environment" if host else None),
         time=float(facts["time"]) if "time" in facts else None,
         time_source=facts.get("time_source"),
+        uptime=report.jvm.uptime if report.jvm is not None else None,
         program=_program(report),
         version=_version(report, build_id, package),
         build_id=build_id,

@@ -84,6 +84,7 @@ def prepare() -> None:
         # Of the command line's, which the server took over, only the parent has anything to undo.
         for number in interruption.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     warm()
     rehearse()
     gc.collect()

@@ -29,5 +29,10 @@ def jump_targets(space: AddressSpace, mark: int, guard: int) -> Iterator[tuple[i
     """(address of the jmp_buf, where it goes on) for a mark at an address, by each libc's reading."""
     word = space.word(mark + 8 * (_PC - _SP))
     if word is not None:
-        for target in ((word >> _ROTATED | word << 64 - _ROTATED) & _MASK ^ guard, word):
+        for target in (unguarded(word, guard), word):
             yield mark - 8 * _SP, target
+
+
+def unguarded(word: int, guard: int) -> int:
+    """The pointer that glibc guards as this word."""
+    return (word >> _ROTATED | word << 64 - _ROTATED) & _MASK ^ guard

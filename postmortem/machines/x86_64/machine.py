@@ -77,6 +77,7 @@ class X86_64:
     thread_variable = staticmethod(threadvariable.thread_variable)
     jump_marks = staticmethod(jumpbuffer.jump_marks)
     jump_targets = staticmethod(jumpbuffer.jump_targets)
+    unguarded = staticmethod(jumpbuffer.unguarded)
 
     calls_another = staticmethod(prologue.calls_another)
     calls_here = staticmethod(prologue.calls_here)

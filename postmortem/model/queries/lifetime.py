@@ -90,9 +90,12 @@ def untimely(report: Report) -> tuple[Held, Period] | None:
     time = period(report) if found is not None else None
     if found is None or time is None:
         return None
+    holder = found.holder
     if time.at == "initialization":
-        return (found, time) if found.holder.unset and (found.holder.size or 0) > _WORD else None
-    return (found, time) if time.destructor is not None or (found.holder.size or 0) > _WORD else None
+        # One whose destructor is registered has been made.
+        new = holder.unset and (holder.size or 0) > _WORD and holder.destroyed is None
+        return (found, time) if new else None
+    return (found, time) if holder.destroyed or (holder.destroyed is None and time.destructor is not None) else None
 
 
 _WORD = 8

@@ -155,10 +155,10 @@ def _said(report: Report, text: str) -> Finding:
     twice = "double free detected" in first_line
     if refused:
         title = f"Bad pointer or heap corruption found{deed}{where}: {first_line}"
-        who = f"Both is open: {_EITHER[0][:1].lower()}{_EITHER[0][1:-1]}; or {_EITHER[1][:1].lower()}{_EITHER[1][1:]}"
+        who = f"Both are open: {_EITHER[0][:1].lower()}{_EITHER[0][1:-1]}; or {_EITHER[1][:1].lower()}{_EITHER[1][1:]}"
         who += " In the first case the caller is at fault, in the second whoever wrote there, earlier."
     else:
-        title = f"Heap corruption found{deed}{where}: {first_line}"
+        title = f"Double free{where}: {first_line}" if twice else f"Heap corruption found{deed}{where}: {first_line}"
         who = (
             "This call is the second; who freed it first is not on the stack."
             if twice

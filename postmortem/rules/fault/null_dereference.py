@@ -88,6 +88,8 @@ def check(report: Report) -> Iterator[Finding]:
     given_by = f"{plain(report.crash.result_of)}()" if report.crash.result_of is not None and doubt is None else ""
     if given_by:
         named = f"{named}, the result of {given_by}" if named else f": the result of {given_by} is null"
+    if found is not None and found[1].base_value == 0 and (conversion := operands.printing(report)) is not None:
+        named = f": the argument for {conversion} is null"
     if pointer is not None:
         reading += f" It is the value of {pointer}{of}"
         target = None if found is None else found[1].target

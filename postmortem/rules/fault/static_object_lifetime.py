@@ -72,7 +72,9 @@ def _after(report: Report, found: Held, time: Period) -> Finding:
         claim="cause",
         rivals=(f"{symbol} still lived, and the pointer in it was null or bad for another reason.",),
         explanation=(
-            f"The bad pointer was read from {symbol}. {who} is in exit(){destroying}: the process was ending, and"
+            f"The bad pointer was read from {symbol}"
+            + (", whose destructor exit() has called" if found.holder.destroyed else "")
+            + f". {who} is in exit(){destroying}: the process was ending, and"
             " static objects are destroyed then"
             + (
                 ", those of different source files in an order that is not defined."
@@ -96,6 +98,7 @@ def _evidence(report: Report, found: Held, time: Period, what: str) -> tuple[Evi
         report,
         (f"{found.where}.symbol", "the static object that the pointer was read from"),
         (f"{found.where}.unset", "whether all its bytes are zero"),
+        (f"{found.where}.destroyed", "whether its destructor was called"),
         (time.where, what),
         (time.destructor[0] if time.destructor else "", "a destructor that runs"),
         ("crash.instruction", "the faulting instruction"),

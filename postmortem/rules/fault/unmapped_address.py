@@ -11,6 +11,8 @@ freed with its mapping, or never set.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
@@ -73,6 +75,10 @@ def check(report: Report) -> Iterator[Finding]:
             looks = f"Register {found[1].base} held the pointer, {found[1].base_value:#x}. {pointer}"
         word = {"read": "Read of", "write": "Write to"}.get(views.access_word(report), "Access to")
         title = f"{word} the unmapped address {address:#x}{views.at_fault(report)}{operands.remark(report)}"
+        if found is not None and found[1].base_value is not None and _from_error(report):
+            deed = {"read": "Read", "write": "Write"}.get(views.access_word(report), "Access")
+            number = found[1].base_value - (1 << 64)
+            title = f"{deed} through {number} in a pointer's place, as failed calls return it,{views.at_fault(report)}"
     below, above = views.neighbours(report, address)
     near: list[str] = []
     if address >= KERNEL:
@@ -107,6 +113,13 @@ def check(report: Report) -> Iterator[Finding]:
         listed = report.mappings and not (views.is_log(report) and report.core.truncated)
         if listed and all(distance is None or distance > FAR for distance in (behind, before)):
             guess = f"That is far from memory in use. {guess}"
+    failed = not executing and _from_error(report)
+    if failed:
+        error = report.native.errno
+        guess = "Most likely a call had failed (mmap, shmat, sbrk), and its result was not checked."
+        if error:
+            name = errno.errorcode.get(error, "an unknown one")
+            guess += f" errno of the thread is {error}, {name}: {os.strerror(error)}."
     if not report.mappings and address % _PAGE == 0 and _scans(report):
         guess = (
             "It is the first byte of a page: a copy or scan that ran beyond the end of its memory, by a wrong length or"
@@ -136,6 +149,7 @@ def check(report: Report) -> Iterator[Finding]:
         evidence=proof(
             report,
             *operand_evidence(report),
+            ("native.errno" if failed and report.native.errno else "", "errno of the thread"),
             (grown.where if grown else "", "the vector that had just grown"),
             ("crash.signal.code_name", "the address is in no mapping"),
             (views.fault_address_path(report), "the address that was touched"),
@@ -145,7 +159,7 @@ def check(report: Report) -> Iterator[Finding]:
             (f"mappings[{above[0]}].start" if above else "", "start of the mapping above"),
             (views.frame_path(report, caller[0]) if caller else views.blamed_path(report), "the function"),
         ),
-        remedies=(_STALE if grown is not None else tables.remedies(report))
+        remedies=(_STALE if grown is not None else _FAILED if failed else tables.remedies(report))
         or (
             (
                 "Follow the pointer back from the faulting instruction: which object was it read from, and is"
@@ -165,6 +179,14 @@ _STALE = (
     "Keep no pointer, reference or iterator to elements over what may add to the vector: use an index, reserve() enough"
     " before, or collect what is to be added and add it after the loop.",
     "Build with -D_GLIBCXX_DEBUG or -fsanitize=address and run the same input: either stops at the first stale use.",
+)
+
+
+_FAILED = (
+    "Check what the call returned that gave the pointer: mmap and shmat return -1 (MAP_FAILED) on failure, not null;"
+    " errno"
+    " then says why.",
+    "Otherwise memory that was filled with 0xff was read: look at the object that the pointer was read from.",
 )
 
 

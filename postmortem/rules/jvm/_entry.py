@@ -79,6 +79,8 @@ def entry(report: Report, library: int) -> Entry:
 
 def name(frame: Frame) -> str:
     """A method without its place: "shop.Codec.decode0()"."""
+    if frame.function is not None and frame.function.startswith("("):
+        return frame.function  # "(a method that can't be read)"
     return f"{frame.function}()" if frame.function is not None else culprit.label(frame)
 
 

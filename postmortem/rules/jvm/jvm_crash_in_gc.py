@@ -157,7 +157,7 @@ def check(report: Report) -> Iterator[Finding]:
             (jvm_threads.thread_path(report, "java.kind"), "the crashing thread's kind"),
             ("jvm.vm_operation", "the VM operation"),
             ("jvm.heap.collector", "the collector"),
-            ("jvm.heap.gc_active", "a collection was running"),
+            ("jvm.heap.gc_active" if _active(report) else "", "a collection was running"),
             (views.frame_path(report, inside[0]) if inside else "", "where the collector was"),
             (views.fault_address_path(report), "the address that was touched"),
             ("crash.instruction", "the faulting instruction"),
@@ -297,6 +297,12 @@ def _phase(names: list[str]) -> str | None:
 
 def _in(inside: tuple[int, Frame] | None) -> str:
     return f", in {culprit.label(inside[1])}" if inside is not None else ""
+
+
+def _active(report: Report) -> bool:
+    """Collectors that work beside the program, and some phases of others, do not set it."""
+    heap = jvm_views.heap(report)
+    return heap is not None and heap.gc_active is True
 
 
 def _reading(address: int | None) -> str:

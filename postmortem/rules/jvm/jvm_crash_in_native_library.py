@@ -502,9 +502,9 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         )
     if views.pc_is_fault(report):
         pc = views.fetched(report)
-        target = f"{pc:#x}" if pc is not None else "nowhere"
+        target = f"{pc:#x}" if pc is not None else "an address"
         how = f"{label} of {library} called {target}, where there is no code: {met}.{_unloaded(report)}"
-        return "Jump to nowhere in", how
+        return f"Call of {target}, where there is no code, in", how
     if _calls_null(report, index):
         how = f"{label} of {library} called the address {report.crash.pc or 0:#x}, where there is no code: {met}."
         return "Call of a null pointer in", how

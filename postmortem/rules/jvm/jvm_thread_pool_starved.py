@@ -61,12 +61,14 @@ def check(report: Report) -> Iterator[Finding]:
                 places.append(jvm_frames.java_place(thread.frames[own]))
                 evidence.append((f"threads[{index}].frames[{own}].function", "its caller"))
         count = len(pool.workers)
+        stand = f"{pool.queued} {'stands' if pool.queued == 1 else 'stand'}"
+        queued = "1 task is queued" if pool.queued == 1 else f"{pool.queued} tasks are queued"
         yield Finding(
             rule=RULE.id,
             title=(
-                f"All {count} threads of a pool wait for tasks, and {pool.queued} stand in its queue: {names}"
+                f"All {count} threads of a pool wait for tasks, and {stand} in its queue: {names}"
                 if count > 1
-                else f"The only thread of a pool, {names}, waits for a task, and {pool.queued} stand in its queue"
+                else f"The only thread of a pool, {names}, waits for a task, and {stand} in its queue"
             ),
             severity="critical",
             confidence="possible" if timed else "likely",
@@ -74,8 +76,8 @@ def check(report: Report) -> Iterator[Finding]:
             rivals=("the results come from another pool or a remote side, and the queue is merely behind",),
             explanation=(
                 f"Every worker of the ThreadPoolExecutor at {pool.address:#x} ({count}) is inside a task and waits for"
-                f" the result of another one, in {'; '.join(dict.fromkeys(places)) or 'its task'}. {pool.queued} tasks"
-                " are queued, and only these workers take tasks from that queue. If what they wait for stands in it,"
+                f" the result of another one, in {'; '.join(dict.fromkeys(places)) or 'its task'}. {queued},"
+                " and only these workers take tasks from that queue. If what they wait for stands in it,"
                 " none of them ever goes on. What else it may be: the results come from another pool or a remote side"
                 " and the queue is merely behind"
                 + (", or a wait ends by its time-out." if timed else ".")

@@ -48,7 +48,7 @@ _THROUGH = {
 """What checks an access before it is made, by the start of its methods' names."""
 
 _INLINES = Lazy(r"inlines ([\w.$]+)")
-_USES = Lazy(r"has ([\w.$<>]+), whose class uses ([\w.$]+)")
+_USES = Lazy(r"part of it is ([\w.$<>]+), whose class uses ([\w.$]+)")
 _INLINED_BY = Lazy(r"inlines ([\w.$]+) called by ([\w.$<>]+):(\w+)")
 _DIRECT = Lazy(r"java\.nio\.Direct(\w+?)Buffer\w*\.")
 
@@ -80,10 +80,10 @@ def check(report: Report) -> Iterator[Finding]:
     name = _name(frame)
     title = f"{bad} given to {name}" + (f" by {culprit.label(caller[1])}" if caller else "")
     if jvm_frames.is_java(frame) and not jvm_frames.raw_memory(frame):
-        name = "Raw memory access (Unsafe or a direct buffer)"
+        name = f"Raw memory access ({_kinds(report)})"
         caller = (index, frame)
         by = f", compiled into {jvm_frames.java_place(frame)},"
-        title = f"{bad} in raw memory access (Unsafe or a direct buffer) of {culprit.label(frame)}"
+        title = f"{bad} in raw memory access ({_kinds(report)}) of {culprit.label(frame)}"
         inlined = _INLINED_BY.search(frame.note or "")
         if inlined is not None:
             name = f"{_accessor_name(inlined[1])}()"
@@ -126,6 +126,18 @@ def check(report: Report) -> Iterator[Finding]:
             *([] if through else [_SAFER]),
         ),
     )
+
+
+def _kinds(report: Report) -> str:
+    """What an access of which only the address tells can have gone through."""
+    major = jvm_views.major(report)
+    if major is not None and major >= _SEGMENTS:
+        return "Unsafe, a direct buffer or a memory segment"
+    return "Unsafe or a direct buffer"
+
+
+_SEGMENTS = 22
+"""java.lang.foreign is no preview any more (JEP 454)."""
 
 
 def _through(report: Report) -> str | None:

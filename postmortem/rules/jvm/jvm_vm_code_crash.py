@@ -118,7 +118,7 @@ def check(report: Report) -> Iterator[Finding]:
             f"{jvm_views.fault_name(report)} in {label}{by}"
             if profiler is not None
             else f"{jvm_views.fault_name(report)} in the JVM{doing} as it used {bad.value:#x}, which is no object:"
-            f" {bad.name} in {_owner(report)}"
+            f" the variable {bad.name} of {_owner(report)}"
             if bad is not None
             else f"{jvm_views.fault_name(report)} in the JVM itself{doing}: {label}"
         ),
@@ -131,7 +131,7 @@ def check(report: Report) -> Iterator[Finding]:
             + (_INTERRUPTED if profiler is not None else "")
             + (f" The VM operation was {operation}." if operation else "")
             + f"{java}{_called_by(report)}"
-            + (f" {bad.name} there holds {bad.value:#x}, where no object lies." if bad is not None else "")
+            + (f" Its variable {bad.name} holds {bad.value:#x}, where no object lies." if bad is not None else "")
             + (
                 ""
                 if profiler is not None

@@ -511,7 +511,7 @@ TABLE = {
         "jvm-crash-in-native-library",
         "observation",
         "certain",
-        "Jump to nowhere",
+        "Call of 0x20a6000, where there is no code, in",
         "relocated",
     ),
     # Libraries.

@@ -80,6 +80,21 @@ def test_a_method_that_jni_entered_with_what_is_no_object(jdk: int) -> None:
     assert "a receiver or arguments that are not its own" in place
 
 
+@pytest.mark.parametrize("jdk", [17, 27])
+def test_a_log_has_no_arguments_so_either_may_be(jdk: int) -> None:
+    summary = of_log(jdk, "stray-receiver")["verdict"]["summary"]
+    assert "either CallVoidMethod by notify_hit() of libstrays.so entered this very method" in summary
+    assert "or a reference or an object header was overwritten before" in summary
+
+
+def test_nor_names_in_a_stripped_libjvm() -> None:
+    assert "either a function of JNI by " in of_log(8, "stray-receiver-miss")["verdict"]["summary"]
+
+
+def test_a_log_of_a_method_that_java_called_suspects_no_call_of_jni() -> None:
+    assert "JNI" not in of_log(8, "interpreter")["verdict"]["summary"]
+
+
 @BOTH
 def test_a_call_of_jni_that_passed_what_it_should_is_not_suspected(jdk: int) -> None:
     verdict = report_of(jdk, "stray-receiver-miss")["verdict"]
@@ -91,7 +106,7 @@ def test_a_call_of_jni_that_passed_what_it_should_is_not_suspected(jdk: int) -> 
 def test_bytecode_that_nobody_verified_is_a_rival(jdk: int) -> None:
     report = report_of(jdk, "stray-unverified")
     verdict = report["verdict"]
-    assert "which is no object: made in crash.Strays.use()" in verdict["title"]
+    assert "which is no object: the variable made of crash.Strays.use()" in verdict["title"]
     assert "JVM itself" not in verdict["title"]
     assert any("BytecodeVerificationRemote" in rival for rival in finding(report, "jvm-vm-code-crash")["rivals"])
     assert "VerifyError" in verdict["next_steps"][0]
@@ -101,7 +116,9 @@ def test_bytecode_that_nobody_verified_is_a_rival(jdk: int) -> None:
 def test_the_array_before_an_overwritten_header_is_named(jdk: int) -> None:
     report = report_of(jdk, "stray-array")
     verdict = report["verdict"]
-    assert verdict["title"].endswith("the header of line was overwritten, right behind int[62]")
+    assert verdict["title"].endswith(
+        "the header of the object in the variable line was overwritten, right behind int[62]"
+    )
     assert "0x11223344 0x11223345 0x11223346 0x11223347" in verdict["summary"]
     assert "libstrays.so" in verdict["summary"]
     assert "libc.so" not in verdict["next_steps"][0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
 
 import msgspec
 import pytest
 
-from postmortem.model import Frame, Process, RegisterNote, Report, Thread
+from postmortem.model import Frame, Jvm, Process, RegisterNote, Report, SourceLine, Thread
 from postmortem.model.address import Address
 from postmortem.redaction import MASK, mask_text, redact
 from reports import FORMATS
@@ -19,7 +21,7 @@ def _with(process: Process) -> Report:
     return msgspec.structs.replace(build.minimal(), process=process)
 
 
-@pytest.mark.parametrize(("text", "secret"), forms.TEXTS)
+@pytest.mark.parametrize(("text", "secret"), (*forms.TEXTS, *forms.LINES))
 def test_running_text(text: str, secret: str) -> None:
     masked = mask_text(text)
     assert secret not in masked
@@ -35,6 +37,74 @@ def test_arguments(arguments: tuple[str, ...], secret: str) -> None:
     assert redact(report) == report
 
 
+@pytest.mark.parametrize("arguments", forms.ORDINARY_ARGUMENTS)
+def test_ordinary_arguments_stay(arguments: tuple[str, ...]) -> None:
+    report = _with(Process(arguments=arguments))
+    assert redact(report) is report
+
+
+@pytest.mark.parametrize(("line", "secret"), forms.OF_PROGRAMS)
+def test_arguments_of_programs(line: str, secret: str) -> None:
+    """As arguments, as a shell's command, as a list in a text, and in letters of one case."""
+    for value in (secret, "".join(filter(str.isalpha, secret.lower())) + "q"):
+        words = tuple(word.replace(secret, value) for word in shlex.split(line))
+        quoted = f"{{0x55 {', 0x55 '.join(json.dumps(word) for word in words)}, 0x0}}"
+        arguments = redact(_with(Process(arguments=words))).process.arguments
+        assert not [word for word in arguments if value in word]
+        assert len(arguments) == len(words)
+        (shell,) = redact(_with(Process(arguments=("sh", "-c", shlex.join(words))))).process.arguments[2:]
+        for made in (shell, mask_text(quoted), mask_text(f"running {shlex.join(words)}")):
+            assert value not in made
+            assert MASK in made
+
+
+@pytest.mark.parametrize(("text", "secret"), forms.SOURCE)
+def test_lines_of_source(text: str, secret: str) -> None:
+    frame = Frame(pc=Address(1), sp=Address(2), source=(SourceLine(line=1, text=text),))
+    masked = redact(msgspec.structs.replace(build.minimal(), threads=(Thread(tid=1, frames=(frame,)),)))
+    (line,) = masked.threads[0].frames[0].source
+    assert secret not in line.text
+    assert MASK in line.text
+    assert redact(masked) == masked
+
+
+@pytest.mark.parametrize("text", forms.ORDINARY_SOURCE)
+def test_ordinary_lines_of_source_stay(text: str) -> None:
+    frame = Frame(pc=Address(1), sp=Address(2), source=(SourceLine(line=1, text=text),))
+    report = msgspec.structs.replace(build.minimal(), threads=(Thread(tid=1, frames=(frame,)),))
+    assert redact(report) is report
+
+
+@pytest.mark.parametrize(("text", "secret"), forms.CUTS)
+def test_what_is_cut_within_a_secret(text: str, secret: str) -> None:
+    before = "x" * (79 - len(text)) + " "
+    masked = mask_text(before + text)
+    assert masked.startswith(before)
+    assert secret not in masked
+    assert MASK in masked
+    assert secret not in mask_text(f'"{before}{text}"...')
+
+
+@pytest.mark.parametrize("text", forms.ORDINARY_CUTS)
+def test_ordinary_texts_that_are_cut_stay(text: str) -> None:
+    cut = "x" * (79 - len(text)) + " " + text
+    assert mask_text(cut) == cut
+
+
+def test_a_value_of_a_jvm_s_argument_may_have_blanks() -> None:
+    jvm = Jvm(arguments=("-Dapp.passphrase=correct", "horse", "staple", "-Xmx64m", "-cp", "horse2.jar"))
+    made = redact(msgspec.structs.replace(build.minimal(), jvm=jvm)).jvm
+    assert made is not None
+    assert made.arguments == (f"-Dapp.passphrase={MASK}", MASK, MASK, "-Xmx64m", "-cp", "horse2.jar")
+
+
+def test_words_of_a_phrase_on_a_command_line_in_one_string() -> None:
+    jvm = Jvm(java_command="com.example.Main --mnemonic correct horse staple --port 80")
+    made = redact(msgspec.structs.replace(build.minimal(), jvm=jvm)).jvm
+    assert made is not None
+    assert made.java_command == f"com.example.Main --mnemonic {MASK} {MASK} {MASK} --port 80"
+
+
 @pytest.mark.parametrize(("name", "value"), forms.ENTRIES)
 def test_entries(name: str, value: str) -> None:
     (masked,) = redact(_with(Process(environment={name: value}))).process.environment.values()
@@ -43,7 +113,7 @@ def test_entries(name: str, value: str) -> None:
         assert secret not in masked
 
 
-@pytest.mark.parametrize("text", forms.ORDINARY)
+@pytest.mark.parametrize("text", (*forms.ORDINARY, *forms.LINES_THAT_STAY))
 def test_ordinary_text_stays(text: str) -> None:
     assert mask_text(text) == text
 
@@ -132,12 +202,12 @@ def test_a_beginning_that_others_share_is_no_piece_of_a_secret() -> None:
 
 def test_the_words_of_a_token_s_structure_are_not_looked_for() -> None:
     environment = {
-        "TOKEN": '{kind = 2, text = "return", of = "keyboard"}',
+        "SECRET": '{kind = 2, text = "return", of = "keyboard"}',
         "NOTE": "a return address, a keyboard",
         "P_TOKEN": "continue",
     }
     made = redact(_with(Process(environment={**environment, "N2": "they continue"}))).process.environment
-    assert made["TOKEN"] != environment["TOKEN"]
+    assert made["SECRET"] != environment["SECRET"]
     assert (made["NOTE"], made["N2"]) == (environment["NOTE"], "they continue")
 
 

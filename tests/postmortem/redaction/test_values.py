@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from postmortem.model import Address, Core, Frame, Report, Thread, Tool, Value
 from postmortem.redaction import MASK, redact
 
@@ -29,7 +31,7 @@ def test_secrets_by_name() -> None:
     )  # fmt: skip
     frame = made.threads[0].frames[0]
     assert frame.arguments[0].text == MASK
-    assert frame.arguments[0].value == MASK
+    assert frame.arguments[0].value == "0x5581"
     user, copy, session = frame.locals
     assert user.text == '0x5590 "alice"'
     assert "hunter2" not in copy.text
@@ -114,4 +116,88 @@ def test_a_secret_by_its_type() -> None:
     assert (key.value, key.text) == (MASK, f'"{MASK}"')
     assert token.text == '{kind = 2, text = "answer"}'
     assert encoder.text == '{charset = "utf-8"}'
+    assert redact(made) == made
+
+
+def test_a_structure_with_the_name_of_a_secret_is_masked_member_by_member() -> None:
+    made = redact(
+        report(
+            Value(name="n", type="int", value="1", text="1"),
+            Value(name="token", type="Token", text='{type = 4, text = "while", line = 12}'),
+            Value(name="cred", type="Ids", text="{uid = 0, gid = 0}"),
+            Value(name="pass", type="Pass", text='{name = 0x5590 "inline", order = 3}'),
+            Value(name="secret", type="Held", text='{data = 0x5590 "kilopound", n = 9}'),
+            Value(name="secret_key", type="Bytes", text="{n = 4, bytes = {18, 52, 86, 120}}"),
+        )
+    )
+    token, cred, passed, secret, key = made.threads[0].frames[0].locals
+    assert token.text == '{type = 4, text = "while", line = 12}'
+    assert cred.text == "{uid = 0, gid = 0}"
+    assert passed.text == '{name = 0x5590 "inline", order = 3}'
+    assert secret.text == f'{{data = 0x5590 "{MASK}", n = 9}}'
+    assert key.text == MASK
+    assert redact(made) == made
+
+
+def test_numbers_and_separators_are_no_secrets() -> None:
+    kept = report(
+        Value(name="n", type="int", value="1", text="1"),
+        Value(name="token", type="int", value="258", text="258"),
+        Value(name="pass", type="unsigned char", value="2", text="2 '\\002'"),
+        Value(name="secret", type="size_t", value="64", text="64"),
+        Value(name="next_token", type="std::string", value=";", text='";"'),
+        Value(name="password_hint", type="char *", value="0x5590", text='0x5590 "your first pet"'),
+        Value(name="pwd", type="char *", value="0x5590", text='0x5590 "/home/bob"'),
+        Value(name="login", type="std::string", value="bob.miller2", text='"bob.miller2"'),
+        Value(name="user", type="std::string", value="host:8080", text='"host:8080"'),
+        Value(name="private_data", type="void *", value="0x1000", text="0x1000"),
+        Value(name="priv", type="struct dev *", value="0x1000", text="0x1000", points_to='{n = 1, name = "eth0"}'),
+    )
+    assert redact(kept) is kept
+    made = redact(
+        report(
+            Value(name="n", type="int", value="1", text="1"),
+            Value(name="passcode", type="long", value="99202241", text="99202241"),
+            Value(name="pin", type="int", value="4711", text="4711"),
+        )
+    )
+    assert [value.text for value in made.threads[0].frames[0].locals] == [MASK, MASK]
+
+
+@pytest.mark.parametrize(
+    ("type_", "shape"),
+    [
+        ("std::string", '"%s"'),
+        ("char [64]", '"%s\\000\\031*V"'),
+        ("char [64]", "\"%s\", '\\000' <repeats 31 times>"),
+        ("char *[2]", '{0x7f92 "%s", 0x0}'),
+        ("std::vector<std::string>", 'std::vector of length 1, capacity 1 = {"%s"}'),
+        (
+            "std::optional<S>",
+            "std::optional<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > >"
+            ' = {[contained value] = "%s"}',
+        ),
+        ("Vec<String>", 'Vec(size=1) = {"%s"}'),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("sessionId", "586744b02c76c93a16935d68d8d965a6"),
+        ("priv", "MZ0x6JHwO+5VjNuTfo4lSYiNJJ5Pg3ROQ7p8NtvqsNI="),
+        ("csrf", "36a4ccf197fea8242b886be4093916a3"),
+        ("pin", "99202241"),
+        ("community", "khzsjeludl"),
+        ("login", "bob:GDgA7PJOJ9Jl"),
+        ("passwordp", "swordfish"),
+        ("pws", "swordfish"),
+    ],
+)
+def test_a_secret_in_what_holds_it(name: str, secret: str, type_: str, shape: str) -> None:
+    made = redact(
+        report(Value(name="n", type="int", value="1", text="1"), Value(name=name, type=type_, text=shape % secret))
+    )
+    (value,) = made.threads[0].frames[0].locals
+    assert secret.rpartition(":")[2] not in value.text
+    assert MASK in value.text
     assert redact(made) == made

@@ -79,14 +79,16 @@ LIFETIME_CASES: dict[str, Cases] = {
         (
             _null(_static(), threads=_INITIALISING),
             _null(_static(unset=False), threads=_LEAVING),
-            _null(_static(size=8), threads=_LEAVING),
+            _null(_static(size=8, destroyed=True), threads=(thread("sample"), thread("fclose", "exit", tid=PID + 1))),
             _null(_static(), threads=(thread("remove", "Service::~Service()", "__run_exit_handlers", "exit"),)),
         ),
         (
             _null(_static()),
             _null(_static(unset=False), threads=_INITIALISING),
             _null(_static(size=8), threads=_INITIALISING),
-            _null(_static(size=8), threads=(thread("sample"), thread("fclose", "exit", tid=PID + 1))),
+            _null(_static(), threads=(thread("sample"), thread("fclose", "exit", tid=PID + 1))),
+            _null(_static(destroyed=False), threads=_LEAVING),
+            _null(_static(destroyed=False), threads=_INITIALISING),
             _null(_DEAD, threads=_LEAVING),
         ),
         (_null(threads=_LEAVING), crashed(), report()),

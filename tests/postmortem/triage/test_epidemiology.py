@@ -56,6 +56,59 @@ def test_a_restart_loop_is_one_event() -> None:
     assert len(events([*at(0.0, host="n1"), *at(10.0, host="n2")])) == 2
 
 
+def test_the_long_waits_of_a_crash_loop_are_no_period() -> None:
+    """As Kubernetes restarts a container: 10 s, doubled up to 5 min, and what it takes until it crashes again."""
+    chance = random.Random(5)
+    times = []
+    for _ in range(5):
+        moment = chance.uniform(0, 28 * DAY)
+        for wait in (0, 10, 20, 40, 80, 160, 300, 300, 300, 300):
+            moment += wait + chance.uniform(1, 3)
+            times.append(moment)
+    found = events(at(*sorted(times), host="n1"))
+    assert len(found) == 5
+    assert periodicity(events(at(*sorted(times), host="n1"))) is None
+
+
+def test_a_true_period_of_five_minutes_stays() -> None:
+    chance = random.Random(6)
+    times = [number * 300.0 + chance.uniform(-3, 3) for number in range(20)]
+    restarts = [time + 8.0 for time in times[::4]]
+    found = events(at(*sorted([*times, *restarts]), host="n1"))
+    assert len(found) == 20
+    period = periodicity(found)
+    assert period is not None and period.seconds == pytest.approx(300, rel=0.01)
+
+
+@pytest.mark.parametrize("seconds", [300, 600, 900, 1800, 3600, 6 * 3600, DAY, 7 * DAY])
+def test_a_multiple_of_a_usual_period_is_told_as_what_it_is(seconds: float) -> None:
+    chance = random.Random(int(seconds))
+    times = [number * seconds + chance.uniform(0, seconds / 50) for number in chance.sample(range(200), 40)]
+    found = periodicity(times)
+    assert found is not None and found.seconds == pytest.approx(seconds, rel=0.005)
+
+
+def ran(*rows: tuple[float, float]) -> list[Crash]:
+    """Crashes of one host: (time, uptime)."""
+    return [crash(number=n, time=time, uptime=up, host="n1") for n, (time, up) in enumerate(rows)]
+
+
+def test_uptimes_tell_a_crash_loop_whose_beginning_is_lost_from_a_clock() -> None:
+    chance = random.Random(7)
+    loop, moment = [], 0.0
+    for _ in range(12):
+        up = chance.uniform(5, 40)
+        moment += 300 + up
+        loop.append((moment, up))
+    assert len(events(ran(*loop))) == 1
+    clock = [(number * 300.0 + up, up) for number, up in enumerate(chance.uniform(5, 25) for _ in range(12))]
+    assert len(events(ran(*clock))) == 12, "each was started by the clock"
+    timer = [(number * 300.0, 299.0) for number in range(12)]
+    assert len(events(ran(*timer))) == 12, "restarted at once, it crashed by its own timer"
+    beside = ran((1000.0, 900.0), (1030.0, 5000.0))
+    assert len(events(beside)) == 2, "that one ran before the other crashed"
+
+
 def test_a_planted_host_is_found() -> None:
     chance = random.Random(1)
     hosts = [f"n{number}" for number in range(10)]

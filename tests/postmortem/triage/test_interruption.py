@@ -54,6 +54,22 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 1.5])
+def test_ctrl_c_is_one_line(delay: float, tmp_path: Path) -> None:
+    """A terminal sends SIGINT to all processes; those of the pool import what Python would print tracebacks of."""
+    many(tmp_path / "in", COUNT)
+    command = [sys.executable, "-m", "postmortem", "triage", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    until = time.monotonic() + PATIENCE
+    while len(descendants(process.pid)) < 2 and process.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) in ((130, b"postmortem: interrupted\n"), (0, b""))
+
+
 def told(output: Path) -> dict[str, Any]:
     """triage.json without what differs between runs by nature."""
     read: dict[str, Any] = json.loads((output / "triage.json").read_bytes())

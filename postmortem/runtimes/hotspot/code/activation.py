@@ -143,7 +143,7 @@ class Activations:
             method = self.methods.at(address)
             used = None if method is None else self.methods.class_mentioned(method, RAW_CLASS)
             if method is not None and used is not None:
-                return [f"has {method.name}, whose class uses {used}"]
+                return [f"part of it is {method.name}, whose class uses {used}"]
         return []
 
     def method(self, fp: int) -> Method | None:

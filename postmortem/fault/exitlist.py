@@ -1,0 +1,47 @@
+"""Whether the destructor of a static object was registered with libc, and whether exit() has come to it.
+
+__cxa_atexit(destructor, object, module) of glibc makes an entry {long flavor; destructor, guarded; object; module} in a
+list; exit() sets flavor to ef_free, 0, before it calls the destructor, and leaves the rest (stdlib/exit.h, exit.c).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from parsers.elf.notes import AT_RANDOM
+from parsers.limits import LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postmortem.machines.machine import Machine
+    from postmortem.program.program import Program
+
+_FREE, _WITH_ARGUMENT = 0, 4
+_WORD = 8
+
+
+def is_destroyed(program: Program, machine: Machine, address: int) -> bool | None:
+    """Of the static object at an address; None: no destructor of it is registered."""
+    flavors = set(_flavors(program, machine, address))
+    return None if not flavors else _WITH_ARGUMENT not in flavors
+
+
+def _flavors(program: Program, machine: Machine, address: int) -> Iterator[int]:
+    space = program.memory
+    guard = space.word(program.core.auxv.get(AT_RANDOM, 0) + _WORD) or 0
+    sought = struct.pack("<Q", address)
+    left = LIMITS.exit_list_search
+    for segment in program.core.segments:
+        if segment.permissions != "rw-" or not segment.dumped or left <= 0:
+            continue
+        data = space.read_some(segment.start, min(segment.dumped, left))
+        left -= len(data)
+        at = data.find(sought, 2 * _WORD)
+        while at >= 0:
+            if at % _WORD == 0:
+                flavor, function = struct.unpack_from("<2Q", data, at - 2 * _WORD)
+                if flavor in (_FREE, _WITH_ARGUMENT) and program.is_code(machine.unguarded(function, guard)):
+                    yield flavor
+            at = data.find(sought, at + 1)
