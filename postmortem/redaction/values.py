@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from postmortem.model.queries.patterns import Lazy
+from postmortem.redaction.gibberish import is_gibberish
 
 MASK = "[redacted]"
 
@@ -104,11 +105,12 @@ def is_number(value: str) -> bool:
 
 
 def looks_made_up(value: str, least: int = 6) -> bool:
-    """Letters with digits or signs among them, as passwords and tokens have, and words have not."""
+    """Letters with digits or signs among them, or that make no word, as passwords and tokens have."""
     value = value[:_LOOKED_AT]
     if len(value) < least or is_place(value) or is_number(value):
         return False
-    return _LETTER.search(value) is not None and (_DIGIT.search(value) or _SPECIAL.search(value)) is not None
+    mixed = _LETTER.search(value) is not None and (_DIGIT.search(value) or _SPECIAL.search(value)) is not None
+    return mixed or is_gibberish(value)
 
 
 def looks_random(value: str, least: int = 8) -> bool:
