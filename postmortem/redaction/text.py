@@ -118,7 +118,7 @@ _CHARACTERS = r"\"(?:[^\"\\]|\\.)*(?:\"|\\?$)(?!\s{0,3}[:=])"
 _VALUE = (
     rf"{_WRAPPED}(?:{_POINTER})?{_CHARACTERS}(?:(?:\.\.\.)?, (?:{_POINTER})?{_CHARACTERS})*\)?|"
     rf"{_WRAPPED}\\{{1,3}}\"[^\"\\]*(?:\\{{1,3}}\"|$)\)?|"
-    r"\\{1,3}\"[^\"\\]*(?:\\{1,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
+    r"\\{1,3}\"[^\"\\]*(?:\\{0,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
     r"|(?:[bBuUrRfFnNL@]|string\(\d{1,6}\) )?\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|[bBuUrRfFnNL@]?'(?:[^'\\]|\\.|''(?=[^\s,;&'}\])]))*(?:'|\\?$)|`[^`]*(?:`|$)"
     r"|[A-Za-z_]\w{0,32}\(\s{0,2}[\"'][^\"']*(?:[\"']\s{0,2}\)?|$)"
     r"|\[[^\]]*(?:\]|$)|" + _BARE
@@ -415,9 +415,7 @@ def mask_pairs(text: str, take: Take) -> str:
         def named(match: re.Match[str]) -> str:
             value = match["value"]
             strength = names.strength(match["name"])
-            secret = (
-                secret_of_user(value, plain=names.is_login(match["name"])) if names.holds_user(match["name"]) else ""
-            )
+            secret = secret_of_user(value, plain=names.is_login(match["name"])) if _may_hold_user(match["name"]) else ""
             if secret:
                 return match["before"] + value.replace(secret, take("name", secret))
             short = match["name"].lower().endswith("pin") and value.isdigit() and 4 <= len(value) <= 8
@@ -433,6 +431,10 @@ def mask_pairs(text: str, take: Take) -> str:
     if "values" in lower:
         text = _INSERT.sub(lambda match: _inserted(match, take), text)
     return _PAIR.sub(pair, text) if any(mark in text for mark in ("=", ":", "%3", "->")) else text
+
+
+def _may_hold_user(name: str) -> bool:
+    return names.holds_user(name) or name.lower().endswith(("auth", "basic"))
 
 
 def _listed(text: str, take: Take) -> str:
@@ -617,7 +619,7 @@ def _unquoted(value: str) -> tuple[str, str, str]:
         closing = re.search(r"[\"']?\]$" if listed else r"\\{0,3}[\"'`]\s{0,2}\)?$", value[start:])
         end = start + closing.start() if closing is not None else len(value)
         return value[:start], value[start:end], value[end:]
-    end = len(value)
+    end = len(value.rstrip("\\"))  # of the quote behind it, which is escaped
     while end and value[end - 1] in _TRAILING and _TRAILING[value[end - 1]] not in value[:end]:
         end -= 1
     if end and value[end - 1] == ".":  # of a sentence

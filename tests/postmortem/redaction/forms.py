@@ -241,7 +241,7 @@ ORDINARY_SOURCE = (
 
 CUTS = (
     ("ghp_ibonqlD", "ibonqlD"), ("sk_live_5VY5WJA", "5VY5WJA"), ("AKIAJ5UPQC5", "J5UPQC5"), ("Bearer nHO6mDh", "nHO6mDh"), ("&sig=ctPrkkS", "ctPrkkS"),
-    ("IDENTIFIED BY 'A6Ujvgz", "A6Ujvgz"), ("redis://:xJYcTBT", "xJYcTBT"), ("https://MVGZKkf447q3EJ", "MVGZKkf447q3EJ"), ("root:ieX9rWm8uV9Pv9", "ieX9rWm8uV9Pv9"),
+    ('{\\\\\\"password\\\\\\":\\\\\\"mRmMdSQ', "mRmMdSQ"), ("IDENTIFIED BY 'A6Ujvgz", "A6Ujvgz"), ("redis://:xJYcTBT", "xJYcTBT"), ("https://MVGZKkf447q3EJ", "MVGZKkf447q3EJ"), ("root:ieX9rWm8uV9Pv9", "ieX9rWm8uV9Pv9"),
     ("7123456789:AAzyrxeUf", "zyrxeUf"),
 )  # fmt: skip
 """(what stands at the end of a text that is cut, the beginning of a secret in it)."""
@@ -292,7 +292,7 @@ ORDINARY = (
     "secret = (nil)", '{0x55 "prog", 0x56 "--secret-file", 0x57 "list"}', '{{0x55 "user", 0x55 "password"}, {0x55 "host", 0x55 "port"}}', '0x1 "http://host:8080"...',
     '{url = 0x1 "http://h:80", b = "x:y"}', "http://[::1]:80/x", "ssh://deploy-user2@host/x", "https://firstlastname@host/x", "docker://nginx:latest",
     "user: bob, role: admin", "{priv = 0x7f3344556677, n = 2}", "community edition 2", "account: 4711/22", '"user", "login", "bob"', "missing --password-file option", "what() is 'missing --password option', was", "/srv/token=operator/l.so",
-    '{"mysql", "-p", "shop"}', '["docker", "run", "-p", "8080:80"]', "['unzip', '-P']", '{0x55 "app", 0x55 "--no-password", 0x55 "--token-file", 0x55 "/run/t"}',
+    '{"mysql", "-p", "shop"}', '["docker", "run", "-p", "8080:80"]', "['unzip', '-P']", '["make", "PASS=1"]', '"[\\"make\\", \\"PASS=1\\"]"', '{0x55 "app", 0x55 "--no-password", 0x55 "--token-file", 0x55 "/run/t"}',
 )  # fmt: skip
 """Running text without a secret."""
 
@@ -320,7 +320,7 @@ PIECES = (
 THREADS = (
     ("tok:h8Jq2Lw9z", "h8Jq2Lw9z"), ("sk-h8Jq2Lw9zAb1", "h8Jq2Lw9z"), ("key h8Jq2Lw9z", "h8Jq2Lw9z"), ("ghp_A1b2C3d4E5f", "A1b2C3d4E5f"),
     ("AKIAIOSFODNN7EX", "IOSFODNN7EX"), ("eyJhbGciOiJIUzI", "hbGciOiJIUzI"), ("w/glpat-x9Yz8W7", "x9Yz8W7"), ("auth=Zx81kq", "Zx81kq"),
-    ("bob:f2BteSJn8", "f2BteSJn8"), ("n3Xtch18@h", "n3Xtch18"), ("sftp-bob/eKluR1RI@h", "eKluR1RI"), ("login bob yNy4KVN5", "yNy4KVN5"),
+    ("bob:f2BteSJn8", "f2BteSJn8"), ("n3Xtch18@h", "n3Xtch18"), ("sftp-bob/eKluR1RI@h", "eKluR1RI"), ("login bob yNy4KVN5", "yNy4KVN5"), ("bob:xqzkvjwpt", "xqzkvjwpt"),
     ("xoxb-2847-91ab", "2847-91ab"), ("pw:Tr0ub4dor", "Tr0ub4dor"), ("bearer 9aF3kQ7z", "9aF3kQ7z"), ("npm_q8W3e5R7t9Y", "q8W3e5R7t9Y"),
 )  # fmt: skip
 """(a thread's name, the secret in it)."""
