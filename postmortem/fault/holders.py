@@ -18,6 +18,7 @@ from postmortem.fault.dataflow import DataFlow
 from postmortem.model import Address
 from postmortem.model.process import PointerHolder
 from postmortem.model.queries import culprit
+from postmortem.model.queries.patterns import Lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 _RED_ZONE = 128
 """Bytes below the stack pointer that a function may use (System V psABI, 3.2.2)."""
 _CALLERS = 4
-_OF_MEMORY = re.compile(r"_*(?:mem|str|wcs|wmem|stp)\w+")
-_SWITCHED = re.compile(r"context|fiber|fibre|corout|trampoline", re.IGNORECASE)
-_POINTER = re.compile(r"@?(0x[0-9a-f]{4,16})\b")
+_OF_MEMORY = Lazy(r"_*(?:mem|str|wcs|wmem|stp)\w+")
+_SWITCHED = Lazy(r"context|fiber|fibre|corout|trampoline", re.IGNORECASE)
+_POINTER = Lazy(r"@?(0x[0-9a-f]{4,16})\b")
 
 
 def _is_of_memory(frame: Frame) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import crash as views
+from postmortem.model.queries.patterns import Lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postmortem.model import Report
 
-_VECTOR = re.compile(r"(?:\b(\w+) = )?std::vector of length (\d{1,18}), capacity (\d{1,18})\b")
+_VECTOR = Lazy(r"(?:\b(\w+) = )?std::vector of length (\d{1,18}), capacity (\d{1,18})\b")
 _LEAST = 256
 """Elements: of a smaller vector the block is no mapping of its own, unless they are large."""
 _FAR = 1 << 30

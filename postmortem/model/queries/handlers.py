@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import Lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from postmortem.model import Frame, Report, Thread
 
-_ALLOCATOR = re.compile(
+_ALLOCATOR = Lazy(
     r"_*(?:libc_)?(?:malloc|calloc|realloc|free|cfree|memalign|aligned_alloc|mallopt|malloc_trim)"
     r"|_int_(?:malloc|free|realloc|memalign)\w*|arena_get2|tcache_\w+|sysmalloc|systrim|malloc_consolidate|unlink_chunk"
 )

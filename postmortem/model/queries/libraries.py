@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries.culprit import skipped_module
 from postmortem.model.queries.files import file_name
+from postmortem.model.queries.patterns import Lazy
 
 if TYPE_CHECKING:
     from postmortem.model import Report
 
-_OF_PYTHON = re.compile(r".*/lib-dynload/.*|(?:.*/)?libpython[\d.]+[^/]*\.so[\d.]*")
-_OF_SYSTEM = re.compile(r"(?:/usr)?/lib(?:32|64)?/(?:[\w-]+/)?lib[^/]+")
+_OF_PYTHON = Lazy(r".*/lib-dynload/.*|(?:.*/)?libpython[\d.]+[^/]*\.so[\d.]*")
+_OF_SYSTEM = Lazy(r"(?:/usr)?/lib(?:32|64)?/(?:[\w-]+/)?lib[^/]+")
 _MOST = 4
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
+from postmortem.model.queries.patterns import Lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from postmortem.model import Frame, Report, Thread
     from postmortem.model.process import PointerHolder
 
-_INITIALIZERS = re.compile(
+_INITIALIZERS = Lazy(
     r"_GLOBAL__(?:sub_)?I_.*|__static_initialization_and_destruction_\d+.*|__cxx_global_(?:var|array)_init.*"
 )
-_EXIT = re.compile(r"_*(?:GI_)?exit|__run_exit_handlers|__cxa_finalize|_dl_fini|__funcs_on_exit|call_fini")
-_DESTRUCTOR = re.compile(r"(?:.*::)?~\w+")
+_EXIT = Lazy(r"_*(?:GI_)?exit|__run_exit_handlers|__cxa_finalize|_dl_fini|__funcs_on_exit|call_fini")
+_DESTRUCTOR = Lazy(r"(?:.*::)?~\w+")
 
 
 class Held(NamedTuple):

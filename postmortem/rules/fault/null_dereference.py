@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Confidence, Finding, Operand, Report
@@ -24,6 +23,7 @@ from postmortem.model.queries import culprit, lifetime, operands, pointers, spac
 from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
+from postmortem.model.queries.patterns import Lazy
 from postmortem.model.queries.variables import variable_owner, variable_path
 from postmortem.rules.rule import Rule
 
@@ -35,11 +35,11 @@ FARTHEST_MEMBER = 0xFFF
 """Members lie this far from the start of an object as a rule; a base register beyond held a number of its own."""
 
 _ENOMEM = 12
-_ALLOCATES = re.compile(
+_ALLOCATES = Lazy(
     r"_*(?:libc_)?(?:malloc|calloc|memalign|aligned_alloc|valloc|pvalloc|strdup|strndup|wcsdup)"
     r"|g_try_malloc\w*|operator new(?:\[\])?"
 )
-_SETS_ERRNO = re.compile(
+_SETS_ERRNO = Lazy(
     r"_*(?:IO_)?(?:f(?:d|re)?open(?:64)?|opendir|fdopendir|readdir(?:64)?|popen|tmpfile(?:64)?|realpath|getcwd|get_current"
     r"_dir_name|shmat|mremap|fgets|open_memstream|getpw(?:nam|uid)|getgr(?:nam|gid)|gethostby\w+)"
 )
