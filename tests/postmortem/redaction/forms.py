@@ -224,6 +224,7 @@ ORDINARY_ARGUMENTS = (
 """Command lines without a secret, among them those of the programs above."""
 
 SOURCE = (
+    ('const char *p = "Zk81xxQ7vT"; /* the old password */', "Zk81xxQ7vT"), ('#define X() /* p = "Zk81xxQ7vT"; // password */', "Zk81xxQ7vT"),
     ('const char *p = "Zk81xxQ7vT"; // password', "Zk81xxQ7vT"), ('login("bob", "swordfish");', PLAIN), ('auth.setToken("swordfish");', PLAIN),
     ("curl_easy_setopt(c, CURLOPT_PASSWORD, \"swordfish\");", PLAIN), ('mysql_real_connect(m, "h", "root", "swordfish", "db", 0, 0, 0);', PLAIN),
     ('std::string tok{"Zk81xxQ7vT"};', "Zk81xxQ7vT"), ('if (strcmp(pw, "swordfish") == 0) return 1;', PLAIN), ('char passphrase[] = {"swordfish"};', PLAIN),
