@@ -261,6 +261,8 @@ class Limits:
     # postmortem.fault.exitlist
     exit_list_search: int = 1 << 25
     """Bytes of writable memory that are searched for the destructor of a static object."""
+    exit_list_head: int = 1 << 20
+    """Of each mapping: libc's variables, and the beginning of the heap."""
     # postmortem.fault.brokenframe
     broken_frames: int = 8
     """Innermost frames among which the one that leads nowhere is looked for."""

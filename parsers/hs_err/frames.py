@@ -35,6 +35,8 @@ _OLD = re.compile(r"([^\s(]{1,4096})\(([^)]{0,8192})\)(\S{1,2048})$")
 """JDK 5 to 7: J  a.B.m(I)V"""
 _CUT = re.compile(r"(?:(\d{1,9})(%)?\s+)?(c1|c2|C1|C2|jvmci|JVMCI)\s+([^\s(]{1,4096}\.[^\s(]{1,512})\([^)]{0,8192}")
 """The start of a compiled frame's line that was cut or broken."""
+_CUT_METHOD = re.compile(r"([^\s(]{1,4096})\([\w/$;\[]{0,8192}$")
+"""The start of an interpreted frame's line."""
 _STUB = re.compile(rf"{HEX}$")
 _LONGEST = LIMITS.frames_longest
 
@@ -144,6 +146,8 @@ def _compiled(kind: str, text: str, rest: str) -> Frame | None:
 def _interpreted(text: str, rest: str) -> Frame | None:
     m = _INTERPRETED.match(rest)
     if not m:
-        plain = _PLAIN.match(rest)
+        plain, cut = _PLAIN.match(rest), _CUT_METHOD.match(rest)
+        if cut:
+            return Frame(kind="j", text=text, method=cut[1])
         return Frame(kind="j", text=text, address=address(plain[1])) if plain else None
     return Frame(kind="j", text=text, method=m[1].strip(), signature=f"({m[2]}){m[3]}", bci=int(m[4]), java_module=m[5])

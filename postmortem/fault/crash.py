@@ -77,7 +77,8 @@ def crash_of(
     made = msgspec.structs.replace(made, others=others)
     if made.operands and made.signal is not None and made.signal.number in (SIGSEGV, SIGBUS) and walks:
         frames = walks[0].walk.frames[0 if fault.frame is None else fault.frame.position + 1 :]
-        destroyed = functools.partial(is_destroyed, program, machine)
+        stack_pointers = [walked.status.registers.get(machine.sp_name, 0) for walked in walks]
+        destroyed = functools.partial(is_destroyed, program, machine, threads, stack_pointers)
         holders = Holders(program.memory, describer, symbols.symbol_at, freed, threads, machine, destroyed)
         made = msgspec.structs.replace(
             made,
@@ -87,12 +88,20 @@ def crash_of(
         )
     if made.signal is None or made.signal.number not in _IN_ALLOCATOR or not walks or not walks[0].crashed:
         return made
+    if made.signal.number != SIGABRT and _is_of_program(program, pc):
+        return made
     asked = Asked(walks[0].walk.frames, program.memory, symbols.symbol_at, machine)
     own = threads[0].stack if threads else None
     stack = (own.start, own.end) if own is not None else None
     if made.signal.number != SIGABRT:
         return msgspec.structs.replace(made, freed=asked.freed(stack, program.modules.at))
     return msgspec.structs.replace(made, freed=asked.freed(stack), requested=asked.size())
+
+
+def _is_of_program(program: Program, pc: int) -> bool:
+    """Whether an address lies in an executable that has no libc, and so no allocator of libc's, linked into it."""
+    modules = program.modules
+    return modules.named("libc.so") is not None and modules.at(pc) is modules.executable
 
 
 def crash(

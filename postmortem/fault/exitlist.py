@@ -7,36 +7,46 @@ list; exit() sets flavor to ef_free, 0, before it calls the destructor, and leav
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from parsers.elf.notes import AT_RANDOM
 from parsers.limits import LIMITS
+from postmortem.model.queries.lifetime import is_period
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from postmortem.machines.machine import Machine
+    from postmortem.model import Thread
     from postmortem.program.program import Program
 
 _FREE, _WITH_ARGUMENT = 0, 4
 _WORD = 8
 
 
-def is_destroyed(program: Program, machine: Machine, address: int) -> bool | None:
-    """Of the static object at an address; None: no destructor of it is registered."""
-    flavors = set(_flavors(program, machine, address))
+def is_destroyed(
+    program: Program, machine: Machine, threads: Sequence[Thread], stack_pointers: Sequence[int], address: int
+) -> bool | None:
+    """Of the static object at an address; None: no destructor of it is registered, or no thread makes or destroys such
+    objects."""
+    if not is_period(threads):
+        return None
+    flavors = set(_flavors(program, machine, stack_pointers, address))
     return None if not flavors else _WITH_ARGUMENT not in flavors
 
 
-def _flavors(program: Program, machine: Machine, address: int) -> Iterator[int]:
+def _flavors(program: Program, machine: Machine, stack_pointers: Sequence[int], address: int) -> Iterator[int]:
     space = program.memory
     guard = space.word(program.core.auxv.get(AT_RANDOM, 0) + _WORD) or 0
     sought = struct.pack("<Q", address)
     left = LIMITS.exit_list_search
+    pointers = sorted(stack_pointers)
     for segment in program.core.segments:
-        if segment.permissions != "rw-" or not segment.dumped or left <= 0:
+        stacks = bisect_left(pointers, segment.end) - bisect_left(pointers, segment.start)
+        if segment.permissions != "rw-" or not segment.dumped or stacks or left <= 0:
             continue
-        data = space.read_some(segment.start, min(segment.dumped, left))
+        data = space.read_some(segment.start, min(segment.dumped, left, LIMITS.exit_list_head))
         left -= len(data)
         at = data.find(sought, 2 * _WORD)
         while at >= 0:

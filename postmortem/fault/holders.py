@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from postmortem.fault.describe import Describer
-    from postmortem.machines.machine import Machine
+    from postmortem.machines.machine import Machine, Step
     from postmortem.model import Crash, Frame, Operand, Thread
     from postmortem.program.memory import AddressSpace
     from postmortem.unwind.frame import RawFrame
@@ -71,6 +71,7 @@ class Holders:
         self._space, self._describer, self._symbol, self._freed = space, describer, symbol, freed
         self._destroyed = functools.cache(destroyed)
         self._threads, self._machine = threads, machine
+        self._known: dict[tuple[int, bool], list[Step] | None] = {}
 
     def result_of(self, crash: Crash, frames: Sequence[RawFrame]) -> str | None:
         """The function whose result a null pointer is, handed on to where it was used without a look at memory."""
@@ -148,13 +149,25 @@ class Holders:
             return False
         return function[0] in reached(at, self._space, self._symbol, self._machine)
 
+    def _steps(self, at: int, past_labels: bool) -> list[Step] | None:
+        """The instructions before one of a function that is known, each way looked for once."""
+        key = at, past_labels
+        if key not in self._known:
+            function = self._symbol(at)
+            self._known[key] = (
+                None
+                if function is None
+                else self._machine.steps_before(self._space, at - function[1], function[2], at, past_labels)
+            )
+        return self._known[key]
+
     def _from_start(self, frames: Sequence[RawFrame], index: int) -> bool:
         """Whether the way to the instruction of a frame is known from the function's first one on."""
         at = self._at_call(frames, index)
         function = None if at is None else self._symbol(at)
         if at is None or function is None:
             return False
-        steps = self._machine.steps_before(self._space, at - function[1], function[2], at)
+        steps = self._steps(at, False)
         return steps is not None and (steps[0].address if steps else at) == at - function[1]
 
     def _flow(self, frames: Sequence[RawFrame], index: int, past_labels: bool = False) -> DataFlow | None:
@@ -166,7 +179,7 @@ class Holders:
         function = None if at is None else self._symbol(at)
         if at is None or function is None:
             return None
-        steps = self._machine.steps_before(self._space, at - function[1], function[2], at, past_labels)
+        steps = self._steps(at, past_labels)
         if steps is None:
             return None
         if index == 0:

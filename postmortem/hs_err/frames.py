@@ -35,6 +35,8 @@ _LARGEST_FUNCTION = 0x8000
 _SECTION_STARTS = ("_init", "_fini", "_start", "_end", "_edata", "__bss_start")
 """Symbols at the start of a section: what lies behind them is some other function."""
 _LARGEST_OF_SECTION = 0x40
+_GENERATED_STUB = re.compile(r"(\w+)_stub \(stub gen\)")
+"""Since JDK 25 stubs are named with what made them: call_stub_stub (stub gen)."""
 _STUB = re.compile(r"^~?(?:StubRoutines::|BufferBlob::|RuntimeStub::)?")
 
 
@@ -92,6 +94,8 @@ def _frame(line: log.Frame, modules: Sequence[Module], pc: int | None, sp: int |
         function = None
     if kind == "stub" and function is not None:
         function = _STUB.sub("", function)
+        generated = _GENERATED_STUB.fullmatch(function)
+        function = function if generated is None else generated[1]
     level = None if line.level is None else line.level.lower()  # JDK 8 prints C2
     if line.compile_id is not None:
         notes.append(f"compile id {line.compile_id}")

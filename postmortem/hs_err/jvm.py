@@ -182,7 +182,18 @@ def _safepoint(words: str) -> str:
     return "synchronized" if words.startswith("at safepoint") else "synchronizing"
 
 
+_UNHANDLED = re.compile(r"caught unhandled signal (\d{1,2})$")
+
+
+def unhandled(header: log.Header) -> int | None:
+    """The signal that the VM tells as an error of its own: Zero's handler does so (os_linux_zero.cpp)."""
+    found = _UNHANDLED.search(header.detail or header.message or "")
+    return int(found[1]) if found is not None and header.kind == "internal-error" else None
+
+
 def _error(header: log.Header) -> VmError | None:
+    if unhandled(header) is not None:
+        return None
     number = header.error_id
     if header.kind == "internal-error" and number is None:
         number = _INTERNAL

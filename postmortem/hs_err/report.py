@@ -16,10 +16,11 @@ from postmortem.fault.fault import Fault
 from postmortem.hs_err import frames, space
 from postmortem.hs_err.clock import written
 from postmortem.hs_err.host import host
-from postmortem.hs_err.jvm import jvm
+from postmortem.hs_err.jvm import jvm, unhandled
 from postmortem.machines.machine import machine_of
 from postmortem.model import (
     NO_NATIVE_FRAMES,
+    WALK_ENDED,
     Address,
     Core,
     Crash,
@@ -102,6 +103,9 @@ def signal(told: HsErrLog) -> Signal | None:
     """The signal, by its Linux number whatever system wrote the log; of Windows the exception's name and code."""
     info, header = told.thread.siginfo, told.header
     name = (None if info is None else info.name) or header.signal_name
+    told_so = unhandled(header)
+    if name is None and told_so in {item.value for item in signals.Signals}:
+        return Signal(number=told_so, name=signals.Signals(told_so).name)
     if name is None or (info is None and header.kind in ("internal-error", "out-of-memory")):
         return None  # INVALID (0xe0000002): VMError's own number where a signal's stands
     number = getattr(signals, name, None)
@@ -247,6 +251,8 @@ def _threads(told: HsErrLog, fault: Crash, registers: dict[str, int]) -> tuple[T
         listed = listed if sp is None else _completed(listed, fault, sp, told, modules)
         if java and first is not None and not told.thread.native_frames and listed and listed[0].kind == "native":
             listed = (msgspec.structs.replace(listed[0], note=NO_NATIVE_FRAMES), *listed[1:])
+        elif java and len(told.thread.native_frames) == 1 and listed and listed[0].kind == "native":
+            listed = (msgspec.structs.replace(listed[0], note=WALK_ENDED), *listed[1:])
         cut = told.thread.native_frames_cut or told.thread.java_frames_cut
         crashing = Thread(
             tid=tid,

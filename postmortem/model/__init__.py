@@ -53,6 +53,7 @@ from postmortem.model.report import (
 )
 from postmortem.model.thread import (
     NO_NATIVE_FRAMES,
+    WALK_ENDED,
     Cycle,
     Frame,
     JavaThread,
@@ -66,6 +67,7 @@ from postmortem.model.thread import (
 __all__ = [
     "NO_NATIVE_FRAMES",
     "SCHEMA_VERSION",
+    "WALK_ENDED",
     "Address",
     "Claim",
     "Compilation",

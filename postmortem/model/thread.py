@@ -41,6 +41,8 @@ class SourceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 NO_NATIVE_FRAMES = "named by the log's head; the native frames below it are not in the log"
 """Note of a log's first frame where only Java frames follow."""
+WALK_ENDED = "the JVM's walk of the native frames ended here"
+"""The same where the log has that frame alone under its native frames."""
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
 """Secrets masked: what has a secret's name, a secret's shape or a secret's place, and its repetitions.
 
 Below the pipeline, so that the library, the command line and `render` share it. The policy stands in tables: `tokens.py`
-(forms of known tokens), `names.py` (names of secrets), `text.py` (places in running text), `programs.py` (command lines),
-`values.py` (what is no secret after all). A secret met anywhere is masked wherever running text repeats it. What names
-code, files and modules is masked by unmistakable forms alone.
+(forms of known tokens), `names.py` (names of secrets), `text.py` (places in running text), `lines.py` (lines of files and
+protocols), `programs.py` (command lines), `values.py` and `gibberish.py` (what a value looks like). A secret met anywhere
+is masked wherever running text repeats it. What names code, files and modules is masked by unmistakable forms alone.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from postmortem.redaction.values import (
     is_irregular,
     is_key,
     is_marker,
+    is_mixed,
     is_nothing,
     is_number,
     is_place,
@@ -99,17 +100,13 @@ def mask_arguments(
             last = option
             option = argument if masked is None and _OPTION.fullmatch(argument) else ""
             if masked is None and shell.is_command(arguments, position, last):
-                argument = shell.mask_command(argument, take, lambda words: mask_arguments(words, take, _same))
+                argument = shell.mask_command(argument, take, lambda words: mask_arguments(words, take, text))
             if masked is None:
                 masked = _alone(argument, take, text)
         else:
             option = ""
         made.append(masked)
     return tuple(made)
-
-
-def _same(argument: str) -> str:
-    return argument
 
 
 def mask_jvm_arguments(arguments: Sequence[str], take: Take, text: Callable[[str], str]) -> tuple[str, ...]:
@@ -238,7 +235,7 @@ def _value_of(option: str, argument: str, take: Take) -> str | None:
         if option == "--key" and argument in _COLUMNS:
             return None
         return None if placed(argument) or (is_number(argument) and len(argument) < 4) else take("option", argument)
-    if option in _MAYBE:
+    if option in _MAYBE and ":" not in argument:
         return (
             take("option", argument)
             if re.match(r"\w+=|\S*\s", argument) is None
@@ -247,6 +244,10 @@ def _value_of(option: str, argument: str, take: Take) -> str | None:
             and ":" not in argument
             else None
         )
+    if len(option) == 2:  # of a program that is not known: what is hardly anything else
+        user, join, secret = argument.rpartition(":")
+        if is_mixed(secret) and (not join or re.fullmatch(r"[\w.@-]+", user)):
+            return f"{user}{join}{take('option', secret)}"
     strength = names.strength(option) if names.HINT.search(option) and option[0] == "-" else None
     if strength == "strong":
         return None if is_marker(argument) else take("option", argument)

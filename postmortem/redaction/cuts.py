@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from postmortem.model.queries.patterns import Lazy
+from postmortem.redaction.gibberish import is_gibberish
 from postmortem.redaction.values import MASK, is_irregular, is_key, is_nothing, looks_made_up
 
 if TYPE_CHECKING:
@@ -85,6 +86,6 @@ def mask_short(text: str, take: Take) -> str:
         told = (
             match["after"] and match["before"] and looks_made_up(match["value"] + "1") and not match["value"].islower()
         )
-        if is_irregular(match["value"]) or told:
+        if is_irregular(match["value"]) or told or is_gibberish(match["value"]):
             return text[: match.start()] + match["before"] + take("name", match["value"]) + match["after"]
     return text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 from parsers.limits import LIMITS
-from postmortem.redaction import cuts, lists, literals, names, programs, text, tokens
+from postmortem.redaction import cuts, lines, lists, literals, names, programs, text, tokens
 from postmortem.redaction.arguments import mask_arguments, mask_jvm_arguments
 from postmortem.redaction.values import (
     MASK,
@@ -37,6 +37,7 @@ name says, and its type if it has one."""
 
 _HINTS = (
     *text.HINTS,
+    *lines.HINTS,
     *lists.HINTS,
     *literals.HINTS,
     "-user",
@@ -219,9 +220,10 @@ class Masker:
             return value
         value = text.mask_headers(value, self.take)
         value, listed = lists.mask_lists(value, self._words)
-        value = literals.mask_literals(value, self.take)
+        value = text.mask_path(literals.mask_literals(value, self.take), self.take)
         value = text.mask_pairs(value, self.take)
         value = text.mask_sentences(value, self.take)
+        value = lines.mask_lines(value, self.take)
         if not listed and (of_program or any(mark in value for mark in (" -", " /p", "AUTH ", " set "))):
             # A command line in one string; blanks and quotes stay as they are.
             pieces = _BLANKS.split(value)
@@ -322,7 +324,7 @@ class Masker:
 
 
 # Quotes around a word of a text belong to the text; backslashes are before them where a debugger writes a string.
-_BLANKS = re.compile(r"(\\{0,3}[\"'`]?\s+\\{0,3}[\"'`]?|^\\{0,3}[\"'`]|\\{0,3}[\"'`]$)")
+_BLANKS = re.compile(r"((?:\\{0,3}[\"'`][,.;:)\]]{0,2})?\s+\\{0,3}[\"'`]?|^\\{0,3}[\"'`]|\\{0,3}[\"'`]$)")
 _INTEGER = re.compile(
     r"(?:(?:const|volatile|unsigned|signed|long|short|int|char|bool|float|double|byte|boolean|static|mut) ?)+"
     r"|(?:const )?(?:std::|__)?(?:u?int\d+_t|s?size_t|[uif](?:8|16|32|64|128|size))"

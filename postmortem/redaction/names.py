@@ -36,7 +36,7 @@ _NO_ENDING = frozenset(
 )
 KEYS_OF = frozenset(
     """
-    api access secret private priv encryption encrypt signing sign master auth account shared hmac aes des rsa jwt license
+    api access secret private priv preshared encryption encrypt signing sign master auth account shared hmac aes des rsa jwt license
     licence storage subscription deploy consumer webhook ingest cipher crypto fernet wallet host
     """.split()
 ) - {"host"}

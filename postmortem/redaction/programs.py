@@ -11,6 +11,7 @@ Words: "add_user * S" is the third word behind the first; "^" is the program its
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,9 +104,11 @@ _IN_MANY_TEXTS = frozenset(["http", "https", "login"])
 # Short names, with what stands behind them on a command line or around them in a list.
 _SHORT = ("7z ", "rar a", "rar x", "mc alias", "bw unlock", "bw login", "aws ")
 _SHORT_IN_LISTS = ("7z", "rar", "mc", "bw", "aws", "wg", "net", "zip", "erl")
-_NAMES = {name for row in PROGRAMS for name in row.names.replace("*", "").split() if len(name) >= 4} - _IN_MANY_TEXTS
+_NAMES = sorted(
+    {name for row in PROGRAMS for name in row.names.replace("*", "").split() if len(name) >= 4} - _IN_MANY_TEXTS
+)
 MARKS = (
-    *sorted(name for name in _NAMES if not any(other in name for other in _NAMES - {name})),
+    *(name for before, name in itertools.pairwise(["-", *_NAMES]) if not name.startswith(before)),
     *_SHORT,
     *(f"{quote}{name}{quote}" for quote in ('"', "'") for name in _SHORT_IN_LISTS),
     ":pserver:",

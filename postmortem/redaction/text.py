@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from postmortem.model.queries.patterns import Lazy
 from postmortem.redaction import names
+from postmortem.redaction.gibberish import is_gibberish
 from postmortem.redaction.values import (
     is_key,
     is_keyword,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _START = r"(?:\b|(?<=\\[nrt]))"
 """Where a word begins: also behind a line end that is written as an escape, as debuggers write strings."""
-_SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){0,3}//)"
+_SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){0,3}(?://|(?:\\{1,3}/){2}))"
 # user:password@; the password may hold "@" or "/", but a port is none.
 _USER = Lazy(
     _SCHEME + r"(?P<user>[^\s/?#:\"'<>]{0,256}):"
@@ -43,9 +44,11 @@ _CUT_USER = Lazy(
 _IMAGES = ("docker", "oci", "docker-daemon", "docker-archive", "containers-storage", "podman")
 """Schemes of names with a tag behind a colon."""
 # A key in place of a user: https://KEY@host/1
-_ONLY_USER = Lazy(_SCHEME + r"(?P<user>[\w.~-]{12,256})(?P<at>:?@)(?=[\w\[])")
+_ONLY_USER = Lazy(_SCHEME + r"(?P<user>[^\s/?@:\"'<>]{8,256})(?P<at>:?@)(?=[\w\[])")
 _QUERY = Lazy(
-    r"(?P<start>[?&;#]|%26|%3F)(?P<name>[\w.$\[\]-]{1,64})(?P<join>=|%3D)(?P<value>[^\s&;#\"'<>|]{1,4096})", re.I
+    r"(?P<start>[?&;#]|%26|%3F)(?P<name>[\w.$\[\]-]{1,64})(?P<join>=|%3D)"
+    r"(?P<value>(?:[^\s&;#\"'<>|]|[;#](?=[^\s&;#\"'<>|])(?![\w.$\[\]-]{1,64}=)){1,4096})",
+    re.I,
 )
 _IN_QUERY = frozenset(
     """
@@ -77,9 +80,10 @@ _HEADER = Lazy(
 _HEADER_END = Lazy(r"\\[rn]|\\u000[ad]|[\r\n\0]", re.I)
 _AUTH_SCHEME = Lazy(
     _START
-    + r"(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>(?=[\w+/.~=-]*[\d+/._~=-])[\w+/.~-]{8,}=*|[\w+/.~-]{20,}=*)",
+    + r"(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>[\w+/.~-]{8,}=*)",
     re.I,
 )
+_NO_WORD, _LONG_WORD = Lazy(r"[\d+/._~=-]"), 20
 _AUTH_WORDS = Lazy(
     r"(?:is |was )?(?:required|none|null|failed?|denied|missing|invalid|true|false|ok|disabled|enabled|expired|error)\b.*",
     re.I,
@@ -101,16 +105,23 @@ _INNER = (
 )
 _WRAPPED = (
     rf"(?:(?:(?:{_TYPE} ?(?:\([\w ,=]{{0,60}}\) ?)?(?:= ?)?)?\{{\s?{_COUNTS}(?:{_INNER}\s?[=:]\s?)?"
-    rf"|{_TYPE} ?(?:\([\w ,=]{{0,60}}\) ?)?= ?(?=0x|\")"
+    rf"|{_TYPE} (?:\([\w ,=]{{0,60}}\) ?)?= (?=0x|\")"
     r"|[A-Za-z_][\w:]{0,64}(?:<[\w:<>, ]{0,80}>)?\(\s{0,2}){1,4})"
+)
+# Without quotes: up to a blank, a quote or a line end that is written as an escape. A delimiter belongs to it where neither
+# a blank nor a further name follows.
+_BARE = (
+    r"(?:[^\s,;&\"'<>|`\[{\\]|\\(?![nrt]))(?:[^\s,;&\"'<>|`\\]|\\(?![nrt])"
+    r"|[,;&](?=[^\s,;&\"'<>|`)\]}])(?!-{0,2}[A-Za-z_$][\w.$ -]{0,64}\s{0,2}[=:])(?!#?\w{1,8};))*"
 )
 _CHARACTERS = r"\"(?:[^\"\\]|\\.)*(?:\"|\\?$)(?!\s{0,3}[:=])"
 _VALUE = (
     rf"{_WRAPPED}(?:{_POINTER})?{_CHARACTERS}(?:(?:\.\.\.)?, (?:{_POINTER})?{_CHARACTERS})*\)?|"
-    r"\\{1,3}\"[^\"\\]*(?:\\{1,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
-    r"|\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.|''(?=[^\s,;&'}\])]))*(?:'|\\?$)|`[^`]*(?:`|$)"
+    rf"{_WRAPPED}\\{{1,3}}\"[^\"\\]*(?:\\{{1,3}}\"|$)\)?|"
+    r"\\{1,3}\"[^\"\\]*(?:\\{0,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
+    r"|(?:[bBuUrRfFnNL@]|string\(\d{1,6}\) )?\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|[bBuUrRfFnNL@]?'(?:[^'\\]|\\.|''(?=[^\s,;&'}\])]))*(?:'|\\?$)|`[^`]*(?:`|$)"
     r"|[A-Za-z_]\w{0,32}\(\s{0,2}[\"'][^\"']*(?:[\"']\s{0,2}\)?|$)"
-    r"|\[[^\]]*(?:\]|$)|[^\s,;&\"'<>|`\[{][^\s,;&\"'<>|`]*"
+    r"|\[[^\]]*(?:\]|$)|" + _BARE
 )
 # A name begins where no letter is before it, so that each run of letters is gone through once.
 _PAIR = Lazy(
@@ -140,7 +151,7 @@ _ROW_ENDS = Lazy(r"(?:\\0{1,3})*\"(?:\.\.\.)?(?:, '\\0{1,3}' <repeats \d+ times>
 # Names of columns, which stand beside each other.
 _BESIDE = frozenset("user username login name email host port database db url path type id role roles".split())
 _CALL = Lazy(
-    r"(?P<before>\b\w{0,40}(?:password|passwd|secret|credentials?|apikey|(?:auth|access|api|refresh|bearer)_?token)\s?[\[({]\s?(?:value|\w{0,20}(?:token|secret|key|password))?\s?[=:]?\s?[\"']?)(?P<value>[^\s\"',;()\[\]{}=:]{4,512})(?=[\"']?[)\]},]|$)",
+    r"(?P<before>\b\w{0,40}(?:password|passwd|secret|credentials?|apikey|(?:auth|access|api|refresh|bearer)_?token)\s?[\[({]\s?(?:value|\w{0,20}(?:token|secret|key|password))?\s?[=:]?\s?\\{0,3}[\"']?)(?P<value>[^\s\"'();\[\]{}=:\\]{4,512})(?=\\{0,3}[\"']?[)\]},]|$)",
     re.I,
 )
 _INSERT = Lazy(r"\((?P<columns>[^()]{1,2000})\)\s{0,4}values\s{0,4}\((?P<values>[^()]{1,8000})(?:\)|$)", re.I)
@@ -156,11 +167,16 @@ _SENTENCE = Lazy(
     _START
     + r"(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
-    r"(?P<value>\\{1,3}(?P<quote>[\"'])[^\"'\\]{1,512}\\{1,3}(?P=quote)|\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|[^\s,;\"'`]{6,512})",
+    r"(?P<value>\\{1,3}(?P<quote>[\"'])[^\"'\\]{1,512}\\{1,3}(?P=quote)|\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|(?:[^\s,;\"'`]|[,;](?=[^\s\"'`])){6,512})",
     re.I,
 )
+_OF_WORDS = Lazy(r"[a-z]{2,16}(?:[-.][a-z]{2,16}){1,4}")
+"""What things are called: Secret 'db-creds' not found."""
 _IDENTIFIED = Lazy(
-    r"(?P<before>\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|\bpassword\s*\(\s*)(?P<value>'[^']{1,512}'|\"[^\"]{1,512}\")",
+    r"(?P<before>\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?|\bpassword\s*\(\s*)"
+    r"(?P<value>N?'[^']{1,512}'|\\{0,3}\"[^\"\\]{1,512}\\{0,3}\""
+    r"|(?<=[bB][yY] )(?!(?:values?|password|external(?:ly)?|global(?:ly)?|random|the|a|an|its?|this|that|his|her|their|our|my|your)\b)"
+    r"[^\s;,\"'()\\]{3,512})",
     re.I,
 )
 _PGPASS = Lazy(
@@ -171,7 +187,7 @@ _SHOUTED = Lazy(
     r"(?P<before>(?:\b|(?<=\\[nrt]))[A-Z][A-Z0-9_]*_(?:TOKEN|PASSWORD|PASSWD|PASS|SECRET|KEY|PWD)[ \t]{1,3})(?P<value>[^\s\"'=]{6,512})"
 )
 _NUMBER = Lazy(
-    r"(?P<before>\b(?:pass ?code|otp|one[- ]time (?:password|code|pin)|(?:verification|security|authentication|auth|2fa|mfa|login) code|pin code)"
+    r"(?P<before>\b(?:pass ?code|otp(?: code)?|one[- ]time (?:password|code|pin)|(?:verification|security|authentication|auth|2fa|mfa|login) code|pin code)"
     r"\W{0,3}(?:is |was |= ?|: ?)?)(?P<value>\d{4,8})\b",
     re.I,
 )
@@ -199,12 +215,12 @@ _OF_BASIC = Lazy(
 )
 _TRAILING = {")": "(", "]": "[", "}": "{"}
 
-SIGNS = ("://", "@", "?", "&", ";", "#", "%26", "%3")
+SIGNS = ("://", ":\\/", "@", "?", "&", ";", "#", "%26", "%3")
 """What any of the patterns for addresses needs."""
 # What any of the patterns for running text needs, in lower case; most texts have none of it.
 HINTS = (
     "pass", "pwd", "tok:", "tok=", "pw=", "pw:", "_pw", "secret", "token", "cred", "key", "auth", "cookie", "sess", "sid=", "bearer", "jwt",
-    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pin:", "pin ", "pin\"", "pin'", "cvv", "cvc", "ssn", "pswd", "lock", "pat=",
+    "otp", "mnemonic", "webhook", "wort", "senha", "contrasena", "haslo", "basic", "sig=", "signature", "pin=", "pin:", "pin ", "pin\"", "pin\\", "pin'", "cvv", "cvc", "ssn", "pswd", "lock", "pat=",
     "seed", "salt", "hmac", "sas=", "csrf", "xsrf", "nonce", "assertion", "phrase", "digest", "negotiate", "ntlm", "hawk",
     "identified", "machine ", "localhost:", "*:", ":5432:", "psk", " code", "auth plain", " -u", " -p", " -a ", " -w ", " -k ", " -h ", " -b ", "recovery words",
 )  # fmt: skip
@@ -212,7 +228,7 @@ HINTS = (
 
 def mask_addresses(text: str, take: Take) -> str:
     """Credentials and signatures in addresses."""
-    if "://" in text:
+    if "://" in text or ":\\" in text:
 
         def user(match: re.Match[str]) -> str:
             if is_nothing(match["password"]):
@@ -232,7 +248,7 @@ def mask_addresses(text: str, take: Take) -> str:
 
         def only(match: re.Match[str]) -> str:
             value = match["user"]
-            if not is_key(value):
+            if not is_key(value) and not is_gibberish(value):
                 return match.group()
             return f"{match['scheme']}{take('url', value)}{match['at']}"
 
@@ -300,7 +316,14 @@ def mask_headers(text: str, take: Take) -> str:
         text = _HEADER.sub(header, text)
     if not any(mark in lower for mark in ("bearer", "basic", "digest", "negotiate", "ntlm", "api", "hawk", "jwt")):
         return text
-    return _AUTH_SCHEME.sub(lambda match: f"{match['scheme']}{match['join']}{take('header', match['value'])}", text)
+
+    def scheme(match: re.Match[str]) -> str:
+        value = match["value"]
+        if not _NO_WORD.search(value) and len(value) < _LONG_WORD and not is_gibberish(value):
+            return match.group()
+        return f"{match['scheme']}{match['join']}{take('header', value)}"
+
+    return _AUTH_SCHEME.sub(scheme, text)
 
 
 def _again(rest: str, change: Callable[[re.Match[str]], str], pattern: Lazy) -> str:
@@ -392,9 +415,7 @@ def mask_pairs(text: str, take: Take) -> str:
         def named(match: re.Match[str]) -> str:
             value = match["value"]
             strength = names.strength(match["name"])
-            secret = (
-                secret_of_user(value, plain=names.is_login(match["name"])) if names.holds_user(match["name"]) else ""
-            )
+            secret = secret_of_user(value, plain=names.is_login(match["name"])) if _may_hold_user(match["name"]) else ""
             if secret:
                 return match["before"] + value.replace(secret, take("name", secret))
             short = match["name"].lower().endswith("pin") and value.isdigit() and 4 <= len(value) <= 8
@@ -410,6 +431,10 @@ def mask_pairs(text: str, take: Take) -> str:
     if "values" in lower:
         text = _INSERT.sub(lambda match: _inserted(match, take), text)
     return _PAIR.sub(pair, text) if any(mark in text for mark in ("=", ":", "%3", "->")) else text
+
+
+def _may_hold_user(name: str) -> bool:
+    return names.holds_user(name) or name.lower().endswith(("auth", "basic"))
 
 
 def _listed(text: str, take: Take) -> str:
@@ -453,7 +478,7 @@ def _inserted(match: re.Match[str], take: Take) -> str:
 
 
 def mask_sentences(text: str, take: Take) -> str:
-    """The password is X; identified by 'X'; lines of .pgpass and .netrc."""
+    """The password is X; identified by 'X'; lines of .pgpass and .netrc. Long: a function for each kind of match."""
 
     def sentence(match: re.Match[str]) -> str:
         opening, bare, closing = _unquoted(match["value"])
@@ -462,9 +487,8 @@ def mask_sentences(text: str, take: Take) -> str:
             opening, closing, bare = bare[:1], bare[inner.end(1) :] + closing, inner[1]
         if is_nothing(bare) or is_place(bare) or "=" in bare.rstrip("=") or bare.startswith(("(", "0x", "-")):
             return match.group()
-        if not looks_made_up(bare, 5 if opening else 6) and not (
-            opening and len(bare) >= 8 and " " not in bare and "token" not in match["name"].lower()
-        ):
+        quoted = opening and len(bare) >= 8 and " " not in bare and "token" not in match["name"].lower()
+        if not looks_made_up(bare, 5 if opening else 6) and (not quoted or _OF_WORDS.fullmatch(bare) is not None):
             return match.group()
         return match["name"] + match["join"] + opening + take("name", bare) + closing
 
@@ -492,7 +516,6 @@ def mask_sentences(text: str, take: Take) -> str:
     for mark, pattern in (
         ("identified", _IDENTIFIED),
         ("password", _IDENTIFIED),
-        (" / ", _BEHIND_USER),
         ("machine", _NETRC),
         ("pass:", _OPENSSL),
         ("requirepass", _SETTING),
@@ -502,6 +525,14 @@ def mask_sentences(text: str, take: Take) -> str:
     ):
         if mark in lower:
             text = pattern.sub(told, text)
+    if " / " in text:
+
+        def behind(match: re.Match[str]) -> str:
+            # "login page / settings"
+            spoken = match["before"].lower().startswith("login") and not looks_made_up(match["value"], 5)
+            return match.group() if spoken else told(match)
+
+        text = _BEHIND_USER.sub(behind, text)
     if "basic" in lower and "(" in text:
 
         def basic(match: re.Match[str]) -> str:
@@ -574,7 +605,9 @@ def mask_name(text: str, take: Take) -> str:
 
 
 _BETWEEN = re.compile(r"\"(?:\.\.\.)?, (?:0x[0-9a-fA-F]{1,16} )?(?:<[^<>]{0,200}> )?\"")
-_OPENING = Lazy(rf"(?:{_CAST})?(?:{_WRAPPED})?(?:{_POINTER})?\\{{0,3}}[\"'`]|\[[\"']?", re.I)
+_OPENING = Lazy(
+    rf"(?:{_CAST})?(?:{_WRAPPED})?(?:{_POINTER})?(?:[bufrnl@]|string\(\d{{1,6}}\) )?\\{{0,3}}[\"'`]|\[[\"']?", re.I
+)
 
 
 def _unquoted(value: str) -> tuple[str, str, str]:
@@ -586,7 +619,7 @@ def _unquoted(value: str) -> tuple[str, str, str]:
         closing = re.search(r"[\"']?\]$" if listed else r"\\{0,3}[\"'`]\s{0,2}\)?$", value[start:])
         end = start + closing.start() if closing is not None else len(value)
         return value[:start], value[start:end], value[end:]
-    end = len(value)
+    end = len(value.rstrip("\\"))  # of the quote behind it, which is escaped
     while end and value[end - 1] in _TRAILING and _TRAILING[value[end - 1]] not in value[:end]:
         end -= 1
     if end and value[end - 1] == ".":  # of a sentence

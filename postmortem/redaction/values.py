@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from postmortem.model.queries.patterns import Lazy
+from postmortem.redaction.gibberish import is_gibberish
 
 MASK = "[redacted]"
 
@@ -104,11 +105,12 @@ def is_number(value: str) -> bool:
 
 
 def looks_made_up(value: str, least: int = 6) -> bool:
-    """Letters with digits or signs among them, as passwords and tokens have, and words have not."""
+    """Letters with digits or signs among them, or that make no word, as passwords and tokens have."""
     value = value[:_LOOKED_AT]
     if len(value) < least or is_place(value) or is_number(value):
         return False
-    return _LETTER.search(value) is not None and (_DIGIT.search(value) or _SPECIAL.search(value)) is not None
+    mixed = _LETTER.search(value) is not None and (_DIGIT.search(value) or _SPECIAL.search(value)) is not None
+    return mixed or is_gibberish(value)
 
 
 def looks_random(value: str, least: int = 8) -> bool:
@@ -175,6 +177,19 @@ def is_irregular(value: str) -> bool:
     return len(_CHANGES.findall(value)) >= 3
 
 
+def is_mixed(value: str) -> bool:
+    """Letters of both cases and digits that change often: a key, whatever stands before it. No hash and no identifier."""
+    told = 10 <= len(value) <= _LOOKED_AT and _KEY.fullmatch(value) is not None and is_irregular(value)
+    return (
+        told
+        and not value.islower()
+        and not value.isupper()
+        and _DIGIT.search(value) is not None
+        and not is_place(value)
+    )
+
+
+_KEY = Lazy(r"[A-Za-z0-9+/!#$%^&*~]+=*")
 _CHANGES = Lazy(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])|[a-z](?=[A-Z])")
 _BEGINS_ALIKE = Lazy(r"0[xX]|.*(?:://|::)", re.DOTALL)
 

@@ -48,7 +48,7 @@ def signed(report: Report) -> Report:
 def signature(report: Report) -> Signature:
     """The signature of any report; one without a usable stack is told by its cause and its program."""
     rule, words = cause(report)
-    names, incomplete = _names(report, rule)
+    names, incomplete = _names(report, rule, words)
     digest = hashlib.sha1("\n".join((str(VERSION), words, *names)).encode(), usedforsecurity=False)
     text = " | ".join((words, *names))
     if len(text) > LONGEST_TEXT:
@@ -70,7 +70,7 @@ def deep_frames(report: Report, limit: int) -> tuple[Frame, ...]:
     return () if found is None else tuple(stack.telling(found[1].frames[:_LOOKED_AT])[:limit])
 
 
-def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | None]:
+def _names(report: Report, rule: str | None, words: str) -> tuple[tuple[str, ...], str | None]:
     """(the functions, why they may differ from those of the same crash elsewhere)."""
     unread = _unread_runtime(report)
     names: tuple[str, ...]
@@ -86,7 +86,8 @@ def _names(report: Report, rule: str | None) -> tuple[tuple[str, ...], str | Non
             unread = "a log holds the stack of one thread only"
     else:
         found = views.crashing_thread(report)
-        names, unnamed = ((), None) if found is None else _of_stack(found[1], rule, first(report, rule))
+        frames = () if found is None else found[1].frames[first(report, rule) :]
+        names, unnamed = ((), None) if found is None else _of_stack(found[1], frames, rule, words.startswith("null"))
         unread = unread or unnamed
     if names:
         return names, unread
@@ -107,9 +108,10 @@ def _asleep(report: Report) -> tuple[str, ...]:
     return tuple(sorted({group.function for group in groups}))[:SITES]
 
 
-def _of_stack(thread: Thread, rule: str | None, start: int = 0) -> tuple[tuple[str, ...], str | None]:
-    """start: the first frame that counts."""
-    frames: Sequence[Frame] = thread.frames[start:]
+def _of_stack(
+    thread: Thread, frames: Sequence[Frame], rule: str | None, null: bool
+) -> tuple[tuple[str, ...], str | None]:
+    """frames: the thread's, from the first one on that counts. null: a null pointer was dereferenced."""
     cycle = max(thread.cycles, key=lambda item: item.period * item.count, default=None)
     if cycle is not None and rule in ("stack-overflow", "jvm-stack-overflow"):
         telling = stack.telling(frames[cycle.start : cycle.start + cycle.period])
@@ -124,8 +126,18 @@ def _of_stack(thread: Thread, rule: str | None, start: int = 0) -> tuple[tuple[s
     elif not stack.is_java(telling[0]):
         # A log loses the native callers of the native frame that crashed, but not the Java ones.
         java = next((frame for frame in telling if stack.is_java(frame)), None)
-        telling = [telling[0], java] if java is not None else telling
+        telling = [telling[0], java] if java is not None else _from_origin(telling) if null else telling
     return tuple(stack.names(telling)[:FRAMES]), _unnamed(telling[:FRAMES])
+
+
+def _from_origin(telling: list[Frame]) -> list[Frame]:
+    """The innermost function and, where it was given the null pointer, the one that did not have it from its caller."""
+    given = next((at for at, frame in enumerate(telling) if not _given_null(frame)), 0)
+    return [telling[0], *telling[given:]] if given else telling
+
+
+def _given_null(frame: Frame) -> bool:
+    return any(value.text == "0x0" for value in frame.arguments)
 
 
 def _unnamed(frames: Iterable[Frame]) -> str | None:

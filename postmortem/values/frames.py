@@ -11,6 +11,7 @@ import msgspec
 
 from parsers.limits import LIMITS
 from postmortem.model import Problem, Value
+from postmortem.model.queries.culprit import skipped_module
 from postmortem.values.deadline import Deadline, Expired
 from postmortem.values.expression import OPTIMIZED_OUT, Frame, Unavailable, evaluate, gather_parts, passed, value_of
 from postmortem.values.layouts import Activation, mismatch, pointers
@@ -153,12 +154,15 @@ class FrameValues:
         values: list[int | None] = []
         try:
             for index in range(first, min(len(walk.frames), first + LIMITS.layout_frames)):
-                activation = self._activation(walk.frames, index, thread_pointer, 0)
+                module = self._modules.at(walk.frames[index].pc)
+                # Types of the system's libraries are not the program's to define.
+                own = module is not None and not skipped_module(module.path)
+                activation = self._activation(walk.frames, index, thread_pointer, 0) if own else None
                 if activation is None:
                     values = []
                     continue
                 printer, path, frame = self._printer(activation), activation.module.path, activation.frame
-                passed = self._passed(activation, walk.frames[index].pc, values) if values else []
+                passed = self._passed(activation, walk.frames[index].pc, values) if any(values) else []
                 for scope in activation.place.scopes:
                     variables = (*scope.parameters, *scope.variables)
                     found.append(Activation(scope.function, path, variables, frame, printer, passed))

@@ -92,6 +92,7 @@ class Values:
         if signal is None or signal.number not in _MEMORY_FAULTS or (signal.code or 0) <= 0:
             return explained
         layouts = self._values.mismatch(walks[0].walk, first, thread)
+        self._values.save()
         return explained if layouts is None else msgspec.structs.replace(explained, layouts=layouts)
 
     def _thread(self, walked: ThreadWalk) -> int:

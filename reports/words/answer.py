@@ -99,7 +99,8 @@ def fault_text(crash: Crash) -> str:
         at = f"at pc {crash.pc}"
         parts.append(at if parts else at[0].upper() + at[1:])
     if crash.tid is not None:
-        parts.append(f"in thread {crash.tid}" if parts else f"No signal is known; the thread is {crash.tid}")
+        known = "No signal is known; the thread is" if crash.signal is None else "In thread"
+        parts.append(f"in thread {crash.tid}" if parts else f"{known} {crash.tid}")
     return " ".join(parts)
 
 

@@ -15,9 +15,9 @@ from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from postmortem.model import Frame, Report
+    from postmortem.model import Frame, Report, Thread
     from postmortem.model.process import PointerHolder
 
 _INITIALIZERS = re.compile(
@@ -57,6 +57,16 @@ class Period(NamedTuple):
     where: str
     thread: int
     destructor: tuple[str, Frame] | None = None
+
+
+def is_period(threads: Sequence[Thread]) -> bool:
+    """Whether any of these may be making or destroying static objects, by the functions on its stack."""
+    return any(
+        frame.function is not None
+        and (_EXIT.fullmatch(plain(frame.function)) or _INITIALIZERS.fullmatch(frame.function)) is not None
+        for thread in threads
+        for frame in thread.frames
+    )
 
 
 def period(report: Report) -> Period | None:

@@ -236,6 +236,11 @@ def _missing(report: Report, place: str) -> str:
     frames = views.crashing_frames(report)
     if not frames:
         return "no stack of the thread is at hand."
+    if views.signal_is(report, views.SIGILL) and _of_system(frames[0]):
+        return (
+            "the CPU refused an instruction of the system's library. The library is built for another CPU, a newer one"
+            " of its kind, or control came to the midst of an instruction there."
+        )
     if len(frames) < _SHORTEST and _ALLOCATORS.match(file_name(frames[0].module or "")):
         return (
             "an allocator faults for what its caller hands to it, or for blocks that were damaged before: a write"
@@ -245,7 +250,7 @@ def _missing(report: Report, place: str) -> str:
     if views.stopped_in_abort(report):
         return "who called abort(), and why, is not on this stack."
     if len(frames) < _SHORTEST:
-        if culprit.machinery(frames[0]) or culprit.of_other_system(frames[0].module or ""):
+        if _of_system(frames[0]):
             return (
                 "a function of the system's library faults for what its caller hands to it, a bad pointer or string, or"
                 " for a heap of malloc's that was damaged before; that caller, native code, is not on this stack."
@@ -262,6 +267,10 @@ def _missing(report: Report, place: str) -> str:
     return "what is known fits several explanations."
 
 
+def _of_system(frame: Frame) -> bool:
+    return culprit.machinery(frame) or culprit.of_other_system(frame.module or "")
+
+
 def _remedies(report: Report, place: str) -> Iterator[str]:
     if not views.is_log(report) and views.java_process(report) and aborts.aborted(report):
         # A JVM aborts so after it has reported a crash.
@@ -273,6 +282,8 @@ def _remedies(report: Report, place: str) -> Iterator[str]:
         yield "Look at what the process wrote to its standard error before: what calls abort() mostly says why."
     elif place.startswith(("a jump to ", "a call or jump ")):
         yield "Get the caller: the stack of the whole log, or the return address at the stack pointer of a core."
+    elif views.signal_is(report, views.SIGILL) and views.crashing_frames(report):
+        yield "Compare what the library was built for with the machine's CPU (the log lists its features under CPU:)."
     elif place and "is not in the log" not in place:
         yield f"Read {place}, and what its callers handed to it."
     if views.is_log(report):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import lifetime, operands, pointers, spacelimit
+from postmortem.model.queries import culprit, lifetime, operands, pointers, spacelimit
 from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
@@ -154,7 +154,10 @@ def check(report: Report) -> Iterator[Finding]:
         remedies=_through_python(report)
         or (_unchecked(report, failed) if failed is not None else ())
         or ((spacelimit.REMEDY,) if limit is not None else ())
-        + _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion, given_by),
+        + (
+            (_caller(report, where) if not number and conversion is None else ())
+            or _remedies(where, f"{pointer}{of}" if pointer else None, number or 0, conversion, given_by)
+        ),
     )
 
 
@@ -217,6 +220,18 @@ def _through_python(report: Report) -> tuple[str, ...]:
         if foreign.library == "ctypes"
         else "Keep what ffi.new() gave alive as long as C code uses it; it is freed with the Python object.",
         "Run with python -X faulthandler: it prints the Python stack of the crash.",
+    )
+
+
+def _caller(report: Report, where: str) -> tuple[str, ...]:
+    """For a log of macOS or Windows with a function of their libc alone: it got the pointer from its caller."""
+    frames = views.crashing_frames(report)
+    if not views.is_log(report) or len(frames) != 1 or not culprit.of_other_system(frames[0].module or ""):
+        return ()
+    return (
+        f"Find who calls {where.removeprefix(' in ')} with a null pointer: the whole log has the native frames and the"
+        " Java code below.",
+        "Run with -Xcheck:jni, and check what JNI functions and the library's own look-ups return before it is used.",
     )
 
 

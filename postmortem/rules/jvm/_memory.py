@@ -71,6 +71,9 @@ def causes(report: Report, asked: int, by_malloc: bool) -> Iterator[Cause]:
 
 def _causes(report: Report, asked: int, by_malloc: bool) -> Iterator[Cause]:
     host = report.host or Host()
+    if (forbidden := forbidden_code(report)) is not None:
+        yield forbidden
+        return
     yield from _compiler(report, asked)
     yield from _narrow(report, by_malloc)
     if system(report).name == "windows":
@@ -85,6 +88,33 @@ def _causes(report: Report, asked: int, by_malloc: bool) -> Iterator[Cause]:
         yield from _overcommit(host, asked, bool(short))
         yield from _break(report, by_malloc)
     yield from _threads(report)
+
+
+_FORBIDDEN = Lazy(r"os::commit_memory\(0x[0-9a-f]+, \d+, (?:1|true)\) failed; error='.{0,200}' \(errno=(1|13)\)")
+
+
+def forbidden_code(report: Report) -> Cause | None:
+    """EPERM or EACCES as the VM asked for memory that may be executed: a policy, no shortage."""
+    for index, warning in enumerate(report.jvm.warnings if report.jvm is not None else ()):
+        found = _FORBIDDEN.search(warning)
+        if found is None:
+            continue
+        answer = "EPERM" if found[1] == "1" else "EACCES"
+        return Cause(
+            "executable memory is forbidden",
+            f"The system answered {answer}, which is no answer of want: the memory was to be executable, and a policy"
+            " forbids that (PaX or grsecurity of the host's kernel, SELinux' execmem, a filter for system calls)."
+            " Memory and its limits have no part in it.",
+            f"jvm.warnings[{index}]",
+            "what was asked, and the system's answer",
+            "Allow the JVM to make memory executable: with PaX, paxctl-ng -m or setfattr -n user.pax.flags -v m on the"
+            " java program (in a container the host's kernel counts); with SELinux, the boolean or label for execmem;"
+            " else look at the container's seccomp profile. The kernel's log (dmesg, audit) names who refused.",
+            "likely",
+            ("A file system mounted noexec, where the memory is of a file there.",),
+            culprit=True,
+        )
+    return None
 
 
 def excluded(report: Report, asked: int) -> str:

@@ -21,6 +21,7 @@ _HEADER = 0x20
 """Bytes of an object that tell its class, and of the class that tell its kind."""
 _OFF = ("-Xverify:none", "-noverify", "-XX:-BytecodeVerificationRemote", "-XX:-BytecodeVerificationLocal")
 _CALL = Lazy(r"(?:checked_)?jni_(?:Call\w*Method|NewObject)\w*|(?:Call\w*Method|NewObject)\w*")
+_UNNAMED = "a function of JNI"
 _BETWEEN = 6
 """Frames of the VM between the stub that enters Java code and the function of JNI."""
 
@@ -148,6 +149,8 @@ def jni_call(report: Report) -> Call | None:
         if jvm_frames.is_vm(frame):
             if _CALL.fullmatch(name):
                 entry = index, name.removeprefix("checked_").removeprefix("jni_")
+            elif frame.function is None and (entry is None or entry[1] == _UNNAMED):
+                entry = index, _UNNAMED  # the VM's outermost frame, where it has no names
             continue
         if frame.module is None or frame.trust == "scan" or entry is None:
             return None

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from postmortem.model import NO_NATIVE_FRAMES, Confidence, Finding, Frame, Report
+from postmortem.model import NO_NATIVE_FRAMES, WALK_ENDED, Confidence, Finding, Frame, Report
 from postmortem.model.queries import aborts, culprit, heapend, operands, overwritten, spacelimit
 from postmortem.model.queries import crash as views
 from postmortem.model.queries.files import file_name
@@ -291,7 +291,8 @@ def _called_directly(report: Report) -> Iterator[Finding]:
     native = [(index, frame) for index, frame in above if not jvm_frames.is_downcall(frame)]
     if not (linked or method is not None) or not native or jvm_stack.in_stack_guard(report):
         return
-    if method is not None and native[0][1].note == NO_NATIVE_FRAMES:
+    unwalked = native[0][1].note == WALK_ENDED and not linked and not views.pc_is_fault(report)
+    if method is not None and (native[0][1].note == NO_NATIVE_FRAMES or unwalked):
         yield _below(report, native[0][1], method, jvm_frames.java_caller(report, method[0]))
         return
     back = upcall.callback(report)
@@ -356,6 +357,9 @@ def _called_directly(report: Report) -> Iterator[Finding]:
     )
 
 
+_LOADS = Lazy(r"(?:java\.lang\.ClassLoader\$NativeLibrary|jdk\.internal\.loader\.(?:Raw)?NativeLibraries)\.load0?")
+
+
 def _below(report: Report, inner: Frame, method: tuple[int, Frame], caller: tuple[int, Frame] | None) -> Finding:
     """A fault in a library of the system below a native method, in a log without the native frames between."""
     name, place = jvm_views.fault_name(report), culprit.label(inner)
@@ -363,21 +367,27 @@ def _below(report: Report, inner: Frame, method: tuple[int, Frame], caller: tupl
     by = f", called by {culprit.label(caller[1])}" if caller is not None else ""
     address = views.fault_address(report)
     at = f" at {address:#x}" if address is not None else ""
+    loading = _LOADS.fullmatch(method[1].function or "") is not None
     return Finding(
         rule=RULE.id,
-        title=f"{name} in {place}, below the native method {native}",
+        title=f"{name} in {place}, {'as Java loaded a library' if loading else f'below the native method {native}'}",
         severity="critical",
         confidence="likely",
         claim="observation",
         rivals=(
             "Native memory that other code had damaged before.",
-            "A defect of the library that implements the native method.",
+            f"A defect of the library that {'is loaded' if loading else 'implements the native method'}.",
         ),
         explanation=(
             f"{name}{at} was raised in {place}, a library of the system, on a thread that is in the native method"
-            f" {native}{by}. The native frames between the two are not in the log: mostly it is the library that"
-            " implements the method that called the system's with a bad pointer, a handle that was closed, or memory"
-            " that was damaged or freed before."
+            f" {native}{by}. The native frames between the two are not in the log: "
+            + (
+                "mostly it is what the loaded library runs as it is loaded, the constructors of its static objects, or"
+                " those of a library that it needs."
+                if loading
+                else "mostly it is the library that implements the method that called the system's with a bad pointer,"
+                " a handle that was closed, or memory that was damaged or freed before."
+            )
         ),
         evidence=proof(
             report,
@@ -388,6 +398,13 @@ def _below(report: Report, inner: Frame, method: tuple[int, Frame], caller: tupl
             (views.frame_path(report, caller[0]) if caller else "", "the Java code that called"),
         ),
         remedies=(
+            "Find which library is loaded: the Java frames below, or -Xlog:library=info (JDK 9 and newer).",
+            f"Look at what it needs{' (ldd)' if system(report).name == 'linux' else ''} and which versions are found: a"
+            " library that brings a C++ runtime of its own, or was built for another, crashes so.",
+            "Load it in a program of its own (dlopen) to see whether Java has a part in it.",
+        )
+        if loading
+        else (
             f"Look at what calls {native}: an object that another thread closes, or one that is used after its close.",
             f"Update the library that implements {native}.",
             *(() if jvm_views.checks_jni(report) else ("Run with -Xcheck:jni: it reports wrong use of JNI.",)),
@@ -497,6 +514,11 @@ def _what(report: Report, index: int, in_vm: int, entry: tuple[int, str] | None)
         place = f"{plain(inner.function)}() of {libc}" if inner.function is not None else culprit.label(inner)
         return _within(name, inner), (
             f"{name}{at} was raised in {place}, which {label} of {library} had called.{_allocator(inner)}"
+        )
+    if index and all((item.module, item.function) == (None, None) for item in frames[:index]):
+        return f"{name} in code without a library, called by", (
+            f"{name}{at} was raised in code that lies in no library, which {label} of {library} had called: code that"
+            " it had generated, or what a bad function pointer or a library that was unloaded leads to."
         )
     refused = _instruction(report)
     if refused is not None:
@@ -722,9 +744,10 @@ def _verdict(
     return f"{library} does not belong to the JDK."
 
 
+_AGENTS = Lazy(r"(?:lib)?\w*(?:agent|jvmti|profiler)\w*(?:-\w+)*\.(?:so|dll|dylib|jnilib)", re.IGNORECASE)
 _DRIVER = Lazy(
     r"(?:atio6axx|atioglxx|atig6pxx|atidxx64|amdxc64|amdvlk64|ig\d*icd(?:32|64)|ig9icd64|igc64|igvk64|nvoglv(?:32|64)"
-    r"|nvoglnt|nvwgf2umx?)\.dll|lib(?:nvidia-\w*(?:glcore|tls|glvkspirv)|GLX_nvidia|EGL_nvidia|fglrx|gallium)\b\S*"
+    r"|nvoglnt|nvwgf2umx?|nvd3dumx?|igd\w*(?:32|64)|ati(?:umd\w+|u9p\w+|cfx\w+))\.dll|lib(?:nvidia-\w*(?:glcore|tls|glvkspirv)|GLX_nvidia|EGL_nvidia|fglrx|gallium)\b\S*"
     r"|(?:i915|i965|iris|crocus|radeonsi|r[236]00|nouveau|swrast|vmwgfx)_dri\.so",
     re.IGNORECASE,
 )
@@ -777,6 +800,8 @@ def _remedies(
         )
     if agent is not None:
         yield f"Remove {agent}, or update the agent."
+    elif _AGENTS.fullmatch(library):
+        yield f"Run without {library}, or update it: by its name it is of an agent or a profiler."
     elif not program:
         yield f"Update {library}, or ask who maintains it."
     if deliberate:

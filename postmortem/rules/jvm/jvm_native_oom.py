@@ -106,11 +106,18 @@ def check(report: Report) -> Iterator[Finding]:
                 (_memory.ELSEWHERE,)
                 if system(report).name is None and _memory.not_of_linux(report)
                 else advice.limits(report, known=bool(causes))
+                if _memory.forbidden_code(report) is None
+                else ()
             ),
-            "Leave room beside the heap: -Xmx, thread stacks, metaspace, code cache and direct memory must all fit.",
-            "Start with -XX:NativeMemoryTracking=summary and compare jcmd PID VM.native_memory over time.",
+            *(_ROOM if _memory.forbidden_code(report) is None else ()),
         ),
     )
+
+
+_ROOM = (
+    "Leave room beside the heap: -Xmx, thread stacks, metaspace, code cache and direct memory must all fit.",
+    "Start with -XX:NativeMemoryTracking=summary and compare jcmd PID VM.native_memory over time.",
+)
 
 
 def _impossible(report: Report, size: int) -> Finding:

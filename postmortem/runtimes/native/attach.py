@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from postmortem.machines.machine import machine_of
@@ -13,6 +14,7 @@ from postmortem.runtimes.runtime import Runtime, State
 
 if TYPE_CHECKING:
     from postmortem.model import Problem
+    from postmortem.model.report import Arena
     from postmortem.program.program import Program
     from postmortem.runtimes.runtime import Asked
     from postmortem.symbols.symbolication import Symbolication
@@ -34,6 +36,15 @@ class Native(Runtime):
         self._symbols = symbols
         self._blocks: HeapBlocks | None = None
 
+    @functools.cached_property
+    def _heaps(self) -> tuple[Arena, ...]:
+        return arenas(self._program.core, self._program.memory)
+
+    @functools.cached_property
+    def _mark(self) -> int | None:
+        """Of cached blocks."""
+        return freed.mark(self._program.core, self._program.memory, self._heaps)
+
     def freed(self, address: int) -> str | None:
         """Blocks of the heaps of glibc's malloc."""
         core, space = self._program.core, self._program.memory
@@ -41,8 +52,7 @@ class Native(Runtime):
         if heap is None or not heap.dumped or self._program.modules.at(address) is not None:
             return None
         if self._blocks is None:
-            found = arenas(core, space)
-            self._blocks = HeapBlocks(space, found, freed.mark(core, space, found))
+            self._blocks = HeapBlocks(space, self._heaps, self._mark)
         return NAME if self._blocks.is_freed((heap.start, heap.end), address) else None
 
     def _thread_pointer(self, asked: Asked) -> int:
@@ -52,6 +62,9 @@ class Native(Runtime):
 
     def state(self, asked: Asked) -> State:
         """Last words, exceptions, arenas."""
-        facts, missed = native_facts(self._program, self._symbols, asked.crashing, self._thread_pointer(asked))
+        pointer = self._thread_pointer(asked)
+        facts, missed = native_facts(
+            self._program, self._symbols, asked.crashing, pointer, self._heaps, lambda: self._mark
+        )
         self.problems.extend(missed)
         return State(native=facts)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from parsers.elf.notes import AT_HWCAP, AT_HWCAP2, AT_RANDOM
 from postmortem.machines.machine import machine_of
 from postmortem.model import Address, NativeFacts, Problem
-from postmortem.runtimes.native import freed, jvmtext, messages, onstack, reporters, rust
-from postmortem.runtimes.native.arenas import arenas
+from postmortem.runtimes.native import jvmtext, messages, onstack, reporters, rust
 from postmortem.runtimes.native.exceptions import exceptions
 from postmortem.runtimes.native.fatalcalls import fatal_calls
 from postmortem.runtimes.native.places import BUDGET, Places
@@ -17,10 +16,11 @@ from postmortem.runtimes.native.printed import printed
 from postmortem.symbols.demangle import demangle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from parsers.elf.core import Core
     from postmortem.model import Frame
+    from postmortem.model.report import Arena
     from postmortem.program.program import Program
     from postmortem.symbols.symbolication import Symbolication
 
@@ -31,9 +31,15 @@ _LAST_ERRNO = 4096
 
 
 def native_facts(
-    program: Program, symbols: Symbolication, frames: Sequence[Frame], thread_pointer: int = 0
+    program: Program,
+    symbols: Symbolication,
+    frames: Sequence[Frame],
+    thread_pointer: int,
+    heaps: tuple[Arena, ...],
+    mark: Callable[[], int | None],
 ) -> tuple[NativeFacts, tuple[Problem, ...]]:
-    """The facts, and what could not be searched. frames: the crashing stack, innermost first. Long: one line a fact.
+    """The facts, and what could not be searched. frames: the crashing stack, innermost first. heaps, mark: of malloc.
+    Long: one line a fact.
 
     The searches of memory are made only for a process that aborted, since they cost.
     """
@@ -69,7 +75,6 @@ def native_facts(
         problems.append(_cut_short("an exception object"))
     silent = aborted and text is None and message is None and not living and not terminated
     calls = fatal_calls(space, frames, symbols.bounds_at, places) if silent else ()
-    heaps = arenas(core, space)
     canary = space.word(core.auxv.get(AT_RANDOM, 0))
     found = NativeFacts(
         abort_message=text,
@@ -82,7 +87,7 @@ def native_facts(
         printed=printed(core, space, frames, places) if silent else None,
         panics=rust.panics(core, space, places, frames) if runtime == rust.NAME else (),
         arenas=heaps,
-        freed_mark=_address(freed.mark(core, space, heaps)) if signal in _FAULTS else None,
+        freed_mark=_address(mark()) if signal in _FAULTS else None,
         anonymous=sum(
             segment.end - segment.start
             for segment in core.segments

@@ -98,6 +98,34 @@ PASTED = {
 }
 
 
+MIDST = {
+    "a backtrace that gdb": "#6  0x00007f04f4c3acff in JVM_handle_linux_signal () from /opt/jdk/lib/server/libjvm.so\n"
+    "No symbol table info available.\n#7  <signal handler called>\n",
+    "an excerpt of an Android tombstone": "app.depot.Table.put(Native Method)\n"
+    "2 #01 pc 00022c8d /data/app/app.depot-1/lib/arm/libtable.so [armeabi-v7a]\n",
+    "the last words of a JVM that native code": "JDWP exit error AGENT_ERROR_NO_THREAD(203): list corrupted [:2148]\n",
+}
+
+
+@pytest.mark.parametrize("what", MIDST)
+def test_an_excerpt_from_the_midst_of_another_kind_is_told(what: str) -> None:
+    found = identify(MIDST[what].encode())
+    assert found is not None
+    assert found.what.startswith(what)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#6 0x1f is a number in a list\n#7 0x2f is another\n",
+        "ticket #01 pc 12 of the library\n",
+        "an exit error of JDWP\n",
+    ],
+)
+def test_words_that_only_look_like_it_are_not(text: str) -> None:
+    assert identify(text.encode()) is None
+
+
 @pytest.mark.parametrize("what", PASTED)
 def test_text_of_another_kind_is_told_as_it_is_pasted(what: str) -> None:
     found = identify(PASTED[what].encode())

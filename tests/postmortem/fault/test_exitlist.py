@@ -14,8 +14,10 @@ from postmortem.fault.exitlist import is_destroyed
 from postmortem.machines.x86_64.machine import MACHINE
 from postmortem.program.memory import AddressSpace, Piece
 from tests.build.core import CoreBuilder
+from tests.postmortem.rules.reports import thread
 
 if TYPE_CHECKING:
+    from postmortem.model import Thread
     from postmortem.program.program import Program
 
 LIST, CODE, GUARD, OBJECT = 0x601000, 0x401000, 0x1122334455667788, 0x602040
@@ -26,7 +28,10 @@ def guarded(pointer: int) -> int:
     return (mixed << 17 | mixed >> 47) & (1 << 64) - 1
 
 
-def destroyed(*entries: tuple[int, int, int]) -> bool | None:
+LEAVING = (thread("__run_exit_handlers", "exit", "main"),)
+
+
+def destroyed(*entries: tuple[int, int, int], threads: tuple[Thread, ...] = LEAVING) -> bool | None:
     """entries: flavor, word of the function, object."""
     content = struct.pack("<4Q", 7, GUARD, 0, len(entries))
     content += b"".join(struct.pack("<4Q", *entry, LIST) for entry in entries)
@@ -38,7 +43,7 @@ def destroyed(*entries: tuple[int, int, int]) -> bool | None:
         memory=space,
         is_code=lambda address: CODE <= address < CODE + 0x1000,
     )
-    return is_destroyed(cast("Program", program), MACHINE, OBJECT)
+    return is_destroyed(cast("Program", program), MACHINE, threads, [], OBJECT)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +62,7 @@ def test_whether_exit_has_come_to_a_destructor(
     entries: tuple[tuple[int, int, int], ...], expected: bool | None
 ) -> None:
     assert destroyed(*entries) is expected
+
+
+def test_it_is_not_looked_for_while_main_runs() -> None:
+    assert destroyed((0, guarded(CODE), OBJECT), threads=(thread("sample", "main"),)) is None

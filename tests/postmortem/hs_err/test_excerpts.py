@@ -669,6 +669,113 @@ TABLE = {
         "memory that pthread_getattr_np() needs",
         "for pthread_getattr_np",
     ),
+    # Memory that may be executed, and memory.
+    "forbidden-to-execute": (
+        "OpenJDK 64-Bit Server VM warning: INFO: os::commit_memory(0x00007f2a11000000, 2555904, 1) failed;"
+        " error='Operation not permitted' (errno=1)\n"
+        "# There is insufficient memory for the Java Runtime Environment to continue.\n"
+        "# Native memory allocation (mmap) failed to map 2555904 bytes for committing reserved memory.\n",
+        "jvm-native-oom",
+        "likely",
+        "executable memory is forbidden",
+        "Xmx",
+    ),
+    "no-memory-to-execute": (
+        "OpenJDK 64-Bit Server VM warning: INFO: os::commit_memory(0x00007f2a11000000, 2555904, 1) failed;"
+        " error='Cannot allocate memory' (errno=12)\n"
+        "# There is insufficient memory for the Java Runtime Environment to continue.\n"
+        "# Native memory allocation (mmap) failed to map 2555904 bytes for committing reserved memory.\n",
+        "jvm-native-oom",
+        "certain",
+        "which limit was met is not known",
+        "forbidden",
+    ),
+    # Zero's handler tells a signal as an error of its own.
+    "zero": (
+        failed(
+            "os_linux_zero.cpp:248", "fatal error: caught unhandled signal 11", "", LINUX_8.replace("64-Bit", "Zero")
+        )
+        + thread("poller", "_thread_in_vm"),
+        "fatal-signal",
+        "certain",
+        "SIGSEGV",
+        "No instruction faulted",
+    ),
+    "not-zero": (
+        failed("os_linux_zero.cpp:180", "fatal error: caught nothing", ""),
+        "jvm-internal-error",
+        "certain",
+        "No instruction faulted",
+        "SIGSEGV",
+    ),
+    "refused-in-libstdc++": (
+        head("C  [libstdc++.so.6+0x5ae18]", "SIGILL (0x4)", vm=LINUX_8.replace("amd64", "arm")),
+        "fatal-signal",
+        "certain",
+        "built for another CPU",
+        "bad pointer or string",
+    ),
+    "generated-by-a-library": (
+        thread("painter")
+        + stack(
+            "C  0x00003c1ba8d05b64",
+            "C  0x00003c1ba8d06fab",
+            "C  [libscript.so+0x1a5435e]",
+            "C  [libscript.so+0x1a4702f]",
+        ),
+        "jvm-crash-in-native-library",
+        "certain",
+        "in code without a library, called by native library libscript.so",
+        "libscript.so raised a fault",
+    ),
+    "macos-null-string": (
+        head("C  [libsystem_platform.dylib+0x1722]  _platform_strlen+0x12", vm=MACOS_8)
+        + thread("worker")
+        + SIGINFO_NULL,
+        "null-dereference",
+        "likely",
+        "Find who calls _platform_strlen() with a null pointer",
+        "fsanitize",
+    ),
+    "loading": (
+        head("C  [libstdc++.so.6+0xd3e3b]")
+        + thread("main")
+        + stack("C  [libstdc++.so.6+0xd3e3b]", java=("j  jdk.internal.loader.NativeLibraries.load(Ljdk/internal/",)),
+        "jvm-crash-in-native-library",
+        "likely",
+        "as Java loaded a library",
+        "function descriptor",
+    ),
+    "not-loading": (
+        head("C  [libstdc++.so.6+0xd3e3b]")
+        + thread("main")
+        + stack("C  [libstdc++.so.6+0xd3e3b]", java=("j  depot.Table$Native.open(Ljava/lang/String;)J+0",)),
+        "jvm-crash-in-native-library",
+        "likely",
+        "below the native method depot.Table$Native.open()",
+        "loaded a library",
+    ),
+    "graphics-driver-of-direct3d": (
+        head("C  [nvd3dum.dll+0xc0db05]", "EXCEPTION_ACCESS_VIOLATION (0xc0000005)", vm=WINDOWS_8),
+        "jvm-crash-in-native-library",
+        "certain",
+        "Update the driver of the graphics card",
+        "fsanitize",
+    ),
+    "agent-by-name": (
+        head("C  [libtallyagent.so+0x157e07]  Options::read(char const*)+0x97"),
+        "jvm-crash-in-native-library",
+        "certain",
+        "Run without libtallyagent.so",
+        "ask who maintains",
+    ),
+    "no-agent-by-name": (
+        head("C  [libtally.so+0x157e07]  Options::read(char const*)+0x97"),
+        "jvm-crash-in-native-library",
+        "certain",
+        "ask who maintains",
+        "Run without libtally.so",
+    ),
 }
 
 

@@ -282,6 +282,20 @@ def test_compiled_frames_of_jdk_5_to_7(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("v  ~StubRoutines::call_stub_stub (stub gen) 0x00007fc4f04014a2", "call_stub"),
+        ("v  ~StubRoutines::call_stub", "call_stub"),
+        ("v  ~RuntimeStub::new_type_array_blob (C1 runtime) 0x00007fc4f04014a2", "new_type_array_blob (C1 runtime)"),
+    ],
+)
+def test_stubs_have_the_names_of_all_versions(tmp_path: Path, line: str, name: str) -> None:
+    before = "J 12  org.store.Cursor.read0(J)V (0 bytes) @ 0x00007f10cc4e80f3 [0x00007f10cc4e8040+0xb3]"
+    frames = _analyzed(tmp_path, _STACK.replace(before, line)).threads[0].frames
+    assert ("stub", name) in [(frame.kind, frame.function) for frame in frames]
+
+
 def test_what_an_excerpt_has_is_said(tmp_path: Path) -> None:
     report = _analyzed(tmp_path, _REGISTERS)
     assert any("it has siginfo, registers" in problem.what for problem in report.problems)

@@ -80,6 +80,21 @@ def test_a_method_that_jni_entered_with_what_is_no_object(jdk: int) -> None:
     assert "a receiver or arguments that are not its own" in place
 
 
+@pytest.mark.parametrize("jdk", [17, 27])
+def test_a_log_has_no_arguments_so_either_may_be(jdk: int) -> None:
+    summary = of_log(jdk, "stray-receiver")["verdict"]["summary"]
+    assert "either CallVoidMethod by notify_hit() of libstrays.so entered this very method" in summary
+    assert "or a reference or an object header was overwritten before" in summary
+
+
+def test_nor_names_in_a_stripped_libjvm() -> None:
+    assert "either a function of JNI by " in of_log(8, "stray-receiver-miss")["verdict"]["summary"]
+
+
+def test_a_log_of_a_method_that_java_called_suspects_no_call_of_jni() -> None:
+    assert "JNI" not in of_log(8, "interpreter")["verdict"]["summary"]
+
+
 @BOTH
 def test_a_call_of_jni_that_passed_what_it_should_is_not_suspected(jdk: int) -> None:
     verdict = report_of(jdk, "stray-receiver-miss")["verdict"]

@@ -162,6 +162,16 @@ ARGUMENTS = (
     (("app", "-Xmx1g", "--client-secret", PLAIN), PLAIN),
     (("java", "-javaagent:a.jar=key=" + HEX), HEX),
     (("app", "--rootpw", PLAIN), PLAIN),
+    (("app", "-t", "k7Qx2mPw9vT4"), "k7Qx2mPw9vT4"),
+    (("app", "-a", "bob:k7Qx2mPw9vT4"), "k7Qx2mPw9vT4"),
+    (("app", "Bearer", PW), PW),
+    (("app", "set", "db-password", PLAIN), PLAIN),
+    (("app", "--creds=bob/" + PW), PW),
+    (("sh", "-c", "psql 'host=db user=app password='\"'\"'two words'\"'\"' dbname=x'"), "two words"),
+    (("sh", "-c", "psql 'host=db user=app password='\"'\"'kil0pound here'\"'\"' dbname=x'"), "pound here"),
+    (("sh", "-c", "echo bob:" + PLAIN + " | chpasswd"), PLAIN),
+    (("bash", "-c", "echo " + PLAIN + " | sudo -S id; true"), PLAIN),
+    (("bash", "-lc", "cd /x && mysql -u root --password='" + PLAIN + "' < f.sql"), PLAIN),
 )
 """(arguments, the secret among them)."""
 
@@ -205,7 +215,8 @@ ORDINARY_ARGUMENTS = (
         "kubectl get secret db-creds-2", "grep password passwords2.txt", "app token refresh", "git config set user.name Bob",
         "python3 train.py --tokenizer bert-base --pad-token [PAD]", "make -k PASS=1", "java -Dtoken.separator=, -jar a.jar",
         "swift build -c release", "cargo login --help", "app --login bob", "app --user 1000:1000", "signtool verify /pa x",
-        "rabbitmqctl add_user bob", "veracrypt -t /vol", "qemu-system-x86_64 -object secret,id=s0,file=/run/s",
+        "git show -s 9fceb02d0ae598e95dc970b74767f19372d61af8", "app -i 3fa85f64-5717-4562-b3fc-2c963f66afa6", "app -n web-7d9f8b6c4-x2k9p",
+        "app -c com.acme.Main2Test3Impl", "app -l host:8080", "rabbitmqctl add_user bob", "veracrypt -t /vol", "qemu-system-x86_64 -object secret,id=s0,file=/run/s",
     )),
     ("sh", "-c", "echo hello | sudo tee /etc/x"), ("sh", "-c", "echo $PW | sudo -S id"), ("bash", "-c", "echo yes | docker login"),
     ("ssh-keygen", "-N", "", "-f", "k"), ("python3", "-c", 'print("a b")'),
@@ -231,7 +242,7 @@ ORDINARY_SOURCE = (
 
 CUTS = (
     ("ghp_ibonqlD", "ibonqlD"), ("sk_live_5VY5WJA", "5VY5WJA"), ("AKIAJ5UPQC5", "J5UPQC5"), ("Bearer nHO6mDh", "nHO6mDh"), ("&sig=ctPrkkS", "ctPrkkS"),
-    ("IDENTIFIED BY 'A6Ujvgz", "A6Ujvgz"), ("redis://:xJYcTBT", "xJYcTBT"), ("https://MVGZKkf447q3EJ", "MVGZKkf447q3EJ"), ("root:ieX9rWm8uV9Pv9", "ieX9rWm8uV9Pv9"),
+    ('{\\\\\\"password\\\\\\":\\\\\\"mRmMdSQ', "mRmMdSQ"), ("IDENTIFIED BY 'A6Ujvgz", "A6Ujvgz"), ("redis://:xJYcTBT", "xJYcTBT"), ("https://MVGZKkf447q3EJ", "MVGZKkf447q3EJ"), ("root:ieX9rWm8uV9Pv9", "ieX9rWm8uV9Pv9"),
     ("7123456789:AAzyrxeUf", "zyrxeUf"),
 )  # fmt: skip
 """(what stands at the end of a text that is cut, the beginning of a secret in it)."""
@@ -244,7 +255,7 @@ ORDINARY_CUTS = (
 ENTRIES = (
     ("ETCDCTL_USER", "root:" + PLAIN), ("JENKINS_API", "bob:fcb1f5bb7147e1cfdfef3b52372c85cd"), ("DEVISE_PEPPER", HEX), ("SNMP_COMMUNITY", PLAIN),
     ("RECOVERY_CODE", PLAIN), ("ACTIVATION_CODE", PLAIN), ("FERNET", B64), ("LINODE", HEX), ("KUBECONFIG_DATA", B64), ("ORACLE_CONNECT", "scott/" + PLAIN + "@orcl"),
-    ("LOGIN", "bob/" + PW), ("pass_db", PLAIN), ("VAULT_UNSEAL", B64),
+    ("LOGIN", "bob/" + PW), ("LD_PRELOAD", "/x/token=" + HEX + "/l.so"), ("pass_db", PLAIN), ("VAULT_UNSEAL", B64),
     ("PGPASS", PLAIN), ("PGPASSWORD", PLAIN), ("COOKIE", "a=" + PLAIN), ("BASIC", "bob:" + PLAIN), ("PROXY_AUTH", PLAIN),
     ("SLACK_WEBHOOK_URL", "https://example.com/hook/" + PLAIN), ("DB_PASS_PROD", PLAIN), ("MYSQL_PWD", PLAIN),
     ("SMTP_PW", PLAIN), ("API_KEYS", PLAIN), ("AWS_SECRET_ACCESS_KEY", B64), ("GITHUB_PAT", PLAIN), ("OTP_SEED", HEX),
@@ -281,8 +292,8 @@ ORDINARY = (
     '{"credentials": {"user": "bob"}}', "token = {kind = 2, text = \"return\"}", '{password = 0x0, secret = NULL, token = (char *) 0x0, n = 1}', "password=0x0", "const char *password = NULL",
     "secret = (nil)", '{0x55 "prog", 0x56 "--secret-file", 0x57 "list"}', '{{0x55 "user", 0x55 "password"}, {0x55 "host", 0x55 "port"}}', '0x1 "http://host:8080"...',
     '{url = 0x1 "http://h:80", b = "x:y"}', "http://[::1]:80/x", "ssh://deploy-user2@host/x", "https://firstlastname@host/x", "docker://nginx:latest",
-    "user: bob, role: admin", "{priv = 0x7f3344556677, n = 2}", "community edition 2", "account: 4711/22", '"user", "login", "bob"', "missing --password-file option",
-    '{"mysql", "-p", "shop"}', '["docker", "run", "-p", "8080:80"]', "['unzip', '-P']", '{0x55 "app", 0x55 "--no-password", 0x55 "--token-file", 0x55 "/run/t"}',
+    "user: bob, role: admin", "{priv = 0x7f3344556677, n = 2}", "community edition 2", "account: 4711/22", '"user", "login", "bob"', "missing --password-file option", "what() is 'missing --password option', was", "/srv/token=operator/l.so",
+    '{"mysql", "-p", "shop"}', '["docker", "run", "-p", "8080:80"]', "['unzip', '-P']", '["make", "PASS=1"]', '"[\\"make\\", \\"PASS=1\\"]"', '{0x55 "app", 0x55 "--no-password", 0x55 "--token-file", 0x55 "/run/t"}',
 )  # fmt: skip
 """Running text without a secret."""
 
@@ -301,13 +312,16 @@ PIECES = (
     "a", ":", "=", "://", "a://b:", "@", "-p ", "password=", 'password="', "\\", "[", "(a) values ('", "token (", "<a", "&a=",
     "-----BEGIN PRIVATE KEY-----", "Authorization: ", "eyJ", "passphrase a ", "x-a-key", " -H a:", "name=a value=", "$6$",
     'token={"', "token = A {", "secret(A(", '{"password", ', 'token = {len=1,a() = "', "https://a1b2c3d4", "token=(a *) 0x1 ",
+    '"-p","a",', '\\"-p\\",', "'-a', ", 'login("a","', 'password,"a', "set_token(", " mysql -p", "sh -c '", '{login = "a:', "AUTH a ", "Some({{pw = ",
+    '0x1 "-p", ', "std::optional<a, ", "pin = a{", "curl -u a: ", "set password ",
+    'send "a', "connect a/", " password for a: ", "<key>a</key><string>", '"a" * "', "password 0 ", "a:a:", "*:*:*:", "\\n", '","', ";a", "#a",
 )  # fmt: skip
 """What a searcher may take for the beginning of a secret again and again."""
 
 THREADS = (
     ("tok:h8Jq2Lw9z", "h8Jq2Lw9z"), ("sk-h8Jq2Lw9zAb1", "h8Jq2Lw9z"), ("key h8Jq2Lw9z", "h8Jq2Lw9z"), ("ghp_A1b2C3d4E5f", "A1b2C3d4E5f"),
     ("AKIAIOSFODNN7EX", "IOSFODNN7EX"), ("eyJhbGciOiJIUzI", "hbGciOiJIUzI"), ("w/glpat-x9Yz8W7", "x9Yz8W7"), ("auth=Zx81kq", "Zx81kq"),
-    ("bob:f2BteSJn8", "f2BteSJn8"), ("n3Xtch18@h", "n3Xtch18"), ("sftp-bob/eKluR1RI@h", "eKluR1RI"), ("login bob yNy4KVN5", "yNy4KVN5"),
+    ("bob:f2BteSJn8", "f2BteSJn8"), ("n3Xtch18@h", "n3Xtch18"), ("sftp-bob/eKluR1RI@h", "eKluR1RI"), ("login bob yNy4KVN5", "yNy4KVN5"), ("bob:xqzkvjwpt", "xqzkvjwpt"),
     ("xoxb-2847-91ab", "2847-91ab"), ("pw:Tr0ub4dor", "Tr0ub4dor"), ("bearer 9aF3kQ7z", "9aF3kQ7z"), ("npm_q8W3e5R7t9Y", "q8W3e5R7t9Y"),
 )  # fmt: skip
 """(a thread's name, the secret in it)."""
@@ -316,3 +330,98 @@ ORDINARY_THREADS = (
     "key-expirer-1", "auth-worker-12", "token-refresh-1", "sk-worker", "pool-1-thread-2", "Session-HouseKe", "GC Thread#0", "pin-worker 1",
     "api-1", "http-nio-8080", "key watcher", "pass 2", "C2 CompilerThre", "secret-rotator", "kworker/0:1", "sess:closer", "token bucket", "sig handler 3", "cache key: user:42", "bob:worker-1", "http/8080@h", "worker@host1", "login bob", "user bob 12",
 )  # fmt: skip
+
+# Where no name and sign of equality announces it: lines of files, protocols, prompts, calls, markup (redaction/lines.py).
+GLUED = "q7Lw" + "#Zr3;tK"
+DRAWN = "xqjv" + "zkwpfg"
+LINES = (
+    ("username admin privilege 15 password 0 " + PLAIN, PLAIN),
+    ("snmp-server community " + DRAWN + " RW", DRAWN),
+    ("crypto isakmp key " + PLAIN + " address 10.0.0.9", PLAIN),
+    ("tacacs-server key " + PLAIN, PLAIN),
+    ("enable password " + PLAIN, PLAIN),
+    ("rootdn cn=admin\\nrootpw " + PLAIN, PLAIN),
+    ("AuthLDAPBindPassword " + PLAIN, PLAIN),
+    ("account work\nuser bob\npassword " + PLAIN + "\n", PLAIN),
+    ("user app insecure-password " + PLAIN, PLAIN),
+    ("stats auth admin:" + PLAIN, PLAIN),
+    ('10.1.0.1 10.2.0.1 : PSK "' + PLAIN + '"', PLAIN),
+    ('"bob" * "' + PLAIN + '" *', PLAIN),
+    ("[mail.example.org]:587 bob:" + PLAIN, PLAIN),
+    ("*:*:*:app:" + PLAIN, PLAIN),
+    ("user app on >" + PLAIN + " ~* +@all", PLAIN),
+    ("kind: Secret\ndata:\n  cert: " + B64, B64),
+    ("- name: DB_PASSWORD\\n  value: " + PLAIN + "\\n", PLAIN),
+    ("connect scott/" + PLAIN, PLAIN),
+    ("system/" + PLAIN + "@//db:1521/x", PLAIN),
+    ("SELECT pgp_sym_decrypt(data, '" + PLAIN + "')", PLAIN),
+    ("PRAGMA key = '" + PLAIN + "'", PLAIN),
+    ("CREATE USER bob IDENTIFIED BY " + PLAIN, PLAIN),
+    ("CREATE LOGIN bob WITH PASSWORD = N'" + PLAIN + "'", PLAIN),
+    ('db.auth("bob","' + PLAIN + '")', PLAIN),
+    ("define('DB_PASSWORD', '" + PLAIN + "');", PLAIN),
+    ('expected "' + PLAIN + '" == password', PLAIN),
+    ("<key>Password</key><string>" + PLAIN + "</string>", PLAIN),
+    ('<property name="connection.password">' + PLAIN + "</property>", PLAIN),
+    ("<RSAKeyValue><D>" + B64 + "=</D></RSAKeyValue>", B64),
+    ('{"kty":"oct","k":"' + B64 + '"}', B64),
+    ("[sudo] password for bob: " + PLAIN, PLAIN),
+    ("Enter passphrase for key '/root/.ssh/id': correct horse battery", "horse battery"),
+    ("A temporary password is generated for root@localhost: " + GLUED, "Zr3;tK"),
+    ("using password " + DRAWN + " for bob", DRAWN),
+    ("authentication failed for bob:" + PW, PW),
+    ("mot de passe : " + PLAIN, PLAIN),
+    ("private key 0x" + HEX, HEX),
+    ("CLIENT_RANDOM " + "0f" * 32 + " " + HEX, HEX),
+    ("NTLM hash bob::" + HEX, HEX),
+    ("xprv" + "9s21ZrQH143K" * 8, "9s21ZrQH143K"),
+    ('a1 LOGIN "bob" "' + PLAIN + '"', PLAIN),
+    ("PRIVMSG NickServ :IDENTIFY bob " + PLAIN, PLAIN),
+    ('send "' + PW + '\\r"', PW),
+    ("https://h.example/reset-password/" + B64, B64),
+    ("GET /login?u=bob&p=" + PW, PW),
+    ("MIIEvQIBADANBgkq" + B64 + "\n-----END PRIVATE KEY-----", B64),
+    ("userPassword:: " + B64, B64),
+    # A value that goes on behind a delimiter, other letters, other quotes.
+    ("password=" + GLUED, "Zr3;tK"),
+    ("Server=db;User Id=sa;Password=" + GLUED + ";Encrypt=true", "Zr3;tK"),
+    ("{user=bob, password=" + GLUED + "}", "Zr3;tK"),
+    ("GET /x?token=" + GLUED + " 403", "tK 403"),
+    ("invalid token " + DRAWN, DRAWN),
+    ("Authorization failed: Bearer " + DRAWN, DRAWN),
+    ("{b'password': b'" + PLAIN + "'}", PLAIN),
+    ('["password"]=> string(9) "' + PLAIN + '"', PLAIN),
+    ('Config { user: \\"bob\\", password: Some(\\"' + PLAIN + '\\") }', PLAIN),
+    ("[db]\\nuser = bob\\npassword = " + PLAIN + "\\nport = 3", PLAIN),
+    ("level=info user=bob password=" + PLAIN + ' msg="login failed"', PLAIN),
+    ('"url":"https:\\/\\/bob:' + PLAIN + '@h\\/x"', PLAIN),
+    ("OTP code 493817 is invalid", "493817"),
+)
+LINES_THAT_STAY = (
+    "password 5 characters too short",
+    "password for bob: is required",
+    "password for user bob: authentication failed",
+    "the password is generated at the first start",
+    "Secret 'db-creds' not found in namespace prod",
+    "login page / settings",
+    "login as bob",
+    "connect to db/replica failed",
+    "GET /search?q=a&p=2 200",
+    "https://h.example/reset/step",
+    "https://h.example/verify/index.html",
+    "library/nginx@sha256:0123456789abcdef",
+    "using password file /etc/shadow for bob",
+    "key 3 of 7 is missing",
+    "secret 2 of 3",
+    "community edition",
+    'send "QUIT\\r\\n"',
+    "a == b && token != end",
+    '"name" * "value"',
+    "the token that was read is not the one expected: identifier",
+    "auth failed for host:8443",
+    "identified by the id of its thread",
+    'level=info msg="login failed" user=bob',
+    "define('TITLE', 'Password reset');",
+    '<property name="password.policy">strict</property>',
+    "the passphrase must have three words",
+)

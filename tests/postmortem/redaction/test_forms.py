@@ -21,7 +21,7 @@ def _with(process: Process) -> Report:
     return msgspec.structs.replace(build.minimal(), process=process)
 
 
-@pytest.mark.parametrize(("text", "secret"), forms.TEXTS)
+@pytest.mark.parametrize(("text", "secret"), (*forms.TEXTS, *forms.LINES))
 def test_running_text(text: str, secret: str) -> None:
     masked = mask_text(text)
     assert secret not in masked
@@ -113,7 +113,7 @@ def test_entries(name: str, value: str) -> None:
         assert secret not in masked
 
 
-@pytest.mark.parametrize("text", forms.ORDINARY)
+@pytest.mark.parametrize("text", (*forms.ORDINARY, *forms.LINES_THAT_STAY))
 def test_ordinary_text_stays(text: str) -> None:
     assert mask_text(text) == text
 

@@ -11,7 +11,7 @@ from postmortem.model import Address, Cycle, Frame, Jvm, Module, Thread
 from postmortem.model.jvm import Deadlock, DeadlockMember, VmError
 from postmortem.model.process import Process
 from postmortem.model.report import CxxException, NativeFacts, Printed
-from postmortem.model.thread import Wait
+from postmortem.model.thread import Value, Wait
 from postmortem.rules.engine import run
 from postmortem.signature.causes import message
 from postmortem.signature.signature import VERSION, signature
@@ -291,6 +291,23 @@ def test_an_index_behind_a_null_pointer_is_no_part_of_the_cause() -> None:
     assert null(0x28, base_value=0, index_value=9, scale=4, displacement=4) == "null+index"
     assert null(0x40, base_value=0, displacement=0x40) == "null+0x40"
     assert null(0x48, base_value=0, displacement=0x48) == "null+0x48", "another member"
+
+
+def test_a_null_pointer_is_told_by_who_made_it_and_not_by_who_passed_it_on() -> None:
+    def got(function: str, *values: str) -> Frame:
+        arguments = tuple(Value(name="s", type="const char *", value=text, text=text) for text in values)
+        return frame(function, arguments=arguments)
+
+    helper = got("hash", "0x0"), got("slot", "0x0")
+    one = thread(*helper, got("find", "0x0"), got("notify", "0x5000", "0x0"), got("run", "0x5000"), "main")
+    other = thread(*helper, got("conf_get", "0x0"), got("load_theme", "0x5010"), got("run", "0x5000"), "main")
+    assert of(threads=(one,)) == "null+0x40 | hash | run"
+    assert of(threads=(other,)) == "null+0x40 | hash | load_theme"
+    assert of(threads=(thread(got("hash", "0x5000"), *helper[1:], "find", "main"),)) == "null+0x40 | hash | slot"
+    assert of(threads=(thread(helper[0], got("slot"), "find", "main"),)) == "null+0x40 | hash | slot"
+    assert of(threads=(thread(*helper),)) == "null+0x40 | hash | slot", "all of them had it"
+    far = crashed(address=0x1234_5678_9000, threads=(one,))
+    assert signature(far).frames == ("hash", "slot")
 
 
 def test_aborts_of_one_function_are_told_by_what_it_said() -> None:
