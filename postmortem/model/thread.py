@@ -78,6 +78,9 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """The C library (glibc, musl or libc) that the function was linked in from, of an executable without libc.so."""
     tail_call: str | None = None
     """What this frame's call instruction called, where that left by a tail call to the function of the frame above."""
+    entered: str | None = None
+    """The function of another module that this frame's call entered, where the frame above is in that module and has no
+    name: it is that function's, or of one to which it left by a tail call."""
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True):

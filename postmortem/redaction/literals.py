@@ -34,7 +34,7 @@ _CONNECT = Lazy(
     r"(?P<before>\b(?:mysqli?_(?:real_)?connect|ftp_login|PQsetdbLogin)\s?\(\s?(?:[^\"'(){},]{1,64},\s?)?"
     rf"(?:{_QUOTE}[^\"'\\\r\n]{{0,128}}{_QUOTE}\s?,\s?){{2}}{_QUOTE})" + _LITERAL,
 )
-_REMARK = Lazy(r"(?://|/\*|#)[^\r\n]{0,200}?\b(?P<name>[A-Za-z_]\w{2,40})\b")
+_REMARK, _WORD = Lazy(r"//|/\*|#"), Lazy(r"\b[A-Za-z_]\w{2,40}\b")
 _QUOTED = Lazy(rf"(?P<before>{_QUOTE})" + _LITERAL)
 
 
@@ -93,10 +93,17 @@ def mask_literals(text: str, take: Take) -> str:
     return text
 
 
+_REMARKED = 200
+"""Characters of a comment that are looked at."""
+
+
 def mask_remarked(text: str, take: Take) -> str:
     """A line of source with the literals masked that its comment calls a secret: p = "S"; // password."""
     remark = _REMARK.search(text)
-    if remark is None or names.strength(remark["name"], exact=True) != "strong":
+    if remark is None or names.HINT.search(text) is None:
+        return text
+    words = _WORD.findall(text[remark.end() :][:_REMARKED])
+    if not any(names.strength(word, exact=True) == "strong" for word in words):
         return text
 
     def quoted(match: re.Match[str]) -> str:

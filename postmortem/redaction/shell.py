@@ -19,7 +19,7 @@ _WORD = Lazy(
     r"(?:[^\s\"'\\|&;<>()`]|\\.|\"(?:[^\"\\]|\\.)*+(?:\"|$)|'[^']*+(?:'|$))++|(?P<end>[|&;()`\n])[|&;()`\s]*+|[<>]",
     re.DOTALL,
 )
-_QUOTES = Lazy(r"\\(.)|[\"']", re.DOTALL)
+_QUOTES = Lazy(r"\\(?P<escaped>.)|\"(?P<double>(?:[^\"\\]|\\.)*+)(?:\"|$)|'(?P<single>[^']*+)(?:'|$)", re.DOTALL)
 _MOST_WORDS = 1024
 
 
@@ -46,7 +46,9 @@ def mask_command(command: str, take: Take, mask: Callable[[Sequence[str]], Seque
         else:
             commands[-1].append(match)
     changes: list[tuple[int, int, str]] = []
-    bare = [[_QUOTES.sub(lambda found: found[1] or "", word.group()) for word in words] for words in commands]
+    bare = [
+        [_QUOTES.sub(lambda found: found[found.lastgroup or 0], word.group()) for word in words] for words in commands
+    ]
     for index, (words, plain) in enumerate(zip(commands, bare, strict=True)):
         piped = index < len(joins) and joins[index] == "|"
         made = _said(plain, bare[index + 1], take) if piped else None

@@ -2,7 +2,8 @@
 
 A function that ends in a jump to another one has no frame while that runs. The call instruction of its caller
 still names it: where the target of a direct call is not the function of the frame above, that target was
-called, and has left by a tail call. (gdb shows the same from DW_TAG_call_site.)
+called, and has left by a tail call. (gdb shows the same from DW_TAG_call_site.) A call by way of the procedure linkage
+table names the function of a library that has no symbols but for those that it exports.
 
 A frame that a scan of the stack found is confirmed where the frames above it lead by CFI, and by direct calls, from
 main to the very function that it is in: what lies there is then no leftover of an earlier call.
@@ -13,6 +14,7 @@ empty range at the instruction into which it was merged. Line tables name the ca
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,9 @@ _CONFIRMED = "found by scanning the stack; the calls from main confirm it"
 _BEGINNING = "main"
 _CALL = 0xE8
 _CALL_SIZE = 5
+_LINKAGE = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\xf2?\xff\x25(....)", re.DOTALL)
+"""An entry of the procedure linkage table: [endbr64;] [bnd] jmp *slot."""
+_LINKAGE_SIZE = 11
 _LOOKED_AT = 64
 """Activations from the innermost on."""
 _ADDRESSES = 1 << 64
@@ -53,6 +58,7 @@ class LostFrames:
         self._symbol_at = symbol_at
         self._merged = merged
         self._called: dict[tuple[int, int, bool], str | None] = {}
+        self._linked: dict[int, str | None] = {}
 
     def all(self, walks: Sequence[ThreadWalk], namer: FrameNamer) -> list[list[list[Frame]]]:
         """The named activations of every walk with what is missing."""
@@ -79,6 +85,12 @@ class LostFrames:
                 if called is not None:
                     note = frames[0].note or f"it called {called}, which left by a tail call"
                     result[index] = [msgspec.structs.replace(frames[0], tail_call=called, note=note), *frames[1:]]
+                elif (
+                    (above := named[index - 1]) and above[-1].function is None and above[-1].module != frames[0].module
+                ):
+                    entered = self._entered(raw.pc)
+                    if entered is not None:
+                        result[index] = [msgspec.structs.replace(frames[0], entered=entered), *frames[1:]]
         return result
 
     def _is_called(self, raws: Sequence[RawFrame], index: int) -> bool:
@@ -114,6 +126,17 @@ class LostFrames:
         if callee - above[1] == target or plain(above[0]) == plain(symbol[0]):
             return None
         return symbol[0]
+
+    def _entered(self, returns_to: int) -> str | None:
+        """The exported function that a call by way of the procedure linkage table goes to."""
+        if returns_to not in self._linked:
+            target = self._target(returns_to)
+            match = None if target is None else _LINKAGE.match(self._read(target, _LINKAGE_SIZE) or b"")
+            slot = 0 if match is None else (target or 0) + match.end() + int.from_bytes(match[1], "little", signed=True)
+            word = self._read(slot % _ADDRESSES, 8) if match is not None else None
+            symbol = None if word is None else self._symbol_at(int.from_bytes(word, "little"))
+            self._linked[returns_to] = symbol[0] if symbol is not None and not symbol[1] and symbol[2] else None
+        return self._linked[returns_to]
 
     def _target(self, returns_to: int) -> int | None:
         """Where the direct call before a return address went."""

@@ -79,9 +79,9 @@ class Inside(NamedTuple):
 def inside(report: Report) -> Inside | None:
     """The allocator that the innermost frames of the crashing thread are of."""
     frames = views.crashing_frames(report)
-    left = _left_by_tail_call(report, frames)
-    if left is not None:
-        return left
+    nameless = _without_names(frames)
+    if nameless is not None:
+        return nameless
     outermost, entry = -1, -1
     names: list[str] = []
     for index, frame in enumerate(frames[:40]):
@@ -110,17 +110,23 @@ def inside(report: Report) -> Inside | None:
 def in_glibc(report: Report) -> bool:
     """Whether the innermost frame of the crashing thread is of glibc's own file: its allocator is no other one."""
     frames = views.crashing_frames(report)
-    return bool(frames and frames[0].module and _GLIBC.fullmatch(file_name(frames[0].module)))
+    return bool(frames) and _of_glibc(frames[0])
 
 
-def _left_by_tail_call(report: Report, frames: tuple[Frame, ...]) -> Inside | None:
-    """glibc's functions without names, in which a call of free went on by a tail call: from 2.42 on."""
-    freed = report.crash.freed
-    if freed is None or freed.call != "free" or not in_glibc(report) or frames[0].function is not None:
+def _of_glibc(frame: Frame) -> bool:
+    return frame.module is not None and _GLIBC.fullmatch(file_name(frame.module)) is not None
+
+
+def _without_names(frames: tuple[Frame, ...]) -> Inside | None:
+    """glibc's functions without names, which a call of malloc or free entered."""
+    if not frames or frames[0].function is not None:
         return None
-    outermost = next((i - 1 for i, frame in enumerate(frames) if frame.module != frames[0].module), 0)
-    nameless = all(frame.function is None for frame in frames[: outermost + 1])
-    return Inside("glibc's malloc", outermost, frees=True) if nameless else None
+    outermost = next((i - 1 for i, frame in enumerate(frames) if frame.function is not None), -1)
+    entered = plain(frames[outermost + 1].entered or "") if outermost >= 0 else ""
+    frees = _FREES.fullmatch(entered) is not None
+    if not _of_glibc(frames[0]) or not (frees or _TAKES.fullmatch(entered)):
+        return None
+    return Inside("glibc's malloc", outermost, None if _REALLOCATES.fullmatch(entered) else frees)
 
 
 def _of(frame: Frame) -> tuple[str | None, bool]:

@@ -52,9 +52,10 @@ def in_allocator(report: Report) -> Iterator[tuple[int, Handling]]:
         if found is None:
             continue
         at = found.handler + 1
-        if _allocates(thread.frames[: min(at, _INNER)]) and _allocates(thread.frames[at + 1 : found.interrupted]):
+        if _allocates(thread.frames[: min(at, _INNER)]) and _allocates(thread.frames[at + 1 : found.interrupted + 1]):
             yield index, found
 
 
 def _allocates(frames: Sequence[Frame]) -> bool:
-    return any(frame.function is not None and _ALLOCATOR.fullmatch(plain(frame.function)) for frame in frames)
+    names = (name for frame in frames for name in (frame.function, frame.entered) if name is not None)
+    return any(_ALLOCATOR.fullmatch(plain(name)) for name in names)

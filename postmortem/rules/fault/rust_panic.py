@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
+from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
 from postmortem.rules.rule import Rule
@@ -31,6 +32,7 @@ _PANIC = Lazy(
     r"|core::result::unwrap_failed|core::slice::index::slice_\w+_fail\w*|__rust_start_panic|__rustc?::rust_panic.*)"
 )
 _CANNOT_UNWIND = Lazy(r"core::panicking::panic_(?:cannot|no)_unwind")
+_PASSES = ("core::panicking::panic_no_unwind",)
 _STARTED = Lazy(r"(?:.*::)?_*rust_start_panic(?:::abort)?|(?:.*::)?rust_panic")
 _LONGEST = 200
 _LOOK_FIRST = (
@@ -147,6 +149,10 @@ def _cannot_unwind(report: Report, where: str, index: int) -> _Story:
     """A panic arrived at a function that lets none out: extern "C"."""
     here = _sp_of_caller(report, index)
     found = next((item for item in enumerate(report.native.panics) if item[1].taken_at == here), None)
+    passes = plain(views.crashing_frames(report)[index].function or "") in _PASSES
+    if passes and found is None and here is not None and len(report.native.panics) == 1:
+        only = report.native.panics[0]
+        found = (0, only) if only.taken_at > here else None  # it was on its way further out
     text = found[1].text if found is not None else None
     said = f": {_short(found[1])}" if found is not None and text else ""
     return _Story(

@@ -24,7 +24,7 @@ from postmortem.model.queries import crash as views
 from postmortem.model.queries import culprit
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
-from postmortem.model.queries.registers import STACK_POINTERS
+from postmortem.model.queries.registers import STACK_POINTERS, THREAD_POINTERS
 from postmortem.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def check(report: Report) -> Iterator[Finding]:
     least = "at least " if thread.ended == "limit" else ""
     same = _repeated_arguments(thread, cycle) if cycle else None
     title = f"Stack overflow by recursion: {names}, {least}{cycle.count} times" if cycle else f"Stack overflow{where}"
-    limit = f" of {views.size_text(size)}" if size else ""
+    limit = f" of {views.size_text(size)}" if size and not _is_shared(report, thread) else ""
     used_up = f"the stack{limit} is used up."
     if kind in (_FAR, _OWN) and sp is not None and size and thread.tid == report.process.pid:
         # The first thread's stack is mapped as far as it has grown, which is not how far it may.
@@ -170,8 +170,8 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
         return (_FAR, callers.end - callers.start) if 0 < callers.start - sp <= LARGEST_FRAME else None
     if mapped is not None and above.start == mapped[1].end:
         return _GUARD, above.end - above.start
-    if "stack" in (above.kind or above.path or "") and above.start - sp <= LARGEST_JUMP:
-        return (_BELOW if above.start - sp <= NEAR else _FAR), above.end - above.start
+    if "stack" in (above.kind or above.path or "") and above.start - sp <= NEAR:
+        return _BELOW, above.end - above.start
     if callers is not None and 0 < callers.start - sp <= LARGEST_JUMP:
         return _FAR, callers.end - callers.start
     # Where the code is at hand, the callers are lost for another reason: a switch to a stack that was freed.
@@ -179,6 +179,15 @@ def _how(report: Report, thread: Thread, address: int, sp: int | None) -> tuple[
     if own is not None and 0 < own.start - sp <= LARGEST_FRAME:
         return _OWN, own.end - own.start
     return None
+
+
+def _is_shared(report: Report, thread: Thread) -> bool:
+    """Whether stacks of several threads make up one mapping: guards that have none of their own lie between them."""
+    own = views.own_stack(report, thread)
+    if own is None:
+        return False
+    pointers = {t.registers.get(name) for t in report.threads for name in THREAD_POINTERS} - {None}
+    return sum(pointer is not None and own.start <= pointer < own.end for pointer in pointers) > 1
 
 
 def _stack_of_callers(report: Report, thread: Thread) -> Mapping | None:

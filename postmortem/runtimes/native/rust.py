@@ -21,7 +21,7 @@ from postmortem.model.report import RustPanic
 from postmortem.runtimes.native.places import words_of, writable_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from parsers.elf.core import Core
     from postmortem.model import Frame
@@ -39,6 +39,8 @@ _STOP, _TAKEN_AT = 16, 24
 _PAYLOAD, _UNUSED = 32, 4
 """Where the payload begins at the earliest, and how many words older versions leave unused there."""
 _BOUNDARY = re.compile(r"core::panicking::panic_(?:in_cleanup|cannot_unwind|no_unwind)")
+_PASSES = re.compile(r"core::panicking::panic_no_unwind")
+"""What a function that lets no panic out calls in older versions: the panic is on its way to a frame further out."""
 _MOST = 16
 _FIRST, _FRAMES = 8, 64
 """The exception that a landing pad resumes is looked for so many frames above the panic."""
@@ -77,21 +79,28 @@ def panics(core: Core, space: AddressSpace, places: Places, frames: Sequence[Fra
     boundary = next((i for i, frame in enumerate(frames) if _BOUNDARY.fullmatch(frame.function or "")), None)
     taker = next((f.sp for f in frames[boundary + 1 :] if not f.inlined), None) if boundary is not None else None
     if taker is not None and not any(panic.taken_at == taker for panic in found.values()):
-        panic = next(_taken_at(core, space, places, taker), None)
+        passes = _PASSES.fullmatch(frames[boundary or 0].function or "") is not None
+        panic = _unwound_to(core, space, places, taker, last if passes else taker)
         if panic is not None:
             found[panic.address] = panic
     return tuple(sorted(found.values(), key=lambda panic: -panic.taken_at))
 
 
-def _taken_at(core: Core, space: AddressSpace, places: Places, taker: int) -> Iterator[RustPanic]:
+def _unwound_to(core: Core, space: AddressSpace, places: Places, taker: int, last: int) -> RustPanic | None:
+    """The panic that the frame at `taker` was to take; else the only one that a frame further out was to, up to `last`:
+    it was on its way through."""
+    further: dict[int, RustPanic] = {}
     for address, raw in places.pieces():
         for kind in _CLASSES:
             at = raw.find(kind)
             while at >= 0:
                 panic = _panic(core, space, address + at)
                 if panic is not None and panic.taken_at == taker:
-                    yield panic
+                    return panic
+                if panic is not None and taker < panic.taken_at <= last and len(further) < _MOST:
+                    further[panic.address] = panic
                 at = raw.find(kind, at + 8)
+    return next(iter(further.values())) if len(further) == 1 and not places.exhausted else None
 
 
 def _panic(core: Core, space: AddressSpace, exception: int) -> RustPanic | None:

@@ -167,7 +167,8 @@ ARGUMENTS = (
     (("app", "Bearer", PW), PW),
     (("app", "set", "db-password", PLAIN), PLAIN),
     (("app", "--creds=bob/" + PW), PW),
-    (("sh", "-c", "psql 'host=db password='\"'\"'two words'\"'\"' dbname=x'"), "two words"),
+    (("sh", "-c", "psql 'host=db user=app password='\"'\"'two words'\"'\"' dbname=x'"), "two words"),
+    (("sh", "-c", "psql 'host=db user=app password='\"'\"'kil0pound here'\"'\"' dbname=x'"), "pound here"),
     (("sh", "-c", "echo bob:" + PLAIN + " | chpasswd"), PLAIN),
     (("bash", "-c", "echo " + PLAIN + " | sudo -S id; true"), PLAIN),
     (("bash", "-lc", "cd /x && mysql -u root --password='" + PLAIN + "' < f.sql"), PLAIN),
@@ -223,6 +224,7 @@ ORDINARY_ARGUMENTS = (
 """Command lines without a secret, among them those of the programs above."""
 
 SOURCE = (
+    ('const char *p = "Zk81xxQ7vT"; /* the old password */', "Zk81xxQ7vT"), ('#define X() /* p = "Zk81xxQ7vT"; // password */', "Zk81xxQ7vT"),
     ('const char *p = "Zk81xxQ7vT"; // password', "Zk81xxQ7vT"), ('login("bob", "swordfish");', PLAIN), ('auth.setToken("swordfish");', PLAIN),
     ("curl_easy_setopt(c, CURLOPT_PASSWORD, \"swordfish\");", PLAIN), ('mysql_real_connect(m, "h", "root", "swordfish", "db", 0, 0, 0);', PLAIN),
     ('std::string tok{"Zk81xxQ7vT"};', "Zk81xxQ7vT"), ('if (strcmp(pw, "swordfish") == 0) return 1;', PLAIN), ('char passphrase[] = {"swordfish"};', PLAIN),

@@ -79,6 +79,11 @@ def test_the_frame_that_takes_a_panic_tells_which_came_first() -> None:
     assert "in cleanup" not in first.title
     into_c = _panicked("panic_cannot_unwind", 0x1300, 0x1200)
     assert into_c.title == "Rust panic: text 0x1200, stopped in shop::apply(), which cannot unwind"
+    assert _panicked("panic_cannot_unwind", 0x1300).title == "Rust panic, stopped in shop::apply(), which cannot unwind"
+    # In older versions it is on its way to a frame further out.
+    passing = _panicked("panic_no_unwind", 0x1300)
+    assert passing.title == "Rust panic: text 0x1300, stopped in shop::apply(), which cannot unwind"
+    assert "text" not in _panicked("panic_no_unwind", 0x1400, 0x1300).title
 
 
 def _through(value: int, modules: tuple[str, ...] = (), **environment: str) -> str:

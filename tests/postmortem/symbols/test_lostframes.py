@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from postmortem.model import Address, Frame
 from postmortem.symbols.lostframes import LostFrames
 from postmortem.symbols.symbolizer import Location
@@ -54,6 +56,35 @@ def test_no_tail_call() -> None:
     for code in (direct(FREE), direct(FREE + 4), direct(PLT), b"\xff\xd0\x90\x90\x90"):
         assert restored(code)[1][0].tail_call is None
     assert restored(direct(RELEASE), trust="scan")[1][0].tail_call is None
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xf3\x0f\x1e\xfa", b"\xf3\x0f\x1e\xfa\xf2"])
+@pytest.mark.parametrize(
+    ("slot", "name", "module", "entered"),
+    [
+        (FREE, None, "/lib/libc.so.6", "free"),
+        (FREE + 4, None, "/lib/libc.so.6", None),
+        (PLT + 6, None, "/lib/libc.so.6", None),  # not resolved yet
+        (FREE, "_int_free", "/lib/libc.so.6", None),
+        (FREE, None, "/opt/shop", None),
+    ],
+)
+def test_a_library_s_function_without_a_name_is_what_was_called_there(
+    mark: bytes, slot: int, name: str | None, module: str, entered: str | None
+) -> None:
+    jump = mark + b"\xff\x25" + (0x5000 - (PLT + len(mark) + 6)).to_bytes(4, "little", signed=True)
+    memory = {MAIN + 0x20: direct(PLT), PLT: jump.ljust(11, b"\x90"), 0x5000: slot.to_bytes(8, "little")}
+    raws = [
+        RawFrame(0x9010, 0x7000, None, "native", "context", True),
+        RawFrame(MAIN + 0x25, 0x7010, None, "native", "cfi", False),
+    ]
+    named = [
+        [Frame(pc=Address(0x9010), sp=Address(0x7000), function=name, module=module)],
+        [Frame(pc=Address(MAIN + 0x25), sp=Address(0x7010), function="main", module="/opt/shop")],
+    ]
+    lost = LostFrames(lambda address, size: memory.get(address), symbol_at, lambda pc, at: ())
+    found = lost.restored(raws, named, merged=False)[1][0]
+    assert (found.entered, found.tail_call) == (entered, None)
 
 
 def test_merged_inlines_stand_before_the_function_they_were_merged_into() -> None:
