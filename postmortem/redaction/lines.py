@@ -31,7 +31,7 @@ _WORD = r"(?:[^\s\"'\\]|\\(?![nrt\"']))"
 _TALK = (
     r"(?!(?:is|was|are|be|in|on|at|to|for|from|of|or|and|not|no|the|an?|has|had|have|must|can(?:not|'t)?|could|does|did"
     r"|will|would|should|may|than|too|with|without|by|as|if|when|field|file|required|missing|invalid|incorrect|wrong"
-    r"|expired|changed?|reset|check|prompt|auth\w*|login|hash\w*|manager|policy|store|option|length|mismatch|string"
+    r"|expired|changed?|encod\w*|encrypt\w*|generat\w*|reset|check|prompt|auth\w*|login|hash\w*|manager|policy|store|option|length|mismatch|string"
     r"|value|name|entry|type|given|provided|needed|failed|failure|error|empty|set|unset|none|null|ok)\b)"
 )
 """A secret does not begin with a word with which one goes on to talk of it."""
@@ -103,7 +103,16 @@ ROWS = (
     _row("ntlm", r"(?P<before>\bNTLM\w{0,4}\b[^\r\n]{0,40}?:)(?P<value>[0-9a-f]{32}(?::[0-9a-f]{32})?)\b", _I),
     _row("xprv", r"(?P<before>\b)(?P<value>[xyztuv]prv[0-9A-Za-z]{60,120})", _CASE),
     _row("wif", r"(?P<before>\bwif\W{1,4})(?P<value>[5KLc9][1-9A-HJ-NP-Za-km-z]{40,60})", _I),
+    _row("expected |got ", rf"(?P<before>\b(?:password|passwd|passphrase|secret|token|pin)\b\W{{0,3}}\s?(?:expected|got)\s+{_Q}?)(?P<value>{_WORD}{{4,256}})", _I, 0),
+    _row("mismatch", rf"(?P<before>\b(?:password|passphrase|secret|token|pin)\s+mismatch\W{{1,3}}{_Q})(?P<value>[^\"'\\]{{3,256}})", _I),
+    _row("password>|passphrase>|pin>", rf"(?P<before>\b(?:password|passphrase|pin)>[ \t]{{0,3}})(?P<value>{_WORD}{{3,256}})", _I),
+    _row(",", rf"(?P<before>\(\s?\w{{0,24}}(?:password|passwd|secret|passphrase)\s?,\s{{0,2}}{_Q}?)(?P<value>[^\s\"'(),\\]{{4,256}})(?={_Q}?\s?\))", _I, 5),
+    _row("key ", rf"(?P<before>\b(?:hmac|aes|api|private|secret|signing|encryption|master) key\s+{_Q}?)(?P<value>{_WORD}{{6,256}})(?={_Q}?\s+(?:rejected|invalid|expired|is|was|not|for|has)\b)", _I, 6),
+    _row("pin code", rf"(?P<before>\bpin code\s+{_Q})(?P<value>[^\"'\\]{{3,64}})", _I),
+    _row("login ", rf"(?P<before>\blogin\s+[\w.@-]{{1,64}}\s+with\s+{_Q}?)(?P<value>{_TALK}{_WORD}{{5,256}})(?={_Q}?\s+(?:refused|rejected|failed|denied))", _I),
+    _row("password ", rf"(?P<before>\bpassword\s+{_Q}?)(?P<value>{_TALK}{_WORD}{{6,256}})(?={_Q}?\s+(?:for user|has expired|is too (?:short|long|weak)|was refused))", _I),
     # Protocols.
+    _row("auth ", rf"(?P<before>(?:^|[\r\n>\"']\s?)AUTH (?:\[redacted\]|[\w.@-]{{1,64}})[ ])(?P<value>{_WORD}{{3,256}})", _CASE),
     _row("login", rf"(?P<before>(?:^|[\r\n\"]|\\n|[\w.*]{{1,16}} )LOGIN[ ]+{_Q}?[\w.@+-]{{1,128}}{_Q}?[ ]+{_Q}?)(?P<value>(?:[^\s\"\\]|\\(?![rn\"])){{3,256}})", _CASE),
     _row("identify", rf"(?P<before>\bIDENTIFY[ ]+(?:[\w.\[\]{{}}|^`-]{{1,32}}[ ]+)?)(?P<value>{_WORD}{{3,256}}){_END}", _CASE),
     _row("334 ", r"(?P<before>\b334 [\w+/=]{0,128}(?:\r?\n|\\r\\n|\\n))(?P<value>[A-Za-z0-9+/]{6,512}={0,2})", _CASE),

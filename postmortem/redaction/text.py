@@ -10,6 +10,7 @@ from postmortem.model.queries.patterns import Lazy
 from postmortem.redaction import names
 from postmortem.redaction.gibberish import is_gibberish
 from postmortem.redaction.values import (
+    is_counted,
     is_key,
     is_keyword,
     is_nothing,
@@ -117,17 +118,22 @@ _BARE = (
 _CHARACTERS = r"\"(?:[^\"\\]|\\.)*(?:\"|\\?$)(?!\s{0,3}[:=])"
 _VALUE = (
     rf"{_WRAPPED}(?:{_POINTER})?{_CHARACTERS}(?:(?:\.\.\.)?, (?:{_POINTER})?{_CHARACTERS})*\)?|"
-    rf"{_WRAPPED}\\{{1,3}}\"[^\"\\]*(?:\\{{1,3}}\"|$)\)?|"
+    rf"{_WRAPPED}\\{{1,3}}\"[^\"\\]*(?:\\{{1,3}}\"|$)(?!\s{{0,3}}[:=])\)?|"
     r"\\{1,3}\"[^\"\\]*(?:\\{0,3}\"|$)|\\{1,3}'[^'\\]*(?:\\{1,3}'|$)"
     r"|(?:[bBuUrRfFnNL@]|string\(\d{1,6}\) )?\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|[bBuUrRfFnNL@]?'(?:[^'\\]|\\.|''(?=[^\s,;&'}\])]))*(?:'|\\?$)|`[^`]*(?:`|$)"
     r"|[A-Za-z_]\w{0,32}\(\s{0,2}[\"'][^\"']*(?:[\"']\s{0,2}\)?|$)"
     r"|\[[^\]]*(?:\]|$)|" + _BARE
 )
+# A name with a value of its own, which is not the value of the word before it: "error in YAML: password: 'x'".
+_OWN_PAIR = (
+    r"(?![\w.$-]{0,40}?(?:pass|pwd|pw\b|secret|tok|cred|key|psk|auth|pin\b|cookie|sess|jwt|otp|salt)[\w.$-]{0,40}"
+    r"\\{0,3}[\"'`]?\s{0,4}(?:=>|:=|={1,3}|:(?!:))(?:\s|\\{0,3}[\"'{\[]))"
+)
 # A name begins where no letter is before it, so that each run of letters is gone through once.
 _PAIR = Lazy(
     r"(?<![\w.$-])(?P<dashes>-*)(?P<name>[\w$][\w.$-]*(?:(?<=[a-z]) (?:key|token|secret|phrase|password|code))?)"
     r"(?P<join>\]?(?:\\{0,3}[\"'`]|%22)?\]?(?:\s{0,4}(?:=>|:=|={1,3}|->|:(?!:))\s{0,4}|(?:%3D|%3A)(?:%22)?))"
-    rf"(?P<value>(?:{_CAST}0x[0-9a-fA-F]{{1,16}}(?![0-9a-fA-F]| [<\"'])|(?:{_CAST})?(?:{_POINTER})?(?:{_VALUE})))",
+    rf"(?P<value>{_OWN_PAIR}(?:{_CAST}0x[0-9a-fA-F]{{1,16}}(?![0-9a-fA-F]| [<\"'])|(?:{_CAST})?(?:{_POINTER})?(?:{_VALUE})))",
     re.I,
 )
 # <password>…</password> and the like.
@@ -645,7 +651,7 @@ def _believable(name: str, strength: names.Strength, value: str, join: str, quot
             return True
         if low.endswith(("auth", "basic")) and re.fullmatch(r"[\w.@-]+:[^\s/:][^\s:]*", value) is not None:
             return True
-        return any(looks_random(piece) for piece in re.split(r"[\s,\"']+", value))
+        return any(looks_random(piece) and not is_counted(piece) for piece in re.split(r"[\s,\"']+", value))
     if not quoted and ":" in join and (_DECLARED.match(value) or (":=" in join and is_place(value))):
         return False
     if names.is_harmless(name, value):
@@ -672,6 +678,6 @@ def _believable(name: str, strength: names.Strength, value: str, join: str, quot
 
 
 _SPOKEN = frozenset(
-    "must is was not cannot can could should the a an for from with too wrong incorrect bad authentication mismatch no and or it "
+    "expected got must is was not cannot can could should the a an for from with too wrong incorrect bad authentication mismatch no and or it "
     "does has be to at in of on this that please enter given provided supplied rejected accepted".split()
 )

@@ -120,7 +120,7 @@ def looks_random(value: str, least: int = 8) -> bool:
     return len(value) >= 20 or re.fullmatch(r"[A-Z]?[a-z]+[-_.:#]?\d{1,3}", value) is None
 
 
-_COUNTED = Lazy(r"[A-Za-z]+(?:[-_.:#/][A-Za-z]+)*[-_.:#/]?\d{1,8}")
+_COUNTED = Lazy(r"[A-Za-z]+(?:[-_.:#/][A-Za-z]+)*(?:[-_.:#/]?\d{1,8})(?:[-_.:/]\d{1,4}){0,3}")
 
 
 def is_counted(value: str) -> bool:
