@@ -168,8 +168,8 @@ def _hardening(binary: Any, tags: dict[int, int]) -> Hardening:
 def _checks(binary: Any) -> tuple[bool | None, bool | None]:
     """(it has canaries, it calls checked forms of libc's functions), by the names of the functions that it calls.
 
-    Those of an executable that has libc within are in .symtab alone, and libc's own code has canaries in any case: that
-    __stack_chk_fail is there tells nothing of the program's.
+    Those of an executable that has libc within are in .symtab alone, and libc's own code has canaries in any case, and
+    may have checked forms: that these are there tells nothing of the program's, only that they are not does.
     """
     if binary.has_interpreter or list(binary.libraries)[:1] or not _is_program(binary):
         names = {_name(symbol.name) for symbol in list(binary.dynamic_symbols)[: LIMITS.symbols]}
@@ -179,7 +179,7 @@ def _checks(binary: Any) -> tuple[bool | None, bool | None]:
         return None, None
     strings = bytes(section.content)
     found = {match[1].decode() for match in _CHECKED_STRING.finditer(strings)} - {"__chk_fail"}
-    return (None if _FAILS.encode() in strings else False), bool(found)
+    return (None if _FAILS.encode() in strings else False), (None if found else False)
 
 
 def _is_program(binary: Any) -> bool:

@@ -121,7 +121,8 @@ def check(report: Report) -> Iterator[Finding]:
             " outside was the format, or the pointer was bad where it was read."
         )
     if failed is not None and not number:
-        title = f"Null pointer {access} {at}{views.at_fault(report)}: {failed}() had returned null"
+        held_in = f": {held}{of} is null" if pointer else ""
+        title = f"Null pointer {access} {at}{views.at_fault(report)}{held_in}: {failed}() had returned null"
     where = views.inside(report)
     operand = f"crash.operands[{found[0]}]" if found else "crash.operands[0]"
     yield Finding(

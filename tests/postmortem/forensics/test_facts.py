@@ -63,17 +63,18 @@ def test_hardening(tmp_path: Path, flags: tuple[str, ...], member: str, value: o
 @pytest.mark.parametrize(
     ("flags", "canary", "fortified"),
     [
-        # A static libc has __stack_chk_fail in any case, so that only a program without one is known to have none.
-        (("-static", "-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2"), None, True),
-        (("-static", "-fno-stack-protector", "-U_FORTIFY_SOURCE"), None, False),
-        (("-static-pie", "-O2", "-D_FORTIFY_SOURCE=2"), None, True),
-        (("-static", "-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2", "-s"), None, None),
-        (("-static", "-nostdlib", "-fno-stack-protector", "-U_FORTIFY_SOURCE", "-DBARE"), False, False),
-        (("-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2", "-s"), True, True),
+        # A static libc has __stack_chk_fail in any case, and newer ones have checked forms of their functions: only a
+        # program without one is known to have none.
+        (("-static", "-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2"), {None}, {None}),
+        (("-static", "-fno-stack-protector", "-U_FORTIFY_SOURCE"), {None}, {False, None}),
+        (("-static-pie", "-O2", "-D_FORTIFY_SOURCE=2"), {None}, {None}),
+        (("-static", "-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2", "-s"), {None}, {None}),
+        (("-static", "-nostdlib", "-fno-stack-protector", "-U_FORTIFY_SOURCE", "-DBARE"), {False}, {False}),
+        (("-fstack-protector-all", "-O2", "-D_FORTIFY_SOURCE=2", "-s"), {True}, {True}),
     ],
 )
 def test_checks_of_a_program(
-    tmp_path: Path, flags: tuple[str, ...], canary: bool | None, fortified: bool | None
+    tmp_path: Path, flags: tuple[str, ...], canary: set[bool | None], fortified: set[bool | None]
 ) -> None:
     source = (
         "#ifdef BARE\nvoid _start(void) { for (;;); }\n#else\n#include <string.h>\n#include <stdio.h>\n"
@@ -81,7 +82,7 @@ def test_checks_of_a_program(
         "#endif\n"
     )
     found = known(build(tmp_path, "program", *flags, source=source)).hardening
-    assert (found.canary, found.fortified) == (canary, fortified)
+    assert found.canary in canary and found.fortified in fortified
 
 
 def test_control_flow_protection(tmp_path: Path) -> None:

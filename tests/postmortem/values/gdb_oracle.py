@@ -102,7 +102,8 @@ def equal(gdb: dict[str, Any], value: Value) -> bool:
             return True
         if value.text in ("true", "false"):
             return bool(gdb["number"]) is (value.text == "true")
-        return bool(value.text == gdb["text"])
+        # gdb writes an enumerator's namespace from version 14 on.
+        return bool(value.text.rpartition("::")[2] == gdb["text"].rpartition("::")[2])
     ours, theirs = _plain(_written_out(value.text)), _plain(gdb["text"])
     return alike(ours, theirs)
 

@@ -75,8 +75,10 @@ def test_the_pointer_is_named(name: str, pointer: str) -> None:
 
 @pytest.mark.parametrize(("name", "pointer"), NULL.items())
 def test_the_title_says_what_was_null(name: str, pointer: str) -> None:
-    # Of a variable of a caller, into which the function that faulted was inlined, the title says whose it is.
-    said = re.compile(rf": {re.escape(pointer)}(?: of [\w:]+\(\))? is null$")
+    # Of a variable of a caller, into which the function that faulted was inlined, the title says whose it is; and of a
+    # result what gave it.
+    given = r"(?:, the result of \w+\(\)|: \w+\(\) had returned null)?"
+    said = re.compile(rf": {re.escape(pointer)}(?: of [\w:]+\(\))? is null{given}$")
     titles = [finding.title for finding in analyzed(name).findings]
     assert any(said.search(title) for title in titles), titles
 
