@@ -81,9 +81,11 @@ def prepare() -> None:
     from postmortem.guard.analysis import warm
 
     if multiprocessing.parent_process() is not None:
-        # Of the command line's, which the server took over, only the parent has anything to undo.
+        # Of the command line's, which the server took over, only the parent has anything to undo. What the caller
+        # ignores (nohup) stays ignored.
         for number in interruption.SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
     warm()
     rehearse()

@@ -54,12 +54,14 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 1.5])
-def test_ctrl_c_is_one_line(delay: float, tmp_path: Path) -> None:
-    """A terminal sends SIGINT to all processes; those of the pool import what Python would print tracebacks of."""
-    many(tmp_path / "in", COUNT)
-    command = [sys.executable, "-m", "postmortem", "triage", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+def interrupted(place: Path, delay: float, disposition: signal.Handlers) -> tuple[int, bytes]:
+    """(exit code, stderr) of a run all of whose processes get SIGINT, of which the caller has left this disposition."""
+    many(place / "in", COUNT)
+    command = [sys.executable, "-m", "postmortem", "triage", str(place / "in"), "-o", str(place / "out")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, disposition),
+    )  # fmt: skip
     until = time.monotonic() + PATIENCE
     while len(descendants(process.pid)) < 2 and process.poll() is None:
         assert time.monotonic() < until
@@ -67,7 +69,20 @@ def test_ctrl_c_is_one_line(delay: float, tmp_path: Path) -> None:
     time.sleep(delay)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, said) in ((130, b"postmortem: interrupted\n"), (0, b""))
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 1.5])
+def test_ctrl_c_is_one_line(delay: float, tmp_path: Path) -> None:
+    """A terminal sends SIGINT to all processes; those of the pool import what Python would print tracebacks of."""
+    ended = interrupted(tmp_path, delay, signal.SIG_DFL)
+    assert ended in ((130, b"postmortem: interrupted\n"), (0, b""))
+
+
+@pytest.mark.parametrize("delay", [0.4, 1.5])
+def test_what_the_caller_ignores_stays_ignored(delay: float, tmp_path: Path) -> None:
+    """A shell starts what runs in the background so."""
+    assert interrupted(tmp_path, delay, signal.SIG_IGN) == (0, b"")
 
 
 def told(output: Path) -> dict[str, Any]:
