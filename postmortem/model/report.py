@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any
 
 import msgspec
@@ -265,6 +266,10 @@ def _within_64_bits(value: Any) -> Any:
     return [_within_64_bits(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+_MAKING = threading.Lock()
+"""msgspec crashes where several threads make the first decoder of a type at once."""
+
+
 @functools.cache
 def _decoder() -> msgspec.json.Decoder[Report]:
     return msgspec.json.Decoder(Report, dec_hook=_decode)
@@ -272,7 +277,9 @@ def _decoder() -> msgspec.json.Decoder[Report]:
 
 def from_json(data: bytes) -> Report:
     """A stored report. Raises msgspec.ValidationError when it is not one."""
-    return _decoder().decode(data)
+    with _MAKING:
+        decoder = _decoder()
+    return decoder.decode(data)
 
 
 def json_schema() -> dict[str, Any]:

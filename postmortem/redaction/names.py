@@ -219,6 +219,8 @@ def secret_type(written: str) -> bool:
     words = [word.lower() for word in _WORD.findall(name)]
     if not words or words[-1] in ("token", "tokens", "cookie", "cookies", "bearer"):
         return False
+    if words[-2:] in (["secure", "string"], ["protected", "string"], ["guarded", "string"]):
+        return True
     return HINT.search(name) is not None and strength(name, exact=True) == "strong"
 
 

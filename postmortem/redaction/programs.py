@@ -85,7 +85,7 @@ PROGRAMS = (
     Program("signtool", "/p_"),
     Program("aws", "--value_", needs="securestring"),
     Program("mc mcli", "", ("alias set * * * S", "add * * * S")),
-    Program("vault cargo", "", ("login S",)),
+    Program("vault cargo", "", ("login S", "operator unseal S")),
     Program("bw", "", ("unlock S", "login * S")),
     Program("ngrok", "", ("authtoken S", "add-authtoken S")),
     Program("snyk", "", ("auth S",)),

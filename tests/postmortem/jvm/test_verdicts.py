@@ -34,7 +34,7 @@ WITHOUT_LOG = {
     *("safepoint-stall", "kill-quit-gcore", "report-timeout-oom", "convoy", "deadlock-class-init", "deadlock-virtual"),
 }
 FEW_FRAMES = {(11, "jni-badref")}
-"""The log shows one frame of libjvm and eight words of stack: only the first of them may lead to the library that called.
+"""The log shows one frame of libjvm and eight words of stack: only the first of these may lead to the library.
 
 Where the library was compiled so that it keeps rbp, HotSpot's walk gets to its frame, and the log tells of it.
 """
