@@ -129,7 +129,8 @@ def _stack(crash: Crash) -> _Stack:
     names = tuple(step.name for step in crash.steps)
     # Without debug information, or in a log, inlined functions are missing; where optimisation merged the code of
     # several lines, those of the line can't be told.
-    whole = crash.kind != "log" and crash.steps[0].file is not None and bool(crash.steps[0].line)
+    first = next(iter(crash.steps), None)
+    whole = crash.kind != "log" and first is not None and first.file is not None and bool(first.line)
     return _Stack(
         crash.signature.id, crash.signature.version, kind, words, crash.program, whole, crash.steps,
         names[:-1] if main else names, main,

@@ -52,7 +52,7 @@ class Native(Runtime):
         if heap is None or not heap.dumped or self._program.modules.at(address) is not None:
             return None
         if self._blocks is None:
-            self._blocks = HeapBlocks(space, self._heaps, self._mark)
+            self._blocks = HeapBlocks(space, self._heaps, lambda: self._mark)
         return NAME if self._blocks.is_freed((heap.start, heap.end), address) else None
 
     def _thread_pointer(self, asked: Asked) -> int:

@@ -28,6 +28,13 @@ _TERMINATE = ("terminate", "__cxa_throw", "__cxa_rethrow", "__gxx_personality")
 _SIGILL, _SIGTRAP, _SIGABRT = 4, 5, 6
 _FAULTS = (7, 11)
 _LAST_ERRNO = 4096
+_REPORTER = 5
+"""Innermost frames: raise() and abort(), and the VM's reporter that called them."""
+
+
+def _by_the_vm(frames: Sequence[Frame]) -> bool:
+    """Whether a JVM aborted after its own report."""
+    return any((frame.module or "").endswith("/libjvm.so") for frame in frames[:_REPORTER])
 
 
 def native_facts(
@@ -84,7 +91,7 @@ def native_facts(
         exceptions=living,
         exceptions_attributed=attributed,
         fatal_calls=calls,
-        printed=printed(core, space, frames, places) if silent else None,
+        printed=printed(core, space, frames, places) if silent and not _by_the_vm(frames) else None,
         panics=rust.panics(core, space, places, frames) if runtime == rust.NAME else (),
         arenas=heaps,
         freed_mark=_address(mark()) if signal in _FAULTS else None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from parsers.limits import LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from postmortem.model.report import Arena
     from postmortem.program.memory import AddressSpace
@@ -31,10 +31,11 @@ _ARENA_HEAD = 0x1000
 class HeapBlocks:
     """The heaps of a process; the chunks of each are walked once, as far as they are asked for.
 
-    arenas: the heaps of others than the main one. mark: of cached blocks, where it is known.
+    arenas: the heaps of others than the main one. mark: gives that of cached blocks, where it is known;
+    it is looked for only when a block could have it.
     """
 
-    def __init__(self, space: AddressSpace, arenas: Sequence[Arena], mark: int | None) -> None:
+    def __init__(self, space: AddressSpace, arenas: Sequence[Arena], mark: Callable[[], int | None]) -> None:
         self._space, self._arenas, self._mark = space, arenas, mark
         self._chunks: dict[int, list[int]] = {}
         self._left = LIMITS.heap_chunks
@@ -82,7 +83,8 @@ class HeapBlocks:
             return following >= end - _HEADER  # the top chunk ends the heap
         if not after & _IN_USE:
             return self._space.word(following) == following - start
-        return self._mark is not None and self._space.word(start + _HEADER + _MARK) == self._mark
+        word = self._space.word(start + _HEADER + _MARK)
+        return bool(word) and word == self._mark()
 
     def _following(self, start: int, end: int) -> int | None:
         """Where the next chunk begins; None at the end of the heap, and where a word can't be a size."""

@@ -28,7 +28,7 @@ def row(*blocks: tuple[int, bytes], flags: int = 0, end: int = 0x1000) -> bytes:
 
 
 def heap(content: bytes, at: int = HEAP, arenas: tuple[Arena, ...] = (), mark: int | None = MARK) -> HeapBlocks:
-    return HeapBlocks(AddressSpace([Piece(at, at + len(content), content, 0)]), arenas, mark)
+    return HeapBlocks(AddressSpace([Piece(at, at + len(content), content, 0)]), arenas, lambda: mark)
 
 
 CACHED = struct.pack("<QQ", 0, MARK)
