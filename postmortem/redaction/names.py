@@ -97,7 +97,7 @@ _SUFFIX = frozenset(
 # Anything that could make a name one of a secret: searched before its words are looked at.
 HINT = re.compile(
     r"pass|pwd|pws?\b|pw_|_pw|secret|tok|cred|key|auth|cookie|sess|sid|bearer|jwt|otp|mnemonic|webhook|wort|psk|senha|contrasena"
-    r"|haslo|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion|cvv|cvc|ssn|pswd|lock_?code|pepper|priv"
+    r"|haslo|(?:secure|protected|guarded)_?string|basic|sig|pin|pat|seed|salt|hmac|sas|csrf|xsrf|nonce|assertion|cvv|cvc|ssn|pswd|lock_?code|pepper|priv"
     r"|community|fernet|kubeconfig|unseal|(?:recovery|activation)_?code",
     re.IGNORECASE,
 )

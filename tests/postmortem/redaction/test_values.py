@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postmortem.model import Address, Core, Frame, Report, Thread, Tool, Value
-from postmortem.redaction import MASK, redact
+from postmortem.redaction import MASK, names, redact
 
 
 def report(*values: Value) -> Report:
@@ -201,3 +201,10 @@ def test_a_secret_in_what_holds_it(name: str, secret: str, type_: str, shape: st
     assert secret.rpartition(":")[2] not in value.text
     assert MASK in value.text
     assert redact(made) == made
+
+
+@pytest.mark.parametrize(
+    ("written", "secret"), [("shop::SecureString", True), ("ProtectedString &", True), ("std::string", False)]
+)
+def test_strings_that_are_secret_by_their_type(written: str, secret: bool) -> None:
+    assert (names.HINT.search(written) is not None and names.secret_type(written)) is secret
