@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,8 +11,10 @@ from postmortem.hs_err.report import from_log
 from postmortem.model import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from parsers.hs_err import HsErrLog
-    from postmortem.model import Frame, Report
+    from postmortem.model import Frame, Report, Thread
 
 _OF_CODE = ("instruction", "instruction_bytes", "mnemonic", "access", "operands", "disassembly")
 """What a crash knows of the code at pc."""
@@ -21,17 +24,27 @@ _IN_COMMON = 4
 
 def with_crashing_thread(report: Report, told: HsErrLog, path: str) -> Report:
     """The report with the log's crash and stack where the core has lost them, or the log's names of its frames."""
-    return _with_names(_with_frames(_with_crash(report, told, path), told, path), told, path)
+    logged = functools.cache(lambda: from_log(told, path, 0, ""))  # most reports need nothing of it
+    for fill in (_with_crash, _with_frames, _with_names):
+        report = fill(report, told.header.pc, path, logged)
+    return report
 
 
-def _with_crash(report: Report, told: HsErrLog, path: str) -> Report:
+def _crashed(report: Report) -> Thread | None:
+    return next((thread for thread in report.threads if thread.crashed), None)
+
+
+def _with_crash(report: Report, pc: int | None, path: str, logged: Callable[[], Report]) -> Report:
     """With the log's crash and its thread's stack, where the core has lost the stack that would lead to it."""
     if not _ended_by_reporter(report):
         return report
-    logged = from_log(told, path, 0, "")
-    crash = logged.crash
-    witness = next((thread for thread in logged.threads if thread.crashed and thread.frames), None)
-    if witness is None or crash.signal is None or crash.tid not in {thread.tid for thread in report.threads}:
+    crash, witness = logged().crash, _crashed(logged())
+    if (
+        witness is None
+        or not witness.frames
+        or crash.signal is None
+        or crash.tid not in {thread.tid for thread in report.threads}
+    ):
         return report
     own = next(thread for thread in report.threads if thread.tid == crash.tid)
     taken = msgspec.structs.replace(
@@ -53,14 +66,15 @@ def _with_crash(report: Report, told: HsErrLog, path: str) -> Report:
     return msgspec.structs.replace(report, crash=crash, threads=(taken, *others), problems=(*report.problems, problem))
 
 
-def _with_frames(report: Report, told: HsErrLog, path: str) -> Report:
-    """With the log's stack and instruction, where the core has the crash but not the VM's tables to name its frames."""
-    own = next((thread for thread in report.threads if thread.crashed), None)
-    pc = report.crash.pc
-    if report.jvm is not None or own is None or pc is None or pc != told.header.pc or not report.crash.unwrapped:
+def _with_frames(report: Report, pc: int | None, path: str, logged: Callable[[], Report]) -> Report:
+    """With the log's stack and instruction, where the core has the crash but not the VM's tables to name its frames.
+
+    pc: the log's.
+    """
+    own = _crashed(report)
+    if report.jvm is not None or own is None or pc is None or pc != report.crash.pc or not report.crash.unwrapped:
         return report
-    logged = from_log(told, path, 0, "")
-    witness = next((thread for thread in logged.threads if thread.crashed), None)
+    witness = _crashed(logged())
     if witness is None or witness.tid != own.tid or not any(frame.kind.startswith("java") for frame in witness.frames):
         return report
     taken = msgspec.structs.replace(
@@ -72,7 +86,7 @@ def _with_frames(report: Report, told: HsErrLog, path: str) -> Report:
     )
     crash = msgspec.structs.replace(
         report.crash,
-        **{name: getattr(logged.crash, name) for name in _OF_CODE if getattr(report.crash, name) in (None, (), {})},
+        **{name: getattr(logged().crash, name) for name in _OF_CODE if getattr(report.crash, name) in (None, (), {})},
     )
     threads = tuple(taken if thread is own else thread for thread in report.threads)
     what = "the VM's tables can't be read from the core; the frames of the crashing thread are the log's"
@@ -80,22 +94,18 @@ def _with_frames(report: Report, told: HsErrLog, path: str) -> Report:
     return msgspec.structs.replace(report, crash=crash, threads=threads, problems=(*report.problems, problem))
 
 
-def _with_names(report: Report, told: HsErrLog, path: str) -> Report:
+def _with_names(report: Report, pc: int | None, path: str, logged: Callable[[], Report]) -> Report:
     """With the log's names of the thread and of its frames' functions, where nothing else names them.
 
     The same pc in both is the same fault: that of one thread, whatever number each has for it. Where the VM stopped
     itself the log's pc is its own and the core's that of raise(): then frames in common tell.
     """
-    own = next((thread for thread in report.threads if thread.crashed), None)
-    nameless = own is not None and any(_lacks_name(frame) for frame in own.frames)
-    if own is None or not nameless:
-        return report
-    witness = next((thread for thread in from_log(told, path, 0, "").threads if thread.crashed), None)
-    if witness is None:
+    own = _crashed(report)
+    if own is None or not any(map(_lacks_name, own.frames)) or (witness := _crashed(logged())) is None:
         return report
     places = {_place(frame): frame for frame in witness.frames if frame.module_offset is not None}
     in_common = sum(_place(frame) in places for frame in own.frames if not frame.inlined)
-    if in_common < _IN_COMMON and (report.crash.pc is None or report.crash.pc != told.header.pc):
+    if in_common < _IN_COMMON and (pc is None or pc != report.crash.pc):
         return report
     frames = tuple(_named(frame, places) for frame in own.frames)
     count = sum(old is not new for old, new in zip(own.frames, frames, strict=True))

@@ -6,22 +6,19 @@ line ends, and with them as escapes (`\\n`, `\\"`), as debuggers and JSON write 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from postmortem.model.queries.patterns import Lazy
 from postmortem.redaction import names
+from postmortem.redaction.text import START
 from postmortem.redaction.values import is_nothing, is_place, looks_made_up, looks_random
 
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Callable
-
-    Take = Callable[[str, str], str]
+    from postmortem.redaction.text import Take
 
 _Q = r"\\{0,3}[\"']"
 """A quote, escaped perhaps."""
-_START = r"(?:\b|(?<=\\[nrt]))"
-"""Where a word begins."""
 _LINE = r"(?:^|[\r\n]|\\[rn])[ \t]*"
 """Where a line begins."""
 _END = r"(?=\s*(?:$|[\r\n]|\\[rn]|\"))"
@@ -50,12 +47,11 @@ class Row(NamedTuple):
 
 
 def _row(hints: str, pattern: str, flags: int, least: int = 0, random: bool = False) -> Row:
-    begun = pattern.replace(r"(?P<before>\b", rf"(?P<before>{_START}", 1)
+    begun = pattern.replace(r"(?P<before>\b", rf"(?P<before>{START}", 1)
     return Row(tuple(hints.split("|")), Lazy(begun, flags), least, random)
 
 
-_I, _CASE = 2, 0
-"""re.IGNORECASE, and not."""
+_I, _CASE = re.IGNORECASE, 0
 
 ROWS = (
     # Configuration of switches: `password 0 x`, `secret 5 x`, `key 7 x`, `snmp-server community x RO`.

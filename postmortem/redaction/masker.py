@@ -225,11 +225,14 @@ class Masker:
         value = text.mask_sentences(value, self.take)
         value = lines.mask_lines(value, self.take)
         if not listed and (of_program or any(mark in value for mark in (" -", " /p", "AUTH ", " set "))):
-            # A command line in one string; blanks and quotes stay as they are.
-            pieces = _BLANKS.split(value)
-            pieces[::2] = self._words(pieces[::2])
-            value = "".join(pieces)
+            value = self._command(value)
         return value
+
+    def _command(self, value: str) -> str:
+        """A command line in one string; blanks and quotes stay as they are."""
+        pieces = _BLANKS.split(value)
+        pieces[::2] = self._words(pieces[::2])
+        return "".join(pieces)
 
     def _words(self, words: Sequence[str]) -> tuple[str, ...]:
         """The words of a text as a command line."""
@@ -242,9 +245,7 @@ class Masker:
         self._depth += 1
         value, listed = lists.mask_lists(value, self._words)
         if not listed:
-            pieces = _BLANKS.split(value)
-            pieces[::2] = self._words(pieces[::2])
-            value = "".join(pieces)
+            value = self._command(value)
         self._depth -= 1
         return value
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Take = Callable[[str, str], str]
     """take(kind, value): counts and remembers a secret; gives the mask."""
 
-_START = r"(?:\b|(?<=\\[nrt]))"
+START = r"(?:\b|(?<=\\[nrt]))"
 """Where a word begins: also behind a line end that is written as an escape, as debuggers write strings."""
 _SCHEME = r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}:(?:[A-Za-z0-9+.-]{1,20}:){0,3}(?://|(?:\\{1,3}/){2}))"
 # user:password@; the password may hold "@" or "/", but a port is none.
@@ -80,7 +80,7 @@ _HEADER = Lazy(
 )
 _HEADER_END = Lazy(r"\\[rn]|\\u000[ad]|[\r\n\0]", re.I)
 _AUTH_SCHEME = Lazy(
-    _START
+    START
     + r"(?P<scheme>bearer|basic|digest|negotiate|ntlm|apikey|api-key|hawk|jwt)(?P<join>[ +:]|%20|:\s)(?P<value>[\w+/.~-]{8,}=*)",
     re.I,
 )
@@ -170,7 +170,7 @@ _AUTH_IN_BULK = Lazy(
     rf"(?P<before>AUTH(?:{_LINE}\$\d{{1,4}}{_LINE}[^\s\\]{{1,64}})?{_LINE}\$\d{{1,4}}{_LINE})(?P<value>[^\s\\\"]{{1,512}})"
 )
 _SENTENCE = Lazy(
-    _START
+    START
     + r"(?P<name>pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|secret|private|auth)[ _-]?(?:key|token)|credentials?|kennwort|passwort)"
     r"(?P<join>s?(?: (?:is|was|are|value|string|of|for user \S{1,64}|for \S{1,64}|set to|changed to))?[ ]{1,2})"
     r"(?P<value>\\{1,3}(?P<quote>[\"'])[^\"'\\]{1,512}\\{1,3}(?P=quote)|\"[^\"]{1,512}\"|'[^']{1,512}'|`[^`]{1,512}`|(?:[^\s,;\"'`]|[,;](?=[^\s\"'`])){6,512})",
