@@ -14,12 +14,11 @@ What to do: look at who produces the pointer; -fsanitize=null names the expressi
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING
 
 from postmortem.model import Address, Confidence, Finding, Operand, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import culprit, lifetime, operands, pointers, spacelimit
+from postmortem.model.queries import culprit, errors, lifetime, operands, pointers, spacelimit
 from postmortem.model.queries.exiting import exiting
 from postmortem.model.queries.names import plain
 from postmortem.model.queries.paths import proof
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 FARTHEST_MEMBER = 0xFFF
 """Members lie this far from the start of an object as a rule; a base register beyond held a number of its own."""
 
-_ENOMEM = 12
 _ALLOCATES = Lazy(
     r"_*(?:libc_)?(?:malloc|calloc|memalign|aligned_alloc|valloc|pvalloc|strdup|strndup|wcsdup)"
     r"|g_try_malloc\w*|operator new(?:\[\])?"
@@ -109,11 +107,10 @@ def check(report: Report) -> Iterator[Finding]:
         )
         number = Address(given[0])
     taken = number is not None and (number > FARTHEST_MEMBER or (number > 0 and bool(conversion or given)))
+    deed = access.capitalize()
     if number and taken:
-        deed = {"read": "Read", "write": "Write"}.get(access, "Access")
         title = f"{deed} through {number:#x}, a small number in a pointer's place,{views.at_fault(report)}"
     elif number:
-        deed = {"read": "Read", "write": "Write"}.get(access, "Access")
         title = f"{deed} through {number:#x}, a small number or null plus an offset,{views.at_fault(report)}"
     if conversion is not None:
         reading += (
@@ -170,7 +167,7 @@ def _failed_allocation(report: Report) -> str | None:
 
 def _result(report: Report, failed: str | None) -> str:
     """Who gave the null pointer, and errno where that tells of an allocation that failed."""
-    short = report.native.errno == _ENOMEM
+    short = report.native.errno == errno.ENOMEM
     total = sum(mapping.end - mapping.start for mapping in report.mappings)
     if failed is not None:
         return (
@@ -180,11 +177,8 @@ def _result(report: Report, failed: str | None) -> str:
         )
     function = plain(report.crash.result_of) if report.crash.result_of is not None else ""
     given = f" It is what {function}() returned." if function else ""
-    error = report.native.errno
-    if error and _SETS_ERRNO.fullmatch(function):
-        given += (
-            f" errno of the thread is {error}, {errno.errorcode.get(error, 'an unknown one')}: {os.strerror(error)}."
-        )
+    if _SETS_ERRNO.fullmatch(function):
+        given += errors.sentence(report)
     if short and not views.java_process(report):
         given += (
             " errno of the thread is ENOMEM: an allocation had failed before, most likely the one that should have"

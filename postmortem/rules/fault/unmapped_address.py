@@ -11,13 +11,11 @@ freed with its mapping, or never set.
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import TYPE_CHECKING
 
 from postmortem.model import Finding, Report
 from postmortem.model.queries import crash as views
-from postmortem.model.queries import fills, heapend, operands, overwritten, tables
+from postmortem.model.queries import errors, fills, heapend, operands, overwritten, tables
 from postmortem.model.queries import grown as grown_vectors
 from postmortem.model.queries.paths import proof
 from postmortem.model.queries.patterns import Lazy
@@ -76,7 +74,7 @@ def check(report: Report) -> Iterator[Finding]:
         word = {"read": "Read of", "write": "Write to"}.get(views.access_word(report), "Access to")
         title = f"{word} the unmapped address {address:#x}{views.at_fault(report)}{operands.remark(report)}"
         if found is not None and found[1].base_value is not None and _from_error(report):
-            deed = {"read": "Read", "write": "Write"}.get(views.access_word(report), "Access")
+            deed = views.access_word(report).capitalize()
             number = found[1].base_value - (1 << 64)
             title = f"{deed} through {number} in a pointer's place, as failed calls return it,{views.at_fault(report)}"
     below, above = views.neighbours(report, address)
@@ -95,8 +93,8 @@ def check(report: Report) -> Iterator[Finding]:
         guess = (
             f"The vector {grown.name} has {grown.length} elements and room for {grown.capacity}: it had just taken a"
             " block of twice the size and freed the one before, which malloc gives back to the system where it is"
-            " large. A"
-            " pointer, reference or iterator to an element from before leads to where nothing is mapped any more."
+            " large. A pointer, reference or iterator to an element from before leads to where nothing is mapped any"
+            " more."
         )
     elif behind is not None and behind < CLOSE and below is not None and below[1].kind == _LARGE_BLOCKS:
         guess = (
@@ -115,11 +113,8 @@ def check(report: Report) -> Iterator[Finding]:
             guess = f"That is far from memory in use. {guess}"
     failed = not executing and _from_error(report)
     if failed:
-        error = report.native.errno
         guess = "Most likely a call had failed (mmap, shmat, sbrk), and its result was not checked."
-        if error:
-            name = errno.errorcode.get(error, "an unknown one")
-            guess += f" errno of the thread is {error}, {name}: {os.strerror(error)}."
+        guess += errors.sentence(report)
     if not report.mappings and address % _PAGE == 0 and _scans(report):
         guess = (
             "It is the first byte of a page: a copy or scan that ran beyond the end of its memory, by a wrong length or"
@@ -184,8 +179,7 @@ _STALE = (
 
 _FAILED = (
     "Check what the call returned that gave the pointer: mmap and shmat return -1 (MAP_FAILED) on failure, not null;"
-    " errno"
-    " then says why.",
+    " errno then says why.",
     "Otherwise memory that was filled with 0xff was read: look at the object that the pointer was read from.",
 )
 
