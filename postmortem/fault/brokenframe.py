@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parsers.elf.notes import AT_RANDOM
 from parsers.limits import LIMITS
 from postmortem.model import Address
 from postmortem.model.process import BrokenFrame
+from postmortem.program.memory import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from postmortem.machines.machine import Machine
     from postmortem.program.program import Program
     from postmortem.unwind.frame import RawFrame
-
-_WORD = 8
 
 
 def broken_frame(
@@ -60,8 +58,7 @@ def broken_frame(
 
 def _buffers(sp: int, code: tuple[int, int], program: Program, machine: Machine) -> Iterator[tuple[int, int]]:
     """(jmp_buf, where it goes on) of those in writable memory with this stack pointer and a place in this code."""
-    space = program.memory
-    guard = space.word(program.core.auxv.get(AT_RANDOM, 0) + _WORD) or 0
+    space, guard = program.memory, program.pointer_guard
     marks = machine.jump_marks(sp, guard)
     left = LIMITS.jump_buffer_search
     for segment in program.core.segments:
@@ -70,10 +67,7 @@ def _buffers(sp: int, code: tuple[int, int], program: Program, machine: Machine)
         data = space.read_some(segment.start, min(segment.dumped, left))
         left -= len(data)
         for mark in marks:
-            at = data.find(mark)
-            while at >= 0:
-                if at % _WORD == 0:
-                    for buffer, target in machine.jump_targets(space, segment.start + at, guard):
-                        if code[0] < target <= code[1]:
-                            yield buffer, target
-                at = data.find(mark, at + 1)
+            for at in aligned(data, mark):
+                for buffer, target in machine.jump_targets(space, segment.start + at, guard):
+                    if code[0] < target <= code[1]:
+                        yield buffer, target

@@ -11,6 +11,7 @@ from postmortem.fault.allocation import Asked
 from postmortem.fault.brokenframe import broken_frame
 from postmortem.fault.describe import Describer
 from postmortem.fault.exitlist import is_destroyed
+from postmortem.fault.fault import unreachable
 from postmortem.fault.holders import Holders
 from postmortem.fault.nowhere import Nowhere, nowhere, table_call
 from postmortem.fault.others import other_faults
@@ -166,7 +167,7 @@ def _source(
     space: AddressSpace, decoded: Decoded, pc: int, function_start: int | None, describer: Describer, machine: Machine
 ) -> PointerSource | None:
     """Of the operand whose address can't be reached."""
-    operand = next((item for item in decoded.operands if not item.mapped or not item.canonical), None)
+    operand = unreachable(decoded.operands)
     if operand is None or operand.base in (None, machine.pc_name, machine.sp_name):
         return None
     at = machine.loaded_from(space, pc, function_start, operand.base)

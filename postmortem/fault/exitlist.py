@@ -10,9 +10,9 @@ import struct
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from parsers.elf.notes import AT_RANDOM
 from parsers.limits import LIMITS
 from postmortem.model.queries.lifetime import is_period
+from postmortem.program.memory import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,8 +37,7 @@ def is_destroyed(
 
 
 def _flavors(program: Program, machine: Machine, stack_pointers: Sequence[int], address: int) -> Iterator[int]:
-    space = program.memory
-    guard = space.word(program.core.auxv.get(AT_RANDOM, 0) + _WORD) or 0
+    space, guard = program.memory, program.pointer_guard
     sought = struct.pack("<Q", address)
     left = LIMITS.exit_list_search
     pointers = sorted(stack_pointers)
@@ -48,10 +47,7 @@ def _flavors(program: Program, machine: Machine, stack_pointers: Sequence[int], 
             continue
         data = space.read_some(segment.start, min(segment.dumped, left, LIMITS.exit_list_head))
         left -= len(data)
-        at = data.find(sought, 2 * _WORD)
-        while at >= 0:
-            if at % _WORD == 0:
-                flavor, function = struct.unpack_from("<2Q", data, at - 2 * _WORD)
-                if flavor in (_FREE, _WITH_ARGUMENT) and program.is_code(machine.unguarded(function, guard)):
-                    yield flavor
-            at = data.find(sought, at + 1)
+        for at in aligned(data, sought, 2 * _WORD):
+            flavor, function = struct.unpack_from("<2Q", data, at - 2 * _WORD)
+            if flavor in (_FREE, _WITH_ARGUMENT) and program.is_code(machine.unguarded(function, guard)):
+                yield flavor

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from parsers.elf import notes
+    from postmortem.model import Operand
     from postmortem.unwind.frame import SignalFrame
 
 
@@ -25,3 +28,8 @@ class Fault(NamedTuple):
     registers: dict[str, int]
     trap: int | None
     error: int | None
+
+
+def unreachable(operands: Iterable[Operand]) -> Operand | None:
+    """The operand of the faulting instruction whose address can't be reached."""
+    return next((item for item in operands if not item.mapped or not item.canonical), None)

@@ -15,6 +15,7 @@ import msgspec
 from parsers.limits import LIMITS
 from postmortem.fault.allocation import called, reached
 from postmortem.fault.dataflow import DataFlow
+from postmortem.fault.fault import unreachable
 from postmortem.model import Address
 from postmortem.model.process import PointerHolder
 from postmortem.model.queries import culprit
@@ -76,7 +77,7 @@ class Holders:
 
     def result_of(self, crash: Crash, frames: Sequence[RawFrame]) -> str | None:
         """The function whose result a null pointer is, handed on to where it was used without a look at memory."""
-        operand = next((item for item in crash.operands if not item.mapped or not item.canonical), None)
+        operand = unreachable(crash.operands)
         if operand is None or operand.base_value != 0 or not frames or frames[0].pc != crash.pc:
             return None
         wanted = operand.base
@@ -97,7 +98,7 @@ class Holders:
 
     def all(self, crash: Crash, frames: Sequence[RawFrame]) -> tuple[PointerHolder, ...]:
         """What is known of the bad pointer of a fault. frames: of the crashing thread from the fault on."""
-        operand = next((item for item in crash.operands if not item.mapped or not item.canonical), None)
+        operand = unreachable(crash.operands)
         if operand is None or not self._threads or not self._threads[0].frames:
             return ()
         found = []

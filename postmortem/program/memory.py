@@ -14,12 +14,21 @@ from parsers.filebytes import BLOCK, FileBytes
 from postmortem.budget import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from parsers.elf.header import Buffer
 
 _WORD = struct.Struct("<Q")
 _WORDS = [struct.Struct(f"<{count}Q") for count in range(17)]
+
+
+def aligned(data: bytes, sought: bytes, start: int = 0) -> Iterator[int]:
+    """Offsets of what is sought, from `start` on, where a word of 8 bytes begins."""
+    at = data.find(sought, start)
+    while at >= 0:
+        if at % 8 == 0:
+            yield at
+        at = data.find(sought, at + 1)
 
 
 class Memory(Protocol):

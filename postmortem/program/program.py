@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from parsers.elf.notes import AT_RANDOM
 from postmortem.budget import Budget
 from postmortem.program.memory import AddressSpace, Piece
 from postmortem.program.modules import ModuleMap, load_modules
@@ -60,6 +61,12 @@ class Program:
         if index < 0 or address >= self.core.segments[index].end:
             return False
         return not self.core.segments[index].flags & _PF_R
+
+    @property
+    def pointer_guard(self) -> int:
+        """What glibc mangles stored code addresses with: the second of the random words that the kernel gives; 0 where
+        they are not in the core (sysdeps/unix/sysv/linux/dl-osinfo.h, _dl_setup_pointer_guard)."""
+        return self.memory.word(self.core.auxv.get(AT_RANDOM, 0) + 8) or 0
 
     def is_code(self, address: int) -> bool:
         """Whether an address lies in executable memory, by the core's segments, or by a module's where it has none.
