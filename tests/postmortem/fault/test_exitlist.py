@@ -13,12 +13,13 @@ from parsers.elf.notes import AT_RANDOM
 from postmortem.fault.exitlist import is_destroyed
 from postmortem.machines.x86_64.machine import MACHINE
 from postmortem.program.memory import AddressSpace, Piece
+from postmortem.program.program import Program
 from tests.build.core import CoreBuilder
 from tests.postmortem.rules.reports import thread
 
 if TYPE_CHECKING:
+    from parsers.elf.core import Core
     from postmortem.model import Thread
-    from postmortem.program.program import Program
 
 LIST, CODE, GUARD, OBJECT = 0x601000, 0x401000, 0x1122334455667788, 0x602040
 
@@ -26,6 +27,16 @@ LIST, CODE, GUARD, OBJECT = 0x601000, 0x401000, 0x1122334455667788, 0x602040
 def guarded(pointer: int) -> int:
     mixed = pointer ^ GUARD
     return (mixed << 17 | mixed >> 47) & (1 << 64) - 1
+
+
+class _Program(Program):
+    """One without files, whose code is at CODE."""
+
+    def __init__(self, core: SimpleNamespace, memory: AddressSpace) -> None:
+        self.core, self.memory = cast("Core", core), memory
+
+    def is_code(self, address: int) -> bool:
+        return CODE <= address < CODE + 0x1000
 
 
 LEAVING = (thread("__run_exit_handlers", "exit", "main"),)
@@ -38,12 +49,8 @@ def destroyed(*entries: tuple[int, int, int], threads: tuple[Thread, ...] = LEAV
     data = CoreBuilder().thread(1).memory(LIST, content.ljust(0x1000, b"\0"), 6).bytes()
     core = core_parser.parse(data)
     space = AddressSpace(Piece(item.start, item.end, data, item.offset) for item in core.segments)
-    program = SimpleNamespace(
-        core=SimpleNamespace(segments=core.segments, auxv={AT_RANDOM: LIST}),
-        memory=space,
-        is_code=lambda address: CODE <= address < CODE + 0x1000,
-    )
-    return is_destroyed(cast("Program", program), MACHINE, threads, [], OBJECT)
+    program = _Program(SimpleNamespace(segments=core.segments, auxv={AT_RANDOM: LIST}), space)
+    return is_destroyed(program, MACHINE, threads, [], OBJECT)
 
 
 @pytest.mark.parametrize(
