@@ -28,9 +28,8 @@ _ENCRYPTED = 1
 _END, _END64, _LOCATOR64 = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 _LAST = (1 << 16) + 22 + 20
 """Bytes in which the end of the directory, a comment behind it and the locator before it lie."""
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError, NotImplementedError, StructError
-)  # fmt: skip
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError, StructError)
+"""RuntimeError, and its NotImplementedError: encrypted, or compressed in a way that is not known."""
 
 
 class Member:

@@ -18,6 +18,7 @@ from tests.postmortem.triage.crashes import crash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from random import Random
 
     from postmortem.triage.store import Store
 
@@ -66,14 +67,15 @@ def take(opened: Store, run: str, *items: Crash) -> dict[str, set[str]]:
 
 @settings(max_examples=30)
 @given(st.lists(crashes(), min_size=2, max_size=14, unique_by=lambda item: item.id), st.randoms(use_true_random=False))
-def test_the_same_set_gives_the_same_buckets(items: list[Crash], random: object) -> None:
+def test_the_same_set_gives_the_same_buckets(items: list[Crash], random: Random) -> None:
     shuffled = list(items)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     with store.opened("sqlite://", print) as once, store.opened("sqlite://", print) as often:
         fresh = take(once, "r0", *items)
         start = number = 0
+        grown: dict[str, set[str]] = {}
         while start < len(shuffled):
-            size = random.randint(1, 6)  # type: ignore[attr-defined]
+            size = random.randint(1, 6)
             grown = take(often, f"r{number}", *shuffled[start : start + size])
             start, number = start + size, number + 1
         assert grown == fresh
